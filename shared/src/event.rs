@@ -1,0 +1,255 @@
+//! Events as NIP-01 defines them: their fields, their canonical form, their id.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::key::{EventId, Pubkey};
+
+/// A nostr event (NIP-01). Only the shape is checked when one is read; whether the id and
+/// the signature are true is for [`crate::verify`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// SHA-256 of [`Event::canonical_form`], if the sender told the truth.
+    pub id: EventId,
+    /// The author.
+    pub pubkey: Pubkey,
+    /// Unix time in seconds, as the author states it.
+    pub created_at: u64,
+    /// 0 to 65535.
+    pub kind: u16,
+    /// Each tag has at least a name.
+    pub tags: Vec<Vec<String>>,
+    /// Any text.
+    pub content: String,
+    /// BIP-340 Schnorr signature over the id.
+    pub sig: [u8; 64],
+}
+
+/// Why a JSON text is not an event in canonical spelling.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// Not JSON, a field missing, or one of the wrong type or out of its range.
+    #[error("not an event (NIP-01)")]
+    Shape(#[source] serde_json::Error),
+    /// `id`, `pubkey` or `sig` is not lower-case hex of the right length (NIP-01).
+    #[error("{0} is not lower-case hex of its length")]
+    Spelling(&'static str),
+    /// A tag without a name.
+    #[error("a tag is empty")]
+    EmptyTag,
+}
+
+#[derive(serde::Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    pubkey: Cow<'a, str>,
+    created_at: u64,
+    kind: u16,
+    tags: Vec<Vec<String>>,
+    content: String,
+    #[serde(borrow)]
+    sig: Cow<'a, str>,
+}
+
+/// The fields in the order in which strfry stores them.
+#[derive(Serialize)]
+struct Spelled<'a> {
+    content: &'a str,
+    created_at: u64,
+    id: String,
+    kind: u16,
+    pubkey: String,
+    sig: String,
+    tags: &'a [Vec<String>],
+}
+
+impl Event {
+    /// Reads an event. Fields that NIP-01 does not name are passed over.
+    ///
+    /// # Errors
+    /// [`EventError`]; among the shapes refused are those that strfry lets through but
+    /// NIP-01 does not: upper-case hex, `0x`, tags with anything but texts in them.
+    pub fn parse(json: &[u8]) -> Result<Self, EventError> {
+        let fields: Fields<'_> = serde_json::from_slice(json).map_err(EventError::Shape)?;
+        if fields.tags.iter().any(Vec::is_empty) {
+            return Err(EventError::EmptyTag);
+        }
+        Ok(Self {
+            id: EventId::from_bytes(lower_hex(&fields.id, "id")?),
+            pubkey: Pubkey::from_bytes(lower_hex(&fields.pubkey, "pubkey")?),
+            created_at: fields.created_at,
+            kind: fields.kind,
+            tags: fields.tags,
+            content: fields.content,
+            sig: lower_hex(&fields.sig, "sig")?,
+        })
+    }
+
+    /// `[0,<pubkey>,<created_at>,<kind>,<tags>,<content>]` without blanks (NIP-01).
+    pub fn canonical_form(&self) -> String {
+        spell(&(
+            0,
+            self.pubkey.to_hex(),
+            self.created_at,
+            self.kind,
+            &self.tags,
+            &self.content,
+        ))
+    }
+
+    /// The id that these fields have (NIP-01), whatever [`Event::id`] says.
+    pub fn hash(&self) -> EventId {
+        EventId::from_bytes(Sha256::digest(self.canonical_form()).into())
+    }
+
+    /// One line of JSON, without its newline, in canonical spelling and with the fields
+    /// in strfry's order.
+    pub fn to_json(&self) -> String {
+        spell(&Spelled {
+            content: &self.content,
+            created_at: self.created_at,
+            id: self.id.to_hex(),
+            kind: self.kind,
+            pubkey: self.pubkey.to_hex(),
+            sig: const_hex::encode(self.sig),
+            tags: &self.tags,
+        })
+    }
+
+    /// The first value of the first tag of this name.
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        self.tag_values(name).next()
+    }
+
+    /// The first value of each tag of this name; tags without a value are passed over.
+    pub fn tag_values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.tags
+            .iter()
+            .filter_map(move |tag| match tag.as_slice() {
+                [first, value, ..] if first == name => Some(value.as_str()),
+                _ => None,
+            })
+    }
+}
+
+/// serde_json escapes as NIP-01 asks: `\n`, `\"`, `\\`, `\r`, `\t`, `\b`, `\f`, other
+/// control characters as `\u00xx`, all else verbatim.
+fn spell(value: &impl Serialize) -> String {
+    // Texts and numbers alone cannot fail to be spelled, so the fallback is never taken.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn lower_hex<const N: usize>(text: &str, field: &'static str) -> Result<[u8; N], EventError> {
+    let mut bytes = [0; N];
+    let canonical =
+        text.len() == 2 * N && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+    match canonical && const_hex::decode_to_slice(text, &mut bytes).is_ok() {
+        true => Ok(bytes),
+        false => Err(EventError::Spelling(field)),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Made by another implementation and taken from a running strfry.
+    pub(crate) const GENUINE: &str = r#"{"pubkey":"774ae7f858a9411e5ef4246b70c65aac5649980be5c17891bbec17895da008cb","created_at":1795341173,"kind":1,"tags":[],"content":"hello 0 é \"q\"","id":"0563f8b45f92f3cee995a5622a0142808977562269106dd37ef6ddbaf95e8fe9","sig":"9388960b97140677f31da235fd92255b8ba264ce21b71bf8d47bf3b43f151c439e9853a1e82399d665630ba56025710c25544c00790e4d81c84c9e7b398c3c0c"}"#;
+
+    #[test]
+    fn a_genuine_event_hashes_to_its_id() {
+        let event = Event::parse(GENUINE.as_bytes()).unwrap();
+        assert_eq!(event.hash(), event.id);
+        assert_eq!(
+            event.canonical_form(),
+            r#"[0,"774ae7f858a9411e5ef4246b70c65aac5649980be5c17891bbec17895da008cb",1795341173,1,[],"hello 0 é \"q\""]"#
+        );
+    }
+
+    #[test]
+    fn the_canonical_form_escapes_as_nip_01_says() {
+        let mut event = Event::parse(GENUINE.as_bytes()).unwrap();
+        event.content = "\u{8}\t\n\u{c}\r\"\\/\u{1}\u{7f}\u{2028}é😀".to_owned();
+        let form = event.canonical_form();
+        assert!(
+            form.ends_with(",[],\"\\b\\t\\n\\f\\r\\\"\\\\/\\u0001\u{7f}\u{2028}é😀\"]"),
+            "{form}"
+        );
+    }
+
+    #[test]
+    fn a_line_reads_back_as_the_same_event() {
+        let mut event = Event::parse(GENUINE.as_bytes()).unwrap();
+        event.tags = vec![
+            vec!["d".to_owned()],
+            vec!["e".to_owned(), "\u{0}x".to_owned(), String::new()],
+            vec!["e".to_owned(), "y".to_owned()],
+        ];
+        let line = event.to_json();
+        assert!(!line.contains('\n') && line.starts_with(r#"{"content":"#));
+        assert_eq!(Event::parse(line.as_bytes()).unwrap(), event);
+        assert_eq!(event.tag("d"), None);
+        assert_eq!(event.tag_values("e").collect::<Vec<_>>(), ["\u{0}x", "y"]);
+    }
+
+    #[test]
+    fn shapes_that_nip_01_does_not_know_are_refused() {
+        let with = |from: &str, to: &str| {
+            let text = GENUINE.replacen(from, to, 1);
+            assert_ne!(text, GENUINE, "{from} is not in the example");
+            Event::parse(text.as_bytes()).map_err(|error| error.to_string())
+        };
+        for (from, to, error) in [
+            (
+                "\"774ae7",
+                "\"774AE7",
+                "pubkey is not lower-case hex of its length",
+            ),
+            (
+                "\"774ae7",
+                "\"0x774ae7",
+                "pubkey is not lower-case hex of its length",
+            ),
+            (
+                "\"0563f",
+                "\"0563F",
+                "id is not lower-case hex of its length",
+            ),
+            (
+                "\"0563f",
+                "\"563f",
+                "id is not lower-case hex of its length",
+            ),
+            (
+                "\"9388",
+                "\"93g8",
+                "sig is not lower-case hex of its length",
+            ),
+            ("\"tags\":[]", "\"tags\":[[]]", "a tag is empty"),
+            (
+                "\"tags\":[]",
+                "\"tags\":[[\"t\",1]]",
+                "not an event (NIP-01)",
+            ),
+            ("\"tags\":[]", "\"tags\":[\"t\"]", "not an event (NIP-01)"),
+            ("\"kind\":1", "\"kind\":65536", "not an event (NIP-01)"),
+            ("\"kind\":1", "\"kind\":1.0", "not an event (NIP-01)"),
+            ("1795341173", "-1", "not an event (NIP-01)"),
+            ("1795341173", "1e400", "not an event (NIP-01)"),
+            (
+                "1795341173",
+                "18446744073709551616",
+                "not an event (NIP-01)",
+            ),
+            ("\"content\":", "\"contents\":", "not an event (NIP-01)"),
+            ("é", "\\ud800", "not an event (NIP-01)"),
+        ] {
+            assert_eq!(with(from, to), Err(error.to_owned()), "{to}");
+        }
+        assert!(with("\"kind\":1", "\"extra\":{\"a\":[1]},\"kind\":1").is_ok());
+    }
+}

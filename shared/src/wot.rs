@@ -1,0 +1,372 @@
+//! The web-of-trust lists: `blacklist.txt`, `amisOfAmis.txt`, `HEX`.
+//!
+//! They are written by shell scripts at any moment and downloaded from other stations,
+//! so reading is tolerant: a line is a key, nothing, or a fault that is counted and
+//! reported. Memory does not grow with the file: a list is read in pieces, and a line of
+//! any length costs no more than [`LINE_LIMIT`].
+
+use std::fmt;
+use std::io::{self, BufRead};
+
+use crate::key::Pubkey;
+
+/// The longest line that is looked at, in bytes: a key, blanks and a remark fit many
+/// times over. A longer one is a fault.
+pub const LINE_LIMIT: usize = 4096;
+
+/// How many faulty lines of a list are named one by one.
+const NAMED_FAULTS: usize = 5;
+
+/// How many characters of a faulty line are shown.
+const SHOWN_CHARS: usize = 40;
+
+/// What a line of a list says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// A pubkey: 64 hex digits of either case, the same behind `0x`, or `npub1…`, with
+    /// or without blanks around it and a remark behind `#`.
+    Key(Pubkey),
+    /// Blank, or a remark only.
+    Blank,
+    /// Anything else.
+    Faulty,
+}
+
+/// Reads one line, with or without its line end.
+pub fn parse_line(line: &[u8]) -> Line {
+    let text = line.trim_ascii();
+    // What lies behind the limit was cut off, so only a remark's start ends such a line.
+    let whole = line.len() <= LINE_LIMIT;
+    if whole && let Ok(key) = Pubkey::parse(text) {
+        return Line::Key(key);
+    }
+    let text = match memchr::memchr(b'#', text) {
+        Some(remark) => text.get(..remark).unwrap_or_default().trim_ascii_end(),
+        None if whole => text,
+        None => return Line::Faulty,
+    };
+    if text.is_empty() {
+        return Line::Blank;
+    }
+    Pubkey::parse(text).map_or(Line::Faulty, Line::Key)
+}
+
+/// The lines of a list that say nothing we understand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them: line number (from 1) and the start of the line, made harmless.
+    pub first: Vec<(u64, String)>,
+}
+
+impl Faults {
+    fn add(&mut self, number: u64, line: &[u8]) {
+        self.count += 1;
+        if self.first.len() < NAMED_FAULTS {
+            self.first.push((number, harmless(line)));
+        }
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.count == 1 { "" } else { "s" };
+        write!(f, "{} line{plural} skipped", self.count)?;
+        for (i, (number, text)) in self.first.iter().enumerate() {
+            let separator = if i == 0 { ":" } else { "," };
+            write!(f, "{separator} line {number} \"{text}\"")?;
+        }
+        if self.count > self.first.len() as u64 {
+            f.write_str(", …")?;
+        }
+        Ok(())
+    }
+}
+
+/// The start of a foreign text, without anything that a terminal would obey.
+fn harmless(text: &[u8]) -> String {
+    let text = text.trim_ascii();
+    let start = text.get(..SHOWN_CHARS * 4).unwrap_or(text);
+    let start = String::from_utf8_lossy(start);
+    let mut shown: String = start.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+        .chars()
+        .map(|c| match c {
+            '"' => '\'',
+            c if c.is_control() || is_invisible(c) => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// Characters that reorder or hide text (Unicode's format characters, the common ones).
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Reads a list, handing each key with its line number (from 1) to `each_key`. A byte
+/// order mark at the start is passed over; `\n` and `\r\n` end a line.
+///
+/// # Errors
+/// Those of the reader; what was handed on before stays handed on.
+pub fn read_list(
+    mut reader: impl BufRead,
+    mut each_key: impl FnMut(u64, Pubkey),
+) -> io::Result<Faults> {
+    let mut faults = Faults::default();
+    let mut number = 0;
+    let mut take = |number: u64, line: &[u8]| {
+        let line = match number {
+            1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
+            _ => line,
+        };
+        match parse_line(line) {
+            Line::Key(key) => each_key(number, key),
+            Line::Blank => {}
+            Line::Faulty => faults.add(number, line),
+        }
+    };
+    // The start of a line that the reader has not yet brought to its end.
+    let mut begun: Vec<u8> = Vec::new();
+    loop {
+        let piece = match reader.fill_buf() {
+            Ok(piece) => piece,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if piece.is_empty() {
+            break;
+        }
+        let length = piece.len();
+        let mut rest = piece;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, behind) = rest.split_at(end);
+            number += 1;
+            if begun.is_empty() {
+                take(number, bounded(line));
+            } else {
+                extend_bounded(&mut begun, line);
+                take(number, &begun);
+                begun.clear();
+            }
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        extend_bounded(&mut begun, rest);
+        reader.consume(length);
+    }
+    if !begun.is_empty() {
+        take(number + 1, &begun);
+    }
+    Ok(faults)
+}
+
+/// At most one byte more than [`LINE_LIMIT`]: enough to see that a line is too long to be
+/// a key, and that a remark is one.
+fn bounded(line: &[u8]) -> &[u8] {
+    line.get(..=LINE_LIMIT).unwrap_or(line)
+}
+
+fn extend_bounded(begun: &mut Vec<u8>, more: &[u8]) {
+    let room = (LINE_LIMIT + 1).saturating_sub(begun.len());
+    begun.extend_from_slice(more.get(..room).unwrap_or(more));
+}
+
+/// A set of pubkeys for many look-ups and little memory: 32 bytes a key and at most a
+/// quarter of a megabyte besides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeySet {
+    /// Sorted, without duplicates.
+    keys: Vec<Pubkey>,
+    /// Where the keys of each leading number begin; the number is made of the first
+    /// [`KeySet::bits`] bits, so that a look-up compares with a key or two.
+    starts: Vec<u32>,
+    bits: u32,
+}
+
+impl KeySet {
+    fn number(key: Pubkey, bits: u32) -> usize {
+        let [first, second, ..] = *key.as_bytes();
+        usize::from(u16::from_be_bytes([first, second])) >> (16 - bits)
+    }
+
+    /// Whether the key is in the set.
+    pub fn contains(&self, key: &Pubkey) -> bool {
+        let number = Self::number(*key, self.bits);
+        let start = self.starts.get(number).copied().unwrap_or(0) as usize;
+        let end = self
+            .starts
+            .get(number + 1)
+            .map_or(self.keys.len(), |&end| end as usize);
+        self.keys
+            .get(start..end)
+            .is_some_and(|few| few.binary_search(key).is_ok())
+    }
+
+    /// How many keys it holds.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The keys in ascending order.
+    pub fn as_slice(&self) -> &[Pubkey] {
+        &self.keys
+    }
+}
+
+impl From<Vec<Pubkey>> for KeySet {
+    fn from(mut keys: Vec<Pubkey>) -> Self {
+        keys.sort_unstable();
+        keys.dedup();
+        // About a key for each leading number.
+        let bits = keys.len().checked_ilog2().unwrap_or(0).min(16);
+        let mut starts = vec![0_u32; 1 << bits];
+        let mut next = 0;
+        for (index, key) in keys.iter().enumerate() {
+            let number = Self::number(*key, bits);
+            while next <= number {
+                if let Some(start) = starts.get_mut(next) {
+                    *start = u32::try_from(index).unwrap_or(u32::MAX);
+                }
+                next += 1;
+            }
+        }
+        let end = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        for start in starts.iter_mut().skip(next) {
+            *start = end;
+        }
+        Self { keys, starts, bits }
+    }
+}
+
+impl FromIterator<Pubkey> for KeySet {
+    fn from_iter<I: IntoIterator<Item = Pubkey>>(keys: I) -> Self {
+        Self::from(Vec::from_iter(keys))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::io::BufReader;
+
+    fn key(byte: u8) -> Pubkey {
+        Pubkey::from_bytes([byte; 32])
+    }
+
+    fn read(text: &[u8]) -> (Vec<(u64, Pubkey)>, Faults) {
+        let mut keys = Vec::new();
+        // Pieces of 7 bytes, so that every line is broken somewhere.
+        let reader = BufReader::with_capacity(7, text);
+        let faults = read_list(reader, |number, key| keys.push((number, key))).unwrap();
+        (keys, faults)
+    }
+
+    #[test]
+    fn lists_as_they_are_found_on_stations() {
+        let upper = key(0xab).to_hex().to_uppercase();
+        let text = format!(
+            "\u{feff}{}\r\n\r\n  {upper}\t\n# a remark\n{}  # spammer\n\
+             [2025-10-30 12:00:00] [INFO] Connected to relay\n{}\n0x{}\n{}",
+            key(1),
+            key(2),
+            key(3).to_bech32(),
+            key(4),
+            &key(5).to_hex()[..30],
+        );
+        let (keys, faults) = read(text.as_bytes());
+        assert_eq!(
+            keys,
+            [
+                (1, key(1)),
+                (3, key(0xab)),
+                (5, key(2)),
+                (7, key(3)),
+                (8, key(4))
+            ]
+        );
+        assert_eq!(faults.count, 2);
+        assert_eq!(
+            faults.to_string(),
+            "2 lines skipped: line 6 \"[2025-10-30 12:00:00] [INFO] Connected t…\", \
+             line 9 \"050505050505050505050505050505\""
+        );
+    }
+
+    #[test]
+    fn a_last_line_without_newline_counts() {
+        assert_eq!(read(key(9).to_hex().as_bytes()).0, [(1, key(9))]);
+    }
+
+    #[test]
+    fn a_line_without_end_costs_no_memory_and_hides_no_other() {
+        let mut text = vec![b'a'; 1_000_000];
+        text.extend_from_slice(format!("\n{}\n#", key(1)).as_bytes());
+        text.extend_from_slice(&vec![b'x'; 1_000_000]);
+        text.extend_from_slice(format!("\n{}", key(2)).as_bytes());
+        let (keys, faults) = read(&text);
+        assert_eq!(keys, [(2, key(1)), (4, key(2))]);
+        assert_eq!(faults.count, 1);
+    }
+
+    #[test]
+    fn a_key_at_the_front_of_a_line_that_is_cut_is_no_key() {
+        let text = format!(
+            "{}{}",
+            " ".repeat(LINE_LIMIT + 1 - 64),
+            key(1).to_hex() + "ff"
+        );
+        assert_eq!(read(text.as_bytes()).0, []);
+    }
+
+    #[test]
+    fn only_the_first_faults_are_named_and_none_can_write_to_a_terminal() {
+        let (_, faults) = read("\x1b[2J\u{202e}\"x\nb\nc\nd\ne\nf\ng\n".as_bytes());
+        assert_eq!(
+            faults.to_string(),
+            "7 lines skipped: line 1 \"\u{fffd}[2J\u{fffd}'x\", line 2 \"b\", line 3 \"c\", \
+             line 4 \"d\", line 5 \"e\", …"
+        );
+        let (_, faults) = read(b"x");
+        assert_eq!(faults.to_string(), "1 line skipped: line 1 \"x\"");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_set_holds_what_was_put_in(
+            raw in proptest::collection::vec((0_u8..4, 0_u8..4, proptest::prelude::any::<u8>()), 0..300)
+        ) {
+            let make = |(a, b, c): (u8, u8, u8)| {
+                let mut bytes = [c; 32];
+                bytes[0] = a * 85;
+                bytes[1] = b;
+                Pubkey::from_bytes(bytes)
+            };
+            let naive: BTreeSet<Pubkey> = raw.iter().copied().map(make).collect();
+            let set: KeySet = raw.into_iter().map(make).collect();
+            proptest::prop_assert!(naive.iter().eq(set.as_slice()));
+            proptest::prop_assert_eq!(set.len(), naive.len());
+            proptest::prop_assert_eq!(set.is_empty(), naive.is_empty());
+            for a in 0..4 { for b in 0..4 { for c in 0..=255 {
+                let key = make((a, b, c));
+                proptest::prop_assert_eq!(set.contains(&key), naive.contains(&key));
+            }}}
+        }
+
+        #[test]
+        fn no_text_stops_the_reading(text: Vec<u8>) {
+            let lines = text.split(|&b| b == b'\n').count() as u64;
+            let (keys, faults) = read(&text);
+            proptest::prop_assert!(keys.len() as u64 + faults.count <= lines);
+        }
+    }
+}
