@@ -1,0 +1,248 @@
+//! The thread that keeps the lists up to date beside the one that answers, so that no
+//! event waits for a file.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::io;
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use constellation_shared::Pubkey;
+use constellation_shared::verdict::Verdict;
+use tracing::{info, warn};
+
+use crate::blacklist::{self, Remainder};
+use crate::lists::{Lists, Loader, Sources};
+
+/// How often the files are looked at. A change is in force after this, the time that a
+/// changing file is left alone (0.4 s at the most) and the time to read it: within 1 s.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// For how long a list that could not be written is left alone.
+const RETRY_REMOVAL_AFTER: Duration = Duration::from_secs(60);
+
+/// How often a replaced list that is still held open is looked at, at the most and the
+/// least.
+const RESCUE_AFTER: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// The lists, kept up to date until this is closed.
+#[derive(Debug)]
+pub struct Keeper {
+    lists: Arc<RwLock<Lists>>,
+    pardoned: Option<Sender<Pubkey>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Reads the lists, and goes on looking for changes. With `remove`, the lines of
+    /// pardoned authors leave the blacklist.
+    ///
+    /// # Errors
+    /// That of starting a thread.
+    pub fn start(sources: Sources, remove: bool) -> io::Result<Self> {
+        let blacklist = sources.blacklist.clone();
+        let mut loader = Loader::new(sources);
+        let first = loader.refresh(&Lists::default(), since_1970());
+        let lists = Arc::new(RwLock::new(first.unwrap_or_default()));
+        let (sender, receiver) = mpsc::channel();
+        let mut work = Work {
+            loader,
+            lists: Arc::clone(&lists),
+            remover: remove.then(|| Remover::new(blacklist)),
+        };
+        let thread = thread::Builder::new()
+            .name("lists".to_owned())
+            .spawn(move || work.run(&receiver))?;
+        Ok(Self {
+            lists,
+            pardoned: Some(sender),
+            thread: Some(thread),
+        })
+    }
+
+    /// The verdict on an author, or `None` where nothing may be let in because the lists
+    /// are unavailable. A pardoned author's lines leave the blacklist a little later.
+    pub fn verdict(&self, author: &Pubkey) -> Option<Verdict> {
+        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        let verdict = lists.verdict(author);
+        drop(lists);
+        if let (Some(Verdict::Pardon), Some(pardoned)) = (verdict, &self.pardoned) {
+            // Fails only where the thread is gone; the author is let in all the same.
+            let _ = pardoned.send(*author);
+        }
+        verdict
+    }
+
+    /// Finishes what was begun.
+    pub fn close(mut self) {
+        self.pardoned = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+struct Work {
+    loader: Loader,
+    lists: Arc<RwLock<Lists>>,
+    remover: Option<Remover>,
+}
+
+impl Work {
+    fn run(&mut self, pardoned: &Receiver<Pubkey>) {
+        // Answering comes first; on a single core the scheduler must know.
+        let _ = rustix::process::nice(10);
+        if let Some(remover) = &mut self.remover {
+            remover.adopt();
+        }
+        let mut keys = BTreeSet::new();
+        let mut next_look = Instant::now() + LOOK_EVERY;
+        loop {
+            let wait = next_look.saturating_duration_since(Instant::now());
+            let closed = match pardoned.recv_timeout(wait) {
+                Ok(key) => {
+                    keys.insert(key);
+                    if Instant::now() < next_look {
+                        continue;
+                    }
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            if let Some(remover) = &mut self.remover {
+                remover.remove(&mut keys);
+                remover.rescue(closed);
+            }
+            if closed {
+                return;
+            }
+            keys.clear();
+            self.refresh();
+            next_look = Instant::now() + LOOK_EVERY;
+        }
+    }
+
+    fn refresh(&mut self) {
+        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(new) = self.loader.refresh(&lists, since_1970()) else {
+            return;
+        };
+        drop(lists);
+        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        let old = mem::replace(&mut *lists, new);
+        drop(lists);
+        // Given back only now: it can be large, and an answer would wait for it.
+        drop(old);
+    }
+}
+
+/// Takes pardoned keys out of the blacklist.
+struct Remover {
+    blacklist: PathBuf,
+    remainders: Vec<Remainder>,
+    next_rescue: Instant,
+    rescue_after: Duration,
+    not_before: Option<Instant>,
+    complaint: Option<String>,
+}
+
+impl Remover {
+    fn new(blacklist: PathBuf) -> Self {
+        Self {
+            blacklist,
+            remainders: Vec::new(),
+            next_rescue: Instant::now(),
+            rescue_after: RESCUE_AFTER.0,
+            not_before: None,
+            complaint: None,
+        }
+    }
+
+    fn adopt(&mut self) {
+        match blacklist::adopt(&self.blacklist) {
+            Ok(remainders) => self.remainders.extend(remainders),
+            Err(error) => warn!(
+                "{}: what an earlier run left beside it cannot be taken over: {error}",
+                self.blacklist.display()
+            ),
+        }
+    }
+
+    fn remove(&mut self, keys: &mut BTreeSet<Pubkey>) {
+        if keys.is_empty() || self.not_before.is_some_and(|then| Instant::now() < then) {
+            return;
+        }
+        self.not_before = None;
+        match blacklist::remove(&self.blacklist, keys) {
+            Ok(removal) => {
+                self.complaint = None;
+                self.remainders.extend(removal.remainder);
+                self.rescue_after = RESCUE_AFTER.0;
+                self.next_rescue = Instant::now();
+                if removal.lines > 0 {
+                    let names: Vec<String> = keys.iter().map(Pubkey::to_hex).collect();
+                    info!(
+                        "{}: {} lines of friends or members removed: {}",
+                        self.blacklist.display(),
+                        removal.lines,
+                        names.join(" ")
+                    );
+                }
+            }
+            Err(error) => {
+                self.not_before = Some(Instant::now() + RETRY_REMOVAL_AFTER);
+                self.complain(&error);
+            }
+        }
+    }
+
+    fn complain(&mut self, error: &blacklist::RemoveError) {
+        let cause = error
+            .source()
+            .map_or(String::new(), |cause| format!(" ({cause})"));
+        let complaint = format!("{error}{cause}");
+        if self.complaint.as_ref() != Some(&complaint) {
+            warn!(
+                "{}: {complaint}: friends and members in it are let in, but their lines stay; \
+                 make the file and its folder writable for this user, or pass --no-remove",
+                self.blacklist.display()
+            );
+            self.complaint = Some(complaint);
+        }
+    }
+
+    /// `last` where there is no later time to look.
+    fn rescue(&mut self, last: bool) {
+        if self.remainders.is_empty() || !last && Instant::now() < self.next_rescue {
+            return;
+        }
+        let times = if last { 2 } else { 1 };
+        let path: &Path = &self.blacklist;
+        for _ in 0..times {
+            self.remainders
+                .retain_mut(|remainder| match remainder.rescue() {
+                    Ok(gone) => !gone,
+                    Err(error) => {
+                        warn!(
+                            "{}: lines appended while it was replaced wait beside it: {error}",
+                            path.display()
+                        );
+                        true
+                    }
+                });
+        }
+        self.next_rescue = Instant::now() + self.rescue_after;
+        self.rescue_after = (self.rescue_after * 2).min(RESCUE_AFTER.1);
+    }
+}

@@ -1,0 +1,7 @@
+//! The plugin's process; see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    constellation_policy::main()
+}

@@ -1,0 +1,324 @@
+//! The lines that strfry and the plugin exchange (strfry's docs/plugins.md).
+//!
+//! Of a request only `type`, `event.id` and `event.pubkey` are looked at. Whatever else
+//! it holds, of whatever type and depth, is passed over without being understood.
+
+use constellation_shared::Pubkey;
+
+use crate::scan::Scanner;
+
+/// The longest answer, in bytes with its newline: what strfry reads at the most
+/// (`setMaxRecordSize(8192)` in its src/PluginEventSifter.h).
+pub const LONGEST_ANSWER: usize = 8192;
+
+/// Room for everything in an answer but the id.
+const ANSWER_FRAME: usize = 256;
+
+/// An event's id as the request spells it, quotes and escapes included, so that the
+/// answer can give back the very same text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawId<'a>(&'a [u8]);
+
+impl<'a> RawId<'a> {
+    /// The id that stands in for one that cannot be found or given back.
+    pub const EMPTY: RawId<'static> = RawId(b"\"\"");
+
+    fn new(json: &'a [u8]) -> Option<Self> {
+        let fits = json.starts_with(b"\"") && json.len() <= LONGEST_ANSWER - ANSWER_FRAME;
+        // Bytes that are no text and half a surrogate pair are spelled like a text, but
+        // no JSON parser takes them back.
+        let plain = json.is_ascii() && !json.contains(&b'\\');
+        let sound = fits && (plain || serde_json::from_slice::<String>(json).is_ok());
+        sound.then_some(Self(json))
+    }
+}
+
+/// What strfry asks.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Whether this author's event may be written.
+    New {
+        /// The event's id.
+        id: RawId<'a>,
+        /// The author, or `None` where the pubkey is missing or no key at all.
+        author: Option<Pubkey>,
+    },
+    /// Any other type: nothing that a list decides.
+    Other {
+        /// The event's id, empty where there is none.
+        id: RawId<'a>,
+    },
+    /// A line that cannot be understood.
+    Broken {
+        /// The event's id where it could still be found, else empty.
+        id: RawId<'a>,
+        /// What is wrong with the line.
+        reason: &'static str,
+    },
+}
+
+/// The fields that are looked at, as they are spelled.
+#[derive(Default)]
+struct Fields<'a> {
+    kind: Option<&'a [u8]>,
+    id: Option<&'a [u8]>,
+    pubkey: Option<&'a [u8]>,
+}
+
+impl<'a> Fields<'a> {
+    /// `None` where the line is no JSON object, or holds one of the fields twice.
+    fn find(line: &'a [u8]) -> Option<Self> {
+        let mut scanner = Scanner::new(line);
+        let mut found = Self::default();
+        scanner.object(|scanner, key| match key {
+            b"\"type\"" => once(&mut found.kind, scanner.value()?),
+            b"\"event\"" if scanner.peek() == Some(b'{') => scanner.object(|scanner, key| {
+                let value = scanner.value()?;
+                match key {
+                    b"\"id\"" => once(&mut found.id, value),
+                    b"\"pubkey\"" => once(&mut found.pubkey, value),
+                    _ => Some(()),
+                }
+            }),
+            _ => scanner.value().map(|_| ()),
+        })?;
+        scanner.is_at_end().then_some(found)
+    }
+}
+
+fn once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8]) -> Option<()> {
+    field.replace(value).is_none().then_some(())
+}
+
+impl<'a> Request<'a> {
+    /// Reads a line, with or without its newline. Every line is some request.
+    pub fn parse(line: &'a [u8]) -> Self {
+        let Some(fields) = Fields::find(line) else {
+            return Self::Broken {
+                id: find_id(line).unwrap_or(RawId::EMPTY),
+                reason: "it is not a JSON object",
+            };
+        };
+        let id = fields.id.and_then(RawId::new);
+        let is_text = fields.kind.is_some_and(|kind| kind.starts_with(b"\""));
+        if !is_text {
+            return Self::Broken {
+                id: id.unwrap_or(RawId::EMPTY),
+                reason: "it has no type",
+            };
+        }
+        if fields.kind != Some(b"\"new\"") {
+            return Self::Other {
+                id: id.unwrap_or(RawId::EMPTY),
+            };
+        }
+        let Some(id) = id else {
+            return Self::Broken {
+                id: RawId::EMPTY,
+                reason: "the event has no id that could be answered",
+            };
+        };
+        let author = fields.pubkey.and_then(author);
+        Self::New { id, author }
+    }
+}
+
+fn author(json: &[u8]) -> Option<Pubkey> {
+    let text = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    match text.contains(&b'\\') {
+        false => Pubkey::parse(text).ok(),
+        true => Pubkey::parse(serde_json::from_slice::<String>(json).ok()?.as_bytes()).ok(),
+    }
+}
+
+/// Looks for `"id":"…"` in a line that is no JSON. Within a text the quotes would be
+/// escaped, so the first one found is a field.
+fn find_id(line: &[u8]) -> Option<RawId<'_>> {
+    const FIELD: &[u8] = b"\"id\":";
+    let start = memchr::memmem::find(line, FIELD)? + FIELD.len();
+    RawId::new(Scanner::new(line.get(start..)?).value()?)
+}
+
+/// What the plugin says of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Written.
+    Accept,
+    /// Not written, and the client is told why: a NIP-01 prefix, a colon, plain words
+    /// that need no escaping.
+    Reject(&'static str),
+    /// Not written, and the client is told that it was.
+    ShadowReject,
+}
+
+impl Answer {
+    /// Appends the answer's line, newline included, to `line`.
+    pub fn spell(self, id: RawId<'_>, line: &mut Vec<u8>) {
+        line.extend_from_slice(b"{\"id\":");
+        line.extend_from_slice(id.0);
+        match self {
+            Self::Accept => line.extend_from_slice(b",\"action\":\"accept\"}\n"),
+            Self::ShadowReject => line.extend_from_slice(b",\"action\":\"shadowReject\"}\n"),
+            Self::Reject(why) => {
+                line.extend_from_slice(b",\"action\":\"reject\",\"msg\":\"");
+                line.extend_from_slice(why.as_bytes());
+                line.extend_from_slice(b"\"}\n");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "774ae7f858a9411e5ef4246b70c65aac5649980be5c17891bbec17895da008cb";
+
+    fn request(id: &str, pubkey: &str) -> String {
+        format!(r#"{{"type":"new","event":{{"id":{id},"pubkey":{pubkey}}}}}"#)
+    }
+
+    #[test]
+    fn requests_as_strfry_writes_them() {
+        let line = format!(
+            r#"{{"authed":"{KEY}","event":{{"content":"a \"id\":\"no\" b","created_at":1,"id":"0x12","kind":1,"pubkey":"{KEY}","sig":"","tags":[]}},"receivedAt":1,"sourceInfo":"::1","sourceType":"IP6","type":"new"}}"#
+        );
+        assert_eq!(
+            Request::parse(line.as_bytes()),
+            Request::New {
+                id: RawId(b"\"0x12\""),
+                author: KEY.parse().ok()
+            }
+        );
+    }
+
+    #[test]
+    fn fields_that_are_not_looked_at_may_hold_anything() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for field in [
+            r#""kind":18446744073709551616"#,
+            r#""kind":1e400"#,
+            r#""tags":[["t","x",1],{"id":"no"},null]"#,
+            r#""content":"\ud800""#,
+            &format!(r#""tags":{deep}"#),
+        ] {
+            let line = request(r#""i""#, &format!("\"{KEY}\",{field}"));
+            assert_eq!(
+                Request::parse(line.as_bytes()),
+                Request::New {
+                    id: RawId(b"\"i\""),
+                    author: KEY.parse().ok()
+                },
+                "{field:.80}"
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_passed_over_outside_of_what_is_looked_at() {
+        let mut line = request(r#""i""#, &format!("\"{KEY}\",\"content\":\"?\"")).into_bytes();
+        let place = line.iter().position(|&byte| byte == b'?').unwrap();
+        line[place] = 0xff;
+        assert!(matches!(
+            Request::parse(&line),
+            Request::New {
+                author: Some(_),
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn an_author_is_one_under_every_spelling() {
+        let key: Pubkey = KEY.parse().unwrap();
+        for spelling in [
+            KEY.to_owned(),
+            KEY.to_uppercase(),
+            format!("0x{KEY}"),
+            key.to_bech32(),
+            format!("\\u0037{}", &KEY[1..]),
+        ] {
+            let line = request(r#""i""#, &format!("\"{spelling}\""));
+            let Request::New { author, .. } = Request::parse(line.as_bytes()) else {
+                panic!("{spelling} was not understood");
+            };
+            assert_eq!(author, Some(key), "{spelling}");
+        }
+        for none in ["1", "null", "{}", "\"\"", "\"abc\""] {
+            let line = request(r#""i""#, none);
+            assert!(
+                matches!(
+                    Request::parse(line.as_bytes()),
+                    Request::New { author: None, .. }
+                ),
+                "{none}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_id_comes_back_as_it_was_spelled() {
+        let spell = |line: &str| {
+            let mut answer = Vec::new();
+            match Request::parse(line.as_bytes()) {
+                Request::New { id, .. } => Answer::Accept.spell(id, &mut answer),
+                Request::Other { id } => Answer::ShadowReject.spell(id, &mut answer),
+                Request::Broken { id, .. } => Answer::Reject("error: why").spell(id, &mut answer),
+            }
+            String::from_utf8(answer).unwrap()
+        };
+        let long = "a".repeat(LONGEST_ANSWER);
+        for (line, answer) in [
+            (
+                request(r#""a\"\\\u00e9é""#, "null"),
+                r#"{"id":"a\"\\\u00e9é","action":"accept"}"#,
+            ),
+            (
+                r#"{"type":"lookback","event":{"id":"x"}}"#.to_owned(),
+                r#"{"id":"x","action":"shadowReject"}"#,
+            ),
+            (
+                r#"{"type":"lookback"}"#.to_owned(),
+                r#"{"id":"","action":"shadowReject"}"#,
+            ),
+            (
+                r#"{"type":"new","event":{"id":"x","pubkey":"#.to_owned(),
+                r#"{"id":"x","action":"reject","msg":"error: why"}"#,
+            ),
+            (
+                r#"{"event":{"id": "x"}}"#.to_owned(),
+                r#"{"id":"x","action":"reject","msg":"error: why"}"#,
+            ),
+            (
+                r#"{"type":"new","event":{"id":"x","id":"y"}}"#.to_owned(),
+                r#"{"id":"x","action":"reject","msg":"error: why"}"#,
+            ),
+            (
+                r#"{"type":["new"],"event":{"id":"x"}}"#.to_owned(),
+                r#"{"id":"x","action":"reject","msg":"error: why"}"#,
+            ),
+            (
+                request("7", "null"),
+                r#"{"id":"","action":"reject","msg":"error: why"}"#,
+            ),
+            (
+                request(r#""\ud800""#, "null"),
+                r#"{"id":"","action":"reject","msg":"error: why"}"#,
+            ),
+            (
+                request(&format!("\"{long}\""), "null"),
+                r#"{"id":"","action":"reject","msg":"error: why"}"#,
+            ),
+            (
+                "[]".to_owned(),
+                r#"{"id":"","action":"reject","msg":"error: why"}"#,
+            ),
+            (
+                "\u{0}".to_owned(),
+                r#"{"id":"","action":"reject","msg":"error: why"}"#,
+            ),
+        ] {
+            assert_eq!(spell(&line), format!("{answer}\n"), "{line:.80}");
+        }
+    }
+}

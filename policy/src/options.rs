@@ -1,0 +1,108 @@
+//! What the plugin can be told on its command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use constellation_shared::Station;
+use constellation_shared::station::NoRoot;
+use tracing::level_filters::LevelFilter;
+
+use crate::lists::Sources;
+
+/// Write-policy plugin for strfry: everyone may write, but for the keys of blacklist.txt;
+/// a blacklisted key that is a friend of a friend (amisOfAmis.txt) or a local member is
+/// let in, and leaves the blacklist.
+#[derive(Debug, Parser)]
+#[command(
+    name = "constellation-policy",
+    version,
+    args_conflicts_with_subcommands = false
+)]
+#[command(after_help = "\
+Wire it in strfry.conf:   relay { writePolicy { plugin = \"/usr/local/bin/constellation-policy\" } }
+Try it by hand:           echo '{\"type\":\"new\",\"event\":{\"id\":\"x\",\"pubkey\":\"<64 hex>\"}}' | constellation-policy
+Ask why:                  constellation-policy explain npub1…
+
+Lists are read again when they change, within a second; no restart is needed.")]
+pub struct Options {
+    /// Which files decide
+    #[command(flatten)]
+    pub lists: ListOptions,
+    /// Let friends and members in, but leave their lines in the blacklist
+    #[arg(long, env = "CONSTELLATION_NO_REMOVE")]
+    pub no_remove: bool,
+    /// Tell blocked authors that their events were accepted
+    #[arg(long, env = "CONSTELLATION_SHADOW")]
+    pub shadow: bool,
+    /// What goes to stderr, and so to strfry's log: off, error, warn, info, debug
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "CONSTELLATION_LOG",
+        global = true
+    )]
+    pub log: LevelFilter,
+    /// What to do instead of answering strfry
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the plugin can do besides answering.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say which lists and lines a key stands in, and the verdict (exit 0 allow, 1 block)
+    Explain {
+        /// Keys as hex or npub
+        #[arg(required = true, value_name = "PUBKEY")]
+        pubkeys: Vec<String>,
+    },
+}
+
+/// Which files decide.
+#[derive(Debug, Args)]
+pub struct ListOptions {
+    /// The station's folder [default: ~/.zen]
+    #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
+    pub zen: Option<PathBuf>,
+    /// The blocked keys [default: <DIR>/strfry/blacklist.txt]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CONSTELLATION_BLACKLIST",
+        global = true
+    )]
+    pub blacklist: Option<PathBuf>,
+    /// Friends of friends, several times for several files [default: <DIR>/strfry/amisOfAmis.txt]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CONSTELLATION_AMIS",
+        value_delimiter = ':',
+        global = true
+    )]
+    pub amis: Vec<PathBuf>,
+    /// Let the friends of other stations (<DIR>/tmp/swarm/*/amisOfAmis.txt) not count
+    #[arg(long, env = "CONSTELLATION_NO_SWARM", global = true)]
+    pub no_swarm: bool,
+}
+
+impl ListOptions {
+    /// The files that these options name.
+    ///
+    /// # Errors
+    /// [`NoRoot`] where neither an option nor HOME says where the station is.
+    pub fn sources(self) -> Result<Sources, NoRoot> {
+        let station = Station::locate(self.zen, std::env::var_os("HOME"))?;
+        let friends = match self.amis.is_empty() {
+            true => vec![station.friends()],
+            false => self.amis,
+        };
+        Ok(Sources {
+            blacklist: self.blacklist.unwrap_or_else(|| station.blacklist()),
+            friends,
+            swarm: !self.no_swarm,
+            station,
+        })
+    }
+}
