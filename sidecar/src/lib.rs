@@ -1,0 +1,123 @@
+//! `constellation-sync`, the backfill of a station's strfry from its constellation.
+//!
+//! Read it in this order: [`follow`] (whose events), [`peer`] (from whom), [`relay`] (how
+//! they are asked until nothing is missing), [`admit`] (what is let in), [`intake`] (each
+//! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
+//! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself).
+
+pub mod admit;
+pub mod backoff;
+pub mod error;
+pub mod follow;
+pub mod intake;
+pub mod knowledge;
+pub mod lock;
+pub mod log;
+pub mod options;
+pub mod overview;
+pub mod peer;
+pub mod relay;
+pub mod report;
+pub mod run;
+pub mod session;
+pub mod strfry;
+pub mod whole_file;
+
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::thread;
+
+use clap::Parser;
+use constellation_shared::Station;
+use indicatif::MultiProgress;
+use tracing::{error, info};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::error::SyncError;
+use crate::lock::{Lock, LockError};
+use crate::log::{Log, Rotation};
+use crate::options::Options;
+use crate::run::Run;
+use crate::session::chain;
+
+/// How many threads wait for the network at the most; verification has threads of its own.
+const MOST_WORKERS: usize = 4;
+
+/// The whole program, from its arguments to its exit code.
+pub fn main() -> ExitCode {
+    let options = Options::parse();
+    let bars = MultiProgress::new();
+    match run(options, &bars) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let words = chain(&error);
+            match &error {
+                SyncError::Lock(LockError::Held(_)) => {
+                    let _ = writeln!(io::stdout(), "{words}");
+                }
+                // Where the log is on, it says so on the terminal too.
+                _ if tracing::dispatcher::has_been_set() => error!("Backfill failed: {words}"),
+                _ => {
+                    let _ = writeln!(io::stderr(), "constellation-sync: {words}");
+                }
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
+    let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
+    let workers = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(MOST_WORKERS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()?;
+    let run = Run {
+        options,
+        station,
+        bars: bars.clone(),
+    };
+    let folder = run.station.strfry_dir();
+    if !folder.is_dir() {
+        return Err(SyncError::NoFolder(folder));
+    }
+    let terminal = Log::to_terminal(run.options.verbose, bars.clone());
+    let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;
+    if is_look {
+        tracing_subscriber::registry().with(terminal).init();
+        let outcome = runtime.block_on(run.look(&mut io::stdout().lock()))?;
+        return Ok(outcome.map_or(0, report::Outcome::exit_code));
+    }
+    let lock_path = run.file("constellation-sync.lock");
+    let _lock = Lock::take(&lock_path, run.file("constellation-backfill.lock"))?;
+    let log_path = run.file("constellation-backfill.log");
+    let log = terminal
+        .with_files(
+            &log_path,
+            run.file("constellation-backfill.error.log"),
+            Rotation::for_memory(memory()),
+        )
+        .map_err(|error| SyncError::Log(log_path, error))?;
+    tracing_subscriber::registry().with(log).init();
+    info!("Starting Astroport constellation backfill process");
+    let report = runtime.block_on(run.backfill())?;
+    if run.options.json {
+        let json = report.to_json().map_err(io::Error::other)?;
+        writeln!(io::stdout(), "{json}")?;
+    }
+    Ok(report.outcome.exit_code())
+}
+
+/// The memory of this machine in bytes; much where it cannot be told.
+fn memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.map_or(u64::MAX, |kilobytes| kilobytes.saturating_mul(1024))
+}

@@ -1,0 +1,101 @@
+//! One run at a time.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// Held for as long as a run lasts. The kernel lets go of it however the run ends, so a
+/// killed process is no obstacle.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+    pid_file: PathBuf,
+}
+
+/// Why there is no lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another run holds it; its process id where that could be read.
+    #[error("Backfill already running with PID: {0}")]
+    Held(String),
+    /// The file cannot be opened, locked or written.
+    #[error("{0} cannot be locked")]
+    Io(String, #[source] io::Error),
+}
+
+impl Lock {
+    /// Takes the lock on `path`, and puts our process id there and into `pid_file`, where
+    /// `_12345.sh` looks for it.
+    ///
+    /// # Errors
+    /// [`LockError`]; the lock of the other run stays as it is.
+    pub fn take(path: &Path, pid_file: PathBuf) -> Result<Self, LockError> {
+        let io = |error| LockError::Io(path.display().to_string(), error);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = (&file).take(20).read_to_string(&mut holder);
+                return Err(LockError::Held(holder.trim().to_owned()));
+            }
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        let pid = format!("{}\n", process::id());
+        file.set_len(0)
+            .and_then(|()| file.write_all(pid.as_bytes()))
+            .map_err(io)?;
+        fs::write(&pid_file, pid).map_err(io)?;
+        Ok(Self {
+            _file: file,
+            pid_file,
+        })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.pid_file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_is_first_and_takes_nothing_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, pid_file) = (dir.path().join("lock"), dir.path().join("pid"));
+        let first = Lock::take(&path, pid_file.clone()).unwrap();
+        let second = Lock::take(&path, pid_file.clone()).unwrap_err();
+        let pid = process::id();
+        assert_eq!(
+            second.to_string(),
+            format!("Backfill already running with PID: {pid}")
+        );
+        assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{pid}\n"));
+        drop(first);
+        assert!(!pid_file.exists());
+        Lock::take(&path, pid_file).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_no_obstacle() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        fs::write(&path, "4194304 and more\n").unwrap();
+        let _lock = Lock::take(&path, dir.path().join("pid")).unwrap();
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            format!("{}\n", process::id())
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! The other stations, as their files below `tmp/swarm` describe them. Those files were
+//! written by anybody.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use constellation_shared::{Pubkey, Station, list_file};
+use rustix::fs::OFlags;
+use serde_json::Value;
+use tracing::warn;
+
+use crate::relay::address::Address;
+
+/// The longest description that is read, in bytes.
+const LONGEST: u64 = 256 * 1024;
+
+/// What a station says of itself in its `12345.json`; what is missing or of the wrong
+/// type is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    /// The folder's name.
+    pub folder: String,
+    /// Its relay.
+    pub relay: Option<String>,
+    /// Its IPFS peer id.
+    pub node_id: Option<String>,
+    /// Its captain's key.
+    pub captain: Option<Pubkey>,
+    /// Its own key.
+    pub node: Option<Pubkey>,
+    /// Whether `x_strfry.sh` lies beside it: its relay is offered as an IPFS tunnel.
+    pub offers_tunnel: bool,
+}
+
+impl Description {
+    /// Reads a description; `None` for what is no JSON object.
+    pub fn parse(json: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(json).ok()?;
+        let fields = value.as_object()?;
+        let text = |name: &str| {
+            let text = fields.get(name)?.as_str()?.trim();
+            (!text.is_empty()).then(|| text.to_owned())
+        };
+        let key = |name: &str| text(name)?.parse().ok();
+        Some(Self {
+            folder: String::new(),
+            relay: text("myRELAY"),
+            node_id: text("ipfsnodeid"),
+            captain: key("captainHEX"),
+            node: key("NODEHEX"),
+            offers_tunnel: false,
+        })
+    }
+}
+
+/// A peer that can be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its relay.
+    pub address: Address,
+}
+
+/// Reads the descriptions of all stations of the swarm. One that cannot be read is said
+/// and passed over.
+pub fn descriptions(station: &Station) -> Vec<Description> {
+    let folders = list_file::swarm_folders(station).unwrap_or_else(|error| {
+        warn!("{} cannot be read: {error}", station.swarm_dir().display());
+        Vec::new()
+    });
+    let mut descriptions = Vec::new();
+    for folder in folders {
+        let path = folder.join(Station::SWARM_DESCRIPTION);
+        let json = match read_foreign(&path) {
+            Ok(json) => json,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                warn!("{} is passed over: {error}", path.display());
+                continue;
+            }
+        };
+        let Some(mut description) = Description::parse(&json) else {
+            warn!("{} is passed over: not a JSON object", path.display());
+            continue;
+        };
+        description.folder = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        description.offers_tunnel = fs::symlink_metadata(folder.join(Station::SWARM_TUNNEL))
+            .is_ok_and(|metadata| metadata.is_file());
+        descriptions.push(description);
+    }
+    descriptions
+}
+
+/// Reads a small regular file that anybody may have written.
+fn read_foreign(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    if metadata.len() > LONGEST {
+        return Err(io::Error::other("larger than 256 kB"));
+    }
+    let mut content = Vec::new();
+    file.take(LONGEST).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// This station's own IPFS peer id: the variable `IPFSNODEID`, else `Identity.PeerID` of
+/// kubo's configuration.
+pub fn own_node_id(station: &Station) -> Option<String> {
+    if let Ok(id) = env::var("IPFSNODEID")
+        && !id.trim().is_empty()
+    {
+        return Some(id.trim().to_owned());
+    }
+    let config = fs::read(station.ipfs_config()).ok()?;
+    let config: Value = serde_json::from_slice(&config).ok()?;
+    let id = config.pointer("/Identity/PeerID")?.as_str()?;
+    Some(id.to_owned())
+}
+
+/// The peers among the described stations: each relay once, our own not. What cannot be
+/// reached from here is said and passed over.
+pub fn peers(descriptions: &[Description], own_node_id: Option<&str>) -> Vec<Peer> {
+    let mut seen = BTreeSet::new();
+    let mut peers = Vec::new();
+    for description in descriptions {
+        let (Some(relay), Some(node_id)) = (&description.relay, &description.node_id) else {
+            continue;
+        };
+        let is_own = own_node_id.is_some_and(|own| own == node_id || own == description.folder);
+        if is_own {
+            continue;
+        }
+        let folder = &description.folder;
+        let address = match Address::parse(relay) {
+            Ok(address) => address,
+            Err(error) => {
+                warn!("peer {folder:?} is passed over: its myRELAY is {error}");
+                continue;
+            }
+        };
+        if address.is_behind_tunnel() {
+            match description.offers_tunnel {
+                true => warn!(
+                    "peer {folder:?} is passed over: {address} can only be reached through an IPFS tunnel"
+                ),
+                false => warn!(
+                    "peer {folder:?} is passed over: {address} listens on its own machine only, and it offers no tunnel"
+                ),
+            }
+            continue;
+        }
+        if seen.insert(address.clone()) {
+            peers.push(Peer { address });
+        }
+    }
+    peers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_description_may_be_anything() {
+        let key = Pubkey::from_bytes([7; 32]);
+        let json = format!(
+            r#"{{"myRELAY":" wss://a.org ","ipfsnodeid":"12D3KooA","captainHEX":"{key}","NODEHEX":7,"hostname":null}}"#
+        );
+        assert_eq!(
+            Description::parse(json.as_bytes()),
+            Some(Description {
+                relay: Some("wss://a.org".to_owned()),
+                node_id: Some("12D3KooA".to_owned()),
+                captain: Some(key),
+                ..Description::default()
+            })
+        );
+        assert_eq!(
+            Description::parse(br#"{"myRELAY":"","captainHEX":"x"}"#),
+            Some(Description::default())
+        );
+        for nothing in ["", "[]", "{", "null"] {
+            assert_eq!(Description::parse(nothing.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn foreign_files_lead_nowhere_and_stop_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        let folder = |name: &str| {
+            let folder = station.swarm_dir().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            folder
+        };
+        let secret = dir.path().join("secret");
+        fs::write(&secret, r#"{"myRELAY":"ws://secret"}"#).unwrap();
+        symlink(&secret, folder("link").join("12345.json")).unwrap();
+        symlink("/dev/zero", folder("zero").join("12345.json")).unwrap();
+        fs::create_dir(folder("dir").join("12345.json")).unwrap();
+        let fifo = folder("fifo").join("12345.json");
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let huge = fs::File::create(folder("huge").join("12345.json")).unwrap();
+        huge.set_len(1 << 30).unwrap();
+        fs::write(folder("half").join("12345.json"), "{\"myREL").unwrap();
+        folder("empty");
+        let good = folder("good");
+        fs::write(good.join("12345.json"), r#"{"myRELAY":"ws://a"}"#).unwrap();
+        fs::write(good.join("x_strfry.sh"), "#!/bin/sh").unwrap();
+        assert_eq!(
+            descriptions(&station),
+            [Description {
+                folder: "good".to_owned(),
+                relay: Some("ws://a".to_owned()),
+                offers_tunnel: true,
+                ..Description::default()
+            }]
+        );
+    }
+
+    #[test]
+    fn each_relay_is_one_peer_and_our_own_is_none() {
+        let described = |relay: &str, node_id: &str| Description {
+            relay: Some(relay.to_owned()),
+            node_id: Some(node_id.to_owned()),
+            ..Description::default()
+        };
+        let all = [
+            described("wss://own.org", "own"),
+            described("wss://a.org", "A"),
+            described("WSS://A.org:443/", "B"),
+            described("ws://127.0.0.1:7777", "C"),
+            described("ftp://d.org", "D"),
+            Description {
+                relay: None,
+                ..described("", "E")
+            },
+            Description {
+                node_id: None,
+                ..described("wss://f.org", "")
+            },
+        ];
+        let found = peers(&all, Some("own"));
+        let addresses: Vec<String> = found.iter().map(|peer| peer.address.to_string()).collect();
+        assert_eq!(addresses, ["wss://a.org"]);
+    }
+
+    #[test]
+    fn the_own_id_is_in_kubo_s_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path().join(".zen"));
+        fs::create_dir(dir.path().join(".ipfs")).unwrap();
+        fs::write(
+            station.ipfs_config(),
+            r#"{"Identity":{"PeerID":"12D3KooSelf"}}"#,
+        )
+        .unwrap();
+        assert_eq!(own_node_id(&station).as_deref(), Some("12D3KooSelf"));
+    }
+}

@@ -1,0 +1,173 @@
+//! Where a relay is: a `ws://` or `wss://` URL, parsed and made comparable.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use hyper::Uri;
+
+/// The port on which a station's own strfry listens.
+const STRFRY_PORT: u16 = 7777;
+
+/// A relay's URL. Two spellings of one URL are equal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    secure: bool,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+/// Why a text is not a relay's URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// No URL at all.
+    #[error("not a URL")]
+    Url,
+    /// Another scheme.
+    #[error("a relay's URL begins with ws:// or wss://")]
+    Scheme,
+}
+
+impl Address {
+    /// Reads a URL; upper case, the default port and a final slash make no difference.
+    ///
+    /// # Errors
+    /// [`AddressError`].
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        let uri: Uri = text.trim().parse().map_err(|_| AddressError::Url)?;
+        let secure = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
+            Some("ws") => false,
+            Some("wss") => true,
+            _ => return Err(AddressError::Scheme),
+        };
+        let host = uri.host().filter(|host| !host.is_empty());
+        let host = host.ok_or(AddressError::Url)?.to_ascii_lowercase();
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        // A port that is no number of 16 bits is none to the library.
+        let named_port = !authority.ends_with(uri.host().unwrap_or_default());
+        let port = match uri.port_u16() {
+            Some(0) => return Err(AddressError::Url),
+            Some(port) => port,
+            None if named_port => return Err(AddressError::Url),
+            None if secure => 443,
+            None => 80,
+        };
+        let path = uri
+            .path_and_query()
+            .map_or("/", |path| path.as_str())
+            .trim_end_matches('/');
+        Ok(Self {
+            secure,
+            host,
+            port,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Whether TLS is spoken.
+    pub const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The host, an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The TCP port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Path and query, beginning with `/`.
+    pub fn path(&self) -> &str {
+        if self.path.is_empty() {
+            "/"
+        } else {
+            &self.path
+        }
+    }
+
+    /// `host` or `host:port`, as a `Host` header spells it.
+    pub fn authority(&self) -> String {
+        let default = if self.secure { 443 } else { 80 };
+        match self.port == default {
+            true => self.host.clone(),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// Whether this is a strfry that only listens on its own machine: from here it can
+    /// only be reached through a tunnel.
+    pub fn is_behind_tunnel(&self) -> bool {
+        let host = self.host();
+        let loopback = host == "localhost"
+            || host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback() || address.is_unspecified());
+        loopback && self.port == STRFRY_PORT
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_url_are_equal() {
+        let address = Address::parse("wss://relay.example.org").unwrap();
+        for text in [
+            "WSS://Relay.Example.ORG/",
+            " wss://relay.example.org:443 ",
+            "wss://relay.example.org:443/",
+        ] {
+            assert_eq!(Address::parse(text).as_ref(), Ok(&address), "{text}");
+        }
+        assert_eq!(address.to_string(), "wss://relay.example.org");
+        assert_eq!(
+            Address::parse("ws://[::1]:8080/a?b").unwrap().to_string(),
+            "ws://[::1]:8080/a?b"
+        );
+    }
+
+    #[test]
+    fn what_is_no_relay_is_refused() {
+        for (text, error) in [
+            ("", AddressError::Url),
+            ("relay.example.org", AddressError::Scheme),
+            ("https://relay.example.org", AddressError::Scheme),
+            ("wss://", AddressError::Url),
+            ("ws://host:99999", AddressError::Url),
+            ("ws://host:0", AddressError::Url),
+            ("ws://ho st", AddressError::Url),
+        ] {
+            assert_eq!(Address::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_strfry_on_loopback_is_behind_a_tunnel() {
+        for (text, behind) in [
+            ("ws://127.0.0.1:7777", true),
+            ("ws://localhost:7777/", true),
+            ("ws://[::1]:7777", true),
+            ("ws://0.0.0.0:7777", true),
+            ("ws://127.0.0.1:7778", false),
+            ("ws://10.0.0.1:7777", false),
+            ("ws://relay.example.org:7777", false),
+        ] {
+            assert_eq!(
+                Address::parse(text).unwrap().is_behind_tunnel(),
+                behind,
+                "{text}"
+            );
+        }
+    }
+}

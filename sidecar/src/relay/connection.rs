@@ -1,0 +1,243 @@
+//! A WebSocket connection that owns framing, size and patience.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
+
+use super::address::Address;
+
+/// How long name, TCP, TLS and WebSocket may take together.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long one message of ours may take to leave.
+const SEND_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest message that is taken, in bytes. strfry sends up to 1 MB (the answer of a
+/// reconciliation in hex); the longest events that any relay is known to take are 2 MB.
+const LONGEST_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// A stream of bytes to a relay, in clear or in TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Why a relay could not be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// DNS or TCP.
+    #[error("cannot connect to {0}")]
+    Tcp(String, #[source] io::Error),
+    /// TLS, the certificate among it.
+    #[error("no TLS with {0}")]
+    Tls(String, #[source] io::Error),
+    /// The relay does not speak WebSocket there.
+    #[error("no WebSocket at {0}")]
+    WebSocket(String, #[source] Box<WebSocketError>),
+    /// It took too long.
+    #[error("no connection to {0} within {patience} s", patience = CONNECT_PATIENCE.as_secs())]
+    Slow(String),
+}
+
+/// Why a connection cannot be used any more.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The relay closed it.
+    #[error("the relay closed the connection")]
+    Closed,
+    /// It broke, or the relay broke the protocol.
+    #[error("the connection broke")]
+    Broken(#[source] Box<WebSocketError>),
+    /// Nothing that was waited for came in time.
+    #[error("no progress for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// The relay does not read what we send.
+    #[error("the relay reads nothing for {} s", SEND_PATIENCE.as_secs())]
+    Stuck,
+}
+
+/// Why certificates cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// The file of `--ca-file`.
+    #[error("{0} holds no usable certificate (PEM)")]
+    File(
+        String,
+        #[source] Option<Box<dyn std::error::Error + Send + Sync>>,
+    ),
+}
+
+/// Opens connections; knows whom to trust.
+#[derive(Clone)]
+pub struct Connector {
+    tls: TlsConnector,
+}
+
+impl Connector {
+    /// Trusts the system's certificate authorities, or those of a file instead.
+    ///
+    /// # Errors
+    /// [`CertificateError`] where the file holds none.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, CertificateError> {
+        let mut roots = RootCertStore::empty();
+        match ca_file {
+            None => {
+                // Without any, `wss://` relays fail one by one, and say so.
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+            Some(path) => {
+                let name = path.display().to_string();
+                let certificates = CertificateDer::pem_file_iter(path)
+                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                    .map_err(|error| CertificateError::File(name.clone(), Some(error.into())))?;
+                let (added, _) = roots.add_parsable_certificates(certificates);
+                if added == 0 {
+                    return Err(CertificateError::File(name, None));
+                }
+            }
+        }
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            tls: TlsConnector::from(Arc::new(config)),
+        })
+    }
+
+    /// Connects, without yet saying anything.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
+        let name = address.authority();
+        timeout(CONNECT_PATIENCE, self.connect_patiently(address))
+            .await
+            .map_err(|_| ConnectError::Slow(name))?
+    }
+
+    async fn connect_patiently(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
+        let name = || address.authority();
+        let tcp = TcpStream::connect((address.host(), address.port()))
+            .await
+            .map_err(|error| ConnectError::Tcp(name(), error))?;
+        // Questions are small and waited for; best effort, a socket without works too.
+        let _ = tcp.set_nodelay(true);
+        if !address.is_secure() {
+            return Ok(Box::new(tcp));
+        }
+        let server = ServerName::try_from(address.host().to_owned())
+            .map_err(|error| ConnectError::Tls(name(), io::Error::other(error)))?;
+        let tls = self
+            .tls
+            .connect(server, tcp)
+            .await
+            .map_err(|error| ConnectError::Tls(name(), error))?;
+        Ok(Box::new(tls))
+    }
+
+    /// Connects and opens a WebSocket.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn open(
+        &self,
+        address: &Address,
+    ) -> Result<Connection<Box<dyn Stream>>, ConnectError> {
+        let name = address.authority();
+        let stream = self.connect(address).await?;
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(LONGEST_MESSAGE))
+            .max_frame_size(Some(LONGEST_MESSAGE))
+            .read_buffer_size(32 * 1024)
+            .write_buffer_size(0);
+        let opened =
+            tokio_tungstenite::client_async_with_config(address.to_string(), stream, Some(config));
+        match timeout(CONNECT_PATIENCE, opened).await {
+            Ok(Ok((socket, _))) => Ok(Connection::new(socket)),
+            Ok(Err(error)) => Err(ConnectError::WebSocket(name, Box::new(error))),
+            Err(_) => Err(ConnectError::Slow(name)),
+        }
+    }
+}
+
+/// An open WebSocket, over any stream.
+#[derive(Debug)]
+pub struct Connection<S> {
+    socket: WebSocketStream<S>,
+    /// Bytes of text received.
+    received: u64,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Takes over a WebSocket.
+    pub const fn new(socket: WebSocketStream<S>) -> Self {
+        Self {
+            socket,
+            received: 0,
+        }
+    }
+
+    /// Bytes of text received so far.
+    pub const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn send(&mut self, text: String) -> Result<(), ConnectionError> {
+        match timeout(SEND_PATIENCE, self.socket.send(Message::text(text))).await {
+            Ok(sent) => sent.map_err(broken),
+            Err(_) => Err(ConnectionError::Stuck),
+        }
+    }
+
+    /// The next text message, until `deadline`; `patience` is what led to it. Binary
+    /// messages are passed over: nostr knows none.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn receive(
+        &mut self,
+        deadline: Instant,
+        patience: Duration,
+    ) -> Result<tokio_tungstenite::tungstenite::Utf8Bytes, ConnectionError> {
+        loop {
+            let message = timeout_at(deadline, self.socket.next())
+                .await
+                .map_err(|_| ConnectionError::Silent(patience))?;
+            match message {
+                Some(Ok(Message::Text(text))) => {
+                    self.received += text.len() as u64;
+                    return Ok(text);
+                }
+                Some(Ok(Message::Close(_))) | None => return Err(ConnectionError::Closed),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(broken(error)),
+            }
+        }
+    }
+
+    /// Says goodbye, without waiting for an answer.
+    pub async fn close(mut self) {
+        let _ = timeout(Duration::from_secs(1), self.socket.close(None)).await;
+    }
+}
+
+fn broken(error: WebSocketError) -> ConnectionError {
+    match error {
+        WebSocketError::ConnectionClosed | WebSocketError::AlreadyClosed => ConnectionError::Closed,
+        error => ConnectionError::Broken(Box::new(error)),
+    }
+}

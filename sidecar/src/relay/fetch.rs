@@ -1,0 +1,135 @@
+//! The loop that asks a relay, listens, and asks again until nothing is missing.
+
+use std::time::Duration;
+
+use constellation_shared::Event;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::connection::{Connection, ConnectionError};
+use super::message::{self, FromRelay};
+use super::pager::{Asked, Filter, Pager};
+use crate::admit::Refusal;
+use crate::intake::Intake;
+
+/// How long a relay may go without anything that brings us further.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many events and messages that mean nothing are taken of one relay.
+const MOST_GARBAGE: u64 = 1000;
+
+/// Why a relay was left before everything had come.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The connection cannot be used any more; another one may do.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// It sends more than was asked for, without an end.
+    #[error("it sends far more events than were asked for")]
+    Endless,
+    /// It sends what is forged, was not asked for, or means nothing.
+    #[error("more than {MOST_GARBAGE} of its events are forged, unasked or malformed")]
+    Garbage,
+}
+
+impl FetchError {
+    /// Whether another connection may bring more.
+    pub const fn is_worth_another_try(&self) -> bool {
+        matches!(self, Self::Connection(_))
+    }
+}
+
+/// Asks all that `pager` wants to know, and hands what comes to `intake`. Where this
+/// fails the pager knows what is still to be asked. `progress` is called as events come.
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    pager: &mut Pager,
+    intake: &mut Intake,
+    patience: Duration,
+    mut progress: impl FnMut(u64),
+) -> Result<(), FetchError> {
+    let mut deadline = Instant::now() + patience;
+    loop {
+        while let Some((subscription, filter)) = pager.next_question() {
+            connection.send(req(subscription, &filter)).await?;
+            deadline = Instant::now() + patience;
+        }
+        if pager.is_done() {
+            return Ok(());
+        }
+        let text = connection.receive(deadline, patience).await?;
+        match message::parse(&text) {
+            Some(FromRelay::Event {
+                subscription,
+                event: json,
+            }) => {
+                let asked = match Event::parse(json.as_bytes()) {
+                    Err(_) => Err(Refusal::Malformed),
+                    Ok(event) => match subscription.parse().map_or(Asked::No, |s| {
+                        pager.event(s, &event.pubkey, event.kind, event.created_at)
+                    }) {
+                        Asked::Yes => Ok(event),
+                        Asked::No => Err(Refusal::Unasked),
+                        Asked::TooMany => return Err(FetchError::Endless),
+                    },
+                };
+                match asked {
+                    Ok(event) => {
+                        intake.take(event, json).await;
+                        progress(connection.received());
+                        deadline = Instant::now() + patience;
+                    }
+                    Err(refusal) => {
+                        intake.refuse(refusal);
+                    }
+                }
+            }
+            Some(FromRelay::Eose { subscription }) => {
+                if subscription.parse().is_ok_and(|s| pager.end(s)) {
+                    connection.send(close(&subscription)).await?;
+                    deadline = Instant::now() + patience;
+                }
+            }
+            Some(FromRelay::Closed {
+                subscription,
+                reason,
+            }) => {
+                let known = subscription
+                    .parse()
+                    .is_ok_and(|s| pager.closed(s, reason.as_str(), reason.wants_auth()));
+                if known {
+                    deadline = Instant::now() + patience;
+                }
+            }
+            Some(FromRelay::Notice(reason)) => {
+                debug!("the relay says: {}", reason.as_str());
+                if reason.says_too_many_subscriptions() {
+                    for subscription in pager.too_many_open() {
+                        connection.send(close(&subscription.to_string())).await?;
+                    }
+                }
+            }
+            Some(FromRelay::Auth | FromRelay::Other) => {}
+            None => {
+                intake.refuse(Refusal::Malformed);
+            }
+        }
+        if intake.garbage() > MOST_GARBAGE {
+            return Err(FetchError::Garbage);
+        }
+    }
+}
+
+fn req(subscription: u64, filter: &Filter) -> String {
+    // Texts and numbers alone cannot fail to be spelled, so the fallback is never taken.
+    let filter = serde_json::to_string(filter).unwrap_or_default();
+    format!("[\"REQ\",\"{subscription}\",{filter}]")
+}
+
+fn close(subscription: &str) -> String {
+    format!("[\"CLOSE\",\"{subscription}\"]")
+}

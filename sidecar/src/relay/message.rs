@@ -1,0 +1,181 @@
+//! What client and relay say to each other (NIP-01, NIP-42).
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What a relay says.
+#[derive(Debug)]
+pub enum FromRelay<'a> {
+    /// An event for a subscription, not yet looked at.
+    Event {
+        /// The subscription.
+        subscription: Cow<'a, str>,
+        /// The event's JSON.
+        event: &'a str,
+    },
+    /// All stored events of a subscription were sent.
+    Eose {
+        /// The subscription.
+        subscription: String,
+    },
+    /// The relay ended a subscription, or refused it.
+    Closed {
+        /// The subscription.
+        subscription: String,
+        /// Why.
+        reason: Reason,
+    },
+    /// Words for a person.
+    Notice(Reason),
+    /// The relay would like to know who we are; we hold no key.
+    Auth,
+    /// Anything else, `OK` among it: nothing that was asked for.
+    Other,
+}
+
+/// A relay's words, without the `ERROR: ` that strfry puts before them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason(String);
+
+/// How much of a relay's words is kept, in characters.
+const LONGEST_REASON: usize = 200;
+
+impl Reason {
+    fn new(text: &str) -> Self {
+        let text = text.strip_prefix("ERROR: ").unwrap_or(text).trim();
+        let harmless = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        Self(text.chars().take(LONGEST_REASON).map(harmless).collect())
+    }
+
+    /// The machine-readable word before the first colon (NIP-01, NIP-42), empty without.
+    pub fn prefix(&self) -> &str {
+        self.0.split_once(':').map_or("", |(prefix, _)| prefix)
+    }
+
+    /// The words, at most 200 characters, without control characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether only a client that says who it is would be answered (NIP-42).
+    pub fn wants_auth(&self) -> bool {
+        matches!(self.prefix(), "auth-required" | "restricted")
+    }
+
+    /// Whether too many subscriptions were open; strfry's words, and those of others.
+    pub fn says_too_many_subscriptions(&self) -> bool {
+        let text = self.0.to_ascii_lowercase();
+        text.contains("too many") && (text.contains("req") || text.contains("sub"))
+    }
+}
+
+/// Reads a relay's message; `None` for what is no message at all.
+pub fn parse(text: &str) -> Option<FromRelay<'_>> {
+    let parts: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+    let [kind, rest @ ..] = parts.as_slice() else {
+        return None;
+    };
+    let message = match (kind.get(), rest) {
+        ("\"EVENT\"", [subscription, event, ..]) => FromRelay::Event {
+            subscription: words(subscription)?,
+            event: event.get(),
+        },
+        ("\"EOSE\"", [subscription, ..]) => FromRelay::Eose {
+            subscription: words(subscription)?.into_owned(),
+        },
+        ("\"CLOSED\"", [subscription, rest @ ..]) => FromRelay::Closed {
+            subscription: words(subscription)?.into_owned(),
+            reason: Reason::new(&rest.first().and_then(|r| words(r)).unwrap_or_default()),
+        },
+        ("\"NOTICE\"", [text, ..]) => FromRelay::Notice(Reason::new(&words(text)?)),
+        ("\"AUTH\"", _) => FromRelay::Auth,
+        (kind, _) if kind.starts_with('"') => FromRelay::Other,
+        _ => return None,
+    };
+    Some(message)
+}
+
+#[derive(Deserialize)]
+struct Words<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn words<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
+    serde_json::from_str::<Words<'a>>(value.get())
+        .ok()
+        .map(|words| words.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_every_kind() {
+        let event = parse(r#"["EVENT","s",{"id":"x"}]"#);
+        assert!(
+            matches!(event, Some(FromRelay::Event { subscription, event })
+                if subscription == "s" && event == r#"{"id":"x"}"#)
+        );
+        assert!(
+            matches!(parse(r#" [ "EOSE" , "s" ] "#), Some(FromRelay::Eose { subscription }) if subscription == "s")
+        );
+        assert!(matches!(
+            parse(r#"["CLOSED","s","ERROR: auth-required: no"]"#),
+            Some(FromRelay::Closed { reason, .. }) if reason.wants_auth() && reason.as_str() == "auth-required: no"
+        ));
+        assert!(matches!(
+            parse(r#"["CLOSED","s"]"#),
+            Some(FromRelay::Closed { reason, .. }) if reason.as_str().is_empty()
+        ));
+        assert!(matches!(
+            parse(r#"["NOTICE","ERROR: too many concurrent REQs"]"#),
+            Some(FromRelay::Notice(reason)) if reason.says_too_many_subscriptions()
+        ));
+        assert!(matches!(
+            parse(r#"["AUTH","challenge"]"#),
+            Some(FromRelay::Auth)
+        ));
+        assert!(matches!(
+            parse(r#"["OK","id",true,""]"#),
+            Some(FromRelay::Other)
+        ));
+        assert!(matches!(parse(r#"["SOMETHING"]"#), Some(FromRelay::Other)));
+    }
+
+    #[test]
+    fn what_is_no_message_is_none() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "[1]",
+            "[null,\"s\"]",
+            "[\"EOSE\"",
+            "[\"EVENT\",7,{}]",
+            "[\"NOTICE\",[]]",
+            "[\"EOSE\",\"\\ud800\"]",
+        ] {
+            assert!(parse(text).is_none(), "{text}");
+        }
+        let short = ["EVENT", "EOSE", "CLOSED", "NOTICE"];
+        for kind in short {
+            // Too short to mean anything, but no reason to give up on the relay.
+            assert!(matches!(
+                parse(&format!("[\"{kind}\"]")),
+                Some(FromRelay::Other)
+            ));
+        }
+        let deep = "[".repeat(100_000);
+        assert!(parse(&deep).is_none());
+    }
+
+    #[test]
+    fn a_relay_s_words_are_cut_and_harmless() {
+        let reason = Reason::new(&format!("error: \u{1b}[2J{}", "x".repeat(1000)));
+        assert_eq!(reason.prefix(), "error");
+        assert_eq!(reason.as_str().chars().count(), 200);
+        assert!(!reason.as_str().contains('\u{1b}'));
+    }
+}

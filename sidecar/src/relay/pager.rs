@@ -1,0 +1,368 @@
+//! Which questions to ask a relay until nothing is missing.
+//!
+//! A relay answers a REQ with at most so many events, the newest, and does not say that
+//! there are more (strfry's `maxFilterLimit`). So one goes on asking for what is as old
+//! as the oldest that came, until nothing older comes. Where one second alone holds more
+//! than a relay sends at once, that second is asked for by fewer and fewer authors, then
+//! by fewer and fewer kinds.
+//!
+//! `since` and `until` are inclusive (NIP-01), but were exclusive on older relays. `since`
+//! is asked for a second earlier than wanted. That `until` is exclusive shows when the
+//! event that bounds a page is missing in it; from then on it is asked for a second later.
+//!
+//! Nothing here touches the network: messages go in, questions come out.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use constellation_shared::{Pubkey, kinds};
+use serde::Serialize;
+
+/// The latest time that is asked for, in Unix seconds: the largest whole number that every
+/// JSON parser reads exactly. A question that reaches so far names no `until`.
+pub const LATEST: u64 = (1 << 53) - 1;
+
+/// How many events more than asked for a relay may send: some do not know `limit`, and
+/// send all there is.
+const MOST_SURPLUS: usize = 100_000;
+
+/// Part of what is wanted: these authors, these kinds, these seconds (both included).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Whose events.
+    pub authors: Vec<Pubkey>,
+    /// Of which kinds.
+    pub kinds: Vec<u16>,
+    /// Not older than this, Unix time in seconds.
+    pub since: u64,
+    /// Not newer than this, Unix time in seconds.
+    pub until: u64,
+}
+
+/// A question, as a REQ carries it (NIP-01).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Filter {
+    authors: Vec<String>,
+    kinds: Vec<u16>,
+    #[serde(skip_serializing_if = "is_zero")]
+    since: u64,
+    #[serde(skip_serializing_if = "is_unbounded")]
+    until: u64,
+    limit: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(since: &u64) -> bool {
+    *since == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_unbounded(until: &u64) -> bool {
+    *until >= LATEST
+}
+
+/// Whether an event is part of what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It is.
+    Yes,
+    /// It is not, or its subscription is not open.
+    No,
+    /// More came than the question allowed: this relay would never stop.
+    TooMany,
+}
+
+/// What is known about the bounds of a page when it is asked for.
+#[derive(Debug, Clone)]
+struct Task {
+    window: Window,
+    /// An event of the second `until` is known, so an inclusive relay sends it again.
+    expects_until: bool,
+}
+
+#[derive(Debug)]
+struct Page {
+    task: Task,
+    until_shift: u64,
+    count: usize,
+    newest: u64,
+    oldest: u64,
+}
+
+/// One second that filled a page, or seemed to.
+#[derive(Debug)]
+struct FullSecond {
+    window: Window,
+    count: usize,
+}
+
+/// Walks one relay through all that is wanted of it.
+#[derive(Debug)]
+pub struct Pager {
+    todo: Vec<Task>,
+    open: BTreeMap<u64, Page>,
+    next_subscription: u64,
+    most_open: usize,
+    limit: usize,
+    /// The most events that the relay has sent for one question.
+    largest_page: usize,
+    /// 1 for a relay whose `until` is exclusive.
+    until_shift: u64,
+    full_seconds: Vec<FullSecond>,
+    /// Kinds that only clients who say who they are may read.
+    unreadable_kinds: Vec<u16>,
+    gaps: Vec<String>,
+}
+
+impl Pager {
+    /// A walk through these windows, with at most `most_open` questions at a time and at
+    /// most `limit` events for each.
+    pub fn new(windows: Vec<Window>, most_open: usize, limit: usize) -> Self {
+        let mut todo: Vec<Task> = windows
+            .into_iter()
+            .map(|mut window| {
+                window.until = window.until.min(LATEST);
+                Task {
+                    window,
+                    expects_until: false,
+                }
+            })
+            .collect();
+        todo.reverse();
+        Self {
+            todo,
+            open: BTreeMap::new(),
+            next_subscription: 0,
+            most_open: most_open.max(1),
+            limit: limit.max(1),
+            largest_page: 0,
+            until_shift: 0,
+            full_seconds: Vec::new(),
+            unreadable_kinds: Vec::new(),
+            gaps: Vec::new(),
+        }
+    }
+
+    /// The next question, if one may be asked now: its subscription and filter.
+    pub fn next_question(&mut self) -> Option<(u64, Filter)> {
+        if self.open.len() >= self.most_open {
+            return None;
+        }
+        if self.todo.is_empty() && self.open.is_empty() {
+            self.split_full_seconds();
+        }
+        let mut task = self.todo.pop()?;
+        while !self.drop_unreadable(&mut task.window) {
+            task = self.todo.pop()?;
+        }
+        let window = &task.window;
+        let filter = Filter {
+            authors: window.authors.iter().map(Pubkey::to_hex).collect(),
+            kinds: window.kinds.clone(),
+            since: window.since.saturating_sub(1),
+            until: window.until + self.until_shift,
+            limit: self.limit,
+        };
+        let subscription = self.next_subscription;
+        self.next_subscription += 1;
+        self.open.insert(
+            subscription,
+            Page {
+                task,
+                until_shift: self.until_shift,
+                count: 0,
+                newest: 0,
+                oldest: u64::MAX,
+            },
+        );
+        Some((subscription, filter))
+    }
+
+    /// Whether all that could be had was had.
+    pub fn is_done(&self) -> bool {
+        self.todo.is_empty() && self.open.is_empty() && self.full_seconds.is_empty()
+    }
+
+    /// How many questions are open.
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// What the relay holds and could not be had of it, in plain words.
+    pub fn gaps(&self) -> &[String] {
+        &self.gaps
+    }
+
+    /// The kinds that this relay shows only to clients who say who they are.
+    pub fn unreadable_kinds(&self) -> &[u16] {
+        &self.unreadable_kinds
+    }
+
+    /// An event came for a subscription.
+    pub fn event(
+        &mut self,
+        subscription: u64,
+        author: &Pubkey,
+        kind: u16,
+        created_at: u64,
+    ) -> Asked {
+        let Some(page) = self.open.get_mut(&subscription) else {
+            return Asked::No;
+        };
+        let window = &page.task.window;
+        let since = window.since.saturating_sub(1);
+        let until = window.until + page.until_shift;
+        let asked = (since..=until).contains(&created_at)
+            && window.kinds.contains(&kind)
+            && window.authors.contains(author);
+        if !asked {
+            return Asked::No;
+        }
+        if page.count >= self.limit.saturating_add(MOST_SURPLUS) {
+            return Asked::TooMany;
+        }
+        page.count += 1;
+        page.newest = page.newest.max(created_at);
+        page.oldest = page.oldest.min(created_at);
+        Asked::Yes
+    }
+
+    /// All events of a subscription have come. `false` where it was not open.
+    pub fn end(&mut self, subscription: u64) -> bool {
+        let Some(page) = self.open.remove(&subscription) else {
+            return false;
+        };
+        self.largest_page = self.largest_page.max(page.count);
+        let Page { task, .. } = &page;
+        let Window { since, until, .. } = task.window;
+        let bound_is_missing = page.count == 0 || page.newest < until;
+        if task.expects_until && bound_is_missing && page.until_shift == 0 {
+            self.until_shift = 1;
+            self.todo.push(page.task);
+            return true;
+        }
+        if page.count == 0 || page.oldest < since {
+            return true;
+        }
+        let mut rest = page.task;
+        if page.oldest < until {
+            rest.window.until = page.oldest;
+            rest.expects_until = true;
+            self.todo.push(rest);
+            return true;
+        }
+        // All that came is of one second, or of the one after it.
+        let mut window = rest.window.clone();
+        window.since = until;
+        self.full_seconds.push(FullSecond {
+            window,
+            count: page.count,
+        });
+        if since < until {
+            rest.window.until = until - 1;
+            rest.expects_until = false;
+            self.todo.push(rest);
+        }
+        true
+    }
+
+    /// The relay refused or ended a subscription. `false` where it was not open.
+    pub fn closed(&mut self, subscription: u64, reason: &str, wants_auth: bool) -> bool {
+        let Some(page) = self.open.remove(&subscription) else {
+            return false;
+        };
+        let window = page.task.window;
+        if !wants_auth || window.kinds.is_empty() {
+            self.gaps.push(format!(
+                "{} authors between {} and {}: {reason}",
+                window.authors.len(),
+                window.since,
+                window.until
+            ));
+            return true;
+        }
+        if let [kind] = window.kinds.as_slice() {
+            self.unreadable_kinds.push(*kind);
+            return true;
+        }
+        // Some of the kinds are kept from us: by halves, which.
+        self.split_kinds(&window);
+        true
+    }
+
+    /// The relay has too many questions of ours open: fewer at a time. The subscriptions
+    /// that it may have dropped are returned; they are asked again under another name.
+    pub fn too_many_open(&mut self) -> Vec<u64> {
+        self.most_open = (self.open.len() / 2).max(1);
+        let subscriptions: Vec<u64> = self.open.keys().copied().collect();
+        self.reconnected();
+        subscriptions
+    }
+
+    /// The connection is a new one: what was open is asked again.
+    pub fn reconnected(&mut self) {
+        let open = mem::take(&mut self.open);
+        self.todo.extend(open.into_values().map(|page| page.task));
+    }
+
+    /// Takes the unreadable kinds out; `false` where nothing is left to ask.
+    fn drop_unreadable(&self, window: &mut Window) -> bool {
+        window
+            .kinds
+            .retain(|kind| !self.unreadable_kinds.contains(kind));
+        !window.kinds.is_empty()
+    }
+
+    /// A second held fewer events than the relay sends at once: then it came whole. The
+    /// others are asked for in halves.
+    fn split_full_seconds(&mut self) {
+        for FullSecond { window, count } in mem::take(&mut self.full_seconds) {
+            if count < self.largest_page {
+                continue;
+            }
+            if window.authors.len() > 1 {
+                let (left, right) = window.authors.split_at(window.authors.len() / 2);
+                for authors in [left, right] {
+                    self.push_second(Window {
+                        authors: authors.to_vec(),
+                        ..window.clone()
+                    });
+                }
+            } else if window.kinds.len() > 1 {
+                self.split_kinds(&window);
+            } else if count > 1 && !window.kinds.iter().all(|&kind| kinds::is_replaceable(kind)) {
+                // A single event is what it is; of more, there may be any number.
+                let author = window.authors.first().map(ToString::to_string);
+                self.gaps.push(format!(
+                    "the second {} of author {} holds {count} or more events of kind {}, and the relay sends no more at once",
+                    window.until,
+                    author.unwrap_or_default(),
+                    window.kinds.first().copied().unwrap_or_default(),
+                ));
+            }
+        }
+    }
+
+    fn split_kinds(&mut self, window: &Window) {
+        let (left, right) = window.kinds.split_at(window.kinds.len() / 2);
+        for kinds in [left, right] {
+            self.push_second(Window {
+                kinds: kinds.to_vec(),
+                ..window.clone()
+            });
+        }
+    }
+
+    fn push_second(&mut self, window: Window) {
+        self.todo.push(Task {
+            window,
+            expects_until: false,
+        });
+    }
+}

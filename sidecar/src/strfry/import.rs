@@ -1,0 +1,368 @@
+//! Feeding events to `strfry import`, and knowing what became of each.
+//!
+//! strfry commits every second or every 10,000 events and then says how many
+//! (`Writer: …`); it names those it refuses (`--show-rejected`). Until then a line is
+//! kept here: a child that dies is replaced, and gets what it may not have committed
+//! once more.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::Strfry;
+use super::said::{self, Said, Written};
+use crate::intake::Line;
+
+/// How much may be on its way into the database, in bytes.
+const MOST_ON_ITS_WAY: usize = 12 * 1024 * 1024;
+
+/// How many children may die one after another without having committed anything.
+const MOST_BARREN: u32 = 3;
+
+/// How long strfry may take to commit what it was given; a Raspberry Pi's card is slow.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How many lines of stderr are kept to explain a death.
+const KEPT_WORDS: usize = 5;
+
+/// The longest line of stderr that is looked at, in bytes.
+const LONGEST_WORDS: u64 = 4096;
+
+/// What became of everything that was fed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// Lines fed.
+    pub events: u64,
+    /// What was written, by strfry's account.
+    pub written: Written,
+    /// How many were refused by strfry, by its reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// How many children had to be replaced.
+    pub replaced_children: u32,
+}
+
+impl Imported {
+    /// How many strfry refused.
+    pub fn rejected_count(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+}
+
+/// Why not everything that was fed is in the database.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// It could not be started.
+    #[error("strfry import could not be started")]
+    Start(#[source] io::Error),
+    /// It dies each time.
+    #[error("strfry import ended {deaths} times without storing anything, {status}: {words}")]
+    Dies {
+        /// How often.
+        deaths: u32,
+        /// How it ended last.
+        status: String,
+        /// Its last words.
+        words: String,
+    },
+}
+
+/// A running `strfry import`.
+struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    said: mpsc::UnboundedReceiver<Said>,
+    words: JoinHandle<VecDeque<String>>,
+}
+
+/// Feeds one run's events.
+pub struct Import {
+    strfry: Strfry,
+    verify: bool,
+    running: Option<Running>,
+    on_its_way: VecDeque<Line>,
+    bytes_on_its_way: usize,
+    barren: u32,
+    imported: Imported,
+}
+
+impl Import {
+    /// An import that starts strfry with its first event; with `verify`, strfry verifies
+    /// once more.
+    pub fn new(strfry: Strfry, verify: bool) -> Self {
+        Self {
+            strfry,
+            verify,
+            running: None,
+            on_its_way: VecDeque::new(),
+            bytes_on_its_way: 0,
+            barren: 0,
+            imported: Imported::default(),
+        }
+    }
+
+    /// Feeds all that comes until the sending end is dropped, then waits until strfry has
+    /// stored it.
+    ///
+    /// # Errors
+    /// [`ImportError`], with what became of the events until then.
+    pub async fn run(
+        mut self,
+        mut lines: mpsc::Receiver<Vec<Line>>,
+    ) -> (Imported, Result<(), ImportError>) {
+        let result = self.feed_all(&mut lines).await;
+        (self.imported, result)
+    }
+
+    async fn feed_all(&mut self, lines: &mut mpsc::Receiver<Vec<Line>>) -> Result<(), ImportError> {
+        loop {
+            if self.bytes_on_its_way >= MOST_ON_ITS_WAY {
+                match timeout(PATIENCE, next_said(&mut self.running)).await {
+                    Ok(Some(said)) => self.hear(said),
+                    // Silent for minutes with its hands full, or gone.
+                    Ok(None) | Err(_) => self.replace().await?,
+                }
+                continue;
+            }
+            match lines.recv().await {
+                Some(batch) => self.feed(batch).await?,
+                None => return self.finish().await,
+            }
+            self.hear_what_was_said();
+        }
+    }
+
+    async fn feed(&mut self, batch: Vec<Line>) -> Result<(), ImportError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if self.running.is_none() {
+            self.start()?;
+        }
+        self.imported.events += batch.len() as u64;
+        let text = spell(&batch);
+        self.bytes_on_its_way += batch.iter().map(|line| line.json.len()).sum::<usize>();
+        self.on_its_way.extend(batch);
+        if !self.write(&text).await {
+            self.replace().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether strfry took it.
+    async fn write(&mut self, text: &str) -> bool {
+        let Some(stdin) = self
+            .running
+            .as_mut()
+            .and_then(|running| running.stdin.as_mut())
+        else {
+            return false;
+        };
+        matches!(
+            timeout(PATIENCE, stdin.write_all(text.as_bytes())).await,
+            Ok(Ok(()))
+        )
+    }
+
+    fn start(&mut self) -> Result<(), ImportError> {
+        let mut command = self.strfry.command();
+        command.args(["import", "--show-rejected"]);
+        if !self.verify {
+            command.arg("--no-verify");
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().map_err(ImportError::Start)?;
+        let stdin = child.stdin.take();
+        let stderr = child.stderr.take();
+        let (sender, said) = mpsc::unbounded_channel();
+        let words = tokio::spawn(listen(stderr, sender));
+        self.running = Some(Running {
+            child,
+            stdin,
+            said,
+            words,
+        });
+        Ok(())
+    }
+
+    fn hear_what_was_said(&mut self) {
+        while let Some(Ok(said)) = self.running.as_mut().map(|running| running.said.try_recv()) {
+            self.hear(said);
+        }
+    }
+
+    fn hear(&mut self, said: Said) {
+        match said {
+            Said::Written(written) => {
+                let sum = &mut self.imported.written;
+                sum.added += written.added;
+                sum.dups += written.dups;
+                sum.replaced += written.replaced;
+                sum.deleted += written.deleted;
+                for _ in 0..written.total() {
+                    if let Some(line) = self.on_its_way.pop_front() {
+                        self.bytes_on_its_way -= line.json.len();
+                    }
+                }
+                if written.total() > 0 {
+                    self.barren = 0;
+                }
+            }
+            Said::Rejected(id, reason) => {
+                debug!("strfry rejected event {id}: {reason}");
+                *self.imported.rejected.entry(reason).or_default() += 1;
+                if let Some(place) = self.on_its_way.iter().position(|line| line.id == id)
+                    && let Some(line) = self.on_its_way.remove(place)
+                {
+                    self.bytes_on_its_way -= line.json.len();
+                }
+            }
+            // Its numbers are sums of what was said before.
+            Said::Done { .. } => {}
+        }
+    }
+
+    /// Closes strfry's input and waits until it has stored everything.
+    async fn finish(&mut self) -> Result<(), ImportError> {
+        loop {
+            let Some(running) = &mut self.running else {
+                return Ok(());
+            };
+            running.stdin = None;
+            let mut is_done = false;
+            while let Ok(Some(said)) = timeout(PATIENCE, next_said(&mut self.running)).await {
+                is_done |= matches!(said, Said::Done { .. });
+                self.hear(said);
+            }
+            if is_done {
+                if let Some(mut running) = self.running.take() {
+                    let _ = timeout(PATIENCE, running.child.wait()).await;
+                }
+                if !self.on_its_way.is_empty() {
+                    // An older strfry words its progress otherwise; its end is believed.
+                    debug!(
+                        "strfry did not account for {} events",
+                        self.on_its_way.len()
+                    );
+                }
+                return Ok(());
+            }
+            self.replace().await?;
+        }
+    }
+
+    /// Buries a child and gives what it may not have stored to a new one.
+    async fn replace(&mut self) -> Result<(), ImportError> {
+        loop {
+            let (status, words) = self.bury().await;
+            self.imported.replaced_children += 1;
+            self.barren += 1;
+            if self.barren >= MOST_BARREN {
+                return Err(ImportError::Dies {
+                    deaths: self.barren,
+                    status,
+                    words,
+                });
+            }
+            warn!(
+                "strfry import ended early, {status}: {words}; {} events are fed again",
+                self.on_its_way.len()
+            );
+            self.start()?;
+            let again = spell(self.on_its_way.make_contiguous());
+            if self.write(&again).await {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn bury(&mut self) -> (String, String) {
+        let Some(mut running) = self.running.take() else {
+            return ("not running".to_owned(), String::new());
+        };
+        running.stdin = None;
+        // It may be ending by itself; one that hangs is made to.
+        let ended = timeout(Duration::from_secs(5), running.child.wait()).await;
+        let hung = ended.is_err();
+        let status = match ended {
+            Ok(status) => status,
+            Err(_) => {
+                let _ = running.child.start_kill();
+                running.child.wait().await
+            }
+        };
+        let words = running.words.await.unwrap_or_default();
+        while let Ok(said) = running.said.try_recv() {
+            self.hear(said);
+        }
+        let status = status.map_or_else(
+            |error| error.to_string(),
+            |status: ExitStatus| status.to_string(),
+        );
+        let status = if hung {
+            format!("hung and was killed ({status})")
+        } else {
+            status
+        };
+        (status, Vec::from(words).join(" / "))
+    }
+}
+
+async fn next_said(running: &mut Option<Running>) -> Option<Said> {
+    running.as_mut()?.said.recv().await
+}
+
+fn spell(lines: &[Line]) -> String {
+    let length = lines.iter().map(|line| line.json.len() + 1).sum();
+    let mut text = String::with_capacity(length);
+    for line in lines {
+        text.push_str(&line.json);
+        // strfry loses a last line without it.
+        text.push('\n');
+    }
+    text
+}
+
+/// Reads stderr to its end, however much that is; hands on what counts and keeps the last
+/// of the rest.
+async fn listen(
+    stderr: Option<ChildStderr>,
+    sender: mpsc::UnboundedSender<Said>,
+) -> VecDeque<String> {
+    let mut words = VecDeque::new();
+    let Some(stderr) = stderr else { return words };
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = (&mut reader)
+            .take(LONGEST_WORDS)
+            .read_until(b'\n', &mut line)
+            .await;
+        if !matches!(read, Ok(1..)) {
+            return words;
+        }
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        match said::parse(text) {
+            Some(said) => {
+                let _ = sender.send(said);
+            }
+            // The greeting that every command begins with explains no death.
+            None if text.contains("INFO|") || text.starts_with("date ") || text.is_empty() => {}
+            None => {
+                words.push_back(text.to_owned());
+                if words.len() > KEPT_WORDS {
+                    words.pop_front();
+                }
+            }
+        }
+    }
+}

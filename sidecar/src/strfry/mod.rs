@@ -1,0 +1,56 @@
+//! The strfry of this station as a subprocess: what its conf says ([`conf`]), what it
+//! holds ([`scan`]), what it is given ([`import`]) and what it says of that ([`said`]).
+//!
+//! Each of its commands runs with its own folder as working directory, since `db` in its
+//! conf is relative to that.
+
+pub mod conf;
+pub mod import;
+pub mod said;
+pub mod scan;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+/// A strfry binary and the folder that it works in.
+#[derive(Debug, Clone)]
+pub struct Strfry {
+    binary: PathBuf,
+    folder: PathBuf,
+}
+
+impl Strfry {
+    /// The strfry at `binary`, working in `folder`.
+    pub const fn new(binary: PathBuf, folder: PathBuf) -> Self {
+        Self { binary, folder }
+    }
+
+    /// The binary.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Its configuration.
+    pub fn conf(&self) -> PathBuf {
+        self.folder.join("strfry.conf")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        // Otherwise a conf in /etc would win.
+        if self.conf().is_file() {
+            command.arg("--config=./strfry.conf");
+        }
+        command
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C at a terminal is for us; strfry finishes what it was given.
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+}

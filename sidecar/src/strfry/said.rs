@@ -1,0 +1,134 @@
+//! What `strfry import` says on stderr, as far as it counts.
+
+use constellation_shared::EventId;
+
+/// What became of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// New in the database.
+    pub added: u64,
+    /// There already.
+    pub dups: u64,
+    /// Older than one that replaces it (NIP-01).
+    pub replaced: u64,
+    /// Deleted by its author (NIP-09).
+    pub deleted: u64,
+}
+
+impl Written {
+    /// How many events these are.
+    pub const fn total(self) -> u64 {
+        self.added
+            .saturating_add(self.dups)
+            .saturating_add(self.replaced)
+            .saturating_add(self.deleted)
+    }
+}
+
+/// A line that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// These were written and committed (`Writer: added: …`), the oldest that it holds.
+    Written(Written),
+    /// This one was refused (`Rejected event …`, with `--show-rejected`).
+    Rejected(EventId, String),
+    /// The end of an import (`Done. Processed …`).
+    Done {
+        /// New in the database.
+        added: u64,
+        /// Refused.
+        rejected: u64,
+        /// There already.
+        dups: u64,
+    },
+}
+
+/// Reads a line of stderr; `None` for one that says nothing that counts.
+pub fn parse(line: &str) -> Option<Said> {
+    // Behind `date time (uptime) [thread]level| `.
+    let text = line.split_once("| ").map_or(line, |(_, text)| text);
+    if let Some(counts) = text.strip_prefix("Writer: ") {
+        return Some(Said::Written(Written {
+            added: number_behind(counts, "added:")?,
+            dups: number_behind(counts, "dups:")?,
+            replaced: number_behind(counts, "replaced:")?,
+            deleted: number_behind(counts, "deleted:")?,
+        }));
+    }
+    if let Some(event) = text.strip_prefix("Rejected event ") {
+        let (id, reason) = event.split_once(": ")?;
+        return Some(Said::Rejected(id.parse().ok()?, reason.to_owned()));
+    }
+    let counts = text.strip_prefix("Done. Processed ")?;
+    Some(Said::Done {
+        added: number_before(counts, "added")?,
+        rejected: number_before(counts, "rejected")?,
+        dups: number_before(counts, "dups")?,
+    })
+}
+
+fn number_behind(text: &str, name: &str) -> Option<u64> {
+    let mut words = text.split_whitespace();
+    words.find(|&word| word == name)?;
+    words.next()?.parse().ok()
+}
+
+fn number_before(text: &str, name: &str) -> Option<u64> {
+    let words: Vec<&str> = text
+        .split([' ', ','])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let place = words.iter().position(|&word| word == name)?;
+    words.get(place.checked_sub(1)?)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_as_strfry_writes_them() {
+        let front = "2026-11-22 10:09:33.991 (   0.030s) [Writer          ]INFO| ";
+        assert_eq!(
+            parse(&format!(
+                "{front}Writer: added: 5 dups: 1 replaced: 2 deleted: 3"
+            )),
+            Some(Said::Written(Written {
+                added: 5,
+                dups: 1,
+                replaced: 2,
+                deleted: 3
+            }))
+        );
+        assert_eq!(
+            parse(&format!(
+                "{front}Done. Processed 7 lines. 2 added, 4 rejected, 1 dups"
+            )),
+            Some(Said::Done {
+                added: 2,
+                rejected: 4,
+                dups: 1
+            })
+        );
+        let id = "b271b5e2542245a8802a527c9215e26287957eb964b389c69823a0c8c0541c5d";
+        assert_eq!(
+            parse(&format!(
+                "{front}Rejected event {id}: tag val too large: 2000"
+            )),
+            Some(Said::Rejected(
+                id.parse().unwrap(),
+                "tag val too large: 2000".to_owned()
+            ))
+        );
+        for nothing in [
+            "",
+            "WARNING: Running as root is not recommended",
+            &format!("{front}Committed 5. Processed 5 lines. 5 added, 0 rejected, 0 dups"),
+            &format!("{front}Writer: added: x"),
+            &format!("{front}Rejected event unknown: event is not an object"),
+            "Done. Processed",
+        ] {
+            assert_eq!(parse(nothing), None, "{nothing}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What the tests of the programs stand on, and the demo.
+//!
+//! Read it in this order: [`author`] (who signs events), [`mod@station`] (a temporary
+//! `~/.zen`), [`command`] (a program under test), [`stand_in`] (a strfry where there is
+//! none), [`relay`] (a peer with the manners a test asks for), [`library_relay`] (a peer
+//! that other people wrote). [`record`] and [`filter`] are what both doubles of strfry
+//! share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support: a broken test station is a failed test"
+)]
+
+pub mod author;
+pub mod command;
+pub mod filter;
+pub mod library_relay;
+mod output;
+pub mod record;
+pub mod relay;
+pub mod stand_in;
+pub mod station;
+
+pub use author::Author;
+pub use relay::{Behaviour, ScriptedRelay};
+pub use station::StationDir;
+
+/// A [`StationDir`] with this package's `demo` behind its programs. Only in tests and
+/// benches of this package, where cargo says where that lies.
+#[macro_export]
+macro_rules! station {
+    () => {
+        $crate::StationDir::new(env!("CARGO_BIN_EXE_demo"))
+    };
+}

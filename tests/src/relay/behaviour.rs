@@ -1,0 +1,125 @@
+//! [`Behaviour`]: the limits and the manners of a scripted relay.
+
+use std::time::Duration;
+
+/// The limits and the manners of a relay. The default is a stock strfry that restricts no
+/// kind.
+#[derive(Debug, Clone)]
+pub struct Behaviour {
+    /// The most events for a filter; more are left out without a word.
+    pub max_limit: usize,
+    /// The most filters in a REQ; more are refused with CLOSED.
+    pub max_filters: usize,
+    /// The most subscriptions at once; one more is refused with a NOTICE that does not
+    /// name it, and never answered.
+    pub max_subscriptions: usize,
+    /// A longer message ends the connection without a close frame.
+    pub max_frame: usize,
+    /// `until` leaves out its own second, as old relays do.
+    pub until_exclusive: bool,
+    /// What comes of a request for the NIP-11 document.
+    pub nip11: Nip11,
+    /// What comes of a NEG-OPEN.
+    pub nip77: Nip77,
+    /// A NEG-OPEN on more events is refused with NEG-ERR.
+    pub max_sync_events: usize,
+    /// Kind 4 is not served: a REQ for it alone gets AUTH and CLOSED, from others it is
+    /// left out without a word, **after** the limit was applied, as in strfry.
+    pub restrict_dms: bool,
+    /// Messages sent as soon as a connection stands: NOTICE, AUTH, nonsense.
+    pub greeting: Vec<String>,
+    /// Every REQ is refused with CLOSED and this reason.
+    pub refuse: Option<String>,
+    /// Raw JSON objects sent as events on every REQ, ahead of what it asked for and not
+    /// counted to the limit: forged, unasked, of any shape.
+    pub extra: Vec<String>,
+    /// Ends a connection without a close frame once it was sent so many events.
+    pub close_after_events: Option<usize>,
+    /// Only the first connection that comes so far is ended so.
+    pub close_once: bool,
+    /// Says nothing more on a connection that was sent so many events, and keeps it open.
+    pub hang_after_events: Option<usize>,
+    /// Takes connections and never answers, not even the handshake.
+    pub hang_handshake: bool,
+    /// Sends what was asked for, but no EOSE.
+    pub never_eose: bool,
+    /// Waits before each event.
+    pub deliver_delay: Duration,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            max_limit: 500,
+            max_filters: 200,
+            max_subscriptions: 200,
+            max_frame: 131_072,
+            until_exclusive: false,
+            nip11: Nip11::Truthful,
+            nip77: Nip77::Served,
+            max_sync_events: 1_000_000,
+            restrict_dms: false,
+            greeting: Vec::new(),
+            refuse: None,
+            extra: Vec::new(),
+            close_after_events: None,
+            close_once: false,
+            hang_after_events: None,
+            hang_handshake: false,
+            never_eose: false,
+            deliver_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// What comes of a request for the NIP-11 document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Nip11 {
+    /// A document with the limits that are in force.
+    Truthful,
+    /// This text, whatever it is.
+    Body(String),
+    /// 404.
+    Absent,
+    /// Nothing, and the connection stays open.
+    Hang,
+}
+
+/// What comes of a NEG-OPEN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nip77 {
+    /// The reconciliation.
+    Served,
+    /// A NOTICE: the relay does not know the command, and does not advertise it.
+    Absent,
+    /// A NOTICE, though NIP-11 advertises it.
+    RefusedByNotice,
+    /// Nothing at all, though NIP-11 advertises it.
+    NeverAnswers,
+}
+
+impl Behaviour {
+    /// The NIP-11 document of these limits, as strfry words it.
+    pub(super) fn document(&self) -> String {
+        let mut document = serde_json::json!({
+            "name": "scripted relay",
+            "description": "A test relay.",
+            "limitation": {
+                "max_limit": self.max_limit,
+                "max_message_length": self.max_frame,
+                "max_subscriptions": self.max_subscriptions,
+            },
+            "supported_nips": [1, 2, 4, 9, 11, 28, 40, 45, 59, 70],
+            "software": "git+https://github.com/hoytech/strfry.git",
+            "version": "1.1.1",
+        });
+        if self.nip77 != Nip77::Absent {
+            document["negentropy"] = 1.into();
+            document["supported_nips"]
+                .as_array_mut()
+                .unwrap()
+                .push(77.into());
+        }
+        document.to_string()
+    }
+}

@@ -1,0 +1,186 @@
+//! [`ScriptedRelay`]: a nostr relay on the loopback that behaves as it is told to, and
+//! counts what happened.
+
+mod behaviour;
+mod connection;
+mod http;
+mod reconcile;
+mod store;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use constellation_shared::Event;
+use tokio::sync::oneshot;
+
+pub use behaviour::{Behaviour, Nip11, Nip77};
+use store::Store;
+
+/// A relay in a thread of its own, on a port of its own, gone when it is dropped.
+pub struct ScriptedRelay {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the connections share.
+struct Shared {
+    behaviour: Mutex<Arc<Behaviour>>,
+    store: Mutex<Arc<Store>>,
+    counts: Counts,
+    /// The text messages that came in, of all connections.
+    received: Mutex<Vec<String>>,
+    closed_once: AtomicBool,
+}
+
+#[derive(Default)]
+struct Counts {
+    connections: AtomicU64,
+    documents: AtomicU64,
+    requests: AtomicU64,
+    reconciliations: AtomicU64,
+    events_sent: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    most_open: AtomicU64,
+}
+
+impl ScriptedRelay {
+    /// Starts a relay that holds these events: exactly these, whatever they replace,
+    /// delete or forge.
+    pub fn start(events: &[Event], behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            behaviour: Mutex::new(Arc::new(behaviour)),
+            store: Mutex::new(Arc::new(Store::new(events))),
+            counts: Counts::default(),
+            received: Mutex::default(),
+            closed_once: AtomicBool::new(false),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let serving = Arc::clone(&shared);
+        let thread = thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    failed = accept(listener, &serving) => failed.unwrap(),
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self {
+            address,
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Its `ws://` address.
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// Holds these too from now on; open subscriptions are not told.
+    pub fn add(&self, events: &[Event]) {
+        let mut store = lock(&self.shared.store);
+        *store = Arc::new(store.with(events));
+    }
+
+    /// Behaves so towards connections yet to come.
+    pub fn behave(&self, behaviour: Behaviour) {
+        *lock(&self.shared.behaviour) = Arc::new(behaviour);
+    }
+
+    /// WebSocket connections that were opened.
+    pub fn connections(&self) -> u64 {
+        self.shared.counts.connections.load(Ordering::SeqCst)
+    }
+
+    /// Times that its NIP-11 document was asked for.
+    pub fn documents(&self) -> u64 {
+        self.shared.counts.documents.load(Ordering::SeqCst)
+    }
+
+    /// REQ messages that came in.
+    pub fn requests(&self) -> u64 {
+        self.shared.counts.requests.load(Ordering::SeqCst)
+    }
+
+    /// NEG-OPEN messages that came in.
+    pub fn reconciliations(&self) -> u64 {
+        self.shared.counts.reconciliations.load(Ordering::SeqCst)
+    }
+
+    /// EVENT messages that were sent.
+    pub fn events_sent(&self) -> u64 {
+        self.shared.counts.events_sent.load(Ordering::SeqCst)
+    }
+
+    /// Bytes of the messages that came in, without their framing.
+    pub fn bytes_in(&self) -> u64 {
+        self.shared.counts.bytes_in.load(Ordering::SeqCst)
+    }
+
+    /// Bytes of the messages that were sent, without their framing.
+    pub fn bytes_out(&self) -> u64 {
+        self.shared.counts.bytes_out.load(Ordering::SeqCst)
+    }
+
+    /// The most subscriptions that one connection had open at once.
+    pub fn most_open(&self) -> u64 {
+        self.shared.counts.most_open.load(Ordering::SeqCst)
+    }
+
+    /// The messages that came in, in order, of all connections.
+    pub fn received(&self) -> Vec<String> {
+        lock(&self.shared.received).clone()
+    }
+}
+
+impl Drop for ScriptedRelay {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been printed; a second one here would hide the first.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A `ws://` address of this machine at which nobody listens.
+pub fn dead_url() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    format!("ws://{}", listener.local_addr().unwrap())
+}
+
+async fn accept(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let behaviour = Arc::clone(&lock(&shared.behaviour));
+        tokio::spawn(connection::serve(stream, behaviour, Arc::clone(shared)));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Counts {
+    fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,289 @@
+//! The policy as strfry has it: a process that is asked one line at a time.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support, of which each test program uses a part"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use constellation_shared::Pubkey;
+use constellation_tests::StationDir;
+use rustix::process::{Pid, Signal, kill_process};
+
+pub const PROGRAM: &str = "constellation-policy";
+pub const ACCEPT: &str = r#""action":"accept""#;
+pub const BLOCKED: &str = r#""action":"reject","msg":"blocked: pubkey is blacklisted""#;
+pub const UNAVAILABLE: &str = r#""action":"reject","msg":"error: policy lists unavailable""#;
+pub const BROKEN: &str = r#""action":"reject","msg":"error: request not understood""#;
+pub const NO_KEY: &str = r#""action":"reject","msg":"invalid: pubkey is not 32 bytes of hex""#;
+
+/// A program that says nothing for so long hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often an answer that is waited for is asked for.
+const INTERVAL: Duration = Duration::from_millis(2);
+
+/// The key of this number.
+pub fn key(number: u32) -> Pubkey {
+    let mut bytes = [0x5a; 32];
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    // Keys of one leading byte alone would share a place in an index.
+    bytes[0] ^= number.wrapping_mul(167) as u8;
+    Pubkey::from_bytes(bytes)
+}
+
+/// Keys as lines of a list.
+pub fn lines(keys: impl IntoIterator<Item = Pubkey>) -> String {
+    keys.into_iter().map(|key| format!("{key}\n")).collect()
+}
+
+/// A request as strfry writes it, about an author in this spelling.
+pub fn request(id: &str, pubkey: &str) -> String {
+    format!(
+        r#"{{"event":{{"content":"say \"id\":\"no\"","created_at":1795341173,"id":"{id}","kind":1,"pubkey":"{pubkey}","sig":"00","tags":[["t","x"]]}},"receivedAt":1795341173,"sourceInfo":"127.0.0.1","sourceType":"IP4","type":"new"}}"#
+    )
+}
+
+/// A running policy. Dropped, it is killed.
+pub struct Policy {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    answers: Receiver<String>,
+    stderr: Arc<Mutex<String>>,
+    asked: u64,
+}
+
+impl Policy {
+    pub fn start(station: &StationDir) -> Self {
+        Self::start_with(station, &[])
+    }
+
+    pub fn start_with(station: &StationDir, args: &[&str]) -> Self {
+        let mut command = command(station);
+        command.args(args);
+        Self::spawn(command)
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, answers) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let said = Arc::clone(&stderr);
+        let mut stream = child.stderr.take().unwrap();
+        thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut piece) {
+                said.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&piece[..length]));
+            }
+        });
+        Self {
+            stdin: child.stdin.take(),
+            child,
+            answers,
+            stderr,
+            asked: 0,
+        }
+    }
+
+    /// Writes these bytes as they are.
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        let stdin = self.stdin.as_mut().unwrap();
+        stdin.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// The next answer.
+    pub fn answer(&mut self) -> String {
+        match self.answers.recv_timeout(PATIENCE) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => panic!("no answer\n{}", self.stderr()),
+            Err(RecvTimeoutError::Disconnected) => panic!("it ended\n{}", self.stderr()),
+        }
+    }
+
+    /// Asks about an author, and returns what follows the id in the answer.
+    pub fn ask(&mut self, pubkey: impl AsRef<str>) -> String {
+        self.asked += 1;
+        let id = format!("{:064x}", self.asked);
+        self.write(request(&id, pubkey.as_ref()) + "\n");
+        let answer = self.answer();
+        let rest = answer
+            .strip_prefix(&format!(r#"{{"id":"{id}","#))
+            .and_then(|rest| rest.strip_suffix('}'));
+        rest.unwrap_or_else(|| panic!("{answer}\n{}", self.stderr()))
+            .to_owned()
+    }
+
+    pub fn ask_key(&mut self, number: u32) -> String {
+        self.ask(key(number).to_hex())
+    }
+
+    /// Asks until this is the answer, and returns how long that took.
+    #[track_caller]
+    pub fn ask_until(&mut self, number: u32, wanted: &str) -> Duration {
+        let started = Instant::now();
+        loop {
+            let answer = self.ask_key(number);
+            if answer == wanted {
+                return started.elapsed();
+            }
+            let waited = started.elapsed();
+            assert!(
+                waited < PATIENCE,
+                "{answer} for ever, not {wanted}\n{}",
+                self.stderr()
+            );
+            thread::sleep(INTERVAL);
+        }
+    }
+
+    /// What it has said on stderr.
+    pub fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Waits until this was said on stderr.
+    #[track_caller]
+    pub fn expect_stderr(&self, part: &str) {
+        wait_for(&format!("{part:?} on stderr"), || {
+            self.stderr().contains(part)
+        });
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Nobody reads its answers any more.
+    pub fn close_stdout(&mut self) {
+        // The reading thread ends when it cannot hand on.
+        let (_, nothing) = mpsc::channel();
+        self.answers = nothing;
+    }
+
+    /// Ends its input.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits for its end, without ending its input.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_for("the end of the program", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// Ends its input and waits for its end, which must be a good one.
+    #[track_caller]
+    pub fn close(mut self) -> String {
+        self.end_input();
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.stderr());
+        self.stderr()
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The policy of this station, about to be started.
+pub fn command(station: &StationDir) -> Command {
+    let mut command = Command::new(station.program(PROGRAM));
+    clean(&mut command, &station.home());
+    command
+}
+
+/// An environment with nothing of ours in it.
+pub fn clean(command: &mut Command, home: &Path) {
+    command.env_clear().env("HOME", home).current_dir(home);
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+}
+
+/// A shell script in a folder, started.
+pub fn script(folder: &Path, text: &str) -> Child {
+    Command::new("sh")
+        .args(["-c", text])
+        .current_dir(folder)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The same, run to its end.
+#[track_caller]
+pub fn run_script(folder: &Path, text: &str) {
+    assert!(script(folder, text).wait().unwrap().success(), "{text}");
+}
+
+#[track_caller]
+pub fn wait_for(what: &str, condition: impl FnMut() -> bool) {
+    constellation_tests::command::wait_until(what, condition);
+}
+
+/// The names in strfry's folder that begin with a dot: ours, beside the list.
+pub fn left_beside(station: &StationDir) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(station.strfry_dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with('.'))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits until nothing of ours lies beside the list.
+#[track_caller]
+pub fn wait_until_tidy(station: &StationDir) {
+    wait_for("nothing left beside the list", || {
+        left_beside(station).is_empty()
+    });
+}
+
+/// Whether we may do everything, so that a test about permissions must do less.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
