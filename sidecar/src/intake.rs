@@ -63,8 +63,12 @@ pub struct Counts {
     pub refused: Refusals,
 }
 
-/// Changes the counts of a peer.
-pub fn count(tally: &Tally, change: impl FnOnce(&mut Counts)) {
+/// The counts of a peer as they stand.
+pub fn counts(tally: &Tally) -> Counts {
+    tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn count(tally: &Tally, change: impl FnOnce(&mut Counts)) {
     change(&mut tally.lock().unwrap_or_else(PoisonError::into_inner));
 }
 

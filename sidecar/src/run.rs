@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use crate::admit::Rules;
 use crate::error::SyncError;
 use crate::follow::{self, Followed};
-use crate::intake::{Admission, Gate, Line};
+use crate::intake::{self, Admission, Gate, Line, Tally};
 use crate::knowledge::Knowledge;
 use crate::options::Options;
 use crate::overview::{self, Plan};
@@ -48,12 +48,11 @@ pub struct Run {
 impl Run {
     /// This station's strfry.
     pub fn strfry(&self) -> Strfry {
-        let folder = self.station.strfry_dir();
-        let binary = match &self.options.strfry {
-            // Seen from where we were started, not from strfry's folder.
-            Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
-            None => folder.join("strfry"),
-        };
+        // Seen from where we were started; strfry's commands run in its own folder.
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let folder = absolute(self.station.strfry_dir());
+        let given = self.options.strfry.clone();
+        let binary = given.map_or_else(|| folder.join("strfry"), absolute);
         Strfry::new(binary, folder)
     }
 
@@ -163,8 +162,12 @@ impl Run {
         let knowledge_path = self.file("constellation-peers.json");
         let mut knowledge = Knowledge::load(&knowledge_path);
         let mut sessions = JoinSet::new();
+        let mut tallies = Vec::new();
         for peer in peers.iter().cloned() {
+            let tally = Tally::default();
+            tallies.push((peer.address.clone(), Arc::clone(&tally)));
             let session = Session {
+                tally,
                 known: knowledge.of(&peer.address.to_string(), now).cloned(),
                 bar: self.bar(&peer),
                 address: peer.address,
@@ -187,7 +190,6 @@ impl Run {
                 joined = sessions.join_next() => match joined {
                     None => break,
                     Some(Ok((report, known))) => {
-                        info!("Collected {} events from {}", report.counts.collected, report.address);
                         knowledge.learn(report.address.to_string(), known);
                         reports.push(report);
                     }
@@ -223,6 +225,16 @@ impl Run {
         for peer in &peers {
             if !reports.iter().any(|report| report.address == peer.address) {
                 reports.push(unfinished(peer));
+            }
+        }
+        for (address, tally) in &tallies {
+            let counts = intake::counts(tally);
+            info!("Collected {} events from {address}", counts.collected);
+            for report in reports
+                .iter_mut()
+                .filter(|report| report.address == *address)
+            {
+                report.counts = counts.clone();
             }
         }
         if let Err(error) = knowledge.save(&knowledge_path, now) {

@@ -1,7 +1,7 @@
 //! Everything that is wanted of one peer: connect, ask, and try again where it breaks.
 
 use std::error::Error;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use constellation_shared::Pubkey;
@@ -113,6 +113,8 @@ pub struct Session {
     pub known: Option<Known>,
     /// How to reach it.
     pub connector: Connector,
+    /// Where its events are counted.
+    pub tally: Tally,
     /// Where its events go.
     pub admission: Arc<Admission>,
     /// What is wanted of it.
@@ -124,12 +126,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Asks for everything. Says what came, or why not everything did; returns the same,
-    /// and what was learned of the peer.
+    /// Asks for everything, and says why not everything came. What was let in of it is
+    /// known once the gate is closed: the report's counts are still empty.
     pub async fn run(self, now: u64) -> (PeerReport, Known) {
         let start = Instant::now();
-        let tally = Tally::default();
-        let mut intake = Intake::new(Arc::clone(&self.admission), Arc::clone(&tally));
+        let mut intake = Intake::new(Arc::clone(&self.admission), Arc::clone(&self.tally));
         let mut progress = Progress::default();
         let result = self.try_several_times(&mut intake, &mut progress).await;
         intake.flush().await;
@@ -170,7 +171,7 @@ impl Session {
         self.bar.finish_and_clear();
         let report = PeerReport {
             address: self.address,
-            counts: snapshot(&tally),
+            counts: Counts::default(),
             bytes,
             seconds: start.elapsed().as_secs_f64(),
             failure,
@@ -272,10 +273,6 @@ struct Progress {
     pager: Option<Pager>,
     information: Option<Information>,
     bytes: u64,
-}
-
-fn snapshot(tally: &Tally) -> Counts {
-    tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// An error and what is behind it, in one line.
