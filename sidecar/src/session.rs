@@ -35,6 +35,10 @@ const USUAL_SUBSCRIPTIONS: u64 = 5;
 /// of them at a time.
 const MOST_QUESTIONS: u64 = 8;
 
+/// strfry's `relay.auth.restrictedReadKinds` where its conf does not say otherwise: direct
+/// messages and gift wraps.
+const RESTRICTED_KINDS: [u16; 2] = [4, 1059];
+
 /// Between what limits a question asks, whatever the relay tells.
 const LIMITS: (u64, u64) = (100, 5000);
 
@@ -60,14 +64,32 @@ impl Wanted {
         let authors = usize::try_from(fitting)
             .unwrap_or(MOST_AUTHORS)
             .clamp(1, MOST_AUTHORS);
-        self.authors
-            .chunks(authors)
-            .map(|authors| Window {
-                authors: authors.to_vec(),
-                kinds: self.kinds.clone(),
-                since: self.since,
-                until: LATEST,
-            })
+        let mut windows = Vec::new();
+        for authors in self.authors.chunks(authors) {
+            for kinds in self.kinds_asked_together() {
+                windows.push(Window {
+                    authors: authors.to_vec(),
+                    kinds,
+                    since: self.since,
+                    until: LATEST,
+                });
+            }
+        }
+        windows
+    }
+
+    /// The kinds that some relays keep for clients who say who they are go by themselves:
+    /// strfry counts their events towards a page and then leaves them out, so that a page
+    /// of mixed kinds can be empty though there is more.
+    fn kinds_asked_together(&self) -> Vec<Vec<u16>> {
+        let (restricted, open): (Vec<u16>, Vec<u16>) = self
+            .kinds
+            .iter()
+            .partition(|kind| RESTRICTED_KINDS.contains(kind));
+        let alone = restricted.into_iter().map(|kind| vec![kind]);
+        std::iter::once(open)
+            .chain(alone)
+            .filter(|kinds| !kinds.is_empty())
             .collect()
     }
 
@@ -300,3 +322,62 @@ fn chance() -> f64 {
 
 /// The patience of a real run.
 pub const USUAL_PATIENCE: Duration = PATIENCE;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(authors: u16, kinds: &[u16]) -> Wanted {
+        let key = |number: u16| {
+            let mut bytes = [0; 32];
+            bytes[..2].copy_from_slice(&number.to_be_bytes());
+            Pubkey::from_bytes(bytes)
+        };
+        Wanted {
+            authors: (0..authors).map(key).collect(),
+            kinds: kinds.to_vec(),
+            since: 0,
+        }
+    }
+
+    fn asked(wanted: &Wanted, max_message_length: Option<u64>) -> Vec<(usize, Vec<u16>)> {
+        let information = Information {
+            max_message_length,
+            ..Information::default()
+        };
+        let windows = wanted.windows(&information).into_iter();
+        windows
+            .map(|window| (window.authors.len(), window.kinds))
+            .collect()
+    }
+
+    #[test]
+    fn restricted_kinds_are_asked_for_by_themselves() {
+        assert_eq!(
+            asked(&wanted(1, &[1, 4, 7, 1059]), None),
+            [(1, vec![1, 7]), (1, vec![4]), (1, vec![1059])]
+        );
+        assert_eq!(asked(&wanted(1, &[4]), None), [(1, vec![4])]);
+    }
+
+    #[test]
+    fn a_question_fits_the_relay_s_messages() {
+        let sizes = |length| {
+            let windows = asked(&wanted(250, &[1]), length);
+            windows
+                .into_iter()
+                .map(|(authors, _)| authors)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(None), [100, 100, 50]);
+        assert_eq!(sizes(Some(1000 + 67 * 80)), [80, 80, 80, 10]);
+        assert_eq!(sizes(Some(1)).len(), 250, "never fewer than one author");
+    }
+
+    #[test]
+    fn an_error_tells_its_causes_once_each() {
+        let inner = std::io::Error::other("refused");
+        let error = AttemptError::Connect(ConnectError::Tcp("a:1".to_owned(), inner));
+        assert_eq!(chain(&error), "cannot connect to a:1: refused");
+    }
+}
