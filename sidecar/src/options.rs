@@ -4,6 +4,7 @@ use std::num::ParseIntError;
 use std::path::PathBuf;
 
 use clap::Parser;
+use clap::builder::BoolishValueParser;
 use constellation_shared::kinds;
 
 use crate::relay::address::{Address, AddressError};
@@ -35,19 +36,19 @@ pub struct Options {
     )]
     pub days: u64,
     /// Every log line on the terminal too, not warnings and errors alone
-    #[arg(long, short, env = "CONSTELLATION_VERBOSE")]
+    #[arg(long, short, env = "CONSTELLATION_VERBOSE", value_parser = BoolishValueParser::new())]
     pub verbose: bool,
     /// Leave out direct messages (kind 4)
-    #[arg(long, env = "CONSTELLATION_NO_DMS")]
+    #[arg(long, env = "CONSTELLATION_NO_DMS", value_parser = BoolishValueParser::new())]
     pub no_dms: bool,
     /// Have strfry verify once more on import
-    #[arg(long, env = "CONSTELLATION_VERIFY")]
+    #[arg(long, env = "CONSTELLATION_VERIFY", value_parser = BoolishValueParser::new())]
     pub verify: bool,
     /// Do not check ids and signatures here; only for peers that are trusted entirely
-    #[arg(long, env = "CONSTELLATION_TRUST_PEERS")]
+    #[arg(long, env = "CONSTELLATION_TRUST_PEERS", value_parser = BoolishValueParser::new())]
     pub trust_peers: bool,
     /// Say what would be done; nothing is fetched or written
-    #[arg(long, alias = "DRYRUN", env = "CONSTELLATION_DRY_RUN")]
+    #[arg(long, alias = "DRYRUN", env = "CONSTELLATION_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
     /// Database statistics, then exit
     #[arg(long)]
@@ -71,7 +72,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", env = "CONSTELLATION_CA_FILE")]
     pub ca_file: Option<PathBuf>,
     /// The report as one JSON document on stdout at the end
-    #[arg(long, env = "CONSTELLATION_JSON")]
+    #[arg(long, env = "CONSTELLATION_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }
 

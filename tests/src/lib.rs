@@ -14,6 +14,7 @@
 
 pub mod author;
 pub mod command;
+pub mod demo;
 pub mod filter;
 pub mod library_relay;
 mod output;

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         "constellation-policy" => constellation_policy::main(),
         "constellation-sync" => constellation_sync::main(),
         // "ipfs" => constellation_tests::ipfs::run(args),
-        // "demo" => constellation_tests::demo::run(args),
+        "demo" => constellation_tests::demo::run(),
         other => {
             let _ = writeln!(
                 stderr(),
