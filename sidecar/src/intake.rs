@@ -15,6 +15,8 @@ use constellation_shared::{Event, EventId, Pubkey, kinds};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::admit::{Refusal, Rules};
+use crate::exchange::Exchange;
+use crate::share::PeerIndex;
 
 /// How many events are verified as one piece of work: some 3 ms of one core.
 const BATCH: usize = 64;
@@ -35,6 +37,7 @@ pub struct Admission {
     /// event, and must not stand in for it. Two keyed hashes of 64 bits each.
     seen: Mutex<HashSet<u128>>,
     hashers: [RandomState; 2],
+    exchange: Arc<Exchange>,
     cores: Arc<Semaphore>,
     verified: mpsc::Sender<Vec<Admitted>>,
 }
@@ -61,6 +64,8 @@ pub struct Counts {
     pub collected: u64,
     /// Those that were not let in.
     pub refused: Refusals,
+    /// The ids of those that were looked at for it.
+    pub refused_ids: Vec<(EventId, Refusal)>,
 }
 
 /// The counts of a peer as they stand.
@@ -77,6 +82,7 @@ impl Admission {
     pub fn new(
         rules: Rules,
         verify: bool,
+        exchange: Arc<Exchange>,
         cores: usize,
     ) -> (Arc<Self>, mpsc::Receiver<Vec<Admitted>>) {
         let (verified, receiver) = mpsc::channel(WAITING_BATCHES);
@@ -85,6 +91,7 @@ impl Admission {
             verify,
             seen: Mutex::default(),
             hashers: [RandomState::new(), RandomState::new()],
+            exchange,
             cores: Arc::new(Semaphore::new(cores.max(1))),
             verified,
         };
@@ -98,17 +105,25 @@ impl Admission {
         seen.insert(u128::from(high) << 64 | u128::from(low))
     }
 
-    fn admit(&self, event: Event, tally: &Tally) -> Option<Admitted> {
-        let admitted = self.rules.check(&event).and_then(|()| {
-            let line = event.to_json();
-            if !self.rules.takes_line(line.len()) {
-                return Err(Refusal::TooLong);
-            }
-            if self.verify && verify(&event).is_err() {
-                return Err(Refusal::Forged);
-            }
-            Ok(line)
-        });
+    fn admit(&self, event: Event, source: Source, tally: &Tally) -> Option<Admitted> {
+        // Verified first: nothing may be held against an id that is not the event's own.
+        let is_forged = self.verify && verify(&event).is_err();
+        let admitted = match is_forged {
+            true => Err(Refusal::Forged),
+            false => self.rules.check(&event).and_then(|()| {
+                let line = event.to_json();
+                match self.rules.takes_line(line.len()) {
+                    true => Ok(line),
+                    false => Err(Refusal::TooLong),
+                }
+            }),
+        };
+        match (source, is_forged) {
+            (_, false) => self.exchange.settle(event.id),
+            // Another peer may have the genuine one.
+            (Source::Fetched(peer), true) => self.exchange.release(peer, [event.id]),
+            (Source::Walked, true) => {}
+        }
         match admitted {
             Ok(line) => Some(Admitted {
                 event,
@@ -118,6 +133,7 @@ impl Admission {
             Err(refusal) => {
                 count(tally, |counts| {
                     *counts.refused.entry(refusal).or_default() += 1;
+                    counts.refused_ids.push((event.id, refusal));
                 });
                 None
             }
@@ -125,20 +141,31 @@ impl Admission {
     }
 }
 
+/// How an event was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// By author, kind and time.
+    Walked,
+    /// By its id, of the peer at this place in the exchange.
+    Fetched(PeerIndex),
+}
+
 /// Takes one peer's events.
 #[derive(Debug)]
 pub struct Intake {
     admission: Arc<Admission>,
     tally: Tally,
-    batch: Vec<Event>,
+    peer: PeerIndex,
+    batch: Vec<(Event, Source)>,
 }
 
 impl Intake {
-    /// An intake for a peer.
-    pub fn new(admission: Arc<Admission>, tally: Tally) -> Self {
+    /// An intake for the peer at this place in the exchange.
+    pub fn new(admission: Arc<Admission>, tally: Tally, peer: PeerIndex) -> Self {
         Self {
             admission,
             tally,
+            peer,
             batch: Vec::new(),
         }
     }
@@ -147,10 +174,22 @@ impl Intake {
     /// cores or strfry have enough to do.
     pub async fn take(&mut self, event: Event, json: &str) {
         count(&self.tally, |counts| counts.received += 1);
-        if !self.admission.is_new(json) {
-            return;
+        if self.admission.is_new(json) {
+            self.push(event, Source::Walked).await;
         }
-        self.batch.push(event);
+    }
+
+    /// Takes an event that the exchange gave this peer to fetch. It was not asked of
+    /// anybody else meanwhile, so it is looked at even if the same bytes came by another
+    /// way: the exchange waits to hear what became of it.
+    pub async fn take_fetched(&mut self, event: Event, json: &str) {
+        count(&self.tally, |counts| counts.received += 1);
+        self.admission.is_new(json);
+        self.push(event, Source::Fetched(self.peer)).await;
+    }
+
+    async fn push(&mut self, event: Event, source: Source) {
+        self.batch.push((event, source));
         if self.batch.len() >= BATCH {
             self.flush().await;
         }
@@ -187,7 +226,7 @@ impl Intake {
         tokio::task::spawn_blocking(move || {
             let admitted: Vec<Admitted> = batch
                 .into_iter()
-                .filter_map(|event| admission.admit(event, &tally))
+                .filter_map(|(event, source)| admission.admit(event, source, &tally))
                 .collect();
             // Where the gate is gone the run is over.
             let _ = admission.verified.blocking_send(admitted);
@@ -228,6 +267,7 @@ impl Gate {
             if is_deleted && event.kind != kinds::DELETION {
                 count(&tally, |counts| {
                     *counts.refused.entry(Refusal::Deleted).or_default() += 1;
+                    counts.refused_ids.push((event.id, Refusal::Deleted));
                 });
                 self.passed.insert(event.id);
                 continue;

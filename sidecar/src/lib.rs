@@ -8,18 +8,22 @@
 pub mod admit;
 pub mod backoff;
 pub mod error;
+pub mod exchange;
 pub mod follow;
 pub mod intake;
 pub mod knowledge;
+pub mod level;
 pub mod lock;
 pub mod log;
 pub mod options;
 pub mod overview;
 pub mod peer;
+pub mod refused;
 pub mod relay;
 pub mod report;
 pub mod run;
 pub mod session;
+pub mod share;
 pub mod strfry;
 pub mod whole_file;
 

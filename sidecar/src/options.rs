@@ -65,6 +65,9 @@ pub struct Options {
     /// Ask this relay instead of those of the swarm; several times for several
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = parse_address, env = "CONSTELLATION_PEER")]
     pub peer: Vec<Address>,
+    /// Page through everything, even where a relay could tell what is missing (NIP-77)
+    #[arg(long, env = "CONSTELLATION_NO_NEGENTROPY", value_parser = BoolishValueParser::new())]
+    pub no_negentropy: bool,
     /// Only these kinds, comma-separated [default: the constellation's 20]
     #[arg(long, value_name = "LIST", value_parser = parse_kinds, env = "CONSTELLATION_KINDS")]
     pub kinds: Option<Kinds>,

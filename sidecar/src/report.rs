@@ -50,6 +50,8 @@ pub struct PeerReport {
     pub seconds: f64,
     /// Why not everything could be had; nothing where everything was.
     pub failure: Option<String>,
+    /// Whether we learned by reconciliation (NIP-77) what it has.
+    pub reconciled: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
 }
@@ -61,6 +63,8 @@ pub struct Report {
     pub followed: usize,
     /// Each peer that was asked.
     pub peers: Vec<PeerReport>,
+    /// Events that peers listed and none of them delivered.
+    pub undelivered: usize,
     /// Events let in, by kind.
     pub by_kind: BTreeMap<u16, u64>,
     /// What strfry made of them.
@@ -192,6 +196,7 @@ impl Report {
                     "refused": by_code(&peer.counts.refused),
                     "bytes": peer.bytes,
                     "seconds": peer.seconds,
+                    "reconciled": peer.reconciled,
                     "unreadable_kinds": peer.unreadable_kinds,
                 })
             })
@@ -204,6 +209,7 @@ impl Report {
             "events": self.sum(|_| true),
             "events_by_kind": self.by_kind,
             "refused": by_code(&self.refused()),
+            "undelivered": self.undelivered,
             "import": {
                 "events": self.imported.events,
                 "mode": if self.verify { "verify" } else { "no-verify" },
@@ -236,6 +242,7 @@ mod tests {
             received: 9,
             collected: 7,
             refused: [(Refusal::Forged, 2), (Refusal::Unasked, 1)].into(),
+            refused_ids: Vec::new(),
         };
         let peer = |url: &str, failure: Option<&str>| PeerReport {
             address: Address::parse(url).unwrap(),
@@ -243,6 +250,7 @@ mod tests {
             bytes: 1000,
             seconds: 0.5,
             failure: failure.map(ToOwned::to_owned),
+            reconciled: true,
             unreadable_kinds: vec![4],
         };
         Report {

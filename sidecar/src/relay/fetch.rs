@@ -17,7 +17,7 @@ use crate::intake::Intake;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many events and messages that mean nothing are taken of one relay.
-const MOST_GARBAGE: u64 = 1000;
+pub(super) const MOST_GARBAGE: u64 = 1000;
 
 /// Why a relay was left before everything had come.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +113,7 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                 }
             }
-            Some(FromRelay::Auth | FromRelay::Other) => {}
+            Some(FromRelay::Auth | FromRelay::Other | FromRelay::NegMsg { .. } | FromRelay::NegErr { .. }) => {}
             None => {
                 intake.refuse(Refusal::Malformed);
             }
@@ -130,6 +130,6 @@ fn req(subscription: u64, filter: &Filter) -> String {
     format!("[\"REQ\",\"{subscription}\",{filter}]")
 }
 
-fn close(subscription: &str) -> String {
+pub(super) fn close(subscription: &str) -> String {
     format!("[\"CLOSE\",\"{subscription}\"]")
 }

@@ -27,6 +27,20 @@ pub enum FromRelay<'a> {
         /// Why.
         reason: Reason,
     },
+    /// The next message of a reconciliation (NIP-77), in hex.
+    NegMsg {
+        /// The reconciliation.
+        subscription: String,
+        /// The message.
+        message: &'a str,
+    },
+    /// The relay refused or ended a reconciliation (NIP-77).
+    NegErr {
+        /// The reconciliation.
+        subscription: String,
+        /// Why.
+        reason: Reason,
+    },
     /// Words for a person.
     Notice(Reason),
     /// The relay would like to know who we are; we hold no key.
@@ -86,6 +100,14 @@ pub fn parse(text: &str) -> Option<FromRelay<'_>> {
             subscription: words(subscription)?.into_owned(),
         },
         ("\"CLOSED\"", [subscription, rest @ ..]) => FromRelay::Closed {
+            subscription: words(subscription)?.into_owned(),
+            reason: Reason::new(&rest.first().and_then(|r| words(r)).unwrap_or_default()),
+        },
+        ("\"NEG-MSG\"", [subscription, message, ..]) => FromRelay::NegMsg {
+            subscription: words(subscription)?.into_owned(),
+            message: message.get().strip_prefix('"')?.strip_suffix('"')?,
+        },
+        ("\"NEG-ERR\"", [subscription, rest @ ..]) => FromRelay::NegErr {
             subscription: words(subscription)?.into_owned(),
             reason: Reason::new(&rest.first().and_then(|r| words(r)).unwrap_or_default()),
         },
@@ -159,7 +181,7 @@ mod tests {
         ] {
             assert!(parse(text).is_none(), "{text}");
         }
-        let short = ["EVENT", "EOSE", "CLOSED", "NOTICE"];
+        let short = ["EVENT", "EOSE", "CLOSED", "NOTICE", "NEG-MSG", "NEG-ERR"];
         for kind in short {
             // Too short to mean anything, but no reason to give up on the relay.
             assert!(matches!(

@@ -1,7 +1,7 @@
 //! What strfry holds.
 
 use std::io;
-use std::process::Output;
+use std::process::{ExitStatus, Output};
 
 use super::Strfry;
 
@@ -17,6 +17,12 @@ pub enum ScanError {
     /// It said something else than a number.
     #[error("strfry scan --count printed no number")]
     Count,
+}
+
+impl ScanError {
+    pub(super) fn ended(status: ExitStatus, stderr: &[u8]) -> Self {
+        Self::Exit(status.to_string(), last_words(stderr))
+    }
 }
 
 impl Strfry {
@@ -37,7 +43,7 @@ impl Strfry {
             stderr,
         } = output;
         if !status.success() {
-            return Err(ScanError::Exit(status.to_string(), last_words(&stderr)));
+            return Err(ScanError::ended(status, &stderr));
         }
         let text = String::from_utf8_lossy(&stdout);
         text.trim().parse().map_err(|_| ScanError::Count)
