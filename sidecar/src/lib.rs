@@ -53,13 +53,15 @@ const MOST_WORKERS: usize = 4;
 /// The whole program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
     let options = Options::parse();
+    let json = options.json;
     let bars = MultiProgress::new();
     match run(options, &bars) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let words = chain(&error);
             match &error {
-                SyncError::Lock(LockError::Held(_)) => {
+                // stdout is for the report alone where one is wanted.
+                SyncError::Lock(LockError::Held(_)) if !json => {
                     let _ = writeln!(io::stdout(), "{words}");
                 }
                 // Where the log is on, it says so on the terminal too.

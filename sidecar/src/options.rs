@@ -74,6 +74,15 @@ pub struct Options {
     /// Trust the certificate authorities in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", env = "CONSTELLATION_CA_FILE")]
     pub ca_file: Option<PathBuf>,
+    /// How many seconds a peer may go without bringing us further
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=86_400),
+        env = "CONSTELLATION_PATIENCE"
+    )]
+    pub patience: u64,
     /// The report as one JSON document on stdout at the end
     #[arg(long, env = "CONSTELLATION_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,

@@ -24,7 +24,7 @@ use crate::overview::{self, Plan};
 use crate::peer::{self, Description, Peer};
 use crate::relay::connection::Connector;
 use crate::report::{Outcome, PeerReport, Report};
-use crate::session::{Session, USUAL_PATIENCE, Wanted, chain};
+use crate::session::{Session, Wanted, chain};
 use crate::strfry::import::{Import, ImportError};
 use crate::strfry::{Strfry, conf};
 
@@ -117,7 +117,8 @@ impl Run {
     pub async fn backfill(&self) -> Result<Report, SyncError> {
         let now = unix_time();
         let options = &self.options;
-        let connector = Connector::new(options.ca_file.as_deref())?;
+        let patience = Duration::from_secs(options.patience);
+        let connector = Connector::new(options.ca_file.as_deref())?.patient(patience);
         let strfry = self.strfry();
         if !is_program(strfry.binary()) {
             return Err(SyncError::NoStrfry(strfry.binary().to_owned()));
@@ -174,7 +175,7 @@ impl Run {
                 connector: connector.clone(),
                 admission: Arc::clone(&admission),
                 wanted: Arc::clone(&wanted),
-                patience: USUAL_PATIENCE,
+                patience,
             };
             sessions.spawn(session.run(now));
         }

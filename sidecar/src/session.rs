@@ -13,7 +13,7 @@ use crate::intake::{Admission, Counts, Intake, Tally};
 use crate::knowledge::Known;
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, Connector};
-use crate::relay::fetch::{FetchError, PATIENCE, fetch};
+use crate::relay::fetch::{FetchError, fetch};
 use crate::relay::information::{Information, InformationError};
 use crate::relay::pager::{LATEST, Pager, Window};
 use crate::report::PeerReport;
@@ -163,16 +163,28 @@ impl Session {
         } = progress;
         let unreachable = pager.is_none();
         let gaps = pager.as_ref().map_or(&[][..], Pager::gaps);
-        let failure = match (result, gaps) {
+        let unreadable_kinds = pager
+            .as_ref()
+            .map_or(&[][..], Pager::unreadable_kinds)
+            .to_vec();
+        let is_usual = unreadable_kinds
+            .iter()
+            .all(|kind| RESTRICTED_KINDS.contains(kind));
+        let in_part = match gaps {
+            [] if is_usual => None,
+            [] => Some(format!(
+                "it shows kinds {unreadable_kinds:?} only to clients who say who they are (NIP-42)"
+            )),
+            [gap] => Some(format!("it holds what could not be had: {gap}")),
+            [gap, more @ ..] => Some(format!(
+                "it holds what could not be had: {gap}; and {} more of the kind",
+                more.len()
+            )),
+        };
+        let failure = match (result, in_part) {
             (Err(failure), _) => Some(failure),
-            (Ok(()), []) => None,
-            (Ok(()), [first, rest @ ..]) => {
-                let failure = match rest.len() {
-                    0 => format!("it holds what could not be had: {first}"),
-                    more => format!(
-                        "it holds what could not be had: {first}; and {more} more of the kind"
-                    ),
-                };
+            (Ok(()), None) => None,
+            (Ok(()), Some(failure)) => {
                 error!(
                     "WebSocket backfill failed in part: {}: {failure}",
                     self.address
@@ -180,11 +192,7 @@ impl Session {
                 Some(failure)
             }
         };
-        let unreadable_kinds = pager
-            .as_ref()
-            .map_or(&[][..], Pager::unreadable_kinds)
-            .to_vec();
-        if !unreadable_kinds.is_empty() {
+        if is_usual && !unreadable_kinds.is_empty() {
             info!(
                 "{} shows kinds {unreadable_kinds:?} only to clients who say who they are (NIP-42): they stay there",
                 self.address
@@ -199,8 +207,13 @@ impl Session {
             failure,
             unreadable_kinds,
         };
+        // What was not asked again is not newer than it was.
+        let learned_at = match self.known {
+            Some(known) if !known.unreachable && !unreachable => known.learned_at,
+            _ => now,
+        };
         let known = Known {
-            learned_at: now,
+            learned_at,
             information: information.unwrap_or_default(),
             unreachable,
         };
@@ -319,9 +332,6 @@ fn chance() -> f64 {
     let number = RandomState::new().hash_one(()) >> 32;
     u32::try_from(number).map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }
-
-/// The patience of a real run.
-pub const USUAL_PATIENCE: Duration = PATIENCE;
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
 use super::address::Address;
 
-/// How long name, TCP, TLS and WebSocket may take together.
+/// How long name, TCP, TLS and WebSocket may take together, at the most.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long one message of ours may take to leave.
@@ -45,8 +45,8 @@ pub enum ConnectError {
     #[error("no WebSocket at {0}")]
     WebSocket(String, #[source] Box<WebSocketError>),
     /// It took too long.
-    #[error("no connection to {0} within {patience} s", patience = CONNECT_PATIENCE.as_secs())]
-    Slow(String),
+    #[error("no connection to {0} within {patience} s", patience = .1.as_secs())]
+    Slow(String, Duration),
 }
 
 /// Why a connection cannot be used any more.
@@ -81,6 +81,7 @@ pub enum CertificateError {
 #[derive(Clone)]
 pub struct Connector {
     tls: TlsConnector,
+    patience: Duration,
 }
 
 impl Connector {
@@ -111,7 +112,20 @@ impl Connector {
             .with_no_client_auth();
         Ok(Self {
             tls: TlsConnector::from(Arc::new(config)),
+            patience: CONNECT_PATIENCE,
         })
+    }
+
+    /// The same, but waiting for nothing longer than this.
+    #[must_use]
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience.min(CONNECT_PATIENCE);
+        self
+    }
+
+    /// How long a relay may take until a connection stands.
+    pub const fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Connects, without yet saying anything.
@@ -120,9 +134,9 @@ impl Connector {
     /// [`ConnectError`].
     pub async fn connect(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
         let name = address.authority();
-        timeout(CONNECT_PATIENCE, self.connect_patiently(address))
+        timeout(self.patience, self.connect_patiently(address))
             .await
-            .map_err(|_| ConnectError::Slow(name))?
+            .map_err(|_| ConnectError::Slow(name, self.patience))?
     }
 
     async fn connect_patiently(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
@@ -162,10 +176,10 @@ impl Connector {
             .write_buffer_size(0);
         let opened =
             tokio_tungstenite::client_async_with_config(address.to_string(), stream, Some(config));
-        match timeout(CONNECT_PATIENCE, opened).await {
+        match timeout(self.patience, opened).await {
             Ok(Ok((socket, _))) => Ok(Connection::new(socket)),
             Ok(Err(error)) => Err(ConnectError::WebSocket(name, Box::new(error))),
-            Err(_) => Err(ConnectError::Slow(name)),
+            Err(_) => Err(ConnectError::Slow(name, self.patience)),
         }
     }
 }

@@ -8,13 +8,10 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::connection::{Connection, ConnectionError};
-use super::message::{self, FromRelay};
+use super::message::{self, FromRelay, Reason};
 use super::pager::{Asked, Filter, Pager};
 use crate::admit::Refusal;
 use crate::intake::Intake;
-
-/// How long a relay may go without anything that brings us further.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many events and messages that mean nothing are taken of one relay.
 pub(super) const MOST_GARBAGE: u64 = 1000;
@@ -31,12 +28,18 @@ pub enum FetchError {
     /// It sends what is forged, was not asked for, or means nothing.
     #[error("more than {MOST_GARBAGE} of its events are forged, unasked or malformed")]
     Garbage,
+    /// It would answer later.
+    #[error("it asks for patience: {0}")]
+    Limited(String),
+    /// It refuses even one question at a time.
+    #[error("it refuses every question: {0}")]
+    Refused(String),
 }
 
 impl FetchError {
     /// Whether another connection may bring more.
     pub const fn is_worth_another_try(&self) -> bool {
-        matches!(self, Self::Connection(_))
+        matches!(self, Self::Connection(_) | Self::Limited(_))
     }
 }
 
@@ -56,10 +59,13 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         while let Some((subscription, filter)) = pager.next_question() {
             connection.send(req(subscription, &filter)).await?;
-            deadline = Instant::now() + patience;
         }
         if pager.is_done() {
             return Ok(());
+        }
+        // One that talks without end leaves no time for the clock.
+        if Instant::now() >= deadline {
+            return Err(ConnectionError::Silent(patience).into());
         }
         let text = connection.receive(deadline, patience).await?;
         match message::parse(&text) {
@@ -72,16 +78,20 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                     Ok(event) => match subscription.parse().map_or(Asked::No, |s| {
                         pager.event(s, &event.pubkey, event.kind, event.created_at)
                     }) {
-                        Asked::Yes => Ok(event),
+                        Asked::Yes => Ok((event, true)),
+                        Asked::Late => Ok((event, false)),
                         Asked::No => Err(Refusal::Unasked),
                         Asked::TooMany => return Err(FetchError::Endless),
                     },
                 };
                 match asked {
-                    Ok(event) => {
+                    Ok((event, is_progress)) => {
+                        // Where strfry is slow that is not the relay's fault.
+                        let left = deadline.saturating_duration_since(Instant::now());
                         intake.take(event, json).await;
                         progress(connection.received());
-                        deadline = Instant::now() + patience;
+                        let granted = if is_progress { patience } else { left };
+                        deadline = Instant::now() + granted;
                     }
                     Err(refusal) => {
                         intake.refuse(refusal);
@@ -98,6 +108,13 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                 subscription,
                 reason,
             }) => {
+                if reason.prefix() == "rate-limited" {
+                    return Err(FetchError::Limited(reason.as_str().to_owned()));
+                }
+                if reason.says_too_many_subscriptions() {
+                    ask_fewer(connection, pager, &reason).await?;
+                    continue;
+                }
                 let known = subscription
                     .parse()
                     .is_ok_and(|s| pager.closed(s, reason.as_str(), reason.wants_auth()));
@@ -108,9 +125,7 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
             Some(FromRelay::Notice(reason)) => {
                 debug!("the relay says: {}", reason.as_str());
                 if reason.says_too_many_subscriptions() {
-                    for subscription in pager.too_many_open() {
-                        connection.send(close(&subscription.to_string())).await?;
-                    }
+                    ask_fewer(connection, pager, &reason).await?;
                 }
             }
             Some(FromRelay::Auth | FromRelay::Other | FromRelay::NegMsg { .. } | FromRelay::NegErr { .. }) => {}
@@ -122,6 +137,20 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
             return Err(FetchError::Garbage);
         }
     }
+}
+
+async fn ask_fewer<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    pager: &mut Pager,
+    reason: &Reason,
+) -> Result<(), FetchError> {
+    let Some(given_up) = pager.too_many_open() else {
+        return Err(FetchError::Refused(reason.as_str().to_owned()));
+    };
+    for subscription in given_up {
+        connection.send(close(&subscription.to_string())).await?;
+    }
+    Ok(())
 }
 
 fn req(subscription: u64, filter: &Filter) -> String {
