@@ -288,6 +288,11 @@ impl Gate {
         lines
     }
 
+    /// The ids of all that came so far.
+    pub const fn passed(&self) -> &HashSet<EventId> {
+        &self.passed
+    }
+
     /// How many events of each kind were passed on.
     pub const fn by_kind(&self) -> &BTreeMap<u16, u64> {
         &self.by_kind

@@ -2,10 +2,13 @@
 //! that falls to this peer, and leave the rest to paging.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use constellation_shared::{Event, EventId};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OnceCell;
+use tracing::warn;
 
 use crate::exchange::Exchange;
 use crate::intake::Intake;
@@ -17,8 +20,9 @@ use crate::relay::fetch::FetchError;
 use crate::relay::information::Information;
 use crate::relay::pager::{LATEST, Window};
 use crate::relay::reconcile::Held;
-use crate::session::Wanted;
+use crate::session::{Wanted, chain};
 use crate::share::PeerIndex;
+use crate::strfry::Strfry;
 
 /// How many authors one reconciliation names: with them the first message is below
 /// 64 KiB, the smallest that relays are known to take.
@@ -42,17 +46,6 @@ const ID_LENGTH: u64 = 67;
 pub struct Holdings(Vec<(Window, Vec<(u64, EventId)>)>);
 
 impl Holdings {
-    /// The windows to reconcile: all that is wanted, so many authors at a time, and kinds
-    /// that relays restrict by themselves.
-    pub fn windows(wanted: &Wanted) -> Vec<Window> {
-        wanted.windows_of(AUTHORS)
-    }
-
-    /// What is held of each of those windows.
-    pub const fn new(held: Vec<(Window, Vec<(u64, EventId)>)>) -> Self {
-        Self(held)
-    }
-
     /// What is held of a part of one of the windows.
     fn held(&self, part: &Window) -> Held {
         let whole = self.0.iter().find(|(whole, _)| {
@@ -60,21 +53,48 @@ impl Holdings {
         });
         let span = part.since..=part.until;
         let held = whole.map_or(&[][..], |(_, held)| held);
-        held.iter().filter(|(created_at, _)| span.contains(created_at)).copied().collect()
+        held.iter()
+            .filter(|(created_at, _)| span.contains(created_at))
+            .copied()
+            .collect()
     }
 }
 
 /// What all sessions of a run share about reconciliation.
 #[derive(Debug)]
 pub struct Leveling {
-    /// What we hold.
-    pub holdings: Holdings,
+    /// What tells what we hold, once the first peer wants to know.
+    pub strfry: Strfry,
     /// What need not be asked for.
     pub refused: Refused,
     /// Who fetches what.
-    pub exchange: std::sync::Arc<Exchange>,
+    pub exchange: Arc<Exchange>,
     /// The time of the run, Unix seconds.
     pub now: u64,
+    /// What we hold, once it was looked up; nothing where it could not be.
+    pub holdings: OnceCell<Option<Holdings>>,
+}
+
+impl Leveling {
+    /// What we hold of what is wanted, looked up once for all peers; `None` where strfry
+    /// does not tell, which is said.
+    pub async fn holdings(&self, wanted: &Wanted) -> Option<&Holdings> {
+        let looked_up = self.holdings.get_or_init(|| async {
+            let mut holdings = Vec::new();
+            for window in wanted.windows_of(AUTHORS) {
+                match self.strfry.holdings(&window).await {
+                    Ok(held) => holdings.push((window, held)),
+                    Err(error) => {
+                        let error = chain(&error);
+                        warn!("{error}: what is here is unknown, so everything is asked for");
+                        return None;
+                    }
+                }
+            }
+            Some(Holdings(holdings))
+        });
+        looked_up.await.as_ref()
+    }
 }
 
 /// How far one peer's reconciliation has come; another connection goes on from there.
@@ -101,13 +121,15 @@ pub enum LevelError {
 /// Whether this relay is worth the try.
 pub fn is_fit(information: &Information) -> bool {
     information.negentropy
-        && information.max_message_length.is_none_or(|length| length >= SMALLEST_MESSAGE)
+        && information
+            .max_message_length
+            .is_none_or(|length| length >= SMALLEST_MESSAGE)
 }
 
 impl Progress {
     /// At the beginning.
-    pub fn new(leveling: &Leveling) -> Self {
-        let windows = leveling.holdings.0.iter().map(|(window, _)| window.clone());
+    pub fn new(holdings: &Holdings) -> Self {
+        let windows = holdings.0.iter().map(|(window, _)| window.clone());
         Self {
             todo: windows.collect(),
             to_walk: Vec::new(),
@@ -123,15 +145,15 @@ impl Progress {
         &mut self,
         connection: &mut Connection<S>,
         leveling: &Leveling,
+        holdings: &Holdings,
         information: &Information,
-        peer: (PeerIndex, &str),
+        (index, url): (PeerIndex, String),
         patience: Duration,
     ) -> Result<(), LevelError> {
         let length = information.max_message_length.unwrap_or(SMALLEST_MESSAGE);
         let frame_limit = (length.saturating_sub(MESSAGE_FRAME) / 2).min(LARGEST_FRAME);
-        let (index, url) = peer;
         while let Some(window) = self.todo.last() {
-            let held = leveling.holdings.held(window);
+            let held = holdings.held(window);
             let compared = compare(connection, window, &held, frame_limit, patience).await;
             let needed = match compared {
                 Ok(needed) => needed,
@@ -143,7 +165,7 @@ impl Progress {
             self.todo.pop();
             let unrefused: HashSet<EventId> = needed
                 .into_iter()
-                .filter(|id| !leveling.refused.contains(*id, url))
+                .filter(|id| !leveling.refused.contains(*id, &url))
                 .collect();
             leveling.exchange.offer(index, unrefused);
         }
@@ -267,8 +289,11 @@ mod tests {
     fn what_is_held_of_a_part_is_found() {
         let id = |byte| EventId::from_bytes([byte; 32]);
         let held = vec![(5, id(1)), (15, id(2)), (25, id(3))];
-        let holdings = Holdings::new(vec![(window(0, LATEST), held)]);
+        let holdings = Holdings(vec![(window(0, LATEST), held)]);
         let part = holdings.held(&window(10, 20));
-        assert_eq!(format!("{part:?}"), format!("{:?}", Held::from_iter([(15, id(2))])));
+        assert_eq!(
+            format!("{part:?}"),
+            format!("{:?}", Held::from_iter([(15, id(2))]))
+        );
     }
 }

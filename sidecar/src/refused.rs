@@ -40,7 +40,11 @@ impl Refused {
     /// ours is passed over.
     pub fn load(path: &Path, now: u64) -> Self {
         let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= LARGEST);
-        let text = if small { fs::read_to_string(path).ok() } else { None };
+        let text = if small {
+            fs::read_to_string(path).ok()
+        } else {
+            None
+        };
         let text = text.unwrap_or_default();
         let Some(lines) = text.strip_prefix(HEADING) else {
             return Self::default();
@@ -58,7 +62,8 @@ impl Refused {
 
     /// Whether it need not be asked of this peer.
     pub fn contains(&self, id: EventId, peer: &str) -> bool {
-        self.0.contains_key(&(id, ANYBODY.to_owned())) || self.0.contains_key(&(id, peer.to_owned()))
+        self.0.contains_key(&(id, ANYBODY.to_owned()))
+            || self.0.contains_key(&(id, peer.to_owned()))
     }
 
     /// Remembers that an event of this peer was refused at `now`, Unix seconds.
@@ -128,7 +133,12 @@ mod tests {
     #[test]
     fn what_may_be_welcome_later_is_not_remembered() {
         let mut refused = Refused::default();
-        for refusal in [Refusal::Malformed, Refusal::Unasked, Refusal::Future, Refusal::Blocked] {
+        for refusal in [
+            Refusal::Malformed,
+            Refusal::Unasked,
+            Refusal::Future,
+            Refusal::Blocked,
+        ] {
             refused.remember(id(1), refusal, "ws://a", 1000);
         }
         assert_eq!(refused, Refused::default());

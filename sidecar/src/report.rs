@@ -255,6 +255,7 @@ mod tests {
         };
         Report {
             followed: 127,
+            undelivered: 3,
             peers: vec![peer("ws://a", None), peer("ws://b", Some("it is dead"))],
             by_kind: [
                 (0, 1),

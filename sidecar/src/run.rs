@@ -7,21 +7,24 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use constellation_shared::Station;
+use constellation_shared::{EventId, Station};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::admit::Rules;
 use crate::error::SyncError;
+use crate::exchange::Exchange;
 use crate::follow::{self, Followed};
 use crate::intake::{self, Admission, Gate, Line, Tally};
 use crate::knowledge::Knowledge;
+use crate::level::Leveling;
 use crate::options::Options;
 use crate::overview::{self, Plan};
 use crate::peer::{self, Description, Peer};
+use crate::refused::Refused;
 use crate::relay::connection::Connector;
 use crate::report::{Outcome, PeerReport, Report};
 use crate::session::{Session, Wanted, chain};
@@ -147,7 +150,24 @@ impl Run {
             blocked,
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let (admission, mut verified) = Admission::new(rules, !options.trust_peers, cores);
+        let exchange = Arc::new(Exchange::new(peers.len()));
+        let verify = !options.trust_peers;
+        let (admission, mut verified) = Admission::new(rules, verify, Arc::clone(&exchange), cores);
+        let refused_path = self.file("constellation-refused.txt");
+        let mut refused = Refused::load(&refused_path, now);
+        let leveling = (!options.no_negentropy).then(|| {
+            Arc::new(Leveling {
+                strfry: strfry.clone(),
+                // Everything is everything.
+                refused: match options.days {
+                    0 => Refused::default(),
+                    _ => refused.clone(),
+                },
+                exchange: Arc::clone(&exchange),
+                now,
+                holdings: OnceCell::new(),
+            })
+        });
         let (line_sender, lines) = mpsc::channel::<Vec<Line>>(WAITING_LINES);
         let gate = tokio::spawn(async move {
             let mut gate = Gate::default();
@@ -158,16 +178,19 @@ impl Run {
             }
             gate
         });
-        let mut import = tokio::spawn(Import::new(strfry, options.verify).run(lines));
+        let import = Import::new(strfry.clone(), options.verify);
+        let mut import = tokio::spawn(import.run(lines));
 
         let knowledge_path = self.file("constellation-peers.json");
         let mut knowledge = Knowledge::load(&knowledge_path);
         let mut sessions = JoinSet::new();
         let mut tallies = Vec::new();
-        for peer in peers.iter().cloned() {
+        for (index, peer) in peers.iter().cloned().enumerate() {
             let tally = Tally::default();
             tallies.push((peer.address.clone(), Arc::clone(&tally)));
             let session = Session {
+                index,
+                leveling: leveling.clone(),
                 tally,
                 known: knowledge.of(&peer.address.to_string(), now).cloned(),
                 bar: self.bar(&peer),
@@ -229,7 +252,10 @@ impl Run {
             }
         }
         for (address, tally) in &tallies {
-            let counts = intake::counts(tally);
+            let mut counts = intake::counts(tally);
+            for (id, refusal) in counts.refused_ids.drain(..) {
+                refused.remember(id, refusal, &address.to_string(), now);
+            }
             info!("Collected {} events from {address}", counts.collected);
             for report in reports
                 .iter_mut()
@@ -237,6 +263,27 @@ impl Run {
             {
                 report.counts = counts.clone();
             }
+        }
+        if import_result.is_ok() && imported.written.added < gate.passed().len() as u64 {
+            let passed: Vec<EventId> = gate.passed().iter().copied().collect();
+            match strfry.missing(&passed).await {
+                Ok(missing) => missing
+                    .into_iter()
+                    .for_each(|id| refused.remember_not_kept(id, now)),
+                Err(error) => warn!(
+                    "{}: what strfry did not keep is asked for again next time",
+                    chain(&error)
+                ),
+            }
+        }
+        if let Err(error) = refused.save(&refused_path) {
+            warn!("{} could not be written: {error}", refused_path.display());
+        }
+        let undelivered = exchange.undelivered();
+        if undelivered > 0 {
+            info!(
+                "{undelivered} events are listed by peers and sent by none of them: deleted meanwhile, or only for clients who say who they are"
+            );
         }
         if let Err(error) = knowledge.save(&knowledge_path, now) {
             warn!("{} could not be written: {error}", knowledge_path.display());
@@ -251,6 +298,7 @@ impl Run {
         let report = Report {
             followed: wanted.authors.len(),
             peers: reports,
+            undelivered,
             by_kind: gate.by_kind().clone(),
             imported,
             verify: options.verify,
@@ -308,6 +356,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         bytes: 0,
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
+        reconciled: false,
         unreadable_kinds: Vec::new(),
     }
 }

@@ -4,19 +4,23 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use constellation_shared::Pubkey;
+use constellation_shared::{Event, Pubkey};
 use indicatif::ProgressBar;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{error, info, warn};
 
 use crate::backoff::{MOST_ATTEMPTS, wait_after};
 use crate::intake::{Admission, Counts, Intake, Tally};
 use crate::knowledge::Known;
+use crate::level::{self, LevelError, Leveling};
 use crate::relay::address::Address;
-use crate::relay::connection::{ConnectError, Connector};
+use crate::relay::compare::CompareError;
+use crate::relay::connection::{ConnectError, Connection, Connector};
 use crate::relay::fetch::{FetchError, fetch};
 use crate::relay::information::{Information, InformationError};
 use crate::relay::pager::{LATEST, Pager, Window};
 use crate::report::PeerReport;
+use crate::share::PeerIndex;
 
 /// How many authors one question names at the most.
 const MOST_AUTHORS: usize = 100;
@@ -45,7 +49,7 @@ const LIMITS: (u64, u64) = (100, 5000);
 /// What is wanted of every peer.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// Whose events.
+    /// Whose events, in ascending order.
     pub authors: Vec<Pubkey>,
     /// Of which kinds.
     pub kinds: Vec<u16>,
@@ -54,6 +58,13 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether the event is part of it.
+    pub fn wants(&self, event: &Event) -> bool {
+        event.created_at >= self.since
+            && self.kinds.contains(&event.kind)
+            && self.authors.binary_search(&event.pubkey).is_ok()
+    }
+
     /// The questions to begin with, such that each fits into a message that this relay
     /// takes.
     fn windows(&self, information: &Information) -> Vec<Window> {
@@ -64,6 +75,11 @@ impl Wanted {
         let authors = usize::try_from(fitting)
             .unwrap_or(MOST_AUTHORS)
             .clamp(1, MOST_AUTHORS);
+        self.windows_of(authors)
+    }
+
+    /// All of it, for so many authors at a time.
+    pub fn windows_of(&self, authors: usize) -> Vec<Window> {
         let mut windows = Vec::new();
         for authors in self.authors.chunks(authors) {
             for kinds in self.kinds_asked_together() {
@@ -93,20 +109,21 @@ impl Wanted {
             .collect()
     }
 
-    fn pager(&self, information: &Information) -> Pager {
+    fn pager(windows: Vec<Window>, information: &Information) -> Pager {
         let (least, most) = LIMITS;
         let limit = information
             .max_limit
             .unwrap_or(USUAL_LIMIT)
             .clamp(least, most);
-        let open = information.max_subscriptions.unwrap_or(USUAL_SUBSCRIPTIONS);
-        let small = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        Pager::new(
-            self.windows(information),
-            small(open.min(MOST_QUESTIONS)),
-            small(limit),
-        )
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Pager::new(windows, questions(information), limit)
     }
+}
+
+/// How many questions this relay is asked at once.
+fn questions(information: &Information) -> usize {
+    let open = information.max_subscriptions.unwrap_or(USUAL_SUBSCRIPTIONS);
+    usize::try_from(open.min(MOST_QUESTIONS)).unwrap_or(1)
 }
 
 /// Why one attempt did not bring everything.
@@ -116,6 +133,20 @@ enum AttemptError {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
+}
+
+/// Why reconciliation did not bring everything.
+enum SessionError {
+    /// The relay does not do it.
+    Unfit(CompareError),
+    /// Something that paging would meet as well.
+    Attempt(AttemptError),
+}
+
+impl From<AttemptError> for SessionError {
+    fn from(error: AttemptError) -> Self {
+        Self::Attempt(error)
+    }
 }
 
 impl AttemptError {
@@ -129,6 +160,10 @@ impl AttemptError {
 
 /// One peer's turn.
 pub struct Session {
+    /// Its place in the run.
+    pub index: PeerIndex,
+    /// What the sessions share about reconciliation; nothing where all is paged through.
+    pub leveling: Option<Arc<Leveling>>,
     /// Its relay.
     pub address: Address,
     /// What an earlier run learned of it.
@@ -152,21 +187,29 @@ impl Session {
     /// known once the gate is closed: the report's counts are still empty.
     pub async fn run(self, now: u64) -> (PeerReport, Known) {
         let start = Instant::now();
-        let mut intake = Intake::new(Arc::clone(&self.admission), Arc::clone(&self.tally));
+        let (admission, tally) = (Arc::clone(&self.admission), Arc::clone(&self.tally));
+        let mut intake = Intake::new(admission, tally, self.index);
         let mut progress = Progress::default();
         let result = self.try_several_times(&mut intake, &mut progress).await;
         intake.flush().await;
+        if let (Some(leveling), Err(_)) = (&self.leveling, &result) {
+            leveling.exchange.leave(self.index);
+        }
         let Progress {
             pager,
+            level,
+            unfit,
             information,
+            reached,
             bytes,
         } = progress;
-        let unreachable = pager.is_none();
+        let unreachable = !reached;
+        let reconciled = level.is_some() && !unfit;
         let gaps = pager.as_ref().map_or(&[][..], Pager::gaps);
-        let unreadable_kinds = pager
-            .as_ref()
-            .map_or(&[][..], Pager::unreadable_kinds)
-            .to_vec();
+        let mut unreadable_kinds = level.map_or(Vec::new(), |level| level.unreadable_kinds);
+        unreadable_kinds.extend(pager.iter().flat_map(Pager::unreadable_kinds));
+        unreadable_kinds.sort_unstable();
+        unreadable_kinds.dedup();
         let is_usual = unreadable_kinds
             .iter()
             .all(|kind| RESTRICTED_KINDS.contains(kind));
@@ -205,6 +248,7 @@ impl Session {
             bytes,
             seconds: start.elapsed().as_secs_f64(),
             failure,
+            reconciled,
             unreadable_kinds,
         };
         // What was not asked again is not newer than it was.
@@ -214,7 +258,10 @@ impl Session {
         };
         let known = Known {
             learned_at,
-            information: information.unwrap_or_default(),
+            information: Information {
+                negentropy: information.as_ref().is_some_and(|i| i.negentropy) && !unfit,
+                ..information.unwrap_or_default()
+            },
             unreachable,
         };
         (report, known)
@@ -261,23 +308,106 @@ impl Session {
         if progress.information.is_none() {
             progress.information = Some(self.inform().await?);
         }
-        let mut connection = self.connector.open(&self.address).await?;
         let information = progress.information.clone().unwrap_or_default();
-        let pager = progress
-            .pager
-            .get_or_insert_with(|| self.wanted.pager(&information));
-        pager.reconnected();
-        let earlier_bytes = progress.bytes;
-        let bar = &self.bar;
-        let mut events = 0_u64;
-        let fetched = fetch(&mut connection, pager, intake, self.patience, |_| {
-            events += 1;
-            bar.inc(1);
-        })
-        .await;
-        progress.bytes = earlier_bytes + connection.received();
-        fetched?;
+        if let Some(leveling) = &self.leveling
+            && level::is_fit(&information)
+            && !progress.unfit
+        {
+            match self.level(leveling, intake, progress, &information).await {
+                Err(SessionError::Unfit(error)) => {
+                    let error = chain(&error);
+                    info!("{}: {error}; its events are paged through", self.address);
+                    progress.unfit = true;
+                }
+                Err(SessionError::Attempt(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
+        let mut connection = self.connector.open(&self.address).await?;
+        progress.reached = true;
+        let all = || Wanted::pager(self.wanted.windows(&information), &information);
+        self.walk(&mut connection, intake, progress, all).await?;
         connection.close().await;
+        Ok(())
+    }
+
+    /// Learns what the relay has and we lack, and fetches this peer's share of it.
+    async fn level(
+        &self,
+        leveling: &Leveling,
+        intake: &mut Intake,
+        progress: &mut Progress,
+        information: &Information,
+    ) -> Result<(), SessionError> {
+        let holdings = leveling.holdings(&self.wanted).await;
+        let Some(holdings) = holdings else {
+            return Err(SessionError::Unfit(CompareError::NothingToCompare));
+        };
+        let mut connection = self
+            .connector
+            .open(&self.address)
+            .await
+            .map_err(AttemptError::from)?;
+        progress.reached = true;
+        let level = progress
+            .level
+            .get_or_insert_with(|| level::Progress::new(holdings));
+        let peer = (self.index, self.address.to_string());
+        let compared = level
+            .compare_all(
+                &mut connection,
+                leveling,
+                holdings,
+                information,
+                peer,
+                self.patience,
+            )
+            .await;
+        let bar = &self.bar;
+        let collected = match compared {
+            Ok(()) => {
+                let manner = (self.index, questions(information), self.patience);
+                level::collect_share(
+                    &mut connection,
+                    leveling,
+                    intake,
+                    &self.wanted,
+                    information,
+                    manner,
+                    || bar.inc(1),
+                )
+                .await
+                .map_err(|error| SessionError::Attempt(error.into()))
+            }
+            Err(LevelError::Unfit(error)) => Err(SessionError::Unfit(error)),
+            Err(LevelError::Fetch(error)) => Err(SessionError::Attempt(error.into())),
+        };
+        progress.bytes += connection.received();
+        collected?;
+        let to_walk = level.to_walk.clone();
+        if !to_walk.is_empty() {
+            let rest = || Wanted::pager(to_walk, information);
+            self.walk(&mut connection, intake, progress, rest).await?;
+        }
+        connection.close().await;
+        Ok(())
+    }
+
+    /// Pages through what there is.
+    async fn walk<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        connection: &mut Connection<S>,
+        intake: &mut Intake,
+        progress: &mut Progress,
+        begin: impl FnOnce() -> Pager,
+    ) -> Result<(), AttemptError> {
+        let pager = progress.pager.get_or_insert_with(begin);
+        pager.reconnected();
+        let bar = &self.bar;
+        let before = connection.received();
+        let fetched = fetch(connection, pager, intake, self.patience, |_| bar.inc(1)).await;
+        progress.bytes += connection.received() - before;
+        fetched?;
         Ok(())
     }
 
@@ -305,7 +435,13 @@ impl Session {
 
 #[derive(Default)]
 struct Progress {
+    /// How far paging has come.
     pager: Option<Pager>,
+    /// How far reconciliation has come.
+    level: Option<level::Progress>,
+    /// Whether the relay turned out not to reconcile.
+    unfit: bool,
+    reached: bool,
     information: Option<Information>,
     bytes: u64,
 }

@@ -57,7 +57,10 @@ pub async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
         may_claim: true,
     };
     let result = collector.run(connection, intake, is_wanted, progress).await;
-    let unfinished = collector.open.into_values().flat_map(|question| question.ids);
+    let unfinished = collector
+        .open
+        .into_values()
+        .flat_map(|question| question.ids);
     exchange.give_back(manner.peer, unfinished);
     result
 }
@@ -192,7 +195,9 @@ impl Collector<'_> {
             return Ok(());
         }
         if question.came > 0 {
-            return self.ask(connection, question.ids.into_iter().collect()).await;
+            return self
+                .ask(connection, question.ids.into_iter().collect())
+                .await;
         }
         self.exchange.release(self.manner.peer, question.ids);
         Ok(())
@@ -213,7 +218,9 @@ impl Collector<'_> {
         };
         // Before it is sent: where that fails, they are given back.
         self.open.insert(name.clone(), question);
-        connection.send(format!("[\"REQ\",\"{name}\",{filter}]")).await?;
+        connection
+            .send(format!("[\"REQ\",\"{name}\",{filter}]"))
+            .await?;
         Ok(())
     }
 }

@@ -40,6 +40,9 @@ pub enum CompareError {
     /// It does not answer.
     #[error("it says that it reconciles, and does not answer")]
     Silent,
+    /// What is here is unknown.
+    #[error("what is here is unknown")]
+    NothingToCompare,
     /// What it says is wrong or endless.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
@@ -63,7 +66,11 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
     let start = Instant::now();
     let mut answered = false;
     loop {
-        let patience = if answered { patience } else { FIRST_ANSWER.min(patience) };
+        let patience = if answered {
+            patience
+        } else {
+            FIRST_ANSWER.min(patience)
+        };
         let deadline = (Instant::now() + patience).min(start + ALL_ANSWERS);
         let text = match connection.receive(deadline, patience).await {
             Err(ConnectionError::Silent(_)) if !answered => return Err(CompareError::Silent),
@@ -84,7 +91,9 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
                         connection.send(next).await?;
                     }
                     Step::Done => {
-                        connection.send(format!("[\"NEG-CLOSE\",\"{NAME}\"]")).await?;
+                        connection
+                            .send(format!("[\"NEG-CLOSE\",\"{NAME}\"]"))
+                            .await?;
                         return Ok(reconciler.into_needed());
                     }
                 }

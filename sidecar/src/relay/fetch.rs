@@ -128,7 +128,12 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                     ask_fewer(connection, pager, &reason).await?;
                 }
             }
-            Some(FromRelay::Auth | FromRelay::Other | FromRelay::NegMsg { .. } | FromRelay::NegErr { .. }) => {}
+            Some(
+                FromRelay::Auth
+                | FromRelay::Other
+                | FromRelay::NegMsg { .. }
+                | FromRelay::NegErr { .. },
+            ) => {}
             None => {
                 intake.refuse(Refusal::Malformed);
             }
