@@ -21,8 +21,11 @@ use crate::share::PeerIndex;
 /// How many events are verified as one piece of work: some 3 ms of one core.
 const BATCH: usize = 64;
 
+/// How much content one piece of work holds, in bytes, give or take an event.
+const BATCH_BYTES: usize = 256 * 1024;
+
 /// How many batches of verified events may wait for the gate.
-const WAITING_BATCHES: usize = 16;
+const WAITING_BATCHES: usize = 8;
 
 /// Counts by reason.
 pub type Refusals = BTreeMap<Refusal, u64>;
@@ -64,6 +67,8 @@ pub struct Counts {
     pub collected: u64,
     /// Those that were not let in.
     pub refused: Refusals,
+    /// How much of it only a broken or hostile relay sends.
+    pub garbage: u64,
     /// The ids of those that were looked at for it.
     pub refused_ids: Vec<(EventId, Refusal)>,
 }
@@ -134,6 +139,7 @@ impl Admission {
                 count(tally, |counts| {
                     *counts.refused.entry(refusal).or_default() += 1;
                     counts.refused_ids.push((event.id, refusal));
+                    counts.garbage += u64::from(is_forged);
                 });
                 None
             }
@@ -157,6 +163,7 @@ pub struct Intake {
     tally: Tally,
     peer: PeerIndex,
     batch: Vec<(Event, Source)>,
+    batch_bytes: usize,
 }
 
 impl Intake {
@@ -167,16 +174,35 @@ impl Intake {
             tally,
             peer,
             batch: Vec::new(),
+            batch_bytes: 0,
         }
     }
 
-    /// Takes an event that was asked for, with the JSON that it came as. Waits while the
-    /// cores or strfry have enough to do.
-    pub async fn take(&mut self, event: Event, json: &str) {
+    /// Takes an event that was asked for, with the JSON that it came as; whether it is the
+    /// first to bring it. Waits while the cores or strfry have enough to do.
+    pub async fn take(&mut self, event: Event, json: &str) -> bool {
         count(&self.tally, |counts| counts.received += 1);
-        if self.admission.is_new(json) {
+        let is_new = self.admission.is_new(json);
+        if is_new {
             self.push(event, Source::Walked).await;
         }
+        is_new
+    }
+
+    /// Whether this is longer than any spelling of an event that strfry would take: each
+    /// character takes six at the most (`\\u0000`).
+    pub fn is_too_long(&self, json: &str) -> bool {
+        json.len() / 6 > self.admission.rules.max_event_size
+    }
+
+    /// Counts an event that was asked for and is none by NIP-01; whether it is the first
+    /// to bring it.
+    pub fn refuse_odd(&self, json: &str) -> bool {
+        let is_new = self.admission.is_new(json);
+        if is_new {
+            self.refuse(Refusal::Malformed);
+        }
+        is_new
     }
 
     /// Takes an event that the exchange gave this peer to fetch. It was not asked of
@@ -189,26 +215,29 @@ impl Intake {
     }
 
     async fn push(&mut self, event: Event, source: Source) {
+        self.batch_bytes += event.content.len();
         self.batch.push((event, source));
-        if self.batch.len() >= BATCH {
+        if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
             self.flush().await;
         }
     }
 
-    /// Counts an event that is not even looked at. Returns how many there were of those
-    /// that only a broken or hostile relay sends.
-    pub fn refuse(&self, refusal: Refusal) -> u64 {
+    /// Counts what only a broken or hostile relay sends.
+    pub fn refuse_garbage(&self, refusal: Refusal) {
+        self.refuse(refusal);
+        count(&self.tally, |counts| counts.garbage += 1);
+    }
+
+    fn refuse(&self, refusal: Refusal) {
         count(&self.tally, |counts| {
             *counts.refused.entry(refusal).or_default() += 1;
         });
-        self.garbage()
     }
 
-    /// How many events came that only a broken or hostile relay sends.
+    /// How much came that only a broken or hostile relay sends.
     pub fn garbage(&self) -> u64 {
         let counts = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |refusal| counts.refused.get(&refusal).copied().unwrap_or_default();
-        of(Refusal::Malformed) + of(Refusal::Unasked) + of(Refusal::Forged)
+        counts.garbage
     }
 
     /// Sends what was taken to verification.
@@ -217,6 +246,7 @@ impl Intake {
             return;
         }
         let batch = mem::take(&mut self.batch);
+        self.batch_bytes = 0;
         // Only fails once the semaphore is closed, which nobody does.
         let Ok(core) = Arc::clone(&self.admission.cores).acquire_owned().await else {
             return;

@@ -242,6 +242,7 @@ mod tests {
             received: 9,
             collected: 7,
             refused: [(Refusal::Forged, 2), (Refusal::Unasked, 1)].into(),
+            garbage: 2,
             refused_ids: Vec::new(),
         };
         let peer = |url: &str, failure: Option<&str>| PeerReport {

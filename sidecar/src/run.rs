@@ -32,7 +32,7 @@ use crate::strfry::import::{Import, ImportError};
 use crate::strfry::{Strfry, conf};
 
 /// How many batches of lines may wait for strfry.
-const WAITING_LINES: usize = 16;
+const WAITING_LINES: usize = 8;
 
 /// How long an interrupted run waits for strfry to store what it was given.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
@@ -232,20 +232,28 @@ impl Run {
         // Kept until here: without it the import ends with the last session, and may be
         // seen to end first.
         drop(admission);
-        let ended = match broken_early {
+        let mut ended = broken_early;
+        if ended.is_none() && !interrupted {
+            tokio::select! {
+                finished = &mut import => ended = Some(finished),
+                () = &mut interruption => interrupted = true,
+            }
+        }
+        let ended = match ended {
             Some(ended) => ended,
-            None if interrupted => match tokio::time::timeout(LAST_PATIENCE, &mut import).await {
+            None => match tokio::time::timeout(LAST_PATIENCE, &mut import).await {
                 Ok(ended) => ended,
                 Err(_) => {
                     import.abort();
                     import.await
                 }
             },
-            None => import.await,
         };
         let (imported, import_result) = match ended {
             Ok(ended) => ended,
-            Err(_) => (Default::default(), Ok(())),
+            // Cut off by an interruption; what it had stored stays, uncounted.
+            Err(error) if error.is_cancelled() => (Default::default(), Ok(())),
+            Err(_) => (Default::default(), Err(ImportError::Vanished)),
         };
         let gate = gate.await.unwrap_or_default();
         for peer in &peers {
@@ -344,7 +352,9 @@ fn say(report: &Report, broken: Option<&ImportError>) {
     info!("{}", report.peers_line());
     match report.outcome {
         Outcome::Interrupted => {
-            warn!("Backfill interrupted; what had come is stored, the next run brings the rest");
+            warn!(
+                "Backfill interrupted; what strfry was given is stored, the next run brings the rest"
+            );
         }
         Outcome::NothingDone => {}
         Outcome::Complete | Outcome::SomePeersFailed => info!("Backfill process completed"),

@@ -43,6 +43,10 @@ const MOST_QUESTIONS: u64 = 8;
 /// messages and gift wraps.
 const RESTRICTED_KINDS: [u16; 2] = [4, 1059];
 
+/// How long one peer may take: one that brings a little all the time must not keep all
+/// later runs from starting.
+const LONGEST: Duration = Duration::from_secs(3 * 3600);
+
 /// Between what limits a question asks, whatever the relay tells.
 const LIMITS: (u64, u64) = (100, 5000);
 
@@ -190,7 +194,16 @@ impl Session {
         let (admission, tally) = (Arc::clone(&self.admission), Arc::clone(&self.tally));
         let mut intake = Intake::new(admission, tally, self.index);
         let mut progress = Progress::default();
-        let result = self.try_several_times(&mut intake, &mut progress).await;
+        let tries = self.try_several_times(&mut intake, &mut progress);
+        let result = match tokio::time::timeout(LONGEST, tries).await {
+            Ok(result) => result,
+            Err(_) => {
+                let hours = LONGEST.as_secs() / 3600;
+                let failure = format!("it takes longer than {hours} h; the next run goes on");
+                error!("WebSocket backfill failed: {}: {failure}", self.address);
+                Err(failure)
+            }
+        };
         intake.flush().await;
         if let (Some(leveling), Err(_)) = (&self.leveling, &result) {
             leveling.exchange.leave(self.index);
@@ -291,8 +304,10 @@ impl Session {
             }
             let wait = wait_after(attempts, chance());
             warn!(
-                "{}: {cause}; attempt {} follows in {:.1} s",
+                "{}: {}; attempt {} follows in {:.1} s",
                 self.address,
+                // Scripts count lines with that word, and nothing is lost yet.
+                cause.replace("failed", "unable"),
                 attempts + 1,
                 wait.as_secs_f64()
             );

@@ -124,6 +124,7 @@ impl Collector<'_> {
                     subscription,
                     event: json,
                 }) => match Event::parse(json.as_bytes()) {
+                    Ok(_) if intake.is_too_long(json) => intake.refuse_garbage(Refusal::TooLong),
                     Ok(event) if self.is_asked(&subscription, event.id) => {
                         if is_wanted(&event) {
                             intake.take_fetched(event, json).await;
@@ -131,15 +132,12 @@ impl Collector<'_> {
                             deadline = Instant::now() + patience;
                         } else {
                             self.exchange.release(peer, [event.id]);
-                            intake.refuse(Refusal::Unasked);
+                            intake.refuse_garbage(Refusal::Unasked);
                         }
                     }
-                    Ok(_) => {
-                        intake.refuse(Refusal::Unasked);
-                    }
-                    Err(_) => {
-                        intake.refuse(Refusal::Malformed);
-                    }
+                    Ok(_) => intake.refuse_garbage(Refusal::Unasked),
+                    // It is not delivered, then.
+                    Err(_) => intake.refuse_garbage(Refusal::Malformed),
                 },
                 Some(FromRelay::Eose { subscription }) => {
                     if let Some(question) = self.open.remove(&subscription) {
@@ -165,9 +163,7 @@ impl Collector<'_> {
                     self.may_claim = true;
                 }
                 Some(_) => {}
-                None => {
-                    intake.refuse(Refusal::Malformed);
-                }
+                None => intake.refuse_garbage(Refusal::Malformed),
             }
             if intake.garbage() > MOST_GARBAGE {
                 return Err(FetchError::Garbage);

@@ -26,8 +26,13 @@ pub enum FetchError {
     #[error("it sends far more events than were asked for")]
     Endless,
     /// It sends what is forged, was not asked for, or means nothing.
-    #[error("more than {MOST_GARBAGE} of its events are forged, unasked or malformed")]
+    #[error(
+        "more than {MOST_GARBAGE} of its events are forged, unasked, malformed or far too long"
+    )]
     Garbage,
+    /// Nothing came but words, the last of which are these.
+    #[error("no progress for {seconds} s, and it says: {1}", seconds = .0.as_secs())]
+    SilentAfter(Duration, String),
     /// It would answer later.
     #[error("it asks for patience: {0}")]
     Limited(String),
@@ -39,7 +44,10 @@ pub enum FetchError {
 impl FetchError {
     /// Whether another connection may bring more.
     pub const fn is_worth_another_try(&self) -> bool {
-        matches!(self, Self::Connection(_) | Self::Limited(_))
+        matches!(
+            self,
+            Self::Connection(_) | Self::Limited(_) | Self::SilentAfter(..)
+        )
     }
 }
 
@@ -56,6 +64,7 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
     mut progress: impl FnMut(u64),
 ) -> Result<(), FetchError> {
     let mut deadline = Instant::now() + patience;
+    let mut last_notice: Option<Reason> = None;
     loop {
         while let Some((subscription, filter)) = pager.next_question() {
             connection.send(req(subscription, &filter)).await?;
@@ -67,34 +76,46 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
         if Instant::now() >= deadline {
             return Err(ConnectionError::Silent(patience).into());
         }
-        let text = connection.receive(deadline, patience).await?;
+        let text = match (connection.receive(deadline, patience).await, &last_notice) {
+            (Err(ConnectionError::Silent(patience)), Some(notice)) => {
+                return Err(FetchError::SilentAfter(
+                    patience,
+                    notice.as_str().to_owned(),
+                ));
+            }
+            (text, _) => text?,
+        };
         match message::parse(&text) {
             Some(FromRelay::Event {
                 subscription,
                 event: json,
             }) => {
-                let asked = match Event::parse(json.as_bytes()) {
-                    Err(_) => Err(Refusal::Malformed),
-                    Ok(event) => match subscription.parse().map_or(Asked::No, |s| {
-                        pager.event(s, &event.pubkey, event.kind, event.created_at)
-                    }) {
-                        Asked::Yes => Ok((event, true)),
-                        Asked::Late => Ok((event, false)),
-                        Asked::No => Err(Refusal::Unasked),
-                        Asked::TooMany => return Err(FetchError::Endless),
-                    },
-                };
-                match asked {
-                    Ok((event, is_progress)) => {
+                // What we do not take fills the relay's pages all the same.
+                let head = message::head(json);
+                let asked = head.as_ref().map_or(Asked::No, |head| {
+                    subscription.parse().map_or(Asked::No, |s| {
+                        pager.event(s, &head.author, head.kind, head.created_at)
+                    })
+                });
+                match (asked, head) {
+                    (Asked::TooMany, _) => return Err(FetchError::Endless),
+                    (Asked::No, Some(_)) => intake.refuse_garbage(Refusal::Unasked),
+                    (Asked::No, None) => intake.refuse_garbage(Refusal::Malformed),
+                    (Asked::Yes | Asked::Late, _) => {
                         // Where strfry is slow that is not the relay's fault.
                         let left = deadline.saturating_duration_since(Instant::now());
-                        intake.take(event, json).await;
+                        let is_new = match Event::parse(json.as_bytes()) {
+                            _ if intake.is_too_long(json) => {
+                                intake.refuse_garbage(Refusal::TooLong);
+                                false
+                            }
+                            Ok(event) => intake.take(event, json).await,
+                            Err(_) => intake.refuse_odd(json),
+                        };
                         progress(connection.received());
+                        let is_progress = is_new && asked == Asked::Yes;
                         let granted = if is_progress { patience } else { left };
                         deadline = Instant::now() + granted;
-                    }
-                    Err(refusal) => {
-                        intake.refuse(refusal);
                     }
                 }
             }
@@ -108,7 +129,7 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                 subscription,
                 reason,
             }) => {
-                if reason.prefix() == "rate-limited" {
+                if matches!(reason.prefix(), "rate-limited" | "error") {
                     return Err(FetchError::Limited(reason.as_str().to_owned()));
                 }
                 if reason.says_too_many_subscriptions() {
@@ -127,6 +148,7 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                 if reason.says_too_many_subscriptions() {
                     ask_fewer(connection, pager, &reason).await?;
                 }
+                last_notice = Some(reason);
             }
             Some(
                 FromRelay::Auth
@@ -134,9 +156,7 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                 | FromRelay::NegMsg { .. }
                 | FromRelay::NegErr { .. },
             ) => {}
-            None => {
-                intake.refuse(Refusal::Malformed);
-            }
+            None => intake.refuse_garbage(Refusal::Malformed),
         }
         if intake.garbage() > MOST_GARBAGE {
             return Err(FetchError::Garbage);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use constellation_shared::Pubkey;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -117,6 +118,35 @@ pub fn parse(text: &str) -> Option<FromRelay<'_>> {
         _ => return None,
     };
     Some(message)
+}
+
+/// As much of an event as tells which question it answers, even where NIP-01 spells it
+/// otherwise: strfry stores and serves such events too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The author.
+    pub author: Pubkey,
+    /// The kind.
+    pub kind: u16,
+    /// Unix time in seconds.
+    pub created_at: u64,
+}
+
+/// Reads an event's head; `None` for what has none.
+pub fn head(json: &str) -> Option<Head> {
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        #[serde(borrow)]
+        pubkey: Cow<'a, str>,
+        kind: u16,
+        created_at: u64,
+    }
+    let fields: Fields<'_> = serde_json::from_str(json).ok()?;
+    Some(Head {
+        author: Pubkey::parse(fields.pubkey.as_bytes()).ok()?,
+        kind: fields.kind,
+        created_at: fields.created_at,
+    })
 }
 
 #[derive(Deserialize)]

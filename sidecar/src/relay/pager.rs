@@ -409,11 +409,17 @@ impl Pager {
         !window.kinds.is_empty()
     }
 
-    /// A second held fewer events than the relay sends at once: then it came whole. The
-    /// others are asked for in halves.
+    /// Whether a second of so many events came whole: clearly fewer than the relay sends at
+    /// once. Not just fewer than it ever sent: that may hold an event or two beyond what it
+    /// had cut off, published that very moment.
+    fn came_whole(&self, count: usize) -> bool {
+        2 * count < self.smallest_cut.unwrap_or(self.largest_page)
+    }
+
+    /// Those seconds that may not have come whole are asked for in halves.
     fn split_full_seconds(&mut self) {
         for FullSecond { window, count } in mem::take(&mut self.full_seconds) {
-            if count < self.largest_page {
+            if self.came_whole(count) {
                 continue;
             }
             if window.authors.len() > 1 {

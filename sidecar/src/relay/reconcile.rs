@@ -207,7 +207,6 @@ mod tests {
             ("xyz", "hex"),
             ("", "version 1"),
             ("62", "version 1"),
-            ("6100", "version 1"),
             // A list of 2^62 ids.
             ("6100000002bfffffffffffffff7f", "version 1"),
         ] {
