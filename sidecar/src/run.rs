@@ -190,7 +190,6 @@ impl Run {
             };
             sessions.spawn(session.run(now));
         }
-        drop(admission);
 
         let mut reports: Vec<PeerReport> = Vec::new();
         let mut interrupted = false;
@@ -218,6 +217,9 @@ impl Run {
             }
         }
         sessions.shutdown().await;
+        // Kept until here: without it the import ends with the last session, and may be
+        // seen to end first.
+        drop(admission);
         tunnels.close().await;
         let ended = match broken_early {
             Some(ended) => ended,
