@@ -15,7 +15,7 @@ use constellation_shared::{Event, EventId, Pubkey, kinds};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::admit::{Refusal, Rules};
-use crate::exchange::Exchange;
+use crate::level::Leveling;
 use crate::share::PeerIndex;
 
 /// How many events are verified as one piece of work: some 3 ms of one core.
@@ -40,7 +40,8 @@ pub struct Admission {
     /// event, and must not stand in for it. Two keyed hashes of 64 bits each.
     seen: Mutex<HashSet<u128>>,
     hashers: [RandomState; 2],
-    exchange: Arc<Exchange>,
+    /// Who waits to hear what became of an event.
+    leveling: Option<Arc<Leveling>>,
     cores: Arc<Semaphore>,
     verified: mpsc::Sender<Vec<Admitted>>,
 }
@@ -87,7 +88,7 @@ impl Admission {
     pub fn new(
         rules: Rules,
         verify: bool,
-        exchange: Arc<Exchange>,
+        leveling: Option<Arc<Leveling>>,
         cores: usize,
     ) -> (Arc<Self>, mpsc::Receiver<Vec<Admitted>>) {
         let (verified, receiver) = mpsc::channel(WAITING_BATCHES);
@@ -96,7 +97,7 @@ impl Admission {
             verify,
             seen: Mutex::default(),
             hashers: [RandomState::new(), RandomState::new()],
-            exchange,
+            leveling,
             cores: Arc::new(Semaphore::new(cores.max(1))),
             verified,
         };
@@ -123,11 +124,12 @@ impl Admission {
                 }
             }),
         };
-        match (source, is_forged) {
-            (_, false) => self.exchange.settle(event.id),
-            // Another peer may have the genuine one.
-            (Source::Fetched(peer), true) => self.exchange.release(peer, [event.id]),
-            (Source::Walked, true) => {}
+        if let Some(leveling) = &self.leveling {
+            let fetched_by = match source {
+                Source::Walked => None,
+                Source::Fetched(peer) => Some(peer),
+            };
+            leveling.came(&event, is_forged, fetched_by);
         }
         match admitted {
             Ok(line) => Some(Admitted {

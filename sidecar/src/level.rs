@@ -2,12 +2,13 @@
 //! that falls to this peer, and leave the rest to paging.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use constellation_shared::{Event, EventId};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::exchange::Exchange;
@@ -28,6 +29,11 @@ use crate::strfry::Strfry;
 /// 64 KiB, the smallest that relays are known to take.
 const AUTHORS: usize = 850;
 
+/// How many peers are asked at a time: to list its ids costs a peer a tenth of what the
+/// events do, so the others wait until what the first ones have is here and need not be
+/// listed any more. Two, so that a slow one is helped.
+const AT_ONCE: usize = 2;
+
 /// The smallest message length with which reconciliation is tried, in bytes.
 const SMALLEST_MESSAGE: u64 = 65_536;
 
@@ -41,9 +47,16 @@ const LARGEST_FRAME: u64 = 500_000;
 const MOST_IDS: u64 = 500;
 const ID_LENGTH: u64 = 67;
 
-/// What the local strfry holds of each window that is reconciled.
+/// For how long one peer waits for those before it at the most.
+const HEAD_START: Duration = Duration::from_secs(30);
+
+/// What is here of each window that is reconciled: what the local strfry held at the
+/// beginning, and what has come since.
 #[derive(Debug, Default)]
-pub struct Holdings(Vec<(Window, Vec<(u64, EventId)>)>);
+pub struct Holdings(Vec<(Window, Mutex<Known>)>);
+
+/// Times and ids of events.
+type Known = Vec<(u64, EventId)>;
 
 impl Holdings {
     /// What is held of a part of one of the windows.
@@ -52,11 +65,26 @@ impl Holdings {
             whole.kinds == part.kinds && whole.authors.first() == part.authors.first()
         });
         let span = part.since..=part.until;
-        let held = whole.map_or(&[][..], |(_, held)| held);
-        held.iter()
-            .filter(|(created_at, _)| span.contains(created_at))
-            .copied()
-            .collect()
+        let Some((_, held)) = whole else {
+            return Held::from_iter([]);
+        };
+        let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        let inside = held
+            .iter()
+            .filter(|(created_at, _)| span.contains(created_at));
+        inside.copied().collect()
+    }
+
+    /// A verified event has come.
+    fn add(&self, event: &Event) {
+        let window = self.0.iter().find(|(window, _)| {
+            window.kinds.contains(&event.kind)
+                && window.authors.binary_search(&event.pubkey).is_ok()
+        });
+        if let Some((_, held)) = window {
+            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.push((event.created_at, event.id));
+        }
     }
 }
 
@@ -68,14 +96,48 @@ pub struct Leveling {
     /// What need not be asked for.
     pub refused: Refused,
     /// Who fetches what.
-    pub exchange: Arc<Exchange>,
+    pub exchange: Exchange,
     /// The time of the run, Unix seconds.
     pub now: u64,
-    /// What we hold, once it was looked up; nothing where it could not be.
-    pub holdings: OnceCell<Option<Holdings>>,
+    holdings: OnceCell<Option<Holdings>>,
+    turns: Semaphore,
 }
 
 impl Leveling {
+    /// For one run.
+    pub fn new(strfry: Strfry, refused: Refused, exchange: Exchange, now: u64) -> Self {
+        Self {
+            strfry,
+            refused,
+            exchange,
+            now,
+            holdings: OnceCell::new(),
+            turns: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Waits for this peer's turn, which lasts until the permit is dropped; not for long
+    /// where those before it are slow.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Only fails once the semaphore is closed, which nobody does.
+        timeout(HEAD_START, self.turns.acquire()).await.ok()?.ok()
+    }
+
+    /// An event of that id and content has come, whether it is let in or not; or it was
+    /// forged, and another peer may have the genuine one.
+    pub fn came(&self, event: &Event, is_forged: bool, fetched_by: Option<PeerIndex>) {
+        match (is_forged, fetched_by) {
+            (false, _) => {
+                if let Some(Some(holdings)) = self.holdings.get() {
+                    holdings.add(event);
+                }
+                self.exchange.settle(event.id);
+            }
+            (true, Some(peer)) => self.exchange.release(peer, [event.id]),
+            (true, None) => {}
+        }
+    }
+
     /// What we hold of what is wanted, looked up once for all peers; `None` where strfry
     /// does not tell, which is said.
     pub async fn holdings(&self, wanted: &Wanted) -> Option<&Holdings> {
@@ -83,7 +145,7 @@ impl Leveling {
             let mut holdings = Vec::new();
             for window in wanted.windows_of(AUTHORS) {
                 match self.strfry.holdings(&window).await {
-                    Ok(held) => holdings.push((window, held)),
+                    Ok(held) => holdings.push((window, Mutex::new(held))),
                     Err(error) => {
                         let error = chain(&error);
                         warn!("{error}: what is here is unknown, so everything is asked for");
@@ -289,7 +351,7 @@ mod tests {
     fn what_is_held_of_a_part_is_found() {
         let id = |byte| EventId::from_bytes([byte; 32]);
         let held = vec![(5, id(1)), (15, id(2)), (25, id(3))];
-        let holdings = Holdings(vec![(window(0, LATEST), held)]);
+        let holdings = Holdings(vec![(window(0, LATEST), Mutex::new(held))]);
         let part = holdings.held(&window(10, 20));
         assert_eq!(
             format!("{part:?}"),

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use constellation_shared::{EventId, Station};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -161,24 +161,19 @@ impl Run {
             blocked,
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let exchange = Arc::new(Exchange::new(peers.len()));
         let verify = !options.trust_peers;
-        let (admission, mut verified) = Admission::new(rules, verify, Arc::clone(&exchange), cores);
         let refused_path = self.file("constellation-refused.txt");
         let mut refused = Refused::load(&refused_path, now);
         let leveling = (!options.no_negentropy).then(|| {
-            Arc::new(Leveling {
-                strfry: strfry.clone(),
-                // Everything is everything.
-                refused: match options.days {
-                    0 => Refused::default(),
-                    _ => refused.clone(),
-                },
-                exchange: Arc::clone(&exchange),
-                now,
-                holdings: OnceCell::new(),
-            })
+            // Everything is everything.
+            let refused = match options.days {
+                0 => Refused::default(),
+                _ => refused.clone(),
+            };
+            let exchange = Exchange::new(peers.len());
+            Arc::new(Leveling::new(strfry.clone(), refused, exchange, now))
         });
+        let (admission, mut verified) = Admission::new(rules, verify, leveling.clone(), cores);
         let (line_sender, lines) = mpsc::channel::<Vec<Line>>(WAITING_LINES);
         let gate = tokio::spawn(async move {
             let mut gate = Gate::default();
@@ -301,7 +296,7 @@ impl Run {
         if let Err(error) = refused.save(&refused_path) {
             warn!("{} could not be written: {error}", refused_path.display());
         }
-        let undelivered = exchange.undelivered();
+        let undelivered = leveling.map_or(0, |leveling| leveling.exchange.undelivered());
         if undelivered > 0 {
             info!(
                 "{undelivered} events are listed by peers and sent by none of them: deleted meanwhile, or only for clients who say who they are"

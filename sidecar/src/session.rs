@@ -47,6 +47,10 @@ const RESTRICTED_KINDS: [u16; 2] = [4, 1059];
 /// later runs from starting.
 const LONGEST: Duration = Duration::from_secs(3 * 3600);
 
+/// For how long a connection may lie idle before it is made anew: relays and the proxies
+/// before them forget idle ones.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// Between what limits a question asks, whatever the relay tells.
 const LIMITS: (u64, u64) = (100, 5000);
 
@@ -366,6 +370,13 @@ impl Session {
             .await
             .map_err(AttemptError::from)?;
         progress.reached = true;
+        let waiting = Instant::now();
+        let _turn = leveling.turn().await;
+        if waiting.elapsed() > IDLE {
+            connection.close().await;
+            let opened = self.connector.open(&self.address).await;
+            connection = opened.map_err(AttemptError::from)?;
+        }
         let level = progress
             .level
             .get_or_insert_with(|| level::Progress::new(holdings));
