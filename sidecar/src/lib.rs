@@ -1,7 +1,8 @@
 //! `constellation-sync`, the backfill of a station's strfry from its constellation.
 //!
 //! Read it in this order: [`follow`] (whose events), [`peer`] (from whom), [`relay`] (how
-//! they are asked until nothing is missing), [`admit`] (what is let in), [`intake`] (each
+//! they are asked until nothing is missing), [`tunnel`] (how those without a public
+//! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself).
 
@@ -16,11 +17,13 @@ pub mod log;
 pub mod options;
 pub mod overview;
 pub mod peer;
+pub mod peer_id;
 pub mod relay;
 pub mod report;
 pub mod run;
 pub mod session;
 pub mod strfry;
+pub mod tunnel;
 pub mod whole_file;
 
 use std::env;

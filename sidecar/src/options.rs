@@ -65,6 +65,9 @@ pub struct Options {
     /// Ask this relay instead of those of the swarm; several times for several
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = parse_address, env = "CONSTELLATION_PEER")]
     pub peer: Vec<Address>,
+    /// The ipfs program, for peers behind tunnels [default: ipfs on PATH]
+    #[arg(long, value_name = "PATH", env = "CONSTELLATION_IPFS")]
+    pub ipfs: Option<PathBuf>,
     /// Only these kinds, comma-separated [default: the constellation's 20]
     #[arg(long, value_name = "LIST", value_parser = parse_kinds, env = "CONSTELLATION_KINDS")]
     pub kinds: Option<Kinds>,
@@ -117,6 +120,15 @@ impl Options {
             wanted.retain(|&kind| kind != kinds::DIRECT_MESSAGE);
         }
         wanted
+    }
+
+    /// The ipfs program.
+    pub fn ipfs_program(&self) -> PathBuf {
+        let given = self.ipfs.clone();
+        // A variable that is set to nothing counts as none.
+        given
+            .filter(|path| !path.as_os_str().is_empty())
+            .unwrap_or_else(|| PathBuf::from("ipfs"))
     }
 
     /// The oldest time that is asked for, in Unix seconds.

@@ -27,6 +27,8 @@ use crate::report::{Outcome, PeerReport, Report};
 use crate::session::{Session, Wanted, chain};
 use crate::strfry::import::{Import, ImportError};
 use crate::strfry::{Strfry, conf};
+use crate::tunnel::Patience;
+use crate::tunnel::tunnels::Tunnels;
 
 /// How many batches of lines may wait for strfry.
 const WAITING_LINES: usize = 16;
@@ -104,6 +106,7 @@ impl Run {
                 kinds: &options.wanted_kinds(),
                 days: options.days,
                 strfry: strfry.binary(),
+                ipfs: &options.ipfs_program(),
             };
             plan.write(output)?;
         }
@@ -118,7 +121,15 @@ impl Run {
         let now = unix_time();
         let options = &self.options;
         let patience = Duration::from_secs(options.patience);
-        let connector = Connector::new(options.ca_file.as_deref())?.patient(patience);
+        let tunnels = Arc::new(Tunnels::new(
+            options.ipfs_program(),
+            self.file("constellation-tunnels.json"),
+            Patience::within(patience),
+        ));
+        let connector = Connector::new(options.ca_file.as_deref())?
+            .patient(patience)
+            .with_tunnels(Arc::clone(&tunnels));
+        tunnels.sweep().await;
         let strfry = self.strfry();
         if !is_program(strfry.binary()) {
             return Err(SyncError::NoStrfry(strfry.binary().to_owned()));
@@ -209,6 +220,7 @@ impl Run {
         // Kept until here: without it the import ends with the last session, and may be
         // seen to end first.
         drop(admission);
+        tunnels.close().await;
         let ended = match broken_early {
             Some(ended) => ended,
             None if interrupted => match tokio::time::timeout(LAST_PATIENCE, &mut import).await {

@@ -121,6 +121,8 @@ enum AttemptError {
 impl AttemptError {
     const fn is_worth_another_try(&self) -> bool {
         match self {
+            // It was tried several times already.
+            Self::Connect(ConnectError::Tunnel(_)) => false,
             Self::Connect(_) => true,
             Self::Fetch(error) => error.is_worth_another_try(),
         }

@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
 use super::address::Address;
+use crate::tunnel::TunnelError;
+use crate::tunnel::tunnels::Tunnels;
 
 /// How long name, TCP, TLS and WebSocket may take together, at the most.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
@@ -47,6 +49,9 @@ pub enum ConnectError {
     /// It took too long.
     #[error("no connection to {0} within {patience} s", patience = .1.as_secs())]
     Slow(String, Duration),
+    /// The tunnel to it.
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
 }
 
 /// Why a connection cannot be used any more.
@@ -77,11 +82,12 @@ pub enum CertificateError {
     ),
 }
 
-/// Opens connections; knows whom to trust.
+/// Opens connections; knows whom to trust, and the tunnels where there is no other way.
 #[derive(Clone)]
 pub struct Connector {
     tls: TlsConnector,
     patience: Duration,
+    tunnels: Option<Arc<Tunnels>>,
 }
 
 impl Connector {
@@ -113,6 +119,7 @@ impl Connector {
         Ok(Self {
             tls: TlsConnector::from(Arc::new(config)),
             patience: CONNECT_PATIENCE,
+            tunnels: None,
         })
     }
 
@@ -128,15 +135,34 @@ impl Connector {
         self.patience
     }
 
+    /// Reaches relays behind tunnels too, through these. Whoever made them closes them.
+    #[must_use]
+    pub fn with_tunnels(mut self, tunnels: Arc<Tunnels>) -> Self {
+        self.tunnels = Some(tunnels);
+        self
+    }
+
     /// Connects, without yet saying anything.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
-        let name = address.authority();
+        if let Some(peer) = address.tunnel() {
+            let tunnels = self.tunnels.as_ref().ok_or(TunnelError::Unwanted)?;
+            let port = tunnels.port(peer).await?;
+            let connected = self.connect_soon(&Address::on_this_machine(port)).await;
+            if connected.is_err() {
+                tunnels.discard(peer, port).await;
+            }
+            return connected;
+        }
+        self.connect_soon(address).await
+    }
+
+    async fn connect_soon(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
         timeout(self.patience, self.connect_patiently(address))
             .await
-            .map_err(|_| ConnectError::Slow(name, self.patience))?
+            .map_err(|_| ConnectError::Slow(address.authority(), self.patience))?
     }
 
     async fn connect_patiently(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
@@ -167,7 +193,10 @@ impl Connector {
         &self,
         address: &Address,
     ) -> Result<Connection<Box<dyn Stream>>, ConnectError> {
-        let name = address.authority();
+        let name = match address.tunnel() {
+            Some(_) => address.to_string(),
+            None => address.authority(),
+        };
         let stream = self.connect(address).await?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(LONGEST_MESSAGE))
@@ -175,7 +204,7 @@ impl Connector {
             .read_buffer_size(32 * 1024)
             .write_buffer_size(0);
         let opened =
-            tokio_tungstenite::client_async_with_config(address.to_string(), stream, Some(config));
+            tokio_tungstenite::client_async_with_config(address.url(), stream, Some(config));
         match timeout(self.patience, opened).await {
             Ok(Ok((socket, _))) => Ok(Connection::new(socket)),
             Ok(Err(error)) => Err(ConnectError::WebSocket(name, Box::new(error))),
