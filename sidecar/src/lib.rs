@@ -4,7 +4,7 @@
 //! they are asked until nothing is missing), [`tunnel`] (how those without a public
 //! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
-//! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself).
+//! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself), [`trigger`] (when).
 
 pub mod admit;
 pub mod backoff;
@@ -27,6 +27,7 @@ pub mod run;
 pub mod session;
 pub mod share;
 pub mod strfry;
+pub mod trigger;
 pub mod tunnel;
 pub mod whole_file;
 
@@ -36,9 +37,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use clap::Parser;
 use constellation_shared::Station;
 use indicatif::MultiProgress;
+use tokio::runtime::Runtime;
 use tracing::{error, info};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -47,15 +48,18 @@ use crate::error::SyncError;
 use crate::lock::{Lock, LockError};
 use crate::log::{Log, Rotation};
 use crate::options::Options;
+use crate::report::Report;
 use crate::run::Run;
 use crate::session::chain;
+use crate::trigger::schedule::{Decision, Reason};
+use crate::trigger::{Trigger, Turn};
 
 /// How many threads wait for the network at the most; verification has threads of its own.
 const MOST_WORKERS: usize = 4;
 
 /// The whole program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::from_command_line();
     let json = options.json;
     let bars = MultiProgress::new();
     match run(options, &bars) {
@@ -87,7 +91,7 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         .worker_threads(workers)
         .enable_all()
         .build()?;
-    let run = Run {
+    let mut run = Run {
         options,
         station,
         bars: bars.clone(),
@@ -98,25 +102,75 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
     }
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
     let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;
+    let rotation = Rotation::for_memory(memory());
+    let trigger = run.options.trigger();
+    let trigger = trigger.map(|given| Trigger::new(given, run.options.days, &folder, rotation));
+    // Looked at without the lock first: who only looks stands in nobody's way.
+    if let Some(trigger) = &trigger {
+        match trigger.decide() {
+            Decision::Run { days, .. } => run.options.days = days,
+            Decision::Wait(reason) => return skip(trigger, &run.options, reason),
+        }
+    }
     if is_look {
         tracing_subscriber::registry().with(terminal).init();
         let outcome = runtime.block_on(run.look(&mut io::stdout().lock()))?;
         return Ok(outcome.map_or(0, report::Outcome::exit_code));
     }
     let lock_path = run.file("constellation-sync.lock");
-    let _lock = Lock::take(&lock_path, run.file("constellation-backfill.lock"))?;
+    let locked = Lock::take(&lock_path, run.file("constellation-backfill.lock"));
+    let _lock = locked.inspect_err(|error| {
+        if let Some(trigger) = &trigger {
+            trigger.note(&chain(error));
+        }
+    })?;
+    let json = run.options.json;
+    let Some(trigger) = trigger else {
+        return finish(&backfill(&run, &runtime, terminal, rotation)?, json);
+    };
+    let turn = trigger.take_turn(|days| {
+        run.options.days = days;
+        backfill(&run, &runtime, terminal, rotation)
+    })?;
+    match turn {
+        Turn::Ran(report) => finish(&report, json),
+        Turn::Skipped(reason) => skip(&trigger, &run.options, reason),
+    }
+}
+
+fn skip(trigger: &Trigger, options: &Options, reason: Reason) -> Result<u8, SyncError> {
+    let words = format!("No backfill: {reason}");
+    if !options.dry_run {
+        trigger.note(&words);
+    }
+    // stdout is for the report alone where one is wanted.
+    if !options.json {
+        writeln!(io::stdout(), "{words}")?;
+    }
+    Ok(0)
+}
+
+fn backfill(
+    run: &Run,
+    runtime: &Runtime,
+    terminal: Log,
+    rotation: Rotation,
+) -> Result<Report, SyncError> {
     let log_path = run.file("constellation-backfill.log");
     let log = terminal
         .with_files(
             &log_path,
             run.file("constellation-backfill.error.log"),
-            Rotation::for_memory(memory()),
+            rotation,
         )
         .map_err(|error| SyncError::Log(log_path, error))?;
     tracing_subscriber::registry().with(log).init();
     info!("Starting Astroport constellation backfill process");
-    let report = runtime.block_on(run.backfill())?;
-    if run.options.json {
+    runtime.block_on(run.backfill())
+}
+
+fn finish(report: &Report, json: bool) -> Result<u8, SyncError> {
+    if json {
         let json = report.to_json().map_err(io::Error::other)?;
         writeln!(io::stdout(), "{json}")?;
     }

@@ -3,11 +3,12 @@
 use std::num::ParseIntError;
 use std::path::PathBuf;
 
-use clap::Parser;
 use clap::builder::BoolishValueParser;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
 use crate::relay::address::{Address, AddressError};
+use crate::trigger::TriggerOptions;
 
 /// Brings this station's strfry level with the other stations of its constellation.
 ///
@@ -89,6 +90,16 @@ pub struct Options {
     /// The report as one JSON document on stdout at the end
     #[arg(long, env = "CONSTELLATION_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
+    /// Something else than a backfill at once
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Something else than a backfill at once.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// A backfill where one is due, else nothing: for jobs that run every few minutes
+    Trigger(TriggerOptions),
 }
 
 /// A list of kinds.
@@ -112,6 +123,26 @@ fn parse_kinds(text: &str) -> Result<Kinds, ParseIntError> {
 }
 
 impl Options {
+    /// What the command line and the environment say; ends the program where they make no
+    /// sense, or where help is wanted.
+    pub fn from_command_line() -> Self {
+        let matches = Self::definition().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Every option holds before and behind a subcommand.
+    fn definition() -> clap::Command {
+        Self::command().mut_args(|argument| argument.global(true))
+    }
+
+    /// What was asked of the trigger, where it is called.
+    pub const fn trigger(&self) -> Option<&TriggerOptions> {
+        match &self.command {
+            Some(Command::Trigger(options)) => Some(options),
+            None => None,
+        }
+    }
+
     /// The kinds that are asked for.
     pub fn wanted_kinds(&self) -> Vec<u16> {
         let all = || kinds::KINDS.iter().map(|kind| kind.number).collect();
@@ -162,6 +193,28 @@ mod tests {
             0
         );
         assert_eq!(options(&[]).days, 1);
+    }
+
+    #[test]
+    fn the_backfill_s_options_pass_through_the_trigger() {
+        let given = |arguments: &str| {
+            let words = format!("constellation-sync {arguments}");
+            let matches = Options::definition().try_get_matches_from(words.split(' '));
+            Options::from_arg_matches(&matches.unwrap()).unwrap()
+        };
+        for arguments in [
+            "trigger --days 3 --interval 30 --no-dms --zen /zen",
+            "--zen /zen --days 3 trigger --no-dms --interval 30",
+            "--days 3 --no-dms --zen /zen trigger --interval 30",
+        ] {
+            let options = given(arguments);
+            assert_eq!((options.days, options.no_dms), (3, true), "{arguments}");
+            assert_eq!(options.zen, Some(PathBuf::from("/zen")), "{arguments}");
+            assert_eq!(options.trigger().unwrap().interval, 30, "{arguments}");
+        }
+        let usual = given("trigger");
+        assert_eq!((usual.days, usual.trigger().unwrap().interval), (1, 60));
+        assert!(given("--days 3").trigger().is_none());
     }
 
     #[test]
