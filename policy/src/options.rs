@@ -66,7 +66,7 @@ pub struct ListOptions {
     /// The station's folder [default: ~/.zen]
     #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
     pub zen: Option<PathBuf>,
-    /// The blocked keys [default: <DIR>/strfry/blacklist.txt]
+    /// The blocked keys [default: DIR/strfry/blacklist.txt]
     #[arg(
         long,
         value_name = "FILE",
@@ -74,7 +74,7 @@ pub struct ListOptions {
         global = true
     )]
     pub blacklist: Option<PathBuf>,
-    /// Friends of friends, several times for several files [default: <DIR>/strfry/amisOfAmis.txt]
+    /// Friends of friends, several times for several files [default: DIR/strfry/amisOfAmis.txt]
     #[arg(
         long,
         value_name = "FILE",
@@ -83,7 +83,7 @@ pub struct ListOptions {
         global = true
     )]
     pub amis: Vec<PathBuf>,
-    /// Let the friends of other stations (<DIR>/tmp/swarm/*/amisOfAmis.txt) not count
+    /// Let the friends of other stations (DIR/tmp/swarm/*/amisOfAmis.txt) not count
     #[arg(long, env = "CONSTELLATION_NO_SWARM", global = true, value_parser = BoolishValueParser::new())]
     pub no_swarm: bool,
 }
