@@ -30,8 +30,8 @@ pub(crate) fn recent() -> u64 {
     now.unwrap().as_secs() - 60
 }
 
-/// The kinds of which an author may have any number.
-pub(crate) const PLAIN_KINDS: [u16; 5] = [1, 6, 7, 1111, 30023];
+/// Kinds of which no event replaces another.
+pub(crate) const PLAIN_KINDS: [u16; 5] = [1, 6, 7, 1063, 1111];
 
 /// All kinds of the table.
 pub(crate) fn all_kinds() -> Vec<u16> {
