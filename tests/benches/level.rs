@@ -196,7 +196,8 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 /// The relay that is asked: a real strfry where there is one.
 enum Source {
     Scripted(ScriptedRelay),
-    Real(StationDir, Child, u16),
+    /// The station is kept for as long as its relay runs.
+    Real(Box<StationDir>, Child, u16),
 }
 
 impl Source {
@@ -226,7 +227,7 @@ impl Source {
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self::Real(station, relay, port)
+        Self::Real(Box::new(station), relay, port)
     }
 
     fn url(&self) -> String {
@@ -292,7 +293,8 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        if let Self::Real(_, relay, _) = self {
+        if let Self::Real(station, relay, _) = self {
+            debug_assert!(station.root().exists());
             let _ = relay.kill();
             let _ = relay.wait();
         }

@@ -26,11 +26,13 @@ fn with_peer(
 
 #[track_caller]
 fn everything_comes(authors: &[Author], events: &[Event], behaviour: Behaviour) {
-    let (station, _relay) = with_peer(authors, events, behaviour);
-    let report = sync_all(&station, &[]);
-    assert_eq!(report["events"], events.len());
-    assert_eq!(report["import"]["added"], events.len());
-    expect_stored(&station, events);
+    for args in [&[][..], &["--no-negentropy"]] {
+        let (station, _relay) = with_peer(authors, events, behaviour.clone());
+        let report = sync_all(&station, args);
+        assert_eq!(report["events"], events.len(), "{args:?}");
+        assert_eq!(report["import"]["added"], events.len(), "{args:?}");
+        expect_stored(&station, events);
+    }
 }
 
 #[test]

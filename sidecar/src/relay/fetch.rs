@@ -129,7 +129,8 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                 subscription,
                 reason,
             }) => {
-                if matches!(reason.prefix(), "rate-limited" | "error") {
+                let is_ours = subscription.parse().is_ok_and(|s| pager.is_open(s));
+                if is_ours && matches!(reason.prefix(), "rate-limited" | "error") {
                     return Err(FetchError::Limited(reason.as_str().to_owned()));
                 }
                 if reason.says_too_many_subscriptions() {

@@ -244,6 +244,11 @@ impl Pager {
         self.todo.is_empty() && self.open.is_empty() && self.full_seconds.is_empty()
     }
 
+    /// Whether this subscription is open.
+    pub fn is_open(&self, subscription: u64) -> bool {
+        self.open.contains_key(&subscription)
+    }
+
     /// How many questions are open.
     pub fn open_count(&self) -> usize {
         self.open.len()
