@@ -178,7 +178,6 @@ impl Run {
             };
             sessions.spawn(session.run(now));
         }
-        drop(admission);
 
         let mut reports: Vec<PeerReport> = Vec::new();
         let mut interrupted = false;
@@ -206,6 +205,9 @@ impl Run {
             }
         }
         sessions.shutdown().await;
+        // Kept until here: without it the import ends with the last session, and may be
+        // seen to end first.
+        drop(admission);
         let ended = match broken_early {
             Some(ended) => ended,
             None if interrupted => match tokio::time::timeout(LAST_PATIENCE, &mut import).await {
