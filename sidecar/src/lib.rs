@@ -3,19 +3,23 @@
 //! Read it in this order: [`follow`] (whose events), [`peer`] (from whom), [`relay`] (how
 //! they are asked until nothing is missing), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
-//! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself).
+//! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself), [`members`]
+//! (profiles once a run has ended).
 
 pub mod admit;
 pub mod backoff;
 pub mod error;
 pub mod follow;
+pub mod foreign;
 pub mod intake;
 pub mod knowledge;
 pub mod lock;
 pub mod log;
+pub mod members;
 pub mod options;
 pub mod overview;
 pub mod peer;
+pub mod profile;
 pub mod relay;
 pub mod report;
 pub mod run;
@@ -88,6 +92,11 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         return Err(SyncError::NoFolder(folder));
     }
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
+    if let Some(command) = &run.options.command {
+        tracing_subscriber::registry().with(terminal).init();
+        runtime.block_on(members::obey(&run, command, &mut io::stdout().lock()))?;
+        return Ok(0);
+    }
     let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;
     if is_look {
         tracing_subscriber::registry().with(terminal).init();
@@ -97,13 +106,15 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
     let lock_path = run.file("constellation-sync.lock");
     let _lock = Lock::take(&lock_path, run.file("constellation-backfill.lock"))?;
     let log_path = run.file("constellation-backfill.log");
+    let rotation = Rotation::for_memory(memory());
     let log = terminal
         .with_files(
             &log_path,
             run.file("constellation-backfill.error.log"),
-            Rotation::for_memory(memory()),
+            rotation,
         )
-        .map_err(|error| SyncError::Log(log_path, error))?;
+        .map_err(|error| SyncError::Log(log_path, error))?
+        .with_profiles(run.file("hex-to-profile.log"), rotation);
     tracing_subscriber::registry().with(log).init();
     info!("Starting Astroport constellation backfill process");
     let report = runtime.block_on(run.backfill())?;

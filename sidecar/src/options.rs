@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use constellation_shared::kinds;
 
+use crate::members::options::{Command, MemberOptions};
 use crate::relay::address::{Address, AddressError};
 
 /// Brings this station's strfry level with the other stations of its constellation.
@@ -35,7 +36,7 @@ pub struct Options {
     )]
     pub days: u64,
     /// Every log line on the terminal too, not warnings and errors alone
-    #[arg(long, short, env = "CONSTELLATION_VERBOSE")]
+    #[arg(long, short, env = "CONSTELLATION_VERBOSE", global = true)]
     pub verbose: bool,
     /// Leave out direct messages (kind 4)
     #[arg(long, env = "CONSTELLATION_NO_DMS")]
@@ -56,10 +57,10 @@ pub struct Options {
     #[arg(long)]
     pub show_hex: bool,
     /// The station's folder [default: ~/.zen]
-    #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN")]
+    #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
     pub zen: Option<PathBuf>,
     /// The strfry binary [default: <DIR>/strfry/strfry]
-    #[arg(long, value_name = "PATH", env = "CONSTELLATION_STRFRY")]
+    #[arg(long, value_name = "PATH", env = "CONSTELLATION_STRFRY", global = true)]
     pub strfry: Option<PathBuf>,
     /// Ask this relay instead of those of the swarm; several times for several
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = parse_address, env = "CONSTELLATION_PEER")]
@@ -73,6 +74,12 @@ pub struct Options {
     /// The report as one JSON document on stdout at the end
     #[arg(long, env = "CONSTELLATION_JSON")]
     pub json: bool,
+    /// Profiles, full syncs, friends.
+    #[command(flatten)]
+    pub members: MemberOptions,
+    /// Something else than a backfill.
+    #[command(subcommand)]
+    pub command: Option<Command>,
 }
 
 /// A list of kinds.
