@@ -82,6 +82,11 @@ impl Station {
     /// The name of the file that holds a member's or a geographic pubkey.
     pub const HEX: &'static str = "HEX";
 
+    /// The folder in which others look for the profiles.
+    pub fn profiles_dir(&self) -> PathBuf {
+        self.root.join("tmp/coucou")
+    }
+
     /// The configuration of kubo (IPFS), beside the root.
     pub fn ipfs_config(&self) -> PathBuf {
         self.root

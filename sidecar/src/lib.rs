@@ -4,22 +4,26 @@
 //! they are asked until nothing is missing), [`tunnel`] (how those without a public
 //! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
-//! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself), [`trigger`] (when).
+//! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself), [`members`]
+//! (profiles once a run has ended), [`trigger`] (when).
 
 pub mod admit;
 pub mod backoff;
 pub mod error;
 pub mod exchange;
 pub mod follow;
+pub mod foreign;
 pub mod intake;
 pub mod knowledge;
 pub mod level;
 pub mod lock;
 pub mod log;
+pub mod members;
 pub mod options;
 pub mod overview;
 pub mod peer;
 pub mod peer_id;
+pub mod profile;
 pub mod refused;
 pub mod relay;
 pub mod report;
@@ -47,7 +51,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::error::SyncError;
 use crate::lock::{Lock, LockError};
 use crate::log::{Log, Rotation};
-use crate::options::Options;
+use crate::options::{Command, Options};
 use crate::report::Report;
 use crate::run::Run;
 use crate::session::chain;
@@ -101,6 +105,15 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         return Err(SyncError::NoFolder(folder));
     }
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
+    if let Some(Command::Profiles(command)) = &run.options.command {
+        tracing_subscriber::registry().with(terminal).init();
+        runtime.block_on(members::print_profiles(
+            &run,
+            command,
+            &mut io::stdout().lock(),
+        ))?;
+        return Ok(0);
+    }
     let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;
     let rotation = Rotation::for_memory(memory());
     let trigger = run.options.trigger();
@@ -163,7 +176,8 @@ fn backfill(
             run.file("constellation-backfill.error.log"),
             rotation,
         )
-        .map_err(|error| SyncError::Log(log_path, error))?;
+        .map_err(|error| SyncError::Log(log_path, error))?
+        .with_profiles(run.file("hex-to-profile.log"), rotation);
     tracing_subscriber::registry().with(log).init();
     info!("Starting Astroport constellation backfill process");
     runtime.block_on(run.backfill())

@@ -17,6 +17,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::members::PROFILE_LOG;
+
 /// The longest message, in characters.
 const LONGEST: usize = 2000;
 
@@ -70,6 +72,7 @@ impl Journal {
 pub struct Log {
     run: Option<Mutex<File>>,
     errors: Option<(PathBuf, Rotation)>,
+    profiles: Option<(PathBuf, Rotation)>,
     /// Whether the terminal gets everything, not warnings and errors alone.
     verbose: bool,
     bars: MultiProgress,
@@ -81,6 +84,7 @@ impl Log {
         Self {
             run: None,
             errors: None,
+            profiles: None,
             verbose,
             bars,
         }
@@ -101,7 +105,14 @@ impl Log {
         Ok(self)
     }
 
-    fn write(&self, level: Level, message: &str) {
+    /// Writes the lines about profiles to this file too, in the same form.
+    #[must_use]
+    pub fn with_profiles(mut self, path: PathBuf, rotation: Rotation) -> Self {
+        self.profiles = Some((path, rotation));
+        self
+    }
+
+    fn write(&self, level: Level, target: &str, message: &str) {
         let line = line(level, message);
         let is_serious = level <= Level::WARN;
         if let Some(run) = &self.run {
@@ -110,6 +121,9 @@ impl Log {
             let _ = run.write_all(line.as_bytes());
         }
         if let (true, Some((path, rotation))) = (is_serious, &self.errors) {
+            let _ = append_rotating(path, line.as_bytes(), *rotation);
+        }
+        if let (PROFILE_LOG, Some((path, rotation))) = (target, &self.profiles) {
             let _ = append_rotating(path, line.as_bytes(), *rotation);
         }
         if is_serious || self.verbose {
@@ -163,7 +177,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
         }
         let mut message = Message(String::new());
         event.record(&mut message);
-        self.write(*metadata.level(), &message.0);
+        self.write(*metadata.level(), metadata.target(), &message.0);
     }
 }
 

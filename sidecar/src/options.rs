@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
+use crate::members::options::{MemberOptions, ProfilesCommand};
 use crate::relay::address::{Address, AddressError};
 use crate::trigger::TriggerOptions;
 
@@ -58,10 +59,10 @@ pub struct Options {
     #[arg(long)]
     pub show_hex: bool,
     /// The station's folder [default: ~/.zen]
-    #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN")]
+    #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
     pub zen: Option<PathBuf>,
     /// The strfry binary [default: <DIR>/strfry/strfry]
-    #[arg(long, value_name = "PATH", env = "CONSTELLATION_STRFRY")]
+    #[arg(long, value_name = "PATH", env = "CONSTELLATION_STRFRY", global = true)]
     pub strfry: Option<PathBuf>,
     /// Ask this relay instead of those of the swarm; several times for several
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = parse_address, env = "CONSTELLATION_PEER")]
@@ -90,6 +91,9 @@ pub struct Options {
     /// The report as one JSON document on stdout at the end
     #[arg(long, env = "CONSTELLATION_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
+    /// Profiles after a backfill
+    #[command(flatten)]
+    pub members: MemberOptions,
     /// Something else than a backfill at once
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -100,6 +104,8 @@ pub struct Options {
 pub enum Command {
     /// A backfill where one is due, else nothing: for jobs that run every few minutes
     Trigger(TriggerOptions),
+    /// Print the profiles that the local strfry holds, of these pubkeys or of all followed
+    Profiles(ProfilesCommand),
 }
 
 /// A list of kinds.
@@ -139,7 +145,7 @@ impl Options {
     pub const fn trigger(&self) -> Option<&TriggerOptions> {
         match &self.command {
             Some(Command::Trigger(options)) => Some(options),
-            None => None,
+            Some(Command::Profiles(_)) | None => None,
         }
     }
 

@@ -71,8 +71,29 @@ pub struct Report {
     pub imported: Imported,
     /// Whether strfry verified once more.
     pub verify: bool,
+    /// Who has a profile; nothing where nobody looked.
+    pub profiles: Option<ProfileCounts>,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+/// How many of the followed pubkeys have a profile in the local strfry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ProfileCounts {
+    /// These have one.
+    pub found: usize,
+    /// These have none.
+    pub missing: usize,
+}
+
+impl ProfileCounts {
+    /// `SYNC_PROFILES: …`
+    pub fn line(&self) -> String {
+        format!(
+            "SYNC_PROFILES: found={} missing={}",
+            self.found, self.missing
+        )
+    }
 }
 
 impl Report {
@@ -220,6 +241,7 @@ impl Report {
                 "rejected": self.imported.rejected,
                 "replaced_children": self.imported.replaced_children,
             },
+            "profiles": self.profiles,
             "peers": peers,
         }))
     }
@@ -281,6 +303,7 @@ mod tests {
                 replaced_children: 0,
             },
             verify: false,
+            profiles: None,
             outcome: Outcome::SomePeersFailed,
         }
     }

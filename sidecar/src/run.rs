@@ -21,6 +21,7 @@ use crate::follow::{self, Followed};
 use crate::intake::{self, Admission, Gate, Line, Tally};
 use crate::knowledge::Knowledge;
 use crate::level::Leveling;
+use crate::members::Members;
 use crate::options::Options;
 use crate::overview::{self, Plan};
 use crate::peer::{self, Description, Peer};
@@ -312,15 +313,25 @@ impl Run {
             (Ok(()), false, true) => Outcome::Complete,
             (Ok(()), false, false) => Outcome::SomePeersFailed,
         };
-        let report = Report {
+        let mut report = Report {
             followed: wanted.authors.len(),
             peers: reports,
             undelivered,
             by_kind: gate.by_kind().clone(),
             imported,
             verify: options.verify,
+            profiles: None,
             outcome,
         };
+        if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed)
+            && !options.members.no_profiles
+        {
+            let members = Members {
+                run: self,
+                keys: &wanted.authors,
+            };
+            report.profiles = members.profiles().await;
+        }
         say(&report, import_result.err().as_ref());
         Ok(report)
     }
@@ -386,7 +397,8 @@ fn is_program(path: &std::path::Path) -> bool {
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-fn unix_time() -> u64 {
+/// The time, Unix seconds.
+pub(crate) fn unix_time() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |time| time.as_secs())

@@ -2,8 +2,28 @@
 
 use std::io;
 use std::process::{ExitStatus, Output};
+use std::time::Duration;
+
+use constellation_shared::Pubkey;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{ChildStderr, ChildStdout};
+use tokio::time::timeout;
 
 use super::Strfry;
+
+/// The longest argument that Linux takes, in bytes, its final zero included
+/// (`MAX_ARG_STRLEN`).
+const LONGEST_ARGUMENT: usize = 131_072;
+
+/// What an author takes in a filter, in bytes: 64 digits, two quotes and a comma.
+const AUTHOR_LENGTH: usize = 67;
+
+/// How long strfry may go without a line; each command waits for the database's writer.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The longest line that is looked at, in bytes: the longest event that strfry takes from
+/// a stream.
+const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 
 /// Why a scan told nothing.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +37,12 @@ pub enum ScanError {
     /// It said something else than a number.
     #[error("strfry scan --count printed no number")]
     Count,
+    /// It broke off.
+    #[error("strfry scan could not be read")]
+    Read(#[source] io::Error),
+    /// It says nothing and does not end.
+    #[error("strfry scan says nothing for {} s", PATIENCE.as_secs())]
+    Silent,
 }
 
 impl ScanError {
@@ -48,6 +74,95 @@ impl Strfry {
         let text = String::from_utf8_lossy(&stdout);
         text.trim().parse().map_err(|_| ScanError::Count)
     }
+
+    /// Hands each event of these authors and kinds to `each` as strfry spells it, without
+    /// its newline, in as few scans as an argument's length allows. Nothing but the line
+    /// at hand is kept.
+    ///
+    /// # Errors
+    /// [`ScanError`]; what was handed on before stays handed on.
+    pub async fn scan(
+        &self,
+        authors: &[Pubkey],
+        kinds: &[u16],
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), ScanError> {
+        for filter in filters(authors, kinds) {
+            self.scan_once(&filter, &mut each).await?;
+        }
+        Ok(())
+    }
+
+    async fn scan_once(&self, filter: &str, each: &mut impl FnMut(&[u8])) -> Result<(), ScanError> {
+        let mut command = self.command();
+        command.args(["scan", filter]);
+        let mut child = command.spawn().map_err(ScanError::Start)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        // Both at once: a full pipe of either would hold up strfry.
+        let (read, words) = tokio::join!(lines(stdout, each), all_words(stderr));
+        // A child that hangs dies with its handle.
+        read?;
+        let status = child.wait().await.map_err(ScanError::Read)?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(ScanError::Exit(status.to_string(), last_words(&words))),
+        }
+    }
+}
+
+/// The filters that name these authors, each short enough for an argument.
+fn filters(authors: &[Pubkey], kinds: &[u16]) -> Vec<String> {
+    let kinds: Vec<String> = kinds.iter().map(u16::to_string).collect();
+    let kinds = kinds.join(",");
+    let frame = format!("{{\"kinds\":[{kinds}],\"authors\":[]}}").len();
+    let most = LONGEST_ARGUMENT.saturating_sub(frame) / AUTHOR_LENGTH;
+    authors
+        .chunks(most.max(1))
+        .map(|authors| {
+            let authors: Vec<String> = authors.iter().map(|key| format!("\"{key}\"")).collect();
+            let authors = authors.join(",");
+            format!("{{\"kinds\":[{kinds}],\"authors\":[{authors}]}}")
+        })
+        .collect()
+}
+
+async fn lines(stdout: Option<ChildStdout>, each: &mut impl FnMut(&[u8])) -> Result<(), ScanError> {
+    let Some(stdout) = stdout else { return Ok(()) };
+    let mut reader = BufReader::with_capacity(64 * 1024, stdout);
+    let mut line = Vec::new();
+    // Whether the line's start was longer than any event, so that its rest means nothing.
+    let mut is_rest = false;
+    loop {
+        line.clear();
+        let mut piece = (&mut reader).take(LONGEST_LINE);
+        let read = timeout(PATIENCE, piece.read_until(b'\n', &mut line)).await;
+        let read = read.map_err(|_| ScanError::Silent)?;
+        if read.map_err(ScanError::Read)? == 0 {
+            return Ok(());
+        }
+        let text = line.strip_suffix(b"\n");
+        if let (Some(text), false) = (text, is_rest) {
+            each(text);
+        }
+        is_rest = text.is_none();
+    }
+}
+
+/// The end of what strfry says on stderr, however much that is. Ends with strfry, or with
+/// the patience that its other stream is given.
+async fn all_words(stderr: Option<ChildStderr>) -> Vec<u8> {
+    const KEPT: usize = 64 * 1024;
+    let mut words = Vec::new();
+    let Some(mut stderr) = stderr else {
+        return words;
+    };
+    let mut piece = vec![0; 8192];
+    while let Ok(Ok(length @ 1..)) = timeout(PATIENCE, stderr.read(&mut piece)).await {
+        words.extend_from_slice(piece.get(..length).unwrap_or_default());
+        let surplus = words.len().saturating_sub(KEPT);
+        words.drain(..surplus);
+    }
+    words
 }
 
 /// The line of stderr that says what went wrong, else the last one.
@@ -55,4 +170,35 @@ fn last_words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let error = text.lines().find(|line| line.starts_with("strfry error:"));
     error.or(text.lines().last()).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_as_long_as_an_argument_may_be_and_no_longer() {
+        let keys = |count: u32| -> Vec<Pubkey> {
+            let key = |number: u32| {
+                let mut bytes = [7; 32];
+                bytes[..4].copy_from_slice(&number.to_be_bytes());
+                Pubkey::from_bytes(bytes)
+            };
+            (0..count).map(key).collect()
+        };
+        assert!(filters(&[], &[0]).is_empty());
+        let one = filters(&keys(1955), &[0]);
+        assert_eq!(one.len(), 1);
+        assert!(
+            one[0].len() < LONGEST_ARGUMENT && one[0].len() + AUTHOR_LENGTH >= LONGEST_ARGUMENT
+        );
+        let two = filters(&keys(1956), &[0]);
+        assert_eq!(two.len(), 2);
+        let filter: serde_json::Value = serde_json::from_str(&two[1]).unwrap();
+        assert_eq!(filter["kinds"], serde_json::json!([0]));
+        assert_eq!(filter["authors"][0], keys(1956)[1955].to_hex());
+        let many = filters(&keys(5000), &[0, 3, 30_800]);
+        assert_eq!(many.len(), 3);
+        assert!(many.iter().all(|filter| filter.len() < LONGEST_ARGUMENT));
+    }
 }

@@ -148,7 +148,10 @@ impl StationDir {
 
     /// One of our programs, with this station's home as HOME, run there.
     pub fn command(&self, name: &str) -> TestCommand {
-        TestCommand::new(self.program(name), &self.home()).env("HOME", self.home())
+        TestCommand::new(self.program(name), &self.home())
+            .env("HOME", self.home())
+            // No test asks anybody on the internet.
+            .env("CONSTELLATION_NO_FALLBACK", "true")
     }
 
     /// Runs one of our programs to its end.
