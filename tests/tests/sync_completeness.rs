@@ -25,7 +25,7 @@ fn with_peer(
 }
 
 #[track_caller]
-fn everything_comes(authors: &[Author], events: &[Event], behaviour: Behaviour) {
+fn everything_comes(authors: &[Author], events: &[Event], behaviour: &Behaviour) {
     for args in [&[][..], &["--no-negentropy"]] {
         let (station, _relay) = with_peer(authors, events, behaviour.clone());
         let report = sync_all(&station, args);
@@ -39,7 +39,7 @@ fn everything_comes(authors: &[Author], events: &[Event], behaviour: Behaviour) 
 fn twenty_thousand_events_behind_a_limit_of_500() {
     let authors = Author::many(100);
     let events = notes(&authors, &all_kinds(), 20_000, recent(), DAY - 600);
-    everything_comes(&authors, &events, paged(500));
+    everything_comes(&authors, &events, &paged(500));
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn twelve_hundred_events_in_one_second() {
     // And some on either side of it.
     events.extend(notes(&authors, &PLAIN_KINDS, 100, recent() - 510, 20));
     events.extend(notes(&authors, &PLAIN_KINDS, 100, recent() - 400, 99));
-    everything_comes(&authors, &events, paged(500));
+    everything_comes(&authors, &events, &paged(500));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_second_that_cannot_be_had_whole_is_said() {
 fn a_few_events_of_one_second_are_all_there_are() {
     let authors = Author::many(2);
     let events = notes(&authors[..1], &[1], 3, recent() - 500, 0);
-    everything_comes(&authors, &events, paged(500));
+    everything_comes(&authors, &events, &paged(500));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_peer_that_sends_one_event_at_a_time() {
     events.extend(notes(&authors, &PLAIN_KINDS, 40, recent() - 4000, 0));
     events.sort_by_key(|event| (event.created_at, event.pubkey, event.kind));
     events.dedup_by_key(|event| (event.created_at, event.pubkey, event.kind));
-    everything_comes(&authors, &events, paged(1));
+    everything_comes(&authors, &events, &paged(1));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn until_that_leaves_its_own_second_out() {
         until_exclusive: true,
         ..paged(100)
     };
-    everything_comes(&authors, &events, behaviour);
+    everything_comes(&authors, &events, &behaviour);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn very_short_messages() {
         max_frame: 2000,
         ..paged(500)
     };
-    everything_comes(&authors, &events, behaviour);
+    everything_comes(&authors, &events, &behaviour);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn what_a_peer_tells_of_its_limits_may_be_a_lie() {
         max_subscriptions: 2,
         ..paged(100)
     };
-    everything_comes(&authors, &events, lying);
+    everything_comes(&authors, &events, &lying);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_peer_that_tells_nothing_of_itself() {
             max_subscriptions: 3,
             ..paged(100)
         };
-        everything_comes(&authors, &events, silent);
+        everything_comes(&authors, &events, &silent);
     }
 }
 
@@ -212,7 +212,7 @@ fn messages_that_mean_nothing_are_passed_over() {
         greeting: greeting.map(str::to_owned).to_vec(),
         ..paged(500)
     };
-    everything_comes(&authors, &events, talking);
+    everything_comes(&authors, &events, &talking);
 }
 
 #[test]
