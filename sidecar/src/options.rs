@@ -61,7 +61,7 @@ pub struct Options {
     /// The station's folder [default: ~/.zen]
     #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
     pub zen: Option<PathBuf>,
-    /// The strfry binary [default: <DIR>/strfry/strfry]
+    /// The strfry binary [default: DIR/strfry/strfry]
     #[arg(long, value_name = "PATH", env = "CONSTELLATION_STRFRY", global = true)]
     pub strfry: Option<PathBuf>,
     /// Ask this relay instead of those of the swarm; several times for several
