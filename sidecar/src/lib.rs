@@ -70,6 +70,15 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let words = chain(&error);
+            if json {
+                let report = serde_json::json!({
+                    "schema": 1,
+                    "outcome": "nothing_done",
+                    "exit_code": error.exit_code(),
+                    "failure": words,
+                });
+                let _ = writeln!(io::stdout(), "{report}");
+            }
             match &error {
                 // stdout is for the report alone where one is wanted.
                 SyncError::Lock(LockError::Held(_)) if !json => {
