@@ -4,22 +4,25 @@
 //! they are asked until nothing is missing), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself), [`members`]
-//! (profiles once a run has ended).
+//! (profiles and full syncs once a run has ended).
 
 pub mod admit;
 pub mod backoff;
 pub mod error;
 pub mod follow;
 pub mod foreign;
+pub mod inflow;
 pub mod intake;
 pub mod knowledge;
 pub mod lock;
 pub mod log;
 pub mod members;
+pub mod missing;
 pub mod options;
 pub mod overview;
 pub mod peer;
 pub mod profile;
+pub mod recovery;
 pub mod relay;
 pub mod report;
 pub mod run;
@@ -94,7 +97,11 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
     if let Some(command) = &run.options.command {
         tracing_subscriber::registry().with(terminal).init();
-        runtime.block_on(members::obey(&run, command, &mut io::stdout().lock()))?;
+        runtime.block_on(members::command::obey(
+            &run,
+            command,
+            &mut io::stdout().lock(),
+        ))?;
         return Ok(0);
     }
     let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;

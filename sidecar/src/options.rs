@@ -86,7 +86,7 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kinds(pub Vec<u16>);
 
-fn parse_address(text: &str) -> Result<Address, AddressError> {
+pub(crate) fn parse_address(text: &str) -> Result<Address, AddressError> {
     Address::parse(text)
 }
 

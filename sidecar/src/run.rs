@@ -33,7 +33,7 @@ use crate::strfry::{Strfry, conf};
 const WAITING_LINES: usize = 16;
 
 /// How long an interrupted run waits for strfry to store what it was given.
-const LAST_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a run works on.
 #[derive(Debug)]
@@ -140,6 +140,7 @@ impl Run {
             kinds: options.wanted_kinds(),
             since: options.since(now),
             authors: keys,
+            most_events: usize::MAX,
         });
         let rules = Rules {
             now,
@@ -147,7 +148,7 @@ impl Run {
             blocked,
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let (admission, mut verified) = Admission::new(rules, !options.trust_peers, cores);
+        let (admission, mut verified) = Admission::new(rules.clone(), !options.trust_peers, cores);
         let (line_sender, lines) = mpsc::channel::<Vec<Line>>(WAITING_LINES);
         let gate = tokio::spawn(async move {
             let mut gate = Gate::default();
@@ -158,7 +159,7 @@ impl Run {
             }
             gate
         });
-        let mut import = tokio::spawn(Import::new(strfry, options.verify).run(lines));
+        let mut import = tokio::spawn(Import::new(strfry.clone(), options.verify).run(lines));
 
         let knowledge_path = self.file("constellation-peers.json");
         let mut knowledge = Knowledge::load(&knowledge_path);
@@ -176,6 +177,7 @@ impl Run {
                 admission: Arc::clone(&admission),
                 wanted: Arc::clone(&wanted),
                 patience: USUAL_PATIENCE,
+                silence_ends_it: false,
             };
             sessions.spawn(session.run(now));
         }
@@ -259,14 +261,15 @@ impl Run {
             profiles: None,
             outcome,
         };
-        if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed)
-            && !options.members.no_profiles
-        {
+        if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed) {
             let members = Members {
                 run: self,
+                connector: &connector,
+                peers: peers.iter().map(|peer| peer.address.clone()).collect(),
                 keys: &wanted.authors,
+                rules: &rules,
             };
-            report.profiles = members.profiles().await;
+            members.after(&mut report, gate, interruption).await;
         }
         say(&report, import_result.err().as_ref());
         Ok(report)
@@ -320,6 +323,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         bytes: 0,
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
+        broke_off: true,
         unreadable_kinds: Vec::new(),
     }
 }

@@ -12,7 +12,7 @@ use crate::backoff::{MOST_ATTEMPTS, wait_after};
 use crate::intake::{Admission, Counts, Intake, Tally};
 use crate::knowledge::Known;
 use crate::relay::address::Address;
-use crate::relay::connection::{ConnectError, Connector};
+use crate::relay::connection::{ConnectError, ConnectionError, Connector};
 use crate::relay::fetch::{FetchError, PATIENCE, fetch};
 use crate::relay::information::{Information, InformationError};
 use crate::relay::pager::{LATEST, Pager, Window};
@@ -47,6 +47,8 @@ pub struct Wanted {
     pub kinds: Vec<u16>,
     /// Not older than this, Unix seconds.
     pub since: u64,
+    /// At most so many events, the newest; the page that reaches that comes whole.
+    pub most_events: usize,
 }
 
 impl Wanted {
@@ -84,6 +86,7 @@ impl Wanted {
             small(open.min(MOST_QUESTIONS)),
             small(limit),
         )
+        .with_most_events(self.most_events)
     }
 }
 
@@ -103,6 +106,13 @@ impl AttemptError {
             Self::Fetch(error) => error.is_worth_another_try(),
         }
     }
+
+    const fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Fetch(FetchError::Connection(ConnectionError::Silent(_)))
+        )
+    }
 }
 
 /// One peer's turn.
@@ -121,6 +131,8 @@ pub struct Session {
     pub wanted: Arc<Wanted>,
     /// How long it may go without bringing us further.
     pub patience: Duration,
+    /// Whether it is not tried again once that has passed.
+    pub silence_ends_it: bool,
     /// Where progress is shown.
     pub bar: ProgressBar,
 }
@@ -141,6 +153,7 @@ impl Session {
         } = progress;
         let unreachable = pager.is_none();
         let gaps = pager.as_ref().map_or(&[][..], Pager::gaps);
+        let broke_off = result.is_err();
         let failure = match (result, gaps) {
             (Err(failure), _) => Some(failure),
             (Ok(()), []) => None,
@@ -175,6 +188,7 @@ impl Session {
             bytes,
             seconds: start.elapsed().as_secs_f64(),
             failure,
+            broke_off,
             unreadable_kinds,
         };
         let known = Known {
@@ -200,7 +214,8 @@ impl Session {
                 return Ok(());
             };
             let cause = chain(&error);
-            if attempts >= most || !error.is_worth_another_try() {
+            let is_last = attempts >= most || (self.silence_ends_it && error.is_silence());
+            if is_last || !error.is_worth_another_try() {
                 error!(
                     "WebSocket backfill failed after {attempts} attempts: {}: {cause}",
                     self.address

@@ -3,7 +3,16 @@
 use clap::{Args, Subcommand};
 use constellation_shared::Pubkey;
 
+use crate::options::parse_address;
 use crate::profile::render::Format;
+use crate::relay::address::Address;
+
+/// Relays that know many people outside the constellation.
+const USUAL_FALLBACK: [&str; 3] = [
+    "wss://relay.damus.io",
+    "wss://nos.lol",
+    "wss://relay.nostr.band",
+];
 
 /// Profiles, full syncs and friends after a backfill.
 #[derive(Debug, Clone, Args)]
@@ -11,6 +20,59 @@ pub struct MemberOptions {
     /// No profile extraction and no full sync
     #[arg(long, env = "CONSTELLATION_NO_PROFILES")]
     pub no_profiles: bool,
+    /// How many pubkeys without a profile are fully synced at a time
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u16).range(1..),
+        env = "CONSTELLATION_FULL_SYNC_PARALLEL"
+    )]
+    pub full_sync_parallel: u16,
+    /// How many events a full sync asks a relay for at the most, the newest; 0 = no limit
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50_000,
+        env = "CONSTELLATION_FULL_SYNC_LIMIT"
+    )]
+    pub full_sync_limit: usize,
+    /// Ask this relay for profiles that no peer has; several times for several
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        value_parser = parse_address,
+        default_values = USUAL_FALLBACK,
+        env = "CONSTELLATION_FALLBACK_RELAY"
+    )]
+    pub fallback_relay: Vec<Address>,
+    /// Ask no relay outside the constellation
+    #[arg(long, env = "CONSTELLATION_NO_FALLBACK")]
+    pub no_fallback: bool,
+}
+
+impl MemberOptions {
+    /// The relays that are asked for profiles in the end, each once.
+    pub fn fallback(&self) -> Vec<Address> {
+        let mut relays: Vec<Address> = Vec::new();
+        if !self.no_fallback {
+            for relay in &self.fallback_relay {
+                if !relays.contains(relay) {
+                    relays.push(relay.clone());
+                }
+            }
+        }
+        relays
+    }
+
+    /// How many events a full sync asks a relay for at the most.
+    pub const fn most_events(&self) -> usize {
+        match self.full_sync_limit {
+            0 => usize::MAX,
+            limit => limit,
+        }
+    }
 }
 
 /// What else can be done than a backfill.
