@@ -4,13 +4,14 @@
 //! they are asked until nothing is missing), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself), [`members`]
-//! (profiles and full syncs once a run has ended).
+//! (profiles, full syncs and friends once a run has ended).
 
 pub mod admit;
 pub mod backoff;
 pub mod error;
 pub mod follow;
 pub mod foreign;
+pub mod friends;
 pub mod inflow;
 pub mod intake;
 pub mod knowledge;

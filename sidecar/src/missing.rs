@@ -74,14 +74,11 @@ impl MissingProfiles {
         self.version = VERSION;
         self.pubkeys.retain(|_, vain| is_fresh(vain, now));
         let surplus = self.pubkeys.len().saturating_sub(MOST_PUBKEYS);
-        if surplus > 0 {
-            let mut times: Vec<u64> = self.pubkeys.values().map(|vain| vain.asked_at).collect();
-            times.sort_unstable();
-            let oldest_kept = times.get(surplus).copied().unwrap_or_default();
-            self.pubkeys.retain(|_, vain| vain.asked_at >= oldest_kept);
-            while self.pubkeys.len() > MOST_PUBKEYS {
-                self.pubkeys.pop_last();
-            }
+        let age = |(key, vain): (&String, &Vain)| (vain.asked_at, key.clone());
+        let mut oldest: Vec<(u64, String)> = self.pubkeys.iter().map(age).collect();
+        oldest.sort_unstable();
+        for (_, key) in oldest.iter().take(surplus) {
+            self.pubkeys.remove(key);
         }
         let json = serde_json::to_vec(self).map_err(io::Error::other)?;
         whole_file::write(path, &json)

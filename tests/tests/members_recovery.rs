@@ -1,4 +1,10 @@
 //! Full syncs of pubkeys without a profile, and the fallback relays behind them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, beside the tests themselves"
+)]
 
 mod members_support;
 

@@ -10,9 +10,11 @@ use constellation_shared::{Pubkey, kinds};
 use tracing::{error, info, warn};
 
 use crate::admit::Rules;
+use crate::friends;
 use crate::intake::Gate;
 use crate::knowledge::Knowledge;
 use crate::missing::{MissingProfiles, Vain};
+use crate::peer;
 use crate::profile::render::{self, short, utc};
 use crate::profile::{self, Profiles};
 use crate::recovery::{Answers, Recovery, Step};
@@ -55,6 +57,38 @@ impl Members<'_> {
     ) {
         if !self.run.options.members.no_profiles {
             self.profiles(report, gate, interruption).await;
+        }
+        if self.run.options.members.friends && report.outcome != Outcome::Interrupted {
+            self.friends().await;
+        }
+    }
+
+    /// Adds the friends of the members to the list; a failure is said, and stops nothing.
+    async fn friends(&self) {
+        let station = &self.run.station;
+        let descriptions = peer::descriptions(station);
+        let scope = self.run.options.members.scope.into();
+        let circle = friends::gather(station, &self.run.strfry(), &descriptions, scope).await;
+        let circle = match circle {
+            Ok(circle) => circle,
+            Err(error) => {
+                error!("friends could not be gathered: {}", chain(&error));
+                return;
+            }
+        };
+        for key in circle.unblocked() {
+            warn!(
+                "{key} is on blacklist.txt and becomes a friend of a friend: it is unblocked by that; --keep-blocked leaves it out"
+            );
+        }
+        let (named, unblocked) = (circle.named, circle.unblocked().count());
+        let path = station.friends();
+        match friends::list::add(&path, &circle.new.into_keys().collect()).await {
+            Ok(added) => info!("SYNC_FRIENDS: friends={named} added={added} unblocked={unblocked}"),
+            Err(error) => error!(
+                "{} could not be written, friends are not added: {error}",
+                path.display()
+            ),
         }
     }
 

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use constellation_shared::Pubkey;
 
+use crate::friends::Scope;
 use crate::options::parse_address;
 use crate::profile::render::Format;
 use crate::relay::address::Address;
@@ -50,6 +51,36 @@ pub struct MemberOptions {
     /// Ask no relay outside the constellation
     #[arg(long, env = "CONSTELLATION_NO_FALLBACK")]
     pub no_fallback: bool,
+    /// Add the friends of the local members to amisOfAmis.txt at the end
+    #[arg(long, env = "CONSTELLATION_FRIENDS")]
+    pub friends: bool,
+    /// Whose friends.
+    #[command(flatten)]
+    pub scope: FriendOptions,
+}
+
+/// Whose friends count, and which of them.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct FriendOptions {
+    /// Friends of the swarm's captains too
+    #[arg(long, env = "CONSTELLATION_CAPTAINS")]
+    pub captains: bool,
+    /// Friends that other stations list (tmp/swarm/*/amisOfAmis.txt) too
+    #[arg(long, env = "CONSTELLATION_MERGE_SWARM")]
+    pub merge_swarm: bool,
+    /// Leave friends out who are on blacklist.txt; in the list, they would be unblocked
+    #[arg(long, env = "CONSTELLATION_KEEP_BLOCKED")]
+    pub keep_blocked: bool,
+}
+
+impl From<FriendOptions> for Scope {
+    fn from(options: FriendOptions) -> Self {
+        Self {
+            captains: options.captains,
+            swarm: options.merge_swarm,
+            keep_blocked: options.keep_blocked,
+        }
+    }
 }
 
 impl MemberOptions {
@@ -80,6 +111,19 @@ impl MemberOptions {
 pub enum Command {
     /// Print the profiles that the local strfry holds, of these pubkeys or of all followed
     Profiles(ProfilesCommand),
+    /// Show which friends of the local members amisOfAmis.txt lacks, and add them
+    Friends(FriendsCommand),
+}
+
+/// `constellation-sync friends`
+#[derive(Debug, Clone, Copy, Args)]
+pub struct FriendsCommand {
+    /// Add them
+    #[arg(long, env = "CONSTELLATION_WRITE")]
+    pub write: bool,
+    /// Whose friends.
+    #[command(flatten)]
+    pub scope: FriendOptions,
 }
 
 /// `constellation-sync profiles`
