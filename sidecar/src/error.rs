@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use constellation_shared::station::NoRoot;
 
 use crate::follow::BlacklistUnreadable;
+use crate::friends::FriendsError;
 use crate::lock::LockError;
 use crate::relay::connection::CertificateError;
 use crate::strfry::scan::ScanError;
@@ -45,6 +46,9 @@ pub enum SyncError {
     /// strfry does not answer.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// The friends cannot be gathered or listed.
+    #[error(transparent)]
+    Friends(#[from] FriendsError),
     /// stdout is gone.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
@@ -63,7 +67,11 @@ impl SyncError {
             | Self::Conf(..)
             | Self::Lock(LockError::Io(..))
             | Self::Output(_) => 2,
-            Self::NoStrfry(_) | Self::NoPeers(_) | Self::Blacklist(_) | Self::Scan(_) => 3,
+            Self::NoStrfry(_)
+            | Self::NoPeers(_)
+            | Self::Blacklist(_)
+            | Self::Scan(_)
+            | Self::Friends(_) => 3,
         }
     }
 }

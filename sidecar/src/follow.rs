@@ -43,6 +43,12 @@ pub struct Followed {
 )]
 pub struct BlacklistUnreadable(String, #[source] std::io::Error);
 
+impl BlacklistUnreadable {
+    pub(crate) fn new(blacklist: &ListFile, error: std::io::Error) -> Self {
+        Self(blacklist.path().display().to_string(), error)
+    }
+}
+
 /// Reads all lists: members, friends, the swarm's friends, captains and nodes of the
 /// described stations, geographic keys; without those whose verdict is block. A list that
 /// cannot be read is said, and counts as empty.
@@ -54,8 +60,8 @@ pub fn followed(
     descriptions: &[Description],
 ) -> Result<Followed, BlacklistUnreadable> {
     let blacklist = ListFile::own(station.blacklist());
-    let blacklisted = keys_at_rest(&blacklist)
-        .map_err(|error| BlacklistUnreadable(blacklist.path().display().to_string(), error))?;
+    let blacklisted =
+        keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
     let mut friends = keys_or_none(&ListFile::own(station.friends()));
     for list in folder_or_none(list_file::swarm_friends(station), &station.swarm_dir()) {
         friends.extend(at_most(MOST_OF_A_STATION, keys_or_none(&list), list.path()));
@@ -98,7 +104,7 @@ pub fn followed(
     })
 }
 
-fn keys_of(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
+pub(crate) fn keys_of(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
     let mut keys = BTreeSet::new();
     if let Some(open) = list.open()? {
         let faults = open.read(|_, key| {
@@ -144,7 +150,7 @@ fn keys_at_rest(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
     Ok(keys)
 }
 
-fn keys_or_none(list: &ListFile) -> BTreeSet<Pubkey> {
+pub(crate) fn keys_or_none(list: &ListFile) -> BTreeSet<Pubkey> {
     keys_of(list).unwrap_or_else(|error| {
         warn!(
             "{} cannot be read: {error}; its keys do not count",
@@ -154,7 +160,10 @@ fn keys_or_none(list: &ListFile) -> BTreeSet<Pubkey> {
     })
 }
 
-fn folder_or_none(found: std::io::Result<Vec<ListFile>>, folder: &Path) -> Vec<ListFile> {
+pub(crate) fn folder_or_none(
+    found: std::io::Result<Vec<ListFile>>,
+    folder: &Path,
+) -> Vec<ListFile> {
     found.unwrap_or_else(|error| {
         warn!(
             "{} cannot be read: {error}; its keys do not count",

@@ -5,7 +5,7 @@
 //! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself), [`members`]
-//! (profiles once a run has ended), [`trigger`] (when).
+//! (profiles, full syncs and friends once a run has ended), [`trigger`] (when).
 
 pub mod admit;
 pub mod backoff;
@@ -13,17 +13,21 @@ pub mod error;
 pub mod exchange;
 pub mod follow;
 pub mod foreign;
+pub mod friends;
+pub mod inflow;
 pub mod intake;
 pub mod knowledge;
 pub mod level;
 pub mod lock;
 pub mod log;
 pub mod members;
+pub mod missing;
 pub mod options;
 pub mod overview;
 pub mod peer;
 pub mod peer_id;
 pub mod profile;
+pub mod recovery;
 pub mod refused;
 pub mod relay;
 pub mod report;
@@ -114,9 +118,9 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         return Err(SyncError::NoFolder(folder));
     }
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
-    if let Some(Command::Profiles(command)) = &run.options.command {
+    if let Some(command @ (Command::Profiles(_) | Command::Friends(_))) = &run.options.command {
         tracing_subscriber::registry().with(terminal).init();
-        runtime.block_on(members::print_profiles(
+        runtime.block_on(members::command::obey(
             &run,
             command,
             &mut io::stdout().lock(),

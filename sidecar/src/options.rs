@@ -7,7 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
-use crate::members::options::{MemberOptions, ProfilesCommand};
+use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
 use crate::relay::address::{Address, AddressError};
 use crate::trigger::TriggerOptions;
 
@@ -106,13 +106,15 @@ pub enum Command {
     Trigger(TriggerOptions),
     /// Print the profiles that the local strfry holds, of these pubkeys or of all followed
     Profiles(ProfilesCommand),
+    /// Show which friends of the local members amisOfAmis.txt lacks, and add them
+    Friends(FriendsCommand),
 }
 
 /// A list of kinds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kinds(pub Vec<u16>);
 
-fn parse_address(text: &str) -> Result<Address, AddressError> {
+pub(crate) fn parse_address(text: &str) -> Result<Address, AddressError> {
     Address::parse(text)
 }
 
@@ -145,7 +147,7 @@ impl Options {
     pub const fn trigger(&self) -> Option<&TriggerOptions> {
         match &self.command {
             Some(Command::Trigger(options)) => Some(options),
-            Some(Command::Profiles(_)) | None => None,
+            Some(Command::Profiles(_) | Command::Friends(_)) | None => None,
         }
     }
 

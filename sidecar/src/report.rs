@@ -52,6 +52,8 @@ pub struct PeerReport {
     pub failure: Option<String>,
     /// Whether we learned by reconciliation (NIP-77) what it has.
     pub reconciled: bool,
+    /// Whether it was left before its end; else it had what could not be had.
+    pub broke_off: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
 }
@@ -274,6 +276,7 @@ mod tests {
             seconds: 0.5,
             failure: failure.map(ToOwned::to_owned),
             reconciled: true,
+            broke_off: failure.is_some(),
             unreadable_kinds: vec![4],
         };
         Report {

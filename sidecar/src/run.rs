@@ -38,7 +38,7 @@ use crate::tunnel::tunnels::Tunnels;
 const WAITING_LINES: usize = 8;
 
 /// How long an interrupted run waits for strfry to store what it was given.
-const LAST_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a run works on.
 #[derive(Debug)]
@@ -155,6 +155,7 @@ impl Run {
             kinds: options.wanted_kinds(),
             since: options.since(now),
             authors: keys,
+            most_events: usize::MAX,
         });
         let rules = Rules {
             now,
@@ -174,7 +175,8 @@ impl Run {
             let exchange = Exchange::new(peers.len());
             Arc::new(Leveling::new(strfry.clone(), refused, exchange, now))
         });
-        let (admission, mut verified) = Admission::new(rules, verify, leveling.clone(), cores);
+        let (admission, mut verified) =
+            Admission::new(rules.clone(), verify, leveling.clone(), cores);
         let (line_sender, lines) = mpsc::channel::<Vec<Line>>(WAITING_LINES);
         let gate = tokio::spawn(async move {
             let mut gate = Gate::default();
@@ -206,6 +208,7 @@ impl Run {
                 admission: Arc::clone(&admission),
                 wanted: Arc::clone(&wanted),
                 patience,
+                silence_ends_it: false,
             };
             sessions.spawn(session.run(now));
         }
@@ -239,7 +242,6 @@ impl Run {
         // Kept until here: without it the import ends with the last session, and may be
         // seen to end first.
         drop(admission);
-        tunnels.close().await;
         let mut ended = broken_early;
         if ended.is_none() && !interrupted {
             tokio::select! {
@@ -323,15 +325,17 @@ impl Run {
             profiles: None,
             outcome,
         };
-        if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed)
-            && !options.members.no_profiles
-        {
+        if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed) {
             let members = Members {
                 run: self,
+                connector: &connector,
+                peers: peers.iter().map(|peer| peer.address.clone()).collect(),
                 keys: &wanted.authors,
+                rules: &rules,
             };
-            report.profiles = members.profiles().await;
+            members.after(&mut report, gate, interruption).await;
         }
+        tunnels.close().await;
         say(&report, import_result.err().as_ref());
         Ok(report)
     }
@@ -387,6 +391,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
         reconciled: false,
+        broke_off: true,
         unreadable_kinds: Vec::new(),
     }
 }

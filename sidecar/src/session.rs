@@ -15,7 +15,7 @@ use crate::knowledge::Known;
 use crate::level::{self, LevelError, Leveling};
 use crate::relay::address::Address;
 use crate::relay::compare::CompareError;
-use crate::relay::connection::{ConnectError, Connection, Connector};
+use crate::relay::connection::{ConnectError, Connection, ConnectionError, Connector};
 use crate::relay::fetch::{FetchError, fetch};
 use crate::relay::information::{Information, InformationError};
 use crate::relay::pager::{LATEST, Pager, Window};
@@ -63,6 +63,8 @@ pub struct Wanted {
     pub kinds: Vec<u16>,
     /// Not older than this, Unix seconds.
     pub since: u64,
+    /// At most so many events, the newest; the page that reaches that comes whole.
+    pub most_events: usize,
 }
 
 impl Wanted {
@@ -117,14 +119,14 @@ impl Wanted {
             .collect()
     }
 
-    fn pager(windows: Vec<Window>, information: &Information) -> Pager {
+    fn pager(&self, windows: Vec<Window>, information: &Information) -> Pager {
         let (least, most) = LIMITS;
         let limit = information
             .max_limit
             .unwrap_or(USUAL_LIMIT)
             .clamp(least, most);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Pager::new(windows, questions(information), limit)
+        Pager::new(windows, questions(information), limit).with_most_events(self.most_events)
     }
 }
 
@@ -166,6 +168,13 @@ impl AttemptError {
             Self::Fetch(error) => error.is_worth_another_try(),
         }
     }
+
+    const fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Fetch(FetchError::Connection(ConnectionError::Silent(_)))
+        )
+    }
 }
 
 /// One peer's turn.
@@ -188,6 +197,8 @@ pub struct Session {
     pub wanted: Arc<Wanted>,
     /// How long it may go without bringing us further.
     pub patience: Duration,
+    /// Whether it is not tried again once that has passed.
+    pub silence_ends_it: bool,
     /// Where progress is shown.
     pub bar: ProgressBar,
 }
@@ -225,6 +236,7 @@ impl Session {
         let unreachable = !reached;
         let reconciled = level.is_some() && !unfit;
         let gaps = pager.as_ref().map_or(&[][..], Pager::gaps);
+        let broke_off = result.is_err();
         let mut unreadable_kinds = level.map_or(Vec::new(), |level| level.unreadable_kinds);
         unreadable_kinds.extend(pager.iter().flat_map(Pager::unreadable_kinds));
         unreadable_kinds.sort_unstable();
@@ -268,6 +280,7 @@ impl Session {
             seconds: start.elapsed().as_secs_f64(),
             failure,
             reconciled,
+            broke_off,
             unreadable_kinds,
         };
         // What was not asked again is not newer than it was.
@@ -301,7 +314,8 @@ impl Session {
                 return Ok(());
             };
             let cause = chain(&error);
-            if attempts >= most || !error.is_worth_another_try() {
+            let is_last = attempts >= most || (self.silence_ends_it && error.is_silence());
+            if is_last || !error.is_worth_another_try() {
                 error!(
                     "WebSocket backfill failed after {attempts} attempts: {}: {cause}",
                     self.address
@@ -346,7 +360,10 @@ impl Session {
         }
         let mut connection = self.connector.open(&self.address).await?;
         progress.reached = true;
-        let all = || Wanted::pager(self.wanted.windows(&information), &information);
+        let all = || {
+            self.wanted
+                .pager(self.wanted.windows(&information), &information)
+        };
         self.walk(&mut connection, intake, progress, all).await?;
         connection.close().await;
         Ok(())
@@ -414,7 +431,7 @@ impl Session {
         collected?;
         let to_walk = level.to_walk.clone();
         if !to_walk.is_empty() {
-            let rest = || Wanted::pager(to_walk, information);
+            let rest = || self.wanted.pager(to_walk, information);
             self.walk(&mut connection, intake, progress, rest).await?;
         }
         connection.close().await;
@@ -511,6 +528,7 @@ mod tests {
             authors: (0..authors).map(key).collect(),
             kinds: kinds.to_vec(),
             since: 0,
+            most_events: usize::MAX,
         }
     }
 

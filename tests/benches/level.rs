@@ -153,7 +153,7 @@ impl Bench {
         let mut child = Command::new(&self.program)
             .arg("--zen")
             .arg(station.root())
-            .args(["--json", "--peer", &urls.join(",")])
+            .args(["--json", "--no-profiles", "--peer", &urls.join(",")])
             .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

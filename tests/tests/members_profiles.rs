@@ -1,6 +1,10 @@
 //! Profiles: what is logged, what is written, what is printed, whatever the profiles hold.
-
-#![allow(clippy::unwrap_used, reason = "a test that breaks fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, beside the tests themselves"
+)]
 
 mod members_support;
 

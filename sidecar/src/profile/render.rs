@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use constellation_shared::Pubkey;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -164,6 +165,12 @@ pub fn write_files(folder: &Path, profiles: &Profiles, fetched_at: &str) -> io::
         json(profiles, fetched_at).as_bytes(),
     )?;
     whole_file::write(&folder.join(CSV_FILE), csv(profiles, fetched_at).as_bytes())
+}
+
+/// A time in Unix seconds as the files spell it, `2025-10-30T12:35:02Z`.
+pub fn utc(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 #[cfg(test)]

@@ -154,6 +154,9 @@ pub struct Pager {
     next_subscription: u64,
     most_open: usize,
     limit: usize,
+    /// How many events are wanted at the most, and how many have come.
+    most_events: usize,
+    received: usize,
     /// The most events that the relay has sent for one question.
     largest_page: usize,
     /// The fewest events at which it was seen to cut off an answer.
@@ -191,6 +194,8 @@ impl Pager {
             next_subscription: 0,
             most_open: most_open.max(1),
             limit: limit.max(1),
+            most_events: usize::MAX,
+            received: 0,
             largest_page: 0,
             smallest_cut: None,
             refusals: 0,
@@ -201,8 +206,19 @@ impl Pager {
         }
     }
 
+    /// Nothing more is asked once so many events have come; they are the newest.
+    #[must_use]
+    pub const fn with_most_events(mut self, most_events: usize) -> Self {
+        self.most_events = most_events;
+        self
+    }
+
     /// The next question, if one may be asked now: its subscription and filter.
     pub fn next_question(&mut self) -> Option<(u64, Filter)> {
+        if self.received >= self.most_events {
+            self.todo.clear();
+            self.full_seconds.clear();
+        }
         if self.open.len() >= self.most_open {
             return None;
         }
@@ -287,6 +303,7 @@ impl Pager {
             return Asked::TooMany;
         }
         page.count += 1;
+        self.received += 1;
         page.newest = page.newest.max(created_at);
         page.oldest = page.oldest.min(created_at);
         page.last = created_at;

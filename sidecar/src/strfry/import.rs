@@ -54,6 +54,16 @@ impl Imported {
     pub fn rejected_count(&self) -> u64 {
         self.rejected.values().sum()
     }
+
+    /// Adds what became of others.
+    pub fn add(&mut self, others: Self) {
+        self.events += others.events;
+        self.written.add(others.written);
+        for (reason, count) in others.rejected {
+            *self.rejected.entry(reason).or_default() += count;
+        }
+        self.replaced_children += others.replaced_children;
+    }
 }
 
 /// Why not everything that was fed is in the database.
@@ -204,11 +214,7 @@ impl Import {
     fn hear(&mut self, said: Said) {
         match said {
             Said::Written(written) => {
-                let sum = &mut self.imported.written;
-                sum.added += written.added;
-                sum.dups += written.dups;
-                sum.replaced += written.replaced;
-                sum.deleted += written.deleted;
+                self.imported.written.add(written);
                 for _ in 0..written.total() {
                     if let Some(line) = self.on_its_way.pop_front() {
                         self.bytes_on_its_way -= line.json.len();

@@ -16,6 +16,14 @@ pub struct Written {
 }
 
 impl Written {
+    /// Adds others to these.
+    pub const fn add(&mut self, others: Self) {
+        self.added += others.added;
+        self.dups += others.dups;
+        self.replaced += others.replaced;
+        self.deleted += others.deleted;
+    }
+
     /// How many events these are.
     pub const fn total(self) -> u64 {
         self.added

@@ -1,0 +1,143 @@
+//! What can be asked for besides a backfill.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use constellation_shared::Pubkey;
+
+use crate::error::SyncError;
+use crate::follow;
+use crate::foreign::shown;
+use crate::friends::{self, Circle, Friend, FriendsError, Scope};
+use crate::members::options::{FriendsCommand, ProfilesCommand};
+use crate::options::Command;
+use crate::peer;
+use crate::profile::render::{self, Format, utc};
+use crate::profile::{self, Profiles};
+use crate::run::{Run, unix_time};
+
+/// How many friends are shown with their names at the most.
+const MOST_NAMES: usize = 20_000;
+
+/// Does what a subcommand asks for.
+///
+/// # Errors
+/// [`SyncError`].
+pub async fn obey(run: &Run, command: &Command, output: &mut impl Write) -> Result<(), SyncError> {
+    match command {
+        Command::Profiles(command) => print_profiles(run, command, output).await,
+        Command::Friends(command) => print_friends(run, *command, output).await,
+        // A backfill, after all.
+        Command::Trigger(_) => Ok(()),
+    }
+}
+
+async fn print_profiles(
+    run: &Run,
+    command: &ProfilesCommand,
+    output: &mut impl Write,
+) -> Result<(), SyncError> {
+    let keys = match command.pubkeys.as_slice() {
+        [] => follow::followed(&run.station, &peer::descriptions(&run.station))?.keys,
+        given => {
+            let mut seen = BTreeSet::new();
+            let given = given.iter().filter(|key| seen.insert(**key));
+            given.copied().collect()
+        }
+    };
+    let profiles = profile::extract(&run.strfry(), &keys).await?;
+    let now = utc(unix_time());
+    match command.format {
+        Format::Table => render::write_table(output, &keys, &profiles)?,
+        Format::Json => output.write_all(render::json(&profiles, &now).as_bytes())?,
+        Format::Csv => output.write_all(render::csv(&profiles, &now).as_bytes())?,
+    }
+    Ok(())
+}
+
+async fn print_friends(
+    run: &Run,
+    command: FriendsCommand,
+    output: &mut impl Write,
+) -> Result<(), SyncError> {
+    let outer = Scope::from(run.options.members.scope);
+    let scope = Scope::from(command.scope).or(outer);
+    let strfry = run.strfry();
+    let descriptions = peer::descriptions(&run.station);
+    let circle = friends::gather(&run.station, &strfry, &descriptions, scope).await?;
+    let followed = circle.new.iter().filter(|(_, friend)| friend.followers > 0);
+    let followed: Vec<Pubkey> = followed.map(|(key, _)| *key).take(MOST_NAMES).collect();
+    let names = profile::extract(&strfry, &followed).await?;
+    write_circle(output, &circle, &names)?;
+    let path = run.station.friends();
+    let unblocked = match circle.unblocked().count() {
+        0 => String::new(),
+        count => format!(", {count} of them unblocked by it"),
+    };
+    if command.write && !run.options.dry_run {
+        let keys = circle.new.into_keys().collect();
+        let added = friends::list::add(&path, &keys).await;
+        let added = added.map_err(|error| FriendsError::List(path.clone(), error))?;
+        writeln!(
+            output,
+            "Added {added} pubkeys to {}{unblocked}",
+            path.display()
+        )?;
+    } else {
+        let count = circle.new.len();
+        writeln!(
+            output,
+            "Would add {count} pubkeys to {}{unblocked}; --write adds them",
+            path.display()
+        )?;
+    }
+    Ok(())
+}
+
+fn write_circle(output: &mut impl Write, circle: &Circle, names: &Profiles) -> io::Result<()> {
+    let Circle {
+        people,
+        contact_lists,
+        named,
+        kept_blocked,
+        new,
+    } = circle;
+    writeln!(
+        output,
+        "👥 {contact_lists} of {people} members have a contact list; {named} friends, {} of them new",
+        new.len()
+    )?;
+    if *kept_blocked > 0 {
+        writeln!(
+            output,
+            "   {kept_blocked} are left out: they are on blacklist.txt"
+        )?;
+    }
+    for (key, friend) in new {
+        let fields = names.get(key).map(|profile| &profile.fields);
+        let name = fields
+            .map(|fields| shown(&fields.name, 32))
+            .unwrap_or_default();
+        writeln!(output, "  + {key}  {name:<33}  {}", reason(*friend))?;
+    }
+    Ok(())
+}
+
+fn reason(friend: Friend) -> String {
+    let Friend {
+        followers,
+        stations,
+        blocked,
+    } = friend;
+    let mut reasons = Vec::new();
+    if followers > 0 {
+        reasons.push(format!("followed by {followers}"));
+    }
+    if stations > 0 {
+        reasons.push(format!("listed by {stations} other stations"));
+    }
+    if blocked {
+        reasons.push("⚠ ON blacklist.txt: being listed unblocks it".to_owned());
+    }
+    reasons.join(", ")
+}

@@ -1,0 +1,296 @@
+//! Full syncs: everything that pubkeys without a profile ever wrote, from all peers, and
+//! where that brings no profile, their profiles from the fallback relays.
+//!
+//! Whether it succeeded is for the database to say: a profile that came and that strfry
+//! did not keep is none.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use constellation_shared::{Pubkey, kinds};
+use indicatif::ProgressBar;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::admit::Rules;
+use crate::inflow::Inflow;
+use crate::intake::{self, Admission, Gate, Tally};
+use crate::knowledge::{Knowledge, Known};
+use crate::members::PROFILE_LOG;
+use crate::profile::render::short;
+use crate::relay::address::Address;
+use crate::relay::connection::Connector;
+use crate::run::LAST_PATIENCE;
+use crate::session::{Session, Wanted, chain};
+use crate::strfry::Strfry;
+use crate::strfry::import::{Import, Imported};
+
+/// How long a relay may go without bringing a full sync further.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a recovery needs.
+pub struct Recovery<'a> {
+    /// How to reach relays.
+    pub connector: &'a Connector,
+    /// Where to feed what comes.
+    pub strfry: Strfry,
+    /// What may come in.
+    pub rules: &'a Rules,
+    /// Which kinds a full sync asks for.
+    pub kinds: Vec<u16>,
+    /// What earlier runs learned of the relays, and this one learns.
+    pub knowledge: &'a mut Knowledge,
+    /// Whether strfry verifies once more.
+    pub verify: bool,
+    /// Whether the peers' events are let in unverified; those of other relays never are.
+    pub trust_peers: bool,
+    /// How many pubkeys are synced at a time.
+    pub parallel: usize,
+    /// How many events a relay is asked for of one pubkey at the most.
+    pub most_events: usize,
+    /// What has passed before, and does now.
+    pub gate: Gate,
+    /// What strfry made of the events.
+    pub imported: Imported,
+}
+
+/// How far a step came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// To its end.
+    Done,
+    /// A signal came.
+    Interrupted,
+    /// strfry takes nothing more.
+    Broken,
+}
+
+/// How many relays gave all that they have, of how many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// These gave everything.
+    pub whole: usize,
+    /// So many there are.
+    pub total: usize,
+}
+
+/// A relay, and what became of it during the recovery.
+struct Source {
+    address: Address,
+    state: Mutex<SourceState>,
+}
+
+#[derive(Default)]
+struct SourceState {
+    known: Option<Known>,
+    /// It broke off once: nobody waits for it again in this run.
+    is_out: bool,
+}
+
+impl Source {
+    fn state(&self) -> MutexGuard<'_, SourceState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the sessions of a step share.
+#[derive(Clone)]
+struct Asking {
+    sources: Arc<Vec<Source>>,
+    connector: Connector,
+    admission: Arc<Admission>,
+    now: u64,
+}
+
+impl Asking {
+    /// Asks all relays that have not broken off, at the same time.
+    async fn ask(&self, wanted: Wanted) -> Answers {
+        let wanted = Arc::new(wanted);
+        let mut sessions = JoinSet::new();
+        for (place, source) in self.sources.iter().enumerate() {
+            let state = source.state();
+            if state.is_out {
+                continue;
+            }
+            let tally = Tally::default();
+            let session = Session {
+                index: place,
+                // What a pubkey ever wrote is asked for plainly: it is little.
+                leveling: None,
+                address: source.address.clone(),
+                known: state.known.clone(),
+                connector: self.connector.clone(),
+                tally: Arc::clone(&tally),
+                admission: Arc::clone(&self.admission),
+                wanted: Arc::clone(&wanted),
+                patience: PATIENCE,
+                silence_ends_it: true,
+                bar: ProgressBar::hidden(),
+            };
+            let now = self.now;
+            sessions.spawn(async move { (place, tally, session.run(now).await) });
+        }
+        let mut answers = Answers {
+            whole: 0,
+            total: self.sources.len(),
+        };
+        while let Some(joined) = sessions.join_next().await {
+            let (place, tally, (report, known)) = match joined {
+                Ok(joined) => joined,
+                Err(error) => {
+                    error!("a session ended unexpectedly and failed: {error}");
+                    continue;
+                }
+            };
+            answers.whole += usize::from(report.failure.is_none());
+            if let Some(source) = self.sources.get(place) {
+                let mut state = source.state();
+                state.is_out |= report.broke_off;
+                state.known = Some(known);
+            }
+            let received = intake::counts(&tally).received;
+            if received >= wanted.most_events as u64 {
+                warn!(
+                    "{} holds more than {} events of what was asked for; the newest {received} were taken",
+                    report.address, wanted.most_events
+                );
+            }
+        }
+        answers
+    }
+
+    /// Everything that these pubkeys ever wrote, some of them at a time.
+    async fn ask_for_each(
+        self,
+        keys: Vec<Pubkey>,
+        kinds: Vec<u16>,
+        parallel: usize,
+        most_events: usize,
+    ) -> BTreeMap<Pubkey, Answers> {
+        let mut answers = BTreeMap::new();
+        let mut syncs = JoinSet::new();
+        let mut keys = keys.into_iter();
+        loop {
+            while syncs.len() < parallel.max(1)
+                && let Some(key) = keys.next()
+            {
+                info!(
+                    target: PROFILE_LOG,
+                    "  🔄 FULL SYNC for {}... (all messages, no time limit)",
+                    short(&key)
+                );
+                let wanted = Wanted {
+                    authors: vec![key],
+                    kinds: kinds.clone(),
+                    since: 0,
+                    most_events,
+                };
+                let asking = self.clone();
+                syncs.spawn(async move { (key, asking.ask(wanted).await) });
+            }
+            match syncs.join_next().await {
+                None => return answers,
+                Some(Ok((key, answer))) => {
+                    answers.insert(key, answer);
+                }
+                Some(Err(error)) => error!("a full sync ended unexpectedly and failed: {error}"),
+            }
+        }
+    }
+}
+
+impl Recovery<'_> {
+    /// Full syncs from the peers; how many of them answered for each pubkey.
+    pub async fn from_peers(
+        &mut self,
+        keys: Vec<Pubkey>,
+        peers: &[Address],
+        interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> (BTreeMap<Pubkey, Answers>, Step) {
+        let (kinds, parallel, most) = (self.kinds.clone(), self.parallel, self.most_events);
+        let verify = !self.trust_peers;
+        let work = |asking: Asking| asking.ask_for_each(keys, kinds, parallel, most);
+        let (answers, step) = self.step(peers, verify, work, interruption).await;
+        (answers.unwrap_or_default(), step)
+    }
+
+    /// The profiles alone, of all these pubkeys, from relays that nobody trusts; how many
+    /// of them answered.
+    pub async fn from_fallback(
+        &mut self,
+        keys: Vec<Pubkey>,
+        relays: &[Address],
+        interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> (Answers, Step) {
+        let wanted = Wanted {
+            authors: keys,
+            kinds: vec![kinds::PROFILE],
+            since: 0,
+            most_events: usize::MAX,
+        };
+        let work = |asking: Asking| async move { asking.ask(wanted).await };
+        let (answers, step) = self.step(relays, true, work, interruption).await;
+        (answers.unwrap_or_default(), step)
+    }
+
+    async fn step<W: Future>(
+        &mut self,
+        addresses: &[Address],
+        verify: bool,
+        work: impl FnOnce(Asking) -> W,
+        interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> (Option<W::Output>, Step) {
+        let now = self.rules.now;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let mut inflow = Inflow::open(
+            Admission::new(self.rules.clone(), verify, None, cores),
+            std::mem::take(&mut self.gate),
+            Import::new(self.strfry.clone(), self.verify),
+        );
+        let sources: Vec<Source> = addresses
+            .iter()
+            .map(|address| {
+                let known = self.knowledge.of(&address.to_string(), now).cloned();
+                Source {
+                    address: address.clone(),
+                    state: Mutex::new(SourceState {
+                        is_out: known.as_ref().is_some_and(|known| known.unreachable),
+                        known,
+                    }),
+                }
+            })
+            .collect();
+        let sources = Arc::new(sources);
+        let asking = Asking {
+            sources: Arc::clone(&sources),
+            connector: self.connector.clone(),
+            admission: Arc::clone(&inflow.admission),
+            now,
+        };
+        // What is left of the work ends with this, its sessions among it.
+        let (output, step) = tokio::select! {
+            output = work(asking) => (Some(output), Step::Done),
+            () = interruption => (None, Step::Interrupted),
+            () = inflow.breaks() => (None, Step::Broken),
+        };
+        let patience = (step == Step::Interrupted).then_some(LAST_PATIENCE);
+        let (gate, imported, result) = inflow.close(patience).await;
+        self.gate = gate;
+        self.imported.add(imported);
+        for source in sources.iter() {
+            if let Some(known) = source.state().known.take() {
+                self.knowledge.learn(source.address.to_string(), known);
+            }
+        }
+        match result {
+            Ok(()) => (output, step),
+            Err(error) => {
+                error!("{}; the import of the full syncs failed", chain(&error));
+                (output, Step::Broken)
+            }
+        }
+    }
+}
