@@ -21,7 +21,7 @@ use constellation_sync::session::{Session, Wanted};
 use constellation_tests::author::{forged_signature, tampered};
 use constellation_tests::command::{TestCommand, wait_until};
 use constellation_tests::relay::dead_url;
-use constellation_tests::station::ids;
+use constellation_tests::station::{PEER_IDS, ids};
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 use members_support::{command, log, messages, now, old_notes, old_profile, profile, sync};
 use rustix::process::Signal;
@@ -46,7 +46,7 @@ fn short(author: &Author) -> String {
 }
 
 #[test]
-fn thirty_of_a_hundred_are_recovered_from_several_peers_one_of_them_dead() {
+fn thirty_of_a_hundred_are_recovered_from_four_peers_two_behind_tunnels_and_one_dead() {
     let station = station!();
     let authors = Author::many(100);
     station.friends(&keys(&authors));
@@ -58,10 +58,12 @@ fn thirty_of_a_hundred_are_recovered_from_several_peers_one_of_them_dead() {
     let relays: Vec<ScriptedRelay> = (0..3)
         .map(|_| ScriptedRelay::start(&[], limits.clone()))
         .collect();
-    for (number, relay) in relays.iter().enumerate() {
-        station.peer(&format!("12D3KooPeer{number}"), &relay.url());
-    }
+    station.peer("12D3KooOpen", &relays[0].url());
+    station.tunnelled_peer(PEER_IDS[0], &relays[1].url());
+    station.tunnelled_peer(PEER_IDS[1], &relays[2].url());
     station.peer("12D3KooDead", &dead_url());
+    let ipfs = station.program("ipfs");
+    let ipfs = ["--ipfs", ipfs.to_str().unwrap()];
     let mut wanted = Vec::new();
     for (number, author) in authors.iter().enumerate() {
         let recent = author.note(now() - 600, "recent");
@@ -83,7 +85,7 @@ fn thirty_of_a_hundred_are_recovered_from_several_peers_one_of_them_dead() {
         wanted.extend(events);
     }
 
-    let output = sync(&station, &[]);
+    let output = sync(&station, &ipfs);
     output.expect_code(1);
     let text = log(&station);
     assert_eq!(station.stored_ids(), ids(&wanted), "{text}");
@@ -108,8 +110,10 @@ fn thirty_of_a_hundred_are_recovered_from_several_peers_one_of_them_dead() {
     assert!(!station.read(MEMORY).contains("reason"));
 
     // All of them are known now: nobody is synced fully any more.
-    sync(&station, &["--json"]).expect_stdout(r#""profiles":{"found":100,"missing":0}"#);
+    sync(&station, &["--json", ipfs[0], ipfs[1]])
+        .expect_stdout(r#""profiles":{"found":100,"missing":0}"#);
     assert!(!log(&station).contains("FULL SYNC"));
+    assert!(station.tunnels().is_empty(), "a tunnel is left open");
 }
 
 #[test]
