@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::mem;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -103,6 +104,8 @@ pub struct Import {
     on_its_way: VecDeque<Line>,
     bytes_on_its_way: usize,
     barren: u32,
+    /// What the running child said of its events so far: written, and how many rejected.
+    said_by_child: (Written, u64),
     imported: Imported,
 }
 
@@ -117,6 +120,7 @@ impl Import {
             on_its_way: VecDeque::new(),
             bytes_on_its_way: 0,
             barren: 0,
+            said_by_child: Default::default(),
             imported: Imported::default(),
         }
     }
@@ -194,6 +198,7 @@ impl Import {
         let mut child = command.spawn().map_err(ImportError::Start)?;
         let stdin = child.stdin.take();
         let stderr = child.stderr.take();
+        self.said_by_child = Default::default();
         let (sender, said) = mpsc::unbounded_channel();
         let words = tokio::spawn(listen(stderr, sender));
         self.running = Some(Running {
@@ -214,6 +219,7 @@ impl Import {
     fn hear(&mut self, said: Said) {
         match said {
             Said::Written(written) => {
+                self.said_by_child.0.add(written);
                 self.imported.written.add(written);
                 for _ in 0..written.total() {
                     if let Some(line) = self.on_its_way.pop_front() {
@@ -226,6 +232,7 @@ impl Import {
             }
             Said::Rejected(id, reason) => {
                 debug!("strfry rejected event {id}: {reason}");
+                self.said_by_child.1 += 1;
                 *self.imported.rejected.entry(kind_of(&reason)).or_default() += 1;
                 if let Some(place) = self.on_its_way.iter().position(|line| line.id == id)
                     && let Some(line) = self.on_its_way.remove(place)
@@ -233,9 +240,28 @@ impl Import {
                     self.bytes_on_its_way -= line.json.len();
                 }
             }
-            // Its numbers are sums of what was said before.
-            Said::Done { .. } => {}
+            Said::Done {
+                added,
+                rejected,
+                dups,
+            } => self.believe(added, rejected, dups),
         }
+    }
+
+    /// Takes the numbers of a summary: those of all that one child was given. Where an older
+    /// strfry words its progress otherwise, they are the only ones.
+    fn believe(&mut self, added: u64, rejected: u64, dups: u64) {
+        let (said, rejections) = mem::take(&mut self.said_by_child);
+        let written = &mut self.imported.written;
+        written.added += added.saturating_sub(said.added);
+        written.dups += dups.saturating_sub(said.dups);
+        let unnamed = rejected.saturating_sub(rejections);
+        if unnamed > 0 {
+            let reason = "it does not say why".to_owned();
+            *self.imported.rejected.entry(reason).or_default() += unnamed;
+        }
+        self.on_its_way.clear();
+        self.bytes_on_its_way = 0;
     }
 
     /// Closes strfry's input and waits until it has stored everything.
@@ -253,13 +279,6 @@ impl Import {
             if is_done {
                 if let Some(mut running) = self.running.take() {
                     let _ = timeout(PATIENCE, running.child.wait()).await;
-                }
-                if !self.on_its_way.is_empty() {
-                    // An older strfry words its progress otherwise; its end is believed.
-                    debug!(
-                        "strfry did not account for {} events",
-                        self.on_its_way.len()
-                    );
                 }
                 return Ok(());
             }
@@ -390,7 +409,39 @@ async fn listen(
 
 #[cfg(test)]
 mod tests {
-    use super::kind_of;
+    use super::*;
+    use std::path::PathBuf;
+
+    fn line(byte: u8) -> Line {
+        Line {
+            id: constellation_shared::EventId::from_bytes([byte; 32]),
+            json: "{}".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_summary_is_believed_where_strfry_said_less_before() {
+        let strfry = Strfry::new(PathBuf::new(), PathBuf::new());
+        let mut import = Import::new(strfry, false);
+        import.on_its_way = (0..9).map(line).collect();
+        import.bytes_on_its_way = 9 * "{}".len();
+        import.hear(Said::Written(Written {
+            added: 2,
+            dups: 1,
+            ..Written::default()
+        }));
+        import.hear(Said::Rejected(line(8).id, "bad".to_owned()));
+        assert_eq!(import.on_its_way.len(), 5);
+        import.hear(Said::Done {
+            added: 4,
+            rejected: 2,
+            dups: 3,
+        });
+        assert!(import.on_its_way.is_empty());
+        let Imported { written, .. } = &import.imported;
+        assert_eq!((written.added, written.dups), (4, 3));
+        assert_eq!(import.imported.rejected_count(), 2);
+    }
 
     #[test]
     fn reasons_differ_in_kind_not_in_number() {
