@@ -15,15 +15,20 @@ use constellation_shared::Pubkey;
 use constellation_shared::verdict::Verdict;
 use tracing::{info, warn};
 
-use crate::blacklist::{self, Remainder};
+use crate::blacklist::{self, Remainder, RemoveError};
 use crate::lists::{Lists, Loader, Sources};
 
 /// How often the files are looked at. A change is in force after this, the time that a
 /// changing file is left alone (0.4 s at the most) and the time to read it: within 1 s.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// For how long a list that could not be written is left alone.
-const RETRY_REMOVAL_AFTER: Duration = Duration::from_secs(60);
+/// How often, before anything was read, a blacklist is looked at that another program is
+/// at work on. Answers wait for it, for 0.4 s at the most.
+const FIRST_LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// For how long a list from which nothing could be taken out is left alone: where others
+/// were faster, and where this user may not write.
+const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// How often a replaced list that is still held open is looked at, at the most and the
 /// least.
@@ -46,8 +51,14 @@ impl Keeper {
     pub fn start(sources: Sources, remove: bool) -> io::Result<Self> {
         let blacklist = sources.blacklist.clone();
         let mut loader = Loader::new(sources);
-        let first = loader.refresh(&Lists::default(), since_1970());
-        let lists = Arc::new(RwLock::new(first.unwrap_or_default()));
+        let first = loop {
+            let first = loader.refresh(&Lists::default(), since_1970());
+            if first.is_some() || !loader.is_waiting() {
+                break first.unwrap_or_default();
+            }
+            thread::sleep(FIRST_LOOK_EVERY);
+        };
+        let lists = Arc::new(RwLock::new(first));
         let (sender, receiver) = mpsc::channel();
         let mut work = Work {
             loader,
@@ -184,38 +195,43 @@ impl Remover {
             return;
         }
         self.not_before = None;
-        match blacklist::remove(&self.blacklist, keys) {
-            Ok(removal) => {
+        let removed = blacklist::remove(&self.blacklist, keys, &mut self.remainders);
+        self.rescue_after = RESCUE_AFTER.0;
+        self.next_rescue = Instant::now();
+        match removed {
+            Ok(lines) => {
                 self.complaint = None;
-                self.remainders.extend(removal.remainder);
-                self.rescue_after = RESCUE_AFTER.0;
-                self.next_rescue = Instant::now();
-                if removal.lines > 0 {
+                if lines > 0 {
                     let names: Vec<String> = keys.iter().map(Pubkey::to_hex).collect();
                     info!(
-                        "{}: {} lines of friends or members removed: {}",
+                        "{}: {lines} lines of friends or members removed: {}",
                         self.blacklist.display(),
-                        removal.lines,
                         names.join(" ")
                     );
                 }
             }
             Err(error) => {
-                self.not_before = Some(Instant::now() + RETRY_REMOVAL_AFTER);
-                self.complain(&error);
+                let (wait, remedy) = match error {
+                    RemoveError::Contended => (RETRY_AFTER.0, "it is tried again"),
+                    _ => (
+                        RETRY_AFTER.1,
+                        "make the file and its folder writable for this user, or pass --no-remove",
+                    ),
+                };
+                self.not_before = Some(Instant::now() + wait);
+                self.complain(&error, remedy);
             }
         }
     }
 
-    fn complain(&mut self, error: &blacklist::RemoveError) {
+    fn complain(&mut self, error: &RemoveError, remedy: &str) {
         let cause = error
             .source()
             .map_or(String::new(), |cause| format!(" ({cause})"));
         let complaint = format!("{error}{cause}");
         if self.complaint.as_ref() != Some(&complaint) {
             warn!(
-                "{}: {complaint}: friends and members in it are let in, but their lines stay; \
-                 make the file and its folder writable for this user, or pass --no-remove",
+                "{}: {complaint}: friends and members in it are let in, but their lines stay; {remedy}",
                 self.blacklist.display()
             );
             self.complaint = Some(complaint);
@@ -224,7 +240,8 @@ impl Remover {
 
     /// `last` where there is no later time to look.
     fn rescue(&mut self, last: bool) {
-        if self.remainders.is_empty() || !last && Instant::now() < self.next_rescue {
+        let due = last || Instant::now() >= self.next_rescue;
+        if !due && !self.remainders.iter().any(Remainder::has_grown) {
             return;
         }
         let times = if last { 2 } else { 1 };
@@ -242,7 +259,11 @@ impl Remover {
                     }
                 });
         }
+        // One that was just let go of is gone at the next look.
+        self.rescue_after = match self.remainders.iter().any(Remainder::is_let_go) {
+            true => RESCUE_AFTER.0,
+            false => (self.rescue_after * 2).min(RESCUE_AFTER.1),
+        };
         self.next_rescue = Instant::now() + self.rescue_after;
-        self.rescue_after = (self.rescue_after * 2).min(RESCUE_AFTER.1);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use constellation_shared::Station;
 use constellation_shared::station::NoRoot;
@@ -29,10 +30,10 @@ pub struct Options {
     #[command(flatten)]
     pub lists: ListOptions,
     /// Let friends and members in, but leave their lines in the blacklist
-    #[arg(long, env = "CONSTELLATION_NO_REMOVE")]
+    #[arg(long, env = "CONSTELLATION_NO_REMOVE", value_parser = BoolishValueParser::new())]
     pub no_remove: bool,
     /// Tell blocked authors that their events were accepted
-    #[arg(long, env = "CONSTELLATION_SHADOW")]
+    #[arg(long, env = "CONSTELLATION_SHADOW", value_parser = BoolishValueParser::new())]
     pub shadow: bool,
     /// What goes to stderr, and so to strfry's log: off, error, warn, info, debug
     #[arg(
@@ -65,7 +66,7 @@ pub struct ListOptions {
     /// The station's folder [default: ~/.zen]
     #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
     pub zen: Option<PathBuf>,
-    /// The blocked keys [default: <DIR>/strfry/blacklist.txt]
+    /// The blocked keys [default: DIR/strfry/blacklist.txt]
     #[arg(
         long,
         value_name = "FILE",
@@ -73,7 +74,7 @@ pub struct ListOptions {
         global = true
     )]
     pub blacklist: Option<PathBuf>,
-    /// Friends of friends, several times for several files [default: <DIR>/strfry/amisOfAmis.txt]
+    /// Friends of friends, several times for several files [default: DIR/strfry/amisOfAmis.txt]
     #[arg(
         long,
         value_name = "FILE",
@@ -82,8 +83,8 @@ pub struct ListOptions {
         global = true
     )]
     pub amis: Vec<PathBuf>,
-    /// Let the friends of other stations (<DIR>/tmp/swarm/*/amisOfAmis.txt) not count
-    #[arg(long, env = "CONSTELLATION_NO_SWARM", global = true)]
+    /// Let the friends of other stations (DIR/tmp/swarm/*/amisOfAmis.txt) not count
+    #[arg(long, env = "CONSTELLATION_NO_SWARM", global = true, value_parser = BoolishValueParser::new())]
     pub no_swarm: bool,
 }
 

@@ -18,3 +18,13 @@ pub mod wot;
 pub use event::Event;
 pub use key::{EventId, Pubkey};
 pub use station::Station;
+
+/// Lower-case hex of any bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    const_hex::encode(bytes)
+}
+
+/// The bytes that hex of either case spells; `None` for what is no hex.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    const_hex::decode(text).ok()
+}

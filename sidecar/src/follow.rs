@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use constellation_shared::list_file::{self, ListFile};
 use constellation_shared::verdict::{Standing, Verdict};
@@ -14,6 +16,14 @@ use crate::peer::Description;
 
 /// How deep below `flashmem` a `HEX` file may lie.
 const DEEPEST: usize = 16;
+
+/// How many keys of another station's list are followed: ten times what the largest
+/// constellation is known to have.
+pub(crate) const MOST_OF_A_STATION: usize = 50_000;
+
+/// For how long the blacklist must stay as it is, and how often that is waited for.
+const REST: Duration = Duration::from_millis(20);
+const MOST_READINGS: u32 = 25;
 
 /// The keys that count for a run.
 #[derive(Debug, Clone, Default)]
@@ -51,10 +61,10 @@ pub fn followed(
 ) -> Result<Followed, BlacklistUnreadable> {
     let blacklist = ListFile::own(station.blacklist());
     let blacklisted =
-        keys_of(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
+        keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
     let mut friends = keys_or_none(&ListFile::own(station.friends()));
     for list in folder_or_none(list_file::swarm_friends(station), &station.swarm_dir()) {
-        friends.extend(keys_or_none(&list));
+        friends.extend(at_most(MOST_OF_A_STATION, keys_or_none(&list), list.path()));
     }
     let mut hex_files = 0;
     let mut members = BTreeSet::new();
@@ -104,6 +114,43 @@ pub(crate) fn keys_of(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
             warn!("{}: {faults}", list.path().display());
         }
     }
+    Ok(keys)
+}
+
+/// A station's list that is longer than any constellation would fill this one's database
+/// and its memory.
+pub(crate) fn at_most(
+    most: usize,
+    keys: BTreeSet<Pubkey>,
+    path: &Path,
+) -> impl Iterator<Item = Pubkey> {
+    if keys.len() > most {
+        warn!(
+            "{}: of its {} keys {most} are followed, the most of one station",
+            path.display(),
+            keys.len()
+        );
+    }
+    keys.into_iter().take(most)
+}
+
+/// Reads a list that may be in the middle of a rewrite (`sort -o` empties it first): until
+/// it was the same before and after.
+pub(crate) fn keys_at_rest(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
+    let mut before = list.signature()?;
+    let mut keys = keys_of(list)?;
+    let mut changed = false;
+    for _ in 0..MOST_READINGS {
+        thread::sleep(REST);
+        let after = list.signature()?;
+        if after == before {
+            return if changed { keys_of(list) } else { Ok(keys) };
+        }
+        changed = true;
+        before = after;
+        keys.extend(keys_of(list)?);
+    }
+    // It never rests: whoever stood in it meanwhile is blocked.
     Ok(keys)
 }
 
@@ -189,6 +236,13 @@ mod tests {
         assert_eq!(followed.keys, [1, 2, 3, 4, 5, 6, 8].map(key));
         assert_eq!(followed.blocked.as_slice(), [7, 9].map(key));
         assert_eq!(followed.hex_files, 2);
+    }
+
+    #[test]
+    fn a_station_s_list_is_cut_at_a_number() {
+        let keys: BTreeSet<Pubkey> = (0..9).map(key).collect();
+        assert_eq!(at_most(9, keys.clone(), Path::new("")).count(), 9);
+        assert_eq!(at_most(8, keys, Path::new("")).count(), 8);
     }
 
     #[test]

@@ -15,12 +15,17 @@ use constellation_shared::{Event, EventId, Pubkey, kinds};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::admit::{Refusal, Rules};
+use crate::level::Leveling;
+use crate::share::PeerIndex;
 
 /// How many events are verified as one piece of work: some 3 ms of one core.
 const BATCH: usize = 64;
 
+/// How much content one piece of work holds, in bytes, give or take an event.
+const BATCH_BYTES: usize = 256 * 1024;
+
 /// How many batches of verified events may wait for the gate.
-const WAITING_BATCHES: usize = 16;
+const WAITING_BATCHES: usize = 8;
 
 /// Counts by reason.
 pub type Refusals = BTreeMap<Refusal, u64>;
@@ -35,6 +40,8 @@ pub struct Admission {
     /// event, and must not stand in for it. Two keyed hashes of 64 bits each.
     seen: Mutex<HashSet<u128>>,
     hashers: [RandomState; 2],
+    /// Who waits to hear what became of an event.
+    leveling: Option<Arc<Leveling>>,
     cores: Arc<Semaphore>,
     verified: mpsc::Sender<Vec<Admitted>>,
 }
@@ -61,6 +68,10 @@ pub struct Counts {
     pub collected: u64,
     /// Those that were not let in.
     pub refused: Refusals,
+    /// How much of it only a broken or hostile relay sends.
+    pub garbage: u64,
+    /// The ids of those that were looked at for it.
+    pub refused_ids: Vec<(EventId, Refusal)>,
 }
 
 /// The counts of a peer as they stand.
@@ -77,6 +88,7 @@ impl Admission {
     pub fn new(
         rules: Rules,
         verify: bool,
+        leveling: Option<Arc<Leveling>>,
         cores: usize,
     ) -> (Arc<Self>, mpsc::Receiver<Vec<Admitted>>) {
         let (verified, receiver) = mpsc::channel(WAITING_BATCHES);
@@ -85,6 +97,7 @@ impl Admission {
             verify,
             seen: Mutex::default(),
             hashers: [RandomState::new(), RandomState::new()],
+            leveling,
             cores: Arc::new(Semaphore::new(cores.max(1))),
             verified,
         };
@@ -98,17 +111,26 @@ impl Admission {
         seen.insert(u128::from(high) << 64 | u128::from(low))
     }
 
-    fn admit(&self, event: Event, tally: &Tally) -> Option<Admitted> {
-        let admitted = self.rules.check(&event).and_then(|()| {
-            let line = event.to_json();
-            if !self.rules.takes_line(line.len()) {
-                return Err(Refusal::TooLong);
-            }
-            if self.verify && verify(&event).is_err() {
-                return Err(Refusal::Forged);
-            }
-            Ok(line)
-        });
+    fn admit(&self, event: Event, source: Source, tally: &Tally) -> Option<Admitted> {
+        // Verified first: nothing may be held against an id that is not the event's own.
+        let is_forged = self.verify && verify(&event).is_err();
+        let admitted = match is_forged {
+            true => Err(Refusal::Forged),
+            false => self.rules.check(&event).and_then(|()| {
+                let line = event.to_json();
+                match self.rules.takes_line(line.len()) {
+                    true => Ok(line),
+                    false => Err(Refusal::TooLong),
+                }
+            }),
+        };
+        if let Some(leveling) = &self.leveling {
+            let fetched_by = match source {
+                Source::Walked => None,
+                Source::Fetched(peer) => Some(peer),
+            };
+            leveling.came(&event, is_forged, fetched_by);
+        }
         match admitted {
             Ok(line) => Some(Admitted {
                 event,
@@ -118,6 +140,8 @@ impl Admission {
             Err(refusal) => {
                 count(tally, |counts| {
                     *counts.refused.entry(refusal).or_default() += 1;
+                    counts.refused_ids.push((event.id, refusal));
+                    counts.garbage += u64::from(is_forged);
                 });
                 None
             }
@@ -125,51 +149,97 @@ impl Admission {
     }
 }
 
+/// How an event was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// By author, kind and time.
+    Walked,
+    /// By its id, of the peer at this place in the exchange.
+    Fetched(PeerIndex),
+}
+
 /// Takes one peer's events.
 #[derive(Debug)]
 pub struct Intake {
     admission: Arc<Admission>,
     tally: Tally,
-    batch: Vec<Event>,
+    peer: PeerIndex,
+    batch: Vec<(Event, Source)>,
+    batch_bytes: usize,
 }
 
 impl Intake {
-    /// An intake for a peer.
-    pub fn new(admission: Arc<Admission>, tally: Tally) -> Self {
+    /// An intake for the peer at this place in the exchange.
+    pub fn new(admission: Arc<Admission>, tally: Tally, peer: PeerIndex) -> Self {
         Self {
             admission,
             tally,
+            peer,
             batch: Vec::new(),
+            batch_bytes: 0,
         }
     }
 
-    /// Takes an event that was asked for, with the JSON that it came as. Waits while the
-    /// cores or strfry have enough to do.
-    pub async fn take(&mut self, event: Event, json: &str) {
+    /// Takes an event that was asked for, with the JSON that it came as; whether it is the
+    /// first to bring it. Waits while the cores or strfry have enough to do.
+    pub async fn take(&mut self, event: Event, json: &str) -> bool {
         count(&self.tally, |counts| counts.received += 1);
-        if !self.admission.is_new(json) {
-            return;
+        let is_new = self.admission.is_new(json);
+        if is_new {
+            self.push(event, Source::Walked).await;
         }
-        self.batch.push(event);
-        if self.batch.len() >= BATCH {
+        is_new
+    }
+
+    /// Whether this is longer than any spelling of an event that strfry would take: each
+    /// character takes six at the most (`\\u0000`).
+    pub fn is_too_long(&self, json: &str) -> bool {
+        json.len() / 6 > self.admission.rules.max_event_size
+    }
+
+    /// Counts an event that was asked for and is none by NIP-01; whether it is the first
+    /// to bring it.
+    pub fn refuse_odd(&self, json: &str) -> bool {
+        let is_new = self.admission.is_new(json);
+        if is_new {
+            self.refuse(Refusal::Malformed);
+        }
+        is_new
+    }
+
+    /// Takes an event that the exchange gave this peer to fetch. It was not asked of
+    /// anybody else meanwhile, so it is looked at even if the same bytes came by another
+    /// way: the exchange waits to hear what became of it.
+    pub async fn take_fetched(&mut self, event: Event, json: &str) {
+        count(&self.tally, |counts| counts.received += 1);
+        self.admission.is_new(json);
+        self.push(event, Source::Fetched(self.peer)).await;
+    }
+
+    async fn push(&mut self, event: Event, source: Source) {
+        self.batch_bytes += event.content.len();
+        self.batch.push((event, source));
+        if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
             self.flush().await;
         }
     }
 
-    /// Counts an event that is not even looked at. Returns how many there were of those
-    /// that only a broken or hostile relay sends.
-    pub fn refuse(&self, refusal: Refusal) -> u64 {
+    /// Counts what only a broken or hostile relay sends.
+    pub fn refuse_garbage(&self, refusal: Refusal) {
+        self.refuse(refusal);
+        count(&self.tally, |counts| counts.garbage += 1);
+    }
+
+    fn refuse(&self, refusal: Refusal) {
         count(&self.tally, |counts| {
             *counts.refused.entry(refusal).or_default() += 1;
         });
-        self.garbage()
     }
 
-    /// How many events came that only a broken or hostile relay sends.
+    /// How much came that only a broken or hostile relay sends.
     pub fn garbage(&self) -> u64 {
         let counts = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |refusal| counts.refused.get(&refusal).copied().unwrap_or_default();
-        of(Refusal::Malformed) + of(Refusal::Unasked) + of(Refusal::Forged)
+        counts.garbage
     }
 
     /// Sends what was taken to verification.
@@ -178,6 +248,7 @@ impl Intake {
             return;
         }
         let batch = mem::take(&mut self.batch);
+        self.batch_bytes = 0;
         // Only fails once the semaphore is closed, which nobody does.
         let Ok(core) = Arc::clone(&self.admission.cores).acquire_owned().await else {
             return;
@@ -187,7 +258,7 @@ impl Intake {
         tokio::task::spawn_blocking(move || {
             let admitted: Vec<Admitted> = batch
                 .into_iter()
-                .filter_map(|event| admission.admit(event, &tally))
+                .filter_map(|(event, source)| admission.admit(event, source, &tally))
                 .collect();
             // Where the gate is gone the run is over.
             let _ = admission.verified.blocking_send(admitted);
@@ -228,6 +299,7 @@ impl Gate {
             if is_deleted && event.kind != kinds::DELETION {
                 count(&tally, |counts| {
                     *counts.refused.entry(Refusal::Deleted).or_default() += 1;
+                    counts.refused_ids.push((event.id, Refusal::Deleted));
                 });
                 self.passed.insert(event.id);
                 continue;
@@ -246,6 +318,11 @@ impl Gate {
             });
         }
         lines
+    }
+
+    /// The ids of all that came so far.
+    pub const fn passed(&self) -> &HashSet<EventId> {
+        &self.passed
     }
 
     /// How many events of each kind were passed on.

@@ -1,20 +1,23 @@
 //! `constellation-sync`, the backfill of a station's strfry from its constellation.
 //!
 //! Read it in this order: [`follow`] (whose events), [`peer`] (from whom), [`relay`] (how
-//! they are asked until nothing is missing), [`admit`] (what is let in), [`intake`] (each
+//! they are asked until nothing is missing), [`tunnel`] (how those without a public
+//! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself), [`members`]
-//! (profiles, full syncs and friends once a run has ended).
+//! (profiles, full syncs and friends once a run has ended), [`trigger`] (when).
 
 pub mod admit;
 pub mod backoff;
 pub mod error;
+pub mod exchange;
 pub mod follow;
 pub mod foreign;
 pub mod friends;
 pub mod inflow;
 pub mod intake;
 pub mod knowledge;
+pub mod level;
 pub mod lock;
 pub mod log;
 pub mod members;
@@ -22,13 +25,18 @@ pub mod missing;
 pub mod options;
 pub mod overview;
 pub mod peer;
+pub mod peer_id;
 pub mod profile;
 pub mod recovery;
+pub mod refused;
 pub mod relay;
 pub mod report;
 pub mod run;
 pub mod session;
+pub mod share;
 pub mod strfry;
+pub mod trigger;
+pub mod tunnel;
 pub mod whole_file;
 
 use std::env;
@@ -37,9 +45,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use clap::Parser;
 use constellation_shared::Station;
 use indicatif::MultiProgress;
+use tokio::runtime::Runtime;
 use tracing::{error, info};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -47,23 +55,37 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::error::SyncError;
 use crate::lock::{Lock, LockError};
 use crate::log::{Log, Rotation};
-use crate::options::Options;
+use crate::options::{Command, Options};
+use crate::report::Report;
 use crate::run::Run;
 use crate::session::chain;
+use crate::trigger::schedule::{Decision, Reason};
+use crate::trigger::{Trigger, Turn};
 
 /// How many threads wait for the network at the most; verification has threads of its own.
 const MOST_WORKERS: usize = 4;
 
 /// The whole program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = Options::from_command_line();
+    let json = options.json;
     let bars = MultiProgress::new();
     match run(options, &bars) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let words = chain(&error);
+            if json {
+                let report = serde_json::json!({
+                    "schema": 1,
+                    "outcome": "nothing_done",
+                    "exit_code": error.exit_code(),
+                    "failure": words,
+                });
+                let _ = writeln!(io::stdout(), "{report}");
+            }
             match &error {
-                SyncError::Lock(LockError::Held(_)) => {
+                // stdout is for the report alone where one is wanted.
+                SyncError::Lock(LockError::Held(_)) if !json => {
                     let _ = writeln!(io::stdout(), "{words}");
                 }
                 // Where the log is on, it says so on the terminal too.
@@ -86,7 +108,7 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         .worker_threads(workers)
         .enable_all()
         .build()?;
-    let run = Run {
+    let mut run = Run {
         options,
         station,
         bars: bars.clone(),
@@ -96,7 +118,7 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         return Err(SyncError::NoFolder(folder));
     }
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
-    if let Some(command) = &run.options.command {
+    if let Some(command @ (Command::Profiles(_) | Command::Friends(_))) = &run.options.command {
         tracing_subscriber::registry().with(terminal).init();
         runtime.block_on(members::command::obey(
             &run,
@@ -106,15 +128,61 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         return Ok(0);
     }
     let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;
+    let rotation = Rotation::for_memory(memory());
+    let trigger = run.options.trigger();
+    let trigger = trigger.map(|given| Trigger::new(given, run.options.days, &folder, rotation));
+    // Looked at without the lock first: who only looks stands in nobody's way.
+    if let Some(trigger) = &trigger {
+        match trigger.decide() {
+            Decision::Run { days, .. } => run.options.days = days,
+            Decision::Wait(reason) => return skip(trigger, &run.options, reason),
+        }
+    }
     if is_look {
         tracing_subscriber::registry().with(terminal).init();
         let outcome = runtime.block_on(run.look(&mut io::stdout().lock()))?;
         return Ok(outcome.map_or(0, report::Outcome::exit_code));
     }
     let lock_path = run.file("constellation-sync.lock");
-    let _lock = Lock::take(&lock_path, run.file("constellation-backfill.lock"))?;
+    let locked = Lock::take(&lock_path, run.file("constellation-backfill.lock"));
+    let _lock = locked.inspect_err(|error| {
+        if let Some(trigger) = &trigger {
+            trigger.note(&chain(error));
+        }
+    })?;
+    let json = run.options.json;
+    let Some(trigger) = trigger else {
+        return finish(&backfill(&run, &runtime, terminal, rotation)?, json);
+    };
+    let turn = trigger.take_turn(|days| {
+        run.options.days = days;
+        backfill(&run, &runtime, terminal, rotation)
+    })?;
+    match turn {
+        Turn::Ran(report) => finish(&report, json),
+        Turn::Skipped(reason) => skip(&trigger, &run.options, reason),
+    }
+}
+
+fn skip(trigger: &Trigger, options: &Options, reason: Reason) -> Result<u8, SyncError> {
+    let words = format!("No backfill: {reason}");
+    if !options.dry_run {
+        trigger.note(&words);
+    }
+    // stdout is for the report alone where one is wanted.
+    if !options.json {
+        writeln!(io::stdout(), "{words}")?;
+    }
+    Ok(0)
+}
+
+fn backfill(
+    run: &Run,
+    runtime: &Runtime,
+    terminal: Log,
+    rotation: Rotation,
+) -> Result<Report, SyncError> {
     let log_path = run.file("constellation-backfill.log");
-    let rotation = Rotation::for_memory(memory());
     let log = terminal
         .with_files(
             &log_path,
@@ -125,8 +193,11 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         .with_profiles(run.file("hex-to-profile.log"), rotation);
     tracing_subscriber::registry().with(log).init();
     info!("Starting Astroport constellation backfill process");
-    let report = runtime.block_on(run.backfill())?;
-    if run.options.json {
+    runtime.block_on(run.backfill())
+}
+
+fn finish(report: &Report, json: bool) -> Result<u8, SyncError> {
+    if json {
         let json = report.to_json().map_err(io::Error::other)?;
         writeln!(io::stdout(), "{json}")?;
     }

@@ -48,6 +48,25 @@ impl Rotation {
     }
 }
 
+/// A log file of its own kind, in the same form: appended to, rotated.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    rotation: Rotation,
+}
+
+impl Journal {
+    /// The log at this path.
+    pub const fn new(path: PathBuf, rotation: Rotation) -> Self {
+        Self { path, rotation }
+    }
+
+    /// Appends a message. Where that cannot be done, nothing is: a log holds nobody up.
+    pub fn write(&self, level: Level, message: &str) {
+        let _ = append_rotating(&self.path, line(level, message).as_bytes(), self.rotation);
+    }
+}
+
 /// Writes messages to files and to the terminal.
 #[derive(Debug)]
 pub struct Log {
@@ -94,8 +113,7 @@ impl Log {
     }
 
     fn write(&self, level: Level, target: &str, message: &str) {
-        let time = Zoned::now().strftime("%Y-%m-%d %H:%M:%S");
-        let line = format!("[{time}] [{level}] {}\n", one_line(message));
+        let line = line(level, message);
         let is_serious = level <= Level::WARN;
         if let Some(run) = &self.run {
             let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,6 +132,12 @@ impl Log {
             });
         }
     }
+}
+
+/// A message as it stands in a log, now.
+fn line(level: Level, message: &str) -> String {
+    let time = Zoned::now().strftime("%Y-%m-%d %H:%M:%S");
+    format!("[{time}] [{level}] {}\n", one_line(message))
 }
 
 /// Appends a line in one write; a file that has grown too large becomes `.1` before, `.1`

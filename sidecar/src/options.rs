@@ -3,11 +3,13 @@
 use std::num::ParseIntError;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::builder::BoolishValueParser;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
-use crate::members::options::{Command, MemberOptions};
+use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
 use crate::relay::address::{Address, AddressError};
+use crate::trigger::TriggerOptions;
 
 /// Brings this station's strfry level with the other stations of its constellation.
 ///
@@ -36,19 +38,19 @@ pub struct Options {
     )]
     pub days: u64,
     /// Every log line on the terminal too, not warnings and errors alone
-    #[arg(long, short, env = "CONSTELLATION_VERBOSE", global = true)]
+    #[arg(long, short, env = "CONSTELLATION_VERBOSE", value_parser = BoolishValueParser::new())]
     pub verbose: bool,
     /// Leave out direct messages (kind 4)
-    #[arg(long, env = "CONSTELLATION_NO_DMS")]
+    #[arg(long, env = "CONSTELLATION_NO_DMS", value_parser = BoolishValueParser::new())]
     pub no_dms: bool,
     /// Have strfry verify once more on import
-    #[arg(long, env = "CONSTELLATION_VERIFY")]
+    #[arg(long, env = "CONSTELLATION_VERIFY", value_parser = BoolishValueParser::new())]
     pub verify: bool,
     /// Do not check ids and signatures here; only for peers that are trusted entirely
-    #[arg(long, env = "CONSTELLATION_TRUST_PEERS")]
+    #[arg(long, env = "CONSTELLATION_TRUST_PEERS", value_parser = BoolishValueParser::new())]
     pub trust_peers: bool,
     /// Say what would be done; nothing is fetched or written
-    #[arg(long, alias = "DRYRUN", env = "CONSTELLATION_DRY_RUN")]
+    #[arg(long, alias = "DRYRUN", env = "CONSTELLATION_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
     /// Database statistics, then exit
     #[arg(long)]
@@ -59,27 +61,53 @@ pub struct Options {
     /// The station's folder [default: ~/.zen]
     #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
     pub zen: Option<PathBuf>,
-    /// The strfry binary [default: <DIR>/strfry/strfry]
+    /// The strfry binary [default: DIR/strfry/strfry]
     #[arg(long, value_name = "PATH", env = "CONSTELLATION_STRFRY", global = true)]
     pub strfry: Option<PathBuf>,
     /// Ask this relay instead of those of the swarm; several times for several
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = parse_address, env = "CONSTELLATION_PEER")]
     pub peer: Vec<Address>,
+    /// Page through everything, even where a relay could tell what is missing (NIP-77)
+    #[arg(long, env = "CONSTELLATION_NO_NEGENTROPY", value_parser = BoolishValueParser::new())]
+    pub no_negentropy: bool,
+    /// The ipfs program, for peers behind tunnels [default: ipfs on PATH]
+    #[arg(long, value_name = "PATH", env = "CONSTELLATION_IPFS")]
+    pub ipfs: Option<PathBuf>,
     /// Only these kinds, comma-separated [default: the constellation's 20]
     #[arg(long, value_name = "LIST", value_parser = parse_kinds, env = "CONSTELLATION_KINDS")]
     pub kinds: Option<Kinds>,
     /// Trust the certificate authorities in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", env = "CONSTELLATION_CA_FILE")]
     pub ca_file: Option<PathBuf>,
+    /// How many seconds a peer may go without bringing us further
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=86_400),
+        env = "CONSTELLATION_PATIENCE"
+    )]
+    pub patience: u64,
     /// The report as one JSON document on stdout at the end
-    #[arg(long, env = "CONSTELLATION_JSON")]
+    #[arg(long, env = "CONSTELLATION_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Profiles, full syncs, friends.
+    /// Profiles, full syncs and friends after a backfill
     #[command(flatten)]
     pub members: MemberOptions,
-    /// Something else than a backfill.
+    /// Something else than a backfill at once
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// Something else than a backfill at once.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// A backfill where one is due, else nothing: for jobs that run every few minutes
+    Trigger(TriggerOptions),
+    /// Print the profiles that the local strfry holds, of these pubkeys or of all followed
+    Profiles(ProfilesCommand),
+    /// Show which friends of the local members amisOfAmis.txt lacks, and add them
+    Friends(FriendsCommand),
 }
 
 /// A list of kinds.
@@ -103,6 +131,26 @@ fn parse_kinds(text: &str) -> Result<Kinds, ParseIntError> {
 }
 
 impl Options {
+    /// What the command line and the environment say; ends the program where they make no
+    /// sense, or where help is wanted.
+    pub fn from_command_line() -> Self {
+        let matches = Self::definition().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Every option holds before and behind a subcommand.
+    fn definition() -> clap::Command {
+        Self::command().mut_args(|argument| argument.global(true))
+    }
+
+    /// What was asked of the trigger, where it is called.
+    pub const fn trigger(&self) -> Option<&TriggerOptions> {
+        match &self.command {
+            Some(Command::Trigger(options)) => Some(options),
+            Some(Command::Profiles(_) | Command::Friends(_)) | None => None,
+        }
+    }
+
     /// The kinds that are asked for.
     pub fn wanted_kinds(&self) -> Vec<u16> {
         let all = || kinds::KINDS.iter().map(|kind| kind.number).collect();
@@ -114,6 +162,15 @@ impl Options {
             wanted.retain(|&kind| kind != kinds::DIRECT_MESSAGE);
         }
         wanted
+    }
+
+    /// The ipfs program.
+    pub fn ipfs_program(&self) -> PathBuf {
+        let given = self.ipfs.clone();
+        // A variable that is set to nothing counts as none.
+        given
+            .filter(|path| !path.as_os_str().is_empty())
+            .unwrap_or_else(|| PathBuf::from("ipfs"))
     }
 
     /// The oldest time that is asked for, in Unix seconds.
@@ -144,6 +201,28 @@ mod tests {
             0
         );
         assert_eq!(options(&[]).days, 1);
+    }
+
+    #[test]
+    fn the_backfill_s_options_pass_through_the_trigger() {
+        let given = |arguments: &str| {
+            let words = format!("constellation-sync {arguments}");
+            let matches = Options::definition().try_get_matches_from(words.split(' '));
+            Options::from_arg_matches(&matches.unwrap()).unwrap()
+        };
+        for arguments in [
+            "trigger --days 3 --interval 30 --no-dms --zen /zen",
+            "--zen /zen --days 3 trigger --no-dms --interval 30",
+            "--days 3 --no-dms --zen /zen trigger --interval 30",
+        ] {
+            let options = given(arguments);
+            assert_eq!((options.days, options.no_dms), (3, true), "{arguments}");
+            assert_eq!(options.zen, Some(PathBuf::from("/zen")), "{arguments}");
+            assert_eq!(options.trigger().unwrap().interval, 30, "{arguments}");
+        }
+        let usual = given("trigger");
+        assert_eq!((usual.days, usual.trigger().unwrap().interval), (1, 60));
+        assert!(given("--days 3").trigger().is_none());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use constellation_shared::{Pubkey, kinds};
 
 use crate::follow::Followed;
 use crate::peer::Peer;
+use crate::tunnel::ipfs;
 
 /// Writes what `--stats` shows.
 ///
@@ -60,6 +61,8 @@ pub struct Plan<'a> {
     pub days: u64,
     /// The strfry that would be fed.
     pub strfry: &'a Path,
+    /// The program that would open tunnels.
+    pub ipfs: &'a Path,
 }
 
 impl Plan<'_> {
@@ -68,12 +71,19 @@ impl Plan<'_> {
     /// # Errors
     /// Those of writing.
     pub fn write(&self, output: &mut impl Write) -> io::Result<()> {
-        writeln!(output, "DRY RUN MODE: nothing is fetched or written")?;
+        writeln!(
+            output,
+            "DRY RUN MODE: nothing is fetched, written or tunnelled"
+        )?;
         if self.peers.is_empty() {
             writeln!(output, "No constellation peers found")?;
         }
         for peer in self.peers {
             writeln!(output, "Would ask {}", peer.address)?;
+            if let Some(id) = peer.address.tunnel() {
+                let command = ipfs::forward_command(self.ipfs, id);
+                writeln!(output, "  through a tunnel: {command}")?;
+            }
         }
         let span = match self.days {
             0 => "of all time".to_owned(),

@@ -151,17 +151,23 @@ pub fn peers(descriptions: &[Description], own_node_id: Option<&str>) -> Vec<Pee
                 continue;
             }
         };
-        if address.is_behind_tunnel() {
-            match description.offers_tunnel {
-                true => warn!(
-                    "peer {folder:?} is passed over: {address} can only be reached through an IPFS tunnel"
-                ),
-                false => warn!(
+        let address = match address.is_behind_tunnel() {
+            false => address,
+            true if !description.offers_tunnel => {
+                warn!(
                     "peer {folder:?} is passed over: {address} listens on its own machine only, and it offers no tunnel"
-                ),
+                );
+                continue;
             }
-            continue;
-        }
+            true => match node_id.parse() {
+                Ok(id) => Address::behind(id),
+                Err(error) => {
+                    let shown: String = node_id.chars().take(80).collect();
+                    warn!("peer {folder:?} is passed over: its ipfsnodeid {shown:?} is {error}");
+                    continue;
+                }
+            },
+        };
         if seen.insert(address.clone()) {
             peers.push(Peer { address });
         }
@@ -172,6 +178,10 @@ pub fn peers(descriptions: &[Description], own_node_id: Option<&str>) -> Vec<Pee
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ID: &str = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+    const ID_IN_BASE_36: &str = "k51qzi5uqu5dhdmyb9bd18pypu2wp5lpv2xnskfmrqa4lb5knqryrotb05e7or";
+
     use std::os::unix::fs::symlink;
 
     #[test]
@@ -240,11 +250,20 @@ mod tests {
             node_id: Some(node_id.to_owned()),
             ..Description::default()
         };
+        let behind_tunnel = |folder: &str, node_id: &str| Description {
+            folder: folder.to_owned(),
+            offers_tunnel: true,
+            ..described("ws://localhost:7777", node_id)
+        };
         let all = [
             described("wss://own.org", "own"),
             described("wss://a.org", "A"),
             described("WSS://A.org:443/", "B"),
             described("ws://127.0.0.1:7777", "C"),
+            behind_tunnel("own", ID),
+            behind_tunnel("first", ID),
+            behind_tunnel("second", ID_IN_BASE_36),
+            behind_tunnel("hostile", "$(reboot)"),
             described("ftp://d.org", "D"),
             Description {
                 relay: None,
@@ -257,7 +276,10 @@ mod tests {
         ];
         let found = peers(&all, Some("own"));
         let addresses: Vec<String> = found.iter().map(|peer| peer.address.to_string()).collect();
-        assert_eq!(addresses, ["wss://a.org"]);
+        assert_eq!(
+            addresses,
+            ["wss://a.org".to_owned(), format!("/x/strfry-{ID}")]
+        );
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct PeerReport {
     pub failure: Option<String>,
     /// Whether it was left before its end; else it had what could not be had.
     pub broke_off: bool,
+    /// Whether we learned by reconciliation (NIP-77) what it has.
+    pub reconciled: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
 }
@@ -63,6 +65,8 @@ pub struct Report {
     pub followed: usize,
     /// Each peer that was asked.
     pub peers: Vec<PeerReport>,
+    /// Events that peers listed and none of them delivered.
+    pub undelivered: usize,
     /// Events let in, by kind.
     pub by_kind: BTreeMap<u16, u64>,
     /// What strfry made of them.
@@ -215,6 +219,7 @@ impl Report {
                     "refused": by_code(&peer.counts.refused),
                     "bytes": peer.bytes,
                     "seconds": peer.seconds,
+                    "reconciled": peer.reconciled,
                     "unreadable_kinds": peer.unreadable_kinds,
                 })
             })
@@ -227,6 +232,7 @@ impl Report {
             "events": self.sum(|_| true),
             "events_by_kind": self.by_kind,
             "refused": by_code(&self.refused()),
+            "undelivered": self.undelivered,
             "import": {
                 "events": self.imported.events,
                 "mode": if self.verify { "verify" } else { "no-verify" },
@@ -260,6 +266,8 @@ mod tests {
             received: 9,
             collected: 7,
             refused: [(Refusal::Forged, 2), (Refusal::Unasked, 1)].into(),
+            garbage: 2,
+            refused_ids: Vec::new(),
         };
         let peer = |url: &str, failure: Option<&str>| PeerReport {
             address: Address::parse(url).unwrap(),
@@ -268,10 +276,12 @@ mod tests {
             seconds: 0.5,
             failure: failure.map(ToOwned::to_owned),
             broke_off: failure.is_some(),
+            reconciled: true,
             unreadable_kinds: vec![4],
         };
         Report {
             followed: 127,
+            undelivered: 3,
             peers: vec![peer("ws://a", None), peer("ws://b", Some("it is dead"))],
             by_kind: [
                 (0, 1),

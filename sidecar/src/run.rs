@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use constellation_shared::Station;
+use constellation_shared::{EventId, Station};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -16,21 +16,26 @@ use tracing::{error, info, warn};
 
 use crate::admit::Rules;
 use crate::error::SyncError;
+use crate::exchange::Exchange;
 use crate::follow::{self, Followed};
 use crate::intake::{self, Admission, Gate, Line, Tally};
 use crate::knowledge::Knowledge;
-use crate::members::Members;
+use crate::level::Leveling;
+use crate::members::{self, Members};
 use crate::options::Options;
 use crate::overview::{self, Plan};
 use crate::peer::{self, Description, Peer};
+use crate::refused::Refused;
 use crate::relay::connection::Connector;
 use crate::report::{Outcome, PeerReport, Report};
-use crate::session::{Session, USUAL_PATIENCE, Wanted, chain};
+use crate::session::{Session, Wanted, chain};
 use crate::strfry::import::{Import, ImportError};
 use crate::strfry::{Strfry, conf};
+use crate::tunnel::Patience;
+use crate::tunnel::tunnels::Tunnels;
 
 /// How many batches of lines may wait for strfry.
-const WAITING_LINES: usize = 16;
+const WAITING_LINES: usize = 8;
 
 /// How long an interrupted run waits for strfry to store what it was given.
 pub(crate) const LAST_PATIENCE: Duration = Duration::from_secs(10);
@@ -105,8 +110,10 @@ impl Run {
                 kinds: &options.wanted_kinds(),
                 days: options.days,
                 strfry: strfry.binary(),
+                ipfs: &options.ipfs_program(),
             };
             plan.write(output)?;
+            members::command::write_plan(output, &options.members)?;
         }
         Ok(Some(Outcome::Complete))
     }
@@ -118,7 +125,16 @@ impl Run {
     pub async fn backfill(&self) -> Result<Report, SyncError> {
         let now = unix_time();
         let options = &self.options;
-        let connector = Connector::new(options.ca_file.as_deref())?;
+        let patience = Duration::from_secs(options.patience);
+        let tunnels = Arc::new(Tunnels::new(
+            options.ipfs_program(),
+            self.file("constellation-tunnels.json"),
+            Patience::within(patience),
+        ));
+        let connector = Connector::new(options.ca_file.as_deref())?
+            .patient(patience)
+            .with_tunnels(Arc::clone(&tunnels));
+        tunnels.sweep().await;
         let strfry = self.strfry();
         if !is_program(strfry.binary()) {
             return Err(SyncError::NoStrfry(strfry.binary().to_owned()));
@@ -148,7 +164,20 @@ impl Run {
             blocked,
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let (admission, mut verified) = Admission::new(rules.clone(), !options.trust_peers, cores);
+        let verify = !options.trust_peers;
+        let refused_path = self.file("constellation-refused.txt");
+        let mut refused = Refused::load(&refused_path, now);
+        let leveling = (!options.no_negentropy).then(|| {
+            // Everything is everything.
+            let refused = match options.days {
+                0 => Refused::default(),
+                _ => refused.clone(),
+            };
+            let exchange = Exchange::new(peers.len());
+            Arc::new(Leveling::new(strfry.clone(), refused, exchange, now))
+        });
+        let (admission, mut verified) =
+            Admission::new(rules.clone(), verify, leveling.clone(), cores);
         let (line_sender, lines) = mpsc::channel::<Vec<Line>>(WAITING_LINES);
         let gate = tokio::spawn(async move {
             let mut gate = Gate::default();
@@ -159,16 +188,19 @@ impl Run {
             }
             gate
         });
-        let mut import = tokio::spawn(Import::new(strfry.clone(), options.verify).run(lines));
+        let import = Import::new(strfry.clone(), options.verify);
+        let mut import = tokio::spawn(import.run(lines));
 
         let knowledge_path = self.file("constellation-peers.json");
         let mut knowledge = Knowledge::load(&knowledge_path);
         let mut sessions = JoinSet::new();
         let mut tallies = Vec::new();
-        for peer in peers.iter().cloned() {
+        for (index, peer) in peers.iter().cloned().enumerate() {
             let tally = Tally::default();
             tallies.push((peer.address.clone(), Arc::clone(&tally)));
             let session = Session {
+                index,
+                leveling: leveling.clone(),
                 tally,
                 known: knowledge.of(&peer.address.to_string(), now).cloned(),
                 bar: self.bar(&peer),
@@ -176,7 +208,7 @@ impl Run {
                 connector: connector.clone(),
                 admission: Arc::clone(&admission),
                 wanted: Arc::clone(&wanted),
-                patience: USUAL_PATIENCE,
+                patience,
                 silence_ends_it: false,
             };
             sessions.spawn(session.run(now));
@@ -211,20 +243,31 @@ impl Run {
         // Kept until here: without it the import ends with the last session, and may be
         // seen to end first.
         drop(admission);
-        let ended = match broken_early {
+        if interrupted || broken_early.is_some() {
+            tunnels.close().await;
+        }
+        let mut ended = broken_early;
+        if ended.is_none() && !interrupted {
+            tokio::select! {
+                finished = &mut import => ended = Some(finished),
+                () = &mut interruption => interrupted = true,
+            }
+        }
+        let ended = match ended {
             Some(ended) => ended,
-            None if interrupted => match tokio::time::timeout(LAST_PATIENCE, &mut import).await {
+            None => match tokio::time::timeout(LAST_PATIENCE, &mut import).await {
                 Ok(ended) => ended,
                 Err(_) => {
                     import.abort();
                     import.await
                 }
             },
-            None => import.await,
         };
         let (imported, import_result) = match ended {
             Ok(ended) => ended,
-            Err(_) => (Default::default(), Ok(())),
+            // Cut off by an interruption; what it had stored stays, uncounted.
+            Err(error) if error.is_cancelled() => (Default::default(), Ok(())),
+            Err(_) => (Default::default(), Err(ImportError::Vanished)),
         };
         let gate = gate.await.unwrap_or_default();
         for peer in &peers {
@@ -233,7 +276,10 @@ impl Run {
             }
         }
         for (address, tally) in &tallies {
-            let counts = intake::counts(tally);
+            let mut counts = intake::counts(tally);
+            for (id, refusal) in counts.refused_ids.drain(..) {
+                refused.remember(id, refusal, &address.to_string(), now);
+            }
             info!("Collected {} events from {address}", counts.collected);
             for report in reports
                 .iter_mut()
@@ -241,6 +287,27 @@ impl Run {
             {
                 report.counts = counts.clone();
             }
+        }
+        if import_result.is_ok() && imported.written.added < gate.passed().len() as u64 {
+            let passed: Vec<EventId> = gate.passed().iter().copied().collect();
+            match strfry.missing(&passed).await {
+                Ok(missing) => missing
+                    .into_iter()
+                    .for_each(|id| refused.remember_not_kept(id, now)),
+                Err(error) => warn!(
+                    "{}: what strfry did not keep is asked for again next time",
+                    chain(&error)
+                ),
+            }
+        }
+        if let Err(error) = refused.save(&refused_path) {
+            warn!("{} could not be written: {error}", refused_path.display());
+        }
+        let undelivered = leveling.map_or(0, |leveling| leveling.exchange.undelivered());
+        if undelivered > 0 {
+            info!(
+                "{undelivered} events are listed by peers and sent by none of them: deleted meanwhile, or only for clients who say who they are"
+            );
         }
         if let Err(error) = knowledge.save(&knowledge_path, now) {
             warn!("{} could not be written: {error}", knowledge_path.display());
@@ -255,6 +322,7 @@ impl Run {
         let mut report = Report {
             followed: wanted.authors.len(),
             peers: reports,
+            undelivered,
             by_kind: gate.by_kind().clone(),
             imported,
             verify: options.verify,
@@ -271,6 +339,7 @@ impl Run {
             };
             members.after(&mut report, gate, interruption).await;
         }
+        tunnels.close().await;
         say(&report, import_result.err().as_ref());
         Ok(report)
     }
@@ -309,7 +378,9 @@ fn say(report: &Report, broken: Option<&ImportError>) {
     info!("{}", report.peers_line());
     match report.outcome {
         Outcome::Interrupted => {
-            warn!("Backfill interrupted; what had come is stored, the next run brings the rest");
+            warn!(
+                "Backfill interrupted; what strfry was given is stored, the next run brings the rest"
+            );
         }
         Outcome::NothingDone => {}
         Outcome::Complete | Outcome::SomePeersFailed => info!("Backfill process completed"),
@@ -324,6 +395,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
         broke_off: true,
+        reconciled: false,
         unreadable_kinds: Vec::new(),
     }
 }

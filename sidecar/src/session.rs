@@ -4,19 +4,23 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use constellation_shared::Pubkey;
+use constellation_shared::{Event, Pubkey};
 use indicatif::ProgressBar;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{error, info, warn};
 
 use crate::backoff::{MOST_ATTEMPTS, wait_after};
 use crate::intake::{Admission, Counts, Intake, Tally};
 use crate::knowledge::Known;
+use crate::level::{self, LevelError, Leveling};
 use crate::relay::address::Address;
-use crate::relay::connection::{ConnectError, ConnectionError, Connector};
-use crate::relay::fetch::{FetchError, PATIENCE, fetch};
+use crate::relay::compare::CompareError;
+use crate::relay::connection::{ConnectError, Connection, ConnectionError, Connector};
+use crate::relay::fetch::{FetchError, fetch};
 use crate::relay::information::{Information, InformationError};
 use crate::relay::pager::{LATEST, Pager, Window};
 use crate::report::PeerReport;
+use crate::share::PeerIndex;
 
 /// How many authors one question names at the most.
 const MOST_AUTHORS: usize = 100;
@@ -35,13 +39,25 @@ const USUAL_SUBSCRIPTIONS: u64 = 5;
 /// of them at a time.
 const MOST_QUESTIONS: u64 = 8;
 
+/// strfry's `relay.auth.restrictedReadKinds` where its conf does not say otherwise: direct
+/// messages and gift wraps.
+const RESTRICTED_KINDS: [u16; 2] = [4, 1059];
+
+/// How long one peer may take: one that brings a little all the time must not keep all
+/// later runs from starting.
+const LONGEST: Duration = Duration::from_secs(3 * 3600);
+
+/// For how long a connection may lie idle before it is made anew: relays and the proxies
+/// before them forget idle ones.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// Between what limits a question asks, whatever the relay tells.
 const LIMITS: (u64, u64) = (100, 5000);
 
 /// What is wanted of every peer.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// Whose events.
+    /// Whose events, in ascending order.
     pub authors: Vec<Pubkey>,
     /// Of which kinds.
     pub kinds: Vec<u16>,
@@ -52,6 +68,13 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether the event is part of it.
+    pub fn wants(&self, event: &Event) -> bool {
+        event.created_at >= self.since
+            && self.kinds.contains(&event.kind)
+            && self.authors.binary_search(&event.pubkey).is_ok()
+    }
+
     /// The questions to begin with, such that each fits into a message that this relay
     /// takes.
     fn windows(&self, information: &Information) -> Vec<Window> {
@@ -62,32 +85,55 @@ impl Wanted {
         let authors = usize::try_from(fitting)
             .unwrap_or(MOST_AUTHORS)
             .clamp(1, MOST_AUTHORS);
-        self.authors
-            .chunks(authors)
-            .map(|authors| Window {
-                authors: authors.to_vec(),
-                kinds: self.kinds.clone(),
-                since: self.since,
-                until: LATEST,
-            })
+        self.windows_of(authors)
+    }
+
+    /// All of it, for so many authors at a time.
+    pub fn windows_of(&self, authors: usize) -> Vec<Window> {
+        let mut windows = Vec::new();
+        for authors in self.authors.chunks(authors) {
+            for kinds in self.kinds_asked_together() {
+                windows.push(Window {
+                    authors: authors.to_vec(),
+                    kinds,
+                    since: self.since,
+                    until: LATEST,
+                });
+            }
+        }
+        windows
+    }
+
+    /// The kinds that some relays keep for clients who say who they are go by themselves:
+    /// strfry counts their events towards a page and then leaves them out, so that a page
+    /// of mixed kinds can be empty though there is more.
+    fn kinds_asked_together(&self) -> Vec<Vec<u16>> {
+        let (restricted, open): (Vec<u16>, Vec<u16>) = self
+            .kinds
+            .iter()
+            .partition(|kind| RESTRICTED_KINDS.contains(kind));
+        let alone = restricted.into_iter().map(|kind| vec![kind]);
+        std::iter::once(open)
+            .chain(alone)
+            .filter(|kinds| !kinds.is_empty())
             .collect()
     }
 
-    fn pager(&self, information: &Information) -> Pager {
+    fn pager(&self, windows: Vec<Window>, information: &Information) -> Pager {
         let (least, most) = LIMITS;
         let limit = information
             .max_limit
             .unwrap_or(USUAL_LIMIT)
             .clamp(least, most);
-        let open = information.max_subscriptions.unwrap_or(USUAL_SUBSCRIPTIONS);
-        let small = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        Pager::new(
-            self.windows(information),
-            small(open.min(MOST_QUESTIONS)),
-            small(limit),
-        )
-        .with_most_events(self.most_events)
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Pager::new(windows, questions(information), limit).with_most_events(self.most_events)
     }
+}
+
+/// How many questions this relay is asked at once.
+fn questions(information: &Information) -> usize {
+    let open = information.max_subscriptions.unwrap_or(USUAL_SUBSCRIPTIONS);
+    usize::try_from(open.min(MOST_QUESTIONS)).unwrap_or(1)
 }
 
 /// Why one attempt did not bring everything.
@@ -99,9 +145,25 @@ enum AttemptError {
     Fetch(#[from] FetchError),
 }
 
+/// Why reconciliation did not bring everything.
+enum SessionError {
+    /// The relay does not do it.
+    Unfit(CompareError),
+    /// Something that paging would meet as well.
+    Attempt(AttemptError),
+}
+
+impl From<AttemptError> for SessionError {
+    fn from(error: AttemptError) -> Self {
+        Self::Attempt(error)
+    }
+}
+
 impl AttemptError {
     const fn is_worth_another_try(&self) -> bool {
         match self {
+            // It was tried several times already.
+            Self::Connect(ConnectError::Tunnel(_)) => false,
             Self::Connect(_) => true,
             Self::Fetch(error) => error.is_worth_another_try(),
         }
@@ -117,6 +179,10 @@ impl AttemptError {
 
 /// One peer's turn.
 pub struct Session {
+    /// Its place in the run.
+    pub index: PeerIndex,
+    /// What the sessions share about reconciliation; nothing where all is paged through.
+    pub leveling: Option<Arc<Leveling>>,
     /// Its relay.
     pub address: Address,
     /// What an earlier run learned of it.
@@ -142,28 +208,57 @@ impl Session {
     /// known once the gate is closed: the report's counts are still empty.
     pub async fn run(self, now: u64) -> (PeerReport, Known) {
         let start = Instant::now();
-        let mut intake = Intake::new(Arc::clone(&self.admission), Arc::clone(&self.tally));
+        let (admission, tally) = (Arc::clone(&self.admission), Arc::clone(&self.tally));
+        let mut intake = Intake::new(admission, tally, self.index);
         let mut progress = Progress::default();
-        let result = self.try_several_times(&mut intake, &mut progress).await;
+        let tries = self.try_several_times(&mut intake, &mut progress);
+        let result = match tokio::time::timeout(LONGEST, tries).await {
+            Ok(result) => result,
+            Err(_) => {
+                let hours = LONGEST.as_secs() / 3600;
+                let failure = format!("it takes longer than {hours} h; the next run goes on");
+                error!("WebSocket backfill failed: {}: {failure}", self.address);
+                Err(failure)
+            }
+        };
         intake.flush().await;
+        if let (Some(leveling), Err(_)) = (&self.leveling, &result) {
+            leveling.exchange.leave(self.index);
+        }
         let Progress {
             pager,
+            level,
+            unfit,
             information,
+            reached,
             bytes,
         } = progress;
-        let unreachable = pager.is_none();
+        let unreachable = !reached;
+        let reconciled = level.is_some() && !unfit;
         let gaps = pager.as_ref().map_or(&[][..], Pager::gaps);
+        let mut unreadable_kinds = level.map_or(Vec::new(), |level| level.unreadable_kinds);
+        unreadable_kinds.extend(pager.iter().flat_map(Pager::unreadable_kinds));
+        unreadable_kinds.sort_unstable();
+        unreadable_kinds.dedup();
+        let is_usual = unreadable_kinds
+            .iter()
+            .all(|kind| RESTRICTED_KINDS.contains(kind));
+        let in_part = match gaps {
+            [] if is_usual => None,
+            [] => Some(format!(
+                "it shows kinds {unreadable_kinds:?} only to clients who say who they are (NIP-42)"
+            )),
+            [gap] => Some(format!("it holds what could not be had: {gap}")),
+            [gap, more @ ..] => Some(format!(
+                "it holds what could not be had: {gap}; and {} more of the kind",
+                more.len()
+            )),
+        };
         let broke_off = result.is_err();
-        let failure = match (result, gaps) {
+        let failure = match (result, in_part) {
             (Err(failure), _) => Some(failure),
-            (Ok(()), []) => None,
-            (Ok(()), [first, rest @ ..]) => {
-                let failure = match rest.len() {
-                    0 => format!("it holds what could not be had: {first}"),
-                    more => format!(
-                        "it holds what could not be had: {first}; and {more} more of the kind"
-                    ),
-                };
+            (Ok(()), None) => None,
+            (Ok(()), Some(failure)) => {
                 error!(
                     "WebSocket backfill failed in part: {}: {failure}",
                     self.address
@@ -171,11 +266,7 @@ impl Session {
                 Some(failure)
             }
         };
-        let unreadable_kinds = pager
-            .as_ref()
-            .map_or(&[][..], Pager::unreadable_kinds)
-            .to_vec();
-        if !unreadable_kinds.is_empty() {
+        if is_usual && !unreadable_kinds.is_empty() {
             info!(
                 "{} shows kinds {unreadable_kinds:?} only to clients who say who they are (NIP-42): they stay there",
                 self.address
@@ -189,11 +280,20 @@ impl Session {
             seconds: start.elapsed().as_secs_f64(),
             failure,
             broke_off,
+            reconciled,
             unreadable_kinds,
         };
+        // What was not asked again is not newer than it was.
+        let learned_at = match self.known {
+            Some(known) if !known.unreachable && !unreachable => known.learned_at,
+            _ => now,
+        };
         let known = Known {
-            learned_at: now,
-            information: information.unwrap_or_default(),
+            learned_at,
+            information: Information {
+                negentropy: information.as_ref().is_some_and(|i| i.negentropy) && !unfit,
+                ..information.unwrap_or_default()
+            },
             unreachable,
         };
         (report, known)
@@ -224,8 +324,10 @@ impl Session {
             }
             let wait = wait_after(attempts, chance());
             warn!(
-                "{}: {cause}; attempt {} follows in {:.1} s",
+                "{}: {}; attempt {} follows in {:.1} s",
                 self.address,
+                // Scripts count lines with that word, and nothing is lost yet.
+                cause.replace("failed", "unable"),
                 attempts + 1,
                 wait.as_secs_f64()
             );
@@ -241,23 +343,116 @@ impl Session {
         if progress.information.is_none() {
             progress.information = Some(self.inform().await?);
         }
-        let mut connection = self.connector.open(&self.address).await?;
         let information = progress.information.clone().unwrap_or_default();
-        let pager = progress
-            .pager
-            .get_or_insert_with(|| self.wanted.pager(&information));
-        pager.reconnected();
-        let earlier_bytes = progress.bytes;
-        let bar = &self.bar;
-        let mut events = 0_u64;
-        let fetched = fetch(&mut connection, pager, intake, self.patience, |_| {
-            events += 1;
-            bar.inc(1);
-        })
-        .await;
-        progress.bytes = earlier_bytes + connection.received();
-        fetched?;
+        if let Some(leveling) = &self.leveling
+            && level::is_fit(&information)
+            && !progress.unfit
+        {
+            match self.level(leveling, intake, progress, &information).await {
+                Err(SessionError::Unfit(error)) => {
+                    let error = chain(&error);
+                    info!("{}: {error}; its events are paged through", self.address);
+                    progress.unfit = true;
+                }
+                Err(SessionError::Attempt(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
+        let mut connection = self.connector.open(&self.address).await?;
+        progress.reached = true;
+        let all = || {
+            self.wanted
+                .pager(self.wanted.windows(&information), &information)
+        };
+        self.walk(&mut connection, intake, progress, all).await?;
         connection.close().await;
+        Ok(())
+    }
+
+    /// Learns what the relay has and we lack, and fetches this peer's share of it.
+    async fn level(
+        &self,
+        leveling: &Leveling,
+        intake: &mut Intake,
+        progress: &mut Progress,
+        information: &Information,
+    ) -> Result<(), SessionError> {
+        let holdings = leveling.holdings(&self.wanted).await;
+        let Some(holdings) = holdings else {
+            return Err(SessionError::Unfit(CompareError::NothingToCompare));
+        };
+        let mut connection = self
+            .connector
+            .open(&self.address)
+            .await
+            .map_err(AttemptError::from)?;
+        progress.reached = true;
+        let waiting = Instant::now();
+        let _turn = leveling.turn().await;
+        if waiting.elapsed() > IDLE {
+            connection.close().await;
+            let opened = self.connector.open(&self.address).await;
+            connection = opened.map_err(AttemptError::from)?;
+        }
+        let level = progress
+            .level
+            .get_or_insert_with(|| level::Progress::new(holdings));
+        let peer = (self.index, self.address.to_string());
+        let compared = level
+            .compare_all(
+                &mut connection,
+                leveling,
+                holdings,
+                information,
+                peer,
+                self.patience,
+            )
+            .await;
+        let bar = &self.bar;
+        let collected = match compared {
+            Ok(()) => {
+                let manner = (self.index, questions(information), self.patience);
+                level::collect_share(
+                    &mut connection,
+                    leveling,
+                    intake,
+                    &self.wanted,
+                    information,
+                    manner,
+                    || bar.inc(1),
+                )
+                .await
+                .map_err(|error| SessionError::Attempt(error.into()))
+            }
+            Err(LevelError::Unfit(error)) => Err(SessionError::Unfit(error)),
+            Err(LevelError::Fetch(error)) => Err(SessionError::Attempt(error.into())),
+        };
+        progress.bytes += connection.received();
+        collected?;
+        let to_walk = level.to_walk.clone();
+        if !to_walk.is_empty() {
+            let rest = || self.wanted.pager(to_walk, information);
+            self.walk(&mut connection, intake, progress, rest).await?;
+        }
+        connection.close().await;
+        Ok(())
+    }
+
+    /// Pages through what there is.
+    async fn walk<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        connection: &mut Connection<S>,
+        intake: &mut Intake,
+        progress: &mut Progress,
+        begin: impl FnOnce() -> Pager,
+    ) -> Result<(), AttemptError> {
+        let pager = progress.pager.get_or_insert_with(begin);
+        pager.reconnected();
+        let bar = &self.bar;
+        let before = connection.received();
+        let fetched = fetch(connection, pager, intake, self.patience, |_| bar.inc(1)).await;
+        progress.bytes += connection.received() - before;
+        fetched?;
         Ok(())
     }
 
@@ -285,7 +480,13 @@ impl Session {
 
 #[derive(Default)]
 struct Progress {
+    /// How far paging has come.
     pager: Option<Pager>,
+    /// How far reconciliation has come.
+    level: Option<level::Progress>,
+    /// Whether the relay turned out not to reconcile.
+    unfit: bool,
+    reached: bool,
     information: Option<Information>,
     bytes: u64,
 }
@@ -313,5 +514,62 @@ fn chance() -> f64 {
     u32::try_from(number).map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }
 
-/// The patience of a real run.
-pub const USUAL_PATIENCE: Duration = PATIENCE;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(authors: u16, kinds: &[u16]) -> Wanted {
+        let key = |number: u16| {
+            let mut bytes = [0; 32];
+            bytes[..2].copy_from_slice(&number.to_be_bytes());
+            Pubkey::from_bytes(bytes)
+        };
+        Wanted {
+            authors: (0..authors).map(key).collect(),
+            kinds: kinds.to_vec(),
+            since: 0,
+            most_events: usize::MAX,
+        }
+    }
+
+    fn asked(wanted: &Wanted, max_message_length: Option<u64>) -> Vec<(usize, Vec<u16>)> {
+        let information = Information {
+            max_message_length,
+            ..Information::default()
+        };
+        let windows = wanted.windows(&information).into_iter();
+        windows
+            .map(|window| (window.authors.len(), window.kinds))
+            .collect()
+    }
+
+    #[test]
+    fn restricted_kinds_are_asked_for_by_themselves() {
+        assert_eq!(
+            asked(&wanted(1, &[1, 4, 7, 1059]), None),
+            [(1, vec![1, 7]), (1, vec![4]), (1, vec![1059])]
+        );
+        assert_eq!(asked(&wanted(1, &[4]), None), [(1, vec![4])]);
+    }
+
+    #[test]
+    fn a_question_fits_the_relay_s_messages() {
+        let sizes = |length| {
+            let windows = asked(&wanted(250, &[1]), length);
+            windows
+                .into_iter()
+                .map(|(authors, _)| authors)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(None), [100, 100, 50]);
+        assert_eq!(sizes(Some(1000 + 67 * 80)), [80, 80, 80, 10]);
+        assert_eq!(sizes(Some(1)).len(), 250, "never fewer than one author");
+    }
+
+    #[test]
+    fn an_error_tells_its_causes_once_each() {
+        let inner = std::io::Error::other("refused");
+        let error = AttemptError::Connect(ConnectError::Tcp("a:1".to_owned(), inner));
+        assert_eq!(chain(&error), "cannot connect to a:1: refused");
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Read it in this order: [`author`] (who signs events), [`mod@station`] (a temporary
 //! `~/.zen`), [`command`] (a program under test), [`stand_in`] (a strfry where there is
-//! none), [`relay`] (a peer with the manners a test asks for), [`library_relay`] (a peer
+//! none), [`ipfs`] (the same for IPFS), [`relay`] (a peer with the manners a test asks for), [`library_relay`] (a peer
 //! that other people wrote). [`record`] and [`filter`] are what both doubles of strfry
 //! share.
 #![allow(
@@ -14,7 +14,9 @@
 
 pub mod author;
 pub mod command;
+pub mod demo;
 pub mod filter;
+pub mod ipfs;
 pub mod library_relay;
 mod output;
 pub mod record;

@@ -21,7 +21,7 @@ use constellation_sync::session::{Session, Wanted};
 use constellation_tests::author::{forged_signature, tampered};
 use constellation_tests::command::{TestCommand, wait_until};
 use constellation_tests::relay::dead_url;
-use constellation_tests::station::ids;
+use constellation_tests::station::{PEER_IDS, ids};
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 use members_support::{command, log, messages, now, old_notes, old_profile, profile, sync};
 use rustix::process::Signal;
@@ -46,7 +46,7 @@ fn short(author: &Author) -> String {
 }
 
 #[test]
-fn thirty_of_a_hundred_are_recovered_from_several_peers_one_of_them_dead() {
+fn thirty_of_a_hundred_are_recovered_from_four_peers_two_behind_tunnels_and_one_dead() {
     let station = station!();
     let authors = Author::many(100);
     station.friends(&keys(&authors));
@@ -58,9 +58,9 @@ fn thirty_of_a_hundred_are_recovered_from_several_peers_one_of_them_dead() {
     let relays: Vec<ScriptedRelay> = (0..3)
         .map(|_| ScriptedRelay::start(&[], limits.clone()))
         .collect();
-    for (number, relay) in relays.iter().enumerate() {
-        station.peer(&format!("12D3KooPeer{number}"), &relay.url());
-    }
+    station.peer("12D3KooOpen", &relays[0].url());
+    station.tunnelled_peer(PEER_IDS[0], &relays[1].url());
+    station.tunnelled_peer(PEER_IDS[1], &relays[2].url());
     station.peer("12D3KooDead", &dead_url());
     let mut wanted = Vec::new();
     for (number, author) in authors.iter().enumerate() {
@@ -83,8 +83,9 @@ fn thirty_of_a_hundred_are_recovered_from_several_peers_one_of_them_dead() {
         wanted.extend(events);
     }
 
-    let output = sync(&station, &[]);
-    output.expect_code(1);
+    let ipfs = station.program("ipfs").display().to_string();
+    sync(&station, &["--ipfs", &ipfs]).expect_code(1);
+    assert_eq!(station.tunnels(), []);
     let text = log(&station);
     assert_eq!(station.stored_ids(), ids(&wanted), "{text}");
     assert_eq!(count(&text, "NO PROFILE FOUND - scheduling full sync"), 30);
@@ -108,7 +109,8 @@ fn thirty_of_a_hundred_are_recovered_from_several_peers_one_of_them_dead() {
     assert!(!station.read(MEMORY).contains("reason"));
 
     // All of them are known now: nobody is synced fully any more.
-    sync(&station, &["--json"]).expect_stdout(r#""profiles":{"found":100,"missing":0}"#);
+    sync(&station, &["--json", "--ipfs", &ipfs])
+        .expect_stdout(r#""profiles":{"found":100,"missing":0}"#);
     assert!(!log(&station).contains("FULL SYNC"));
 }
 
@@ -361,6 +363,7 @@ fn the_first_peer_that_fails_is_followed_by_the_others() {
         &second.url(),
         "--peer",
         &third.url(),
+        "--no-negentropy",
     ];
     sync(&station, &args).expect_code(1);
     let text = log(&station);
@@ -403,13 +406,15 @@ fn silence_ends_a_full_sync_at_once() {
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (report, _) = runtime.block_on(async {
-        let (admission, _verified) = Admission::new(rules, true, 1);
+        let (admission, _verified) = Admission::new(rules, true, None, 1);
         let session = Session {
             address: Address::parse(&relay.url()).unwrap(),
             known: None,
             connector: Connector::new(None).unwrap(),
             tally: Tally::default(),
             admission: Arc::clone(&admission),
+            index: 0,
+            leveling: None,
             wanted: Arc::new(Wanted {
                 authors: vec![author.pubkey()],
                 kinds: vec![1],
@@ -444,9 +449,10 @@ fn a_signal_in_the_middle_of_a_full_sync_leaves_nothing_behind() {
             ..Behaviour::default()
         };
         let relay = ScriptedRelay::start(&events, hanging);
-        let url = relay.url();
+        station.tunnelled_peer(PEER_IDS[0], &relay.url());
+        let ipfs = station.program("ipfs").display().to_string();
         let temporary = station.home().parent().unwrap().to_owned();
-        let args = [&["--peer", &url], args].concat();
+        let args = [&["--ipfs", &ipfs], args].concat();
         let mut running = command(&station, &args).spawn();
         wait_until("strfry to be fed while the relay is silent", || {
             let importing = members_support::processes_in(&temporary);
@@ -462,6 +468,8 @@ fn a_signal_in_the_middle_of_a_full_sync_leaves_nothing_behind() {
         wait_until("the end of every child", || {
             members_support::processes_in(&temporary).is_empty()
         });
+        assert_eq!(station.tunnels(), []);
+        assert_eq!(station.read("strfry/constellation-tunnels.json"), "");
         let left = members_support::files_below(station.root());
         assert!(
             left.iter()
@@ -484,4 +492,28 @@ fn a_signal_in_the_middle_of_a_full_sync_leaves_nothing_behind() {
         sync(&station, &args).expect_code(0);
         assert_eq!(station.stored_ids(), ids(&events));
     }
+}
+
+#[test]
+fn a_dry_run_says_who_would_be_asked_and_asks_nobody() {
+    let station = station!();
+    station.friends(&keys(&Author::many(2)));
+    let relay = ScriptedRelay::start(&[], Behaviour::default());
+    let args = ["--dry-run", "--friends", "--peer", &relay.url()];
+    let output = with_fallback(&station, &args).output();
+    output
+        .expect_code(0)
+        .expect_stdout(
+            "Would look up their profiles, and sync those without one fully, 3 at a time",
+        )
+        .expect_stdout("Would ask wss://relay.damus.io for the profiles that no peer has")
+        .expect_stdout("Would ask wss://nos.lol for")
+        .expect_stdout("Would ask wss://relay.nostr.band for")
+        .expect_stdout("Would add the friends of the members to amisOfAmis.txt");
+    let output = with_fallback(
+        &station,
+        &["--dry-run", "--no-fallback", "--peer", &relay.url()],
+    );
+    assert!(!output.output().stdout.contains("damus"));
+    assert_eq!((relay.connections(), relay.documents()), (0, 0));
 }

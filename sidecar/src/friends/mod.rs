@@ -15,7 +15,9 @@ use constellation_shared::{Pubkey, Station, kinds};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::follow::{BlacklistUnreadable, folder_or_none, keys_of, keys_or_none};
+use crate::follow::{
+    BlacklistUnreadable, MOST_OF_A_STATION, at_most, folder_or_none, keys_of, keys_or_none,
+};
 use crate::peer::Description;
 use crate::strfry::Strfry;
 use crate::strfry::scan::ScanError;
@@ -29,18 +31,6 @@ pub struct Scope {
     pub swarm: bool,
     /// Not those that are blacklisted here.
     pub keep_blocked: bool,
-}
-
-impl Scope {
-    /// What either of both asks for.
-    #[must_use]
-    pub const fn or(self, other: Self) -> Self {
-        Self {
-            captains: self.captains || other.captains,
-            swarm: self.swarm || other.swarm,
-            keep_blocked: self.keep_blocked || other.keep_blocked,
-        }
-    }
 }
 
 /// A key that is not yet in the list, and why it would be.
@@ -113,7 +103,7 @@ pub async fn gather(
     }
     let mut swarm: BTreeMap<Pubkey, usize> = BTreeMap::new();
     for list in folder_or_none(list_file::swarm_friends(station), &station.swarm_dir()) {
-        for key in keys_or_none(&list) {
+        for key in at_most(MOST_OF_A_STATION, keys_or_none(&list), list.path()) {
             *swarm.entry(key).or_default() += 1;
         }
     }

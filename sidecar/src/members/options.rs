@@ -1,6 +1,7 @@
 //! What can be told about profiles, full syncs and friends.
 
-use clap::{Args, Subcommand};
+use clap::Args;
+use clap::builder::BoolishValueParser;
 use constellation_shared::Pubkey;
 
 use crate::friends::Scope;
@@ -19,7 +20,7 @@ const USUAL_FALLBACK: [&str; 3] = [
 #[derive(Debug, Clone, Args)]
 pub struct MemberOptions {
     /// No profile extraction and no full sync
-    #[arg(long, env = "CONSTELLATION_NO_PROFILES")]
+    #[arg(long, env = "CONSTELLATION_NO_PROFILES", value_parser = BoolishValueParser::new())]
     pub no_profiles: bool,
     /// How many pubkeys without a profile are fully synced at a time
     #[arg(
@@ -49,10 +50,10 @@ pub struct MemberOptions {
     )]
     pub fallback_relay: Vec<Address>,
     /// Ask no relay outside the constellation
-    #[arg(long, env = "CONSTELLATION_NO_FALLBACK")]
+    #[arg(long, env = "CONSTELLATION_NO_FALLBACK", value_parser = BoolishValueParser::new())]
     pub no_fallback: bool,
     /// Add the friends of the local members to amisOfAmis.txt at the end
-    #[arg(long, env = "CONSTELLATION_FRIENDS")]
+    #[arg(long, env = "CONSTELLATION_FRIENDS", value_parser = BoolishValueParser::new())]
     pub friends: bool,
     /// Whose friends.
     #[command(flatten)]
@@ -63,13 +64,13 @@ pub struct MemberOptions {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct FriendOptions {
     /// Friends of the swarm's captains too
-    #[arg(long, env = "CONSTELLATION_CAPTAINS")]
+    #[arg(long, env = "CONSTELLATION_CAPTAINS", value_parser = BoolishValueParser::new())]
     pub captains: bool,
     /// Friends that other stations list (tmp/swarm/*/amisOfAmis.txt) too
-    #[arg(long, env = "CONSTELLATION_MERGE_SWARM")]
+    #[arg(long, env = "CONSTELLATION_MERGE_SWARM", value_parser = BoolishValueParser::new())]
     pub merge_swarm: bool,
     /// Leave friends out who are on blacklist.txt; in the list, they would be unblocked
-    #[arg(long, env = "CONSTELLATION_KEEP_BLOCKED")]
+    #[arg(long, env = "CONSTELLATION_KEEP_BLOCKED", value_parser = BoolishValueParser::new())]
     pub keep_blocked: bool,
 }
 
@@ -106,24 +107,12 @@ impl MemberOptions {
     }
 }
 
-/// What else can be done than a backfill.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// Print the profiles that the local strfry holds, of these pubkeys or of all followed
-    Profiles(ProfilesCommand),
-    /// Show which friends of the local members amisOfAmis.txt lacks, and add them
-    Friends(FriendsCommand),
-}
-
 /// `constellation-sync friends`
 #[derive(Debug, Clone, Copy, Args)]
 pub struct FriendsCommand {
     /// Add them
-    #[arg(long, env = "CONSTELLATION_WRITE")]
+    #[arg(long, env = "CONSTELLATION_WRITE", value_parser = BoolishValueParser::new())]
     pub write: bool,
-    /// Whose friends.
-    #[command(flatten)]
-    pub scope: FriendOptions,
 }
 
 /// `constellation-sync profiles`

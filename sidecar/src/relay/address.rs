@@ -1,20 +1,26 @@
-//! Where a relay is: a `ws://` or `wss://` URL, parsed and made comparable.
+//! Where a relay is: a `ws://` or `wss://` URL, parsed and made comparable, or the IPFS
+//! node behind which it is.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use hyper::Uri;
+
+use crate::peer_id::PeerId;
+use crate::tunnel::ipfs;
 
 /// The port on which a station's own strfry listens.
 const STRFRY_PORT: u16 = 7777;
 
-/// A relay's URL. Two spellings of one URL are equal.
+/// A relay's URL, or the IPFS node that offers it as a service. Two spellings of one are
+/// equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     secure: bool,
     host: String,
     port: u16,
     path: String,
+    tunnel: Option<PeerId>,
 }
 
 /// Why a text is not a relay's URL.
@@ -61,7 +67,39 @@ impl Address {
             host,
             port,
             path: path.to_owned(),
+            tunnel: None,
         })
+    }
+
+    /// The relay that this IPFS node offers, wherever a tunnel to it will listen.
+    pub fn behind(peer: PeerId) -> Self {
+        Self {
+            tunnel: Some(peer),
+            ..Self::on_this_machine(STRFRY_PORT)
+        }
+    }
+
+    /// What listens on this port of this machine.
+    pub fn on_this_machine(port: u16) -> Self {
+        Self {
+            secure: false,
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port,
+            path: String::new(),
+            tunnel: None,
+        }
+    }
+
+    /// The IPFS node through which it is reached; its host and port are then those that
+    /// it has over there.
+    pub const fn tunnel(&self) -> Option<&PeerId> {
+        self.tunnel.as_ref()
+    }
+
+    /// Its URL; behind a tunnel, as its own machine sees it.
+    pub fn url(&self) -> String {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        format!("{scheme}://{}{}", self.authority(), self.path)
     }
 
     /// Whether TLS is spoken.
@@ -105,14 +143,16 @@ impl Address {
             || host
                 .parse::<IpAddr>()
                 .is_ok_and(|address| address.is_loopback() || address.is_unspecified());
-        loopback && self.port == STRFRY_PORT
+        loopback && self.port == STRFRY_PORT && self.tunnel.is_none()
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.secure { "wss" } else { "ws" };
-        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+        match &self.tunnel {
+            Some(peer) => f.write_str(&ipfs::service(peer)),
+            None => f.write_str(&self.url()),
+        }
     }
 }
 
@@ -135,6 +175,15 @@ mod tests {
             Address::parse("ws://[::1]:8080/a?b").unwrap().to_string(),
             "ws://[::1]:8080/a?b"
         );
+    }
+
+    #[test]
+    fn a_relay_behind_a_node_is_named_after_it() {
+        let id = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+        let address = Address::behind(id.parse().unwrap());
+        assert_eq!(address.to_string(), format!("/x/strfry-{id}"));
+        assert_eq!(address.url(), "ws://127.0.0.1:7777");
+        assert_ne!(Address::parse("ws://127.0.0.1:7777").unwrap(), address);
     }
 
     #[test]

@@ -17,8 +17,10 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
 use super::address::Address;
+use crate::tunnel::TunnelError;
+use crate::tunnel::tunnels::Tunnels;
 
-/// How long name, TCP, TLS and WebSocket may take together.
+/// How long name, TCP, TLS and WebSocket may take together, at the most.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long one message of ours may take to leave.
@@ -45,8 +47,11 @@ pub enum ConnectError {
     #[error("no WebSocket at {0}")]
     WebSocket(String, #[source] Box<WebSocketError>),
     /// It took too long.
-    #[error("no connection to {0} within {patience} s", patience = CONNECT_PATIENCE.as_secs())]
-    Slow(String),
+    #[error("no connection to {0} within {patience} s", patience = .1.as_secs())]
+    Slow(String, Duration),
+    /// The tunnel to it.
+    #[error(transparent)]
+    Tunnel(#[from] TunnelError),
 }
 
 /// Why a connection cannot be used any more.
@@ -77,10 +82,12 @@ pub enum CertificateError {
     ),
 }
 
-/// Opens connections; knows whom to trust.
+/// Opens connections; knows whom to trust, and the tunnels where there is no other way.
 #[derive(Clone)]
 pub struct Connector {
     tls: TlsConnector,
+    patience: Duration,
+    tunnels: Option<Arc<Tunnels>>,
 }
 
 impl Connector {
@@ -111,7 +118,28 @@ impl Connector {
             .with_no_client_auth();
         Ok(Self {
             tls: TlsConnector::from(Arc::new(config)),
+            patience: CONNECT_PATIENCE,
+            tunnels: None,
         })
+    }
+
+    /// The same, but waiting for nothing longer than this.
+    #[must_use]
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience.min(CONNECT_PATIENCE);
+        self
+    }
+
+    /// How long a relay may take until a connection stands.
+    pub const fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Reaches relays behind tunnels too, through these. Whoever made them closes them.
+    #[must_use]
+    pub fn with_tunnels(mut self, tunnels: Arc<Tunnels>) -> Self {
+        self.tunnels = Some(tunnels);
+        self
     }
 
     /// Connects, without yet saying anything.
@@ -119,10 +147,22 @@ impl Connector {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
-        let name = address.authority();
-        timeout(CONNECT_PATIENCE, self.connect_patiently(address))
+        if let Some(peer) = address.tunnel() {
+            let tunnels = self.tunnels.as_ref().ok_or(TunnelError::Unwanted)?;
+            let port = tunnels.port(peer).await?;
+            let connected = self.connect_soon(&Address::on_this_machine(port)).await;
+            if connected.is_err() {
+                tunnels.discard(peer, port).await;
+            }
+            return connected;
+        }
+        self.connect_soon(address).await
+    }
+
+    async fn connect_soon(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
+        timeout(self.patience, self.connect_patiently(address))
             .await
-            .map_err(|_| ConnectError::Slow(name))?
+            .map_err(|_| ConnectError::Slow(address.authority(), self.patience))?
     }
 
     async fn connect_patiently(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
@@ -153,7 +193,10 @@ impl Connector {
         &self,
         address: &Address,
     ) -> Result<Connection<Box<dyn Stream>>, ConnectError> {
-        let name = address.authority();
+        let name = match address.tunnel() {
+            Some(_) => address.to_string(),
+            None => address.authority(),
+        };
         let stream = self.connect(address).await?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(LONGEST_MESSAGE))
@@ -161,11 +204,11 @@ impl Connector {
             .read_buffer_size(32 * 1024)
             .write_buffer_size(0);
         let opened =
-            tokio_tungstenite::client_async_with_config(address.to_string(), stream, Some(config));
-        match timeout(CONNECT_PATIENCE, opened).await {
+            tokio_tungstenite::client_async_with_config(address.url(), stream, Some(config));
+        match timeout(self.patience, opened).await {
             Ok(Ok((socket, _))) => Ok(Connection::new(socket)),
             Ok(Err(error)) => Err(ConnectError::WebSocket(name, Box::new(error))),
-            Err(_) => Err(ConnectError::Slow(name)),
+            Err(_) => Err(ConnectError::Slow(name, self.patience)),
         }
     }
 }

@@ -8,16 +8,13 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::connection::{Connection, ConnectionError};
-use super::message::{self, FromRelay};
+use super::message::{self, FromRelay, Reason};
 use super::pager::{Asked, Filter, Pager};
 use crate::admit::Refusal;
 use crate::intake::Intake;
 
-/// How long a relay may go without anything that brings us further.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-
 /// How many events and messages that mean nothing are taken of one relay.
-const MOST_GARBAGE: u64 = 1000;
+pub(super) const MOST_GARBAGE: u64 = 1000;
 
 /// Why a relay was left before everything had come.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +26,28 @@ pub enum FetchError {
     #[error("it sends far more events than were asked for")]
     Endless,
     /// It sends what is forged, was not asked for, or means nothing.
-    #[error("more than {MOST_GARBAGE} of its events are forged, unasked or malformed")]
+    #[error(
+        "more than {MOST_GARBAGE} of its events are forged, unasked, malformed or far too long"
+    )]
     Garbage,
+    /// Nothing came but words, the last of which are these.
+    #[error("no progress for {seconds} s, and it says: {1}", seconds = .0.as_secs())]
+    SilentAfter(Duration, String),
+    /// It would answer later.
+    #[error("it asks for patience: {0}")]
+    Limited(String),
+    /// It refuses even one question at a time.
+    #[error("it refuses every question: {0}")]
+    Refused(String),
 }
 
 impl FetchError {
     /// Whether another connection may bring more.
     pub const fn is_worth_another_try(&self) -> bool {
-        matches!(self, Self::Connection(_))
+        matches!(
+            self,
+            Self::Connection(_) | Self::Limited(_) | Self::SilentAfter(..)
+        )
     }
 }
 
@@ -53,38 +64,58 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
     mut progress: impl FnMut(u64),
 ) -> Result<(), FetchError> {
     let mut deadline = Instant::now() + patience;
+    let mut last_notice: Option<Reason> = None;
     loop {
         while let Some((subscription, filter)) = pager.next_question() {
             connection.send(req(subscription, &filter)).await?;
-            deadline = Instant::now() + patience;
         }
         if pager.is_done() {
             return Ok(());
         }
-        let text = connection.receive(deadline, patience).await?;
+        // One that talks without end leaves no time for the clock.
+        if Instant::now() >= deadline {
+            return Err(ConnectionError::Silent(patience).into());
+        }
+        let text = match (connection.receive(deadline, patience).await, &last_notice) {
+            (Err(ConnectionError::Silent(patience)), Some(notice)) => {
+                return Err(FetchError::SilentAfter(
+                    patience,
+                    notice.as_str().to_owned(),
+                ));
+            }
+            (text, _) => text?,
+        };
         match message::parse(&text) {
             Some(FromRelay::Event {
                 subscription,
                 event: json,
             }) => {
-                let asked = match Event::parse(json.as_bytes()) {
-                    Err(_) => Err(Refusal::Malformed),
-                    Ok(event) => match subscription.parse().map_or(Asked::No, |s| {
-                        pager.event(s, &event.pubkey, event.kind, event.created_at)
-                    }) {
-                        Asked::Yes => Ok(event),
-                        Asked::No => Err(Refusal::Unasked),
-                        Asked::TooMany => return Err(FetchError::Endless),
-                    },
-                };
-                match asked {
-                    Ok(event) => {
-                        intake.take(event, json).await;
+                // What we do not take fills the relay's pages all the same.
+                let head = message::head(json);
+                let asked = head.as_ref().map_or(Asked::No, |head| {
+                    subscription.parse().map_or(Asked::No, |s| {
+                        pager.event(s, &head.author, head.kind, head.created_at)
+                    })
+                });
+                match (asked, head) {
+                    (Asked::TooMany, _) => return Err(FetchError::Endless),
+                    (Asked::No, Some(_)) => intake.refuse_garbage(Refusal::Unasked),
+                    (Asked::No, None) => intake.refuse_garbage(Refusal::Malformed),
+                    (Asked::Yes | Asked::Late, _) => {
+                        // Where strfry is slow that is not the relay's fault.
+                        let left = deadline.saturating_duration_since(Instant::now());
+                        let is_new = match Event::parse(json.as_bytes()) {
+                            _ if intake.is_too_long(json) => {
+                                intake.refuse_garbage(Refusal::TooLong);
+                                false
+                            }
+                            Ok(event) => intake.take(event, json).await,
+                            Err(_) => intake.refuse_odd(json),
+                        };
                         progress(connection.received());
-                        deadline = Instant::now() + patience;
-                    }
-                    Err(refusal) => {
-                        intake.refuse(refusal);
+                        let is_progress = is_new && asked == Asked::Yes;
+                        let granted = if is_progress { patience } else { left };
+                        deadline = Instant::now() + granted;
                     }
                 }
             }
@@ -98,6 +129,14 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                 subscription,
                 reason,
             }) => {
+                let is_ours = subscription.parse().is_ok_and(|s| pager.is_open(s));
+                if is_ours && matches!(reason.prefix(), "rate-limited" | "error") {
+                    return Err(FetchError::Limited(reason.as_str().to_owned()));
+                }
+                if reason.says_too_many_subscriptions() {
+                    ask_fewer(connection, pager, &reason).await?;
+                    continue;
+                }
                 let known = subscription
                     .parse()
                     .is_ok_and(|s| pager.closed(s, reason.as_str(), reason.wants_auth()));
@@ -108,20 +147,36 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
             Some(FromRelay::Notice(reason)) => {
                 debug!("the relay says: {}", reason.as_str());
                 if reason.says_too_many_subscriptions() {
-                    for subscription in pager.too_many_open() {
-                        connection.send(close(&subscription.to_string())).await?;
-                    }
+                    ask_fewer(connection, pager, &reason).await?;
                 }
+                last_notice = Some(reason);
             }
-            Some(FromRelay::Auth | FromRelay::Other) => {}
-            None => {
-                intake.refuse(Refusal::Malformed);
-            }
+            Some(
+                FromRelay::Auth
+                | FromRelay::Other
+                | FromRelay::NegMsg { .. }
+                | FromRelay::NegErr { .. },
+            ) => {}
+            None => intake.refuse_garbage(Refusal::Malformed),
         }
         if intake.garbage() > MOST_GARBAGE {
             return Err(FetchError::Garbage);
         }
     }
+}
+
+async fn ask_fewer<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    pager: &mut Pager,
+    reason: &Reason,
+) -> Result<(), FetchError> {
+    let Some(given_up) = pager.too_many_open() else {
+        return Err(FetchError::Refused(reason.as_str().to_owned()));
+    };
+    for subscription in given_up {
+        connection.send(close(&subscription.to_string())).await?;
+    }
+    Ok(())
 }
 
 fn req(subscription: u64, filter: &Filter) -> String {
@@ -130,6 +185,6 @@ fn req(subscription: u64, filter: &Filter) -> String {
     format!("[\"REQ\",\"{subscription}\",{filter}]")
 }
 
-fn close(subscription: &str) -> String {
+pub(super) fn close(subscription: &str) -> String {
     format!("[\"CLOSE\",\"{subscription}\"]")
 }

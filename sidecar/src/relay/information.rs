@@ -44,8 +44,8 @@ pub enum InformationError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The document did not come in time.
-    #[error("no NIP-11 document within {} s", PATIENCE.as_secs())]
-    Slow,
+    #[error("no NIP-11 document within {} s", .0.as_secs())]
+    Slow(Duration),
     /// HTTP went wrong.
     #[error("no NIP-11 document")]
     Http(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -93,7 +93,8 @@ impl Information {
     /// reached at all.
     pub async fn fetch(address: &Address, connector: &Connector) -> Result<Self, InformationError> {
         let stream = connector.connect(address).await?;
-        let fetched = timeout(PATIENCE, async {
+        let patience = PATIENCE.min(connector.patience());
+        let fetched = timeout(patience, async {
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream))
                     .await
@@ -123,7 +124,9 @@ impl Information {
                 _ = connection => exchange.await,
             }
         });
-        fetched.await.map_err(|_| InformationError::Slow)?
+        fetched
+            .await
+            .map_err(|_| InformationError::Slow(patience))?
     }
 }
 

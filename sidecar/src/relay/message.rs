@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use constellation_shared::Pubkey;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -23,6 +24,20 @@ pub enum FromRelay<'a> {
     /// The relay ended a subscription, or refused it.
     Closed {
         /// The subscription.
+        subscription: String,
+        /// Why.
+        reason: Reason,
+    },
+    /// The next message of a reconciliation (NIP-77), in hex.
+    NegMsg {
+        /// The reconciliation.
+        subscription: String,
+        /// The message.
+        message: &'a str,
+    },
+    /// The relay refused or ended a reconciliation (NIP-77).
+    NegErr {
+        /// The reconciliation.
         subscription: String,
         /// Why.
         reason: Reason,
@@ -89,12 +104,49 @@ pub fn parse(text: &str) -> Option<FromRelay<'_>> {
             subscription: words(subscription)?.into_owned(),
             reason: Reason::new(&rest.first().and_then(|r| words(r)).unwrap_or_default()),
         },
+        ("\"NEG-MSG\"", [subscription, message, ..]) => FromRelay::NegMsg {
+            subscription: words(subscription)?.into_owned(),
+            message: message.get().strip_prefix('"')?.strip_suffix('"')?,
+        },
+        ("\"NEG-ERR\"", [subscription, rest @ ..]) => FromRelay::NegErr {
+            subscription: words(subscription)?.into_owned(),
+            reason: Reason::new(&rest.first().and_then(|r| words(r)).unwrap_or_default()),
+        },
         ("\"NOTICE\"", [text, ..]) => FromRelay::Notice(Reason::new(&words(text)?)),
         ("\"AUTH\"", _) => FromRelay::Auth,
         (kind, _) if kind.starts_with('"') => FromRelay::Other,
         _ => return None,
     };
     Some(message)
+}
+
+/// As much of an event as tells which question it answers, even where NIP-01 spells it
+/// otherwise: strfry stores and serves such events too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The author.
+    pub author: Pubkey,
+    /// The kind.
+    pub kind: u16,
+    /// Unix time in seconds.
+    pub created_at: u64,
+}
+
+/// Reads an event's head; `None` for what has none.
+pub fn head(json: &str) -> Option<Head> {
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        #[serde(borrow)]
+        pubkey: Cow<'a, str>,
+        kind: u16,
+        created_at: u64,
+    }
+    let fields: Fields<'_> = serde_json::from_str(json).ok()?;
+    Some(Head {
+        author: Pubkey::parse(fields.pubkey.as_bytes()).ok()?,
+        kind: fields.kind,
+        created_at: fields.created_at,
+    })
 }
 
 #[derive(Deserialize)]
@@ -159,7 +211,7 @@ mod tests {
         ] {
             assert!(parse(text).is_none(), "{text}");
         }
-        let short = ["EVENT", "EOSE", "CLOSED", "NOTICE"];
+        let short = ["EVENT", "EOSE", "CLOSED", "NOTICE", "NEG-MSG", "NEG-ERR"];
         for kind in short {
             // Too short to mean anything, but no reason to give up on the relay.
             assert!(matches!(

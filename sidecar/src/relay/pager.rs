@@ -10,9 +10,13 @@
 //! is asked for a second earlier than wanted. That `until` is exclusive shows when the
 //! event that bounds a page is missing in it; from then on it is asked for a second later.
 //!
+//! Events still come for a question that was just answered or given up: what its relay
+//! was about to send, what was published a moment ago. They are taken, and mean nothing
+//! for the walk.
+//!
 //! Nothing here touches the network: messages go in, questions come out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
 use constellation_shared::{Pubkey, kinds};
@@ -25,6 +29,16 @@ pub const LATEST: u64 = (1 << 53) - 1;
 /// How many events more than asked for a relay may send: some do not know `limit`, and
 /// send all there is.
 const MOST_SURPLUS: usize = 100_000;
+
+/// How many questions are remembered after their end.
+const MOST_ENDED: usize = 32;
+
+/// No relay is known to send fewer events at once than this. So few of one second are all
+/// there are, unless the relay was seen to leave something out at that number.
+const SMALLEST_PAGE: usize = 10;
+
+/// How often a relay may say that a single open question is too many.
+const MOST_REFUSALS: u32 = 16;
 
 /// Part of what is wanted: these authors, these kinds, these seconds (both included).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +86,8 @@ fn is_unbounded(until: &u64) -> bool {
 pub enum Asked {
     /// It is.
     Yes,
+    /// It is part of what was asked for earlier.
+    Late,
     /// It is not, or its subscription is not open.
     No,
     /// More came than the question allowed: this relay would never stop.
@@ -84,6 +100,9 @@ struct Task {
     window: Window,
     /// An event of the second `until` is known, so an inclusive relay sends it again.
     expects_until: bool,
+    /// How many events came for the question that left this one open. Where this one
+    /// brings something new, that one was cut off at that number.
+    after: usize,
 }
 
 #[derive(Debug)]
@@ -93,6 +112,29 @@ struct Page {
     count: usize,
     newest: u64,
     oldest: u64,
+    /// Of the event that came last: the oldest of a relay that sends the newest first
+    /// (NIP-01), whatever it put before them.
+    last: u64,
+}
+
+impl Page {
+    fn holds(&self, author: &Pubkey, kind: u16, created_at: u64) -> bool {
+        let window = &self.task.window;
+        let since = window.since.saturating_sub(1);
+        let until = window.until + self.until_shift;
+        (since..=until).contains(&created_at)
+            && window.kinds.contains(&kind)
+            && window.authors.contains(author)
+    }
+
+    /// From where on, downwards, more may be had. Only where the last event leads nowhere
+    /// is the oldest believed: some relays send the oldest first.
+    fn reached(&self) -> u64 {
+        match self.last < self.task.window.until {
+            true => self.last,
+            false => self.oldest,
+        }
+    }
 }
 
 /// One second that filled a page, or seemed to.
@@ -107,6 +149,8 @@ struct FullSecond {
 pub struct Pager {
     todo: Vec<Task>,
     open: BTreeMap<u64, Page>,
+    /// Those that ended last.
+    ended: VecDeque<(u64, Page)>,
     next_subscription: u64,
     most_open: usize,
     limit: usize,
@@ -115,6 +159,10 @@ pub struct Pager {
     received: usize,
     /// The most events that the relay has sent for one question.
     largest_page: usize,
+    /// The fewest events at which it was seen to cut off an answer.
+    smallest_cut: Option<usize>,
+    /// How often it said that a single open question is too many.
+    refusals: u32,
     /// 1 for a relay whose `until` is exclusive.
     until_shift: u64,
     full_seconds: Vec<FullSecond>,
@@ -134,6 +182,7 @@ impl Pager {
                 Task {
                     window,
                     expects_until: false,
+                    after: 0,
                 }
             })
             .collect();
@@ -141,12 +190,15 @@ impl Pager {
         Self {
             todo,
             open: BTreeMap::new(),
+            ended: VecDeque::new(),
             next_subscription: 0,
             most_open: most_open.max(1),
             limit: limit.max(1),
             most_events: usize::MAX,
             received: 0,
             largest_page: 0,
+            smallest_cut: None,
+            refusals: 0,
             until_shift: 0,
             full_seconds: Vec::new(),
             unreadable_kinds: Vec::new(),
@@ -170,13 +222,15 @@ impl Pager {
         if self.open.len() >= self.most_open {
             return None;
         }
-        if self.todo.is_empty() && self.open.is_empty() {
-            self.split_full_seconds();
-        }
-        let mut task = self.todo.pop()?;
-        while !self.drop_unreadable(&mut task.window) {
-            task = self.todo.pop()?;
-        }
+        let task = loop {
+            if self.todo.is_empty() && self.open.is_empty() {
+                self.split_full_seconds();
+            }
+            let mut task = self.todo.pop()?;
+            if self.drop_unreadable(&mut task.window) {
+                break task;
+            }
+        };
         let window = &task.window;
         let filter = Filter {
             authors: window.authors.iter().map(Pubkey::to_hex).collect(),
@@ -195,6 +249,7 @@ impl Pager {
                 count: 0,
                 newest: 0,
                 oldest: u64::MAX,
+                last: u64::MAX,
             },
         );
         Some((subscription, filter))
@@ -203,6 +258,11 @@ impl Pager {
     /// Whether all that could be had was had.
     pub fn is_done(&self) -> bool {
         self.todo.is_empty() && self.open.is_empty() && self.full_seconds.is_empty()
+    }
+
+    /// Whether this subscription is open.
+    pub fn is_open(&self, subscription: u64) -> bool {
+        self.open.contains_key(&subscription)
     }
 
     /// How many questions are open.
@@ -228,16 +288,15 @@ impl Pager {
         kind: u16,
         created_at: u64,
     ) -> Asked {
-        let Some(page) = self.open.get_mut(&subscription) else {
-            return Asked::No;
+        let ended = &mut self.ended;
+        let (page, answer) = match self.open.get_mut(&subscription) {
+            Some(page) => (page, Asked::Yes),
+            None => match ended.iter_mut().find(|(name, _)| *name == subscription) {
+                Some((_, page)) => (page, Asked::Late),
+                None => return Asked::No,
+            },
         };
-        let window = &page.task.window;
-        let since = window.since.saturating_sub(1);
-        let until = window.until + page.until_shift;
-        let asked = (since..=until).contains(&created_at)
-            && window.kinds.contains(&kind)
-            && window.authors.contains(author);
-        if !asked {
+        if !page.holds(author, kind, created_at) {
             return Asked::No;
         }
         if page.count >= self.limit.saturating_add(MOST_SURPLUS) {
@@ -247,7 +306,8 @@ impl Pager {
         self.received += 1;
         page.newest = page.newest.max(created_at);
         page.oldest = page.oldest.min(created_at);
-        Asked::Yes
+        page.last = created_at;
+        answer
     }
 
     /// All events of a subscription have come. `false` where it was not open.
@@ -256,37 +316,60 @@ impl Pager {
             return false;
         };
         self.largest_page = self.largest_page.max(page.count);
-        let Page { task, .. } = &page;
-        let Window { since, until, .. } = task.window;
-        let bound_is_missing = page.count == 0 || page.newest < until;
-        if task.expects_until && bound_is_missing && page.until_shift == 0 {
+        let Task {
+            window,
+            expects_until,
+            after,
+        } = page.task.clone();
+        let Window { since, until, .. } = window;
+        let (count, until_shift, reached) = (page.count, page.until_shift, page.reached());
+        let bound_is_missing = count == 0 || page.newest < until;
+        self.remember(subscription, page);
+        let brings_more = count > 0 && (!expects_until || reached < until);
+        if after > 0 && brings_more {
+            self.smallest_cut = Some(self.smallest_cut.map_or(after, |cut| cut.min(after)));
+        }
+        let mut push = |window: Window, expects_until, after| {
+            self.todo.push(Task {
+                window,
+                expects_until,
+                after,
+            });
+        };
+        if expects_until && bound_is_missing && until_shift == 0 {
+            push(window, expects_until, after);
             self.until_shift = 1;
-            self.todo.push(page.task);
             return true;
         }
-        if page.count == 0 || page.oldest < since {
+        if count == 0 || reached < since {
             return true;
         }
-        let mut rest = page.task;
-        if page.oldest < until {
-            rest.window.until = page.oldest;
-            rest.expects_until = true;
-            self.todo.push(rest);
+        if reached < until {
+            let until = reached;
+            push(Window { until, ..window }, true, count);
             return true;
         }
         // All that came is of one second, or of the one after it.
-        let mut window = rest.window.clone();
-        window.since = until;
-        self.full_seconds.push(FullSecond {
-            window,
-            count: page.count,
-        });
         if since < until {
-            rest.window.until = until - 1;
-            rest.expects_until = false;
-            self.todo.push(rest);
+            let older = Window {
+                until: until - 1,
+                ..window.clone()
+            };
+            push(older, false, count);
         }
+        let window = Window {
+            since: until,
+            ..window
+        };
+        self.full_seconds.push(FullSecond { window, count });
         true
+    }
+
+    fn remember(&mut self, subscription: u64, page: Page) {
+        self.ended.push_back((subscription, page));
+        if self.ended.len() > MOST_ENDED {
+            self.ended.pop_front();
+        }
     }
 
     /// The relay refused or ended a subscription. `false` where it was not open.
@@ -313,17 +396,29 @@ impl Pager {
         true
     }
 
-    /// The relay has too many questions of ours open: fewer at a time. The subscriptions
-    /// that it may have dropped are returned; they are asked again under another name.
-    pub fn too_many_open(&mut self) -> Vec<u64> {
+    /// The relay has too many questions of ours open, and does not say which it dropped:
+    /// all are asked again, fewer at a time. Returns those that were given up; `None` for
+    /// a relay that takes no question at all.
+    pub fn too_many_open(&mut self) -> Option<Vec<u64>> {
+        if self.most_open == 1 {
+            self.refusals += 1;
+        }
+        if self.refusals > MOST_REFUSALS {
+            return None;
+        }
         self.most_open = (self.open.len() / 2).max(1);
-        let subscriptions: Vec<u64> = self.open.keys().copied().collect();
-        self.reconnected();
-        subscriptions
+        let given_up = mem::take(&mut self.open);
+        let subscriptions = given_up.keys().copied().collect();
+        for (subscription, page) in given_up {
+            self.todo.push(page.task.clone());
+            self.remember(subscription, page);
+        }
+        Some(subscriptions)
     }
 
     /// The connection is a new one: what was open is asked again.
     pub fn reconnected(&mut self) {
+        self.ended.clear();
         let open = mem::take(&mut self.open);
         self.todo.extend(open.into_values().map(|page| page.task));
     }
@@ -336,11 +431,17 @@ impl Pager {
         !window.kinds.is_empty()
     }
 
-    /// A second held fewer events than the relay sends at once: then it came whole. The
-    /// others are asked for in halves.
+    /// Whether a second of so many events came whole: clearly fewer than the relay sends at
+    /// once. Not just fewer than it ever sent: that may hold an event or two beyond what it
+    /// had cut off, published that very moment.
+    fn came_whole(&self, count: usize) -> bool {
+        2 * count < self.smallest_cut.unwrap_or(self.largest_page)
+    }
+
+    /// Those seconds that may not have come whole are asked for in halves.
     fn split_full_seconds(&mut self) {
         for FullSecond { window, count } in mem::take(&mut self.full_seconds) {
-            if count < self.largest_page {
+            if self.came_whole(count) {
                 continue;
             }
             if window.authors.len() > 1 {
@@ -353,8 +454,9 @@ impl Pager {
                 }
             } else if window.kinds.len() > 1 {
                 self.split_kinds(&window);
-            } else if count > 1 && !window.kinds.iter().all(|&kind| kinds::is_replaceable(kind)) {
-                // A single event is what it is; of more, there may be any number.
+            } else if self.may_hold_more(count)
+                && !window.kinds.iter().all(|&kind| kinds::is_replaceable(kind))
+            {
                 let author = window.authors.first().map(ToString::to_string);
                 self.gaps.push(format!(
                     "the second {} of author {} holds {count} or more events of kind {}, and the relay sends no more at once",
@@ -364,6 +466,13 @@ impl Pager {
                 ));
             }
         }
+    }
+
+    /// Whether there may be more than these that fill a page, and no way to ask for them.
+    /// A single event is what it is: where a relay sends one at a time nobody can tell.
+    fn may_hold_more(&self, count: usize) -> bool {
+        let was_cut = self.smallest_cut.is_some_and(|cut| cut <= count);
+        count > 1 && (was_cut || count >= self.limit.min(SMALLEST_PAGE))
     }
 
     fn split_kinds(&mut self, window: &Window) {
@@ -380,6 +489,10 @@ impl Pager {
         self.todo.push(Task {
             window,
             expects_until: false,
+            after: 0,
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

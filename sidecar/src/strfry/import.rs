@@ -72,6 +72,9 @@ pub enum ImportError {
     /// It could not be started.
     #[error("strfry import could not be started")]
     Start(#[source] io::Error),
+    /// The task that feeds it ended: a fault of ours.
+    #[error("the import ended unexpectedly")]
+    Vanished,
     /// It dies each time.
     #[error("strfry import ended {deaths} times without storing anything, {status}: {words}")]
     Dies {
@@ -223,7 +226,7 @@ impl Import {
             }
             Said::Rejected(id, reason) => {
                 debug!("strfry rejected event {id}: {reason}");
-                *self.imported.rejected.entry(reason).or_default() += 1;
+                *self.imported.rejected.entry(kind_of(&reason)).or_default() += 1;
                 if let Some(place) = self.on_its_way.iter().position(|line| line.id == id)
                     && let Some(line) = self.on_its_way.remove(place)
                 {
@@ -321,6 +324,18 @@ impl Import {
     }
 }
 
+/// A reason without what differs from event to event: some end in a number.
+fn kind_of(reason: &str) -> String {
+    let kind = reason
+        .split(|c: char| c.is_ascii_digit())
+        .next()
+        .unwrap_or_default();
+    kind.trim_end_matches([' ', ':'])
+        .chars()
+        .take(100)
+        .collect()
+}
+
 async fn next_said(running: &mut Option<Running>) -> Option<Said> {
     running.as_mut()?.said.recv().await
 }
@@ -370,5 +385,17 @@ async fn listen(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind_of;
+
+    #[test]
+    fn reasons_differ_in_kind_not_in_number() {
+        assert_eq!(kind_of("tag val too large: 2000"), "tag val too large");
+        assert_eq!(kind_of("bad signature"), "bad signature");
+        assert_eq!(kind_of("7 of 9"), "");
     }
 }

@@ -1,10 +1,11 @@
 //! The strfry of this station as a subprocess: what its conf says ([`conf`]), what it
-//! holds ([`scan`]), what it is given ([`import`]) and what it says of that ([`said`]).
+//! holds ([`scan`], [`holdings`]), what it is given ([`import`]) and what it says of that ([`said`]).
 //!
 //! Each of its commands runs with its own folder as working directory, since `db` in its
 //! conf is relative to that.
 
 pub mod conf;
+pub mod holdings;
 pub mod import;
 pub mod said;
 pub mod scan;

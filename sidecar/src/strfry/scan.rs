@@ -1,7 +1,7 @@
 //! What strfry holds.
 
 use std::io;
-use std::process::Output;
+use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
 use constellation_shared::Pubkey;
@@ -45,6 +45,12 @@ pub enum ScanError {
     Silent,
 }
 
+impl ScanError {
+    pub(super) fn ended(status: ExitStatus, stderr: &[u8]) -> Self {
+        Self::Exit(status.to_string(), last_words(stderr))
+    }
+}
+
 impl Strfry {
     /// How many events the database holds (`scan --count {}`).
     ///
@@ -63,7 +69,7 @@ impl Strfry {
             stderr,
         } = output;
         if !status.success() {
-            return Err(ScanError::Exit(status.to_string(), last_words(&stderr)));
+            return Err(ScanError::ended(status, &stderr));
         }
         let text = String::from_utf8_lossy(&stdout);
         text.trim().parse().map_err(|_| ScanError::Count)

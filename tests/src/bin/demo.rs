@@ -1,5 +1,5 @@
 //! One program under several names: by the last part of its path it is the stand-in
-//! strfry or one of ours, so that a temporary station needs nothing but links to it.
+//! strfry or ipfs, or one of ours, so that a temporary station needs nothing but links to it.
 
 use std::io::{Write, stderr};
 use std::path::Path;
@@ -13,8 +13,8 @@ fn main() -> ExitCode {
         "strfry" => constellation_tests::stand_in::run(args),
         "constellation-policy" => constellation_policy::main(),
         "constellation-sync" => constellation_sync::main(),
-        // "ipfs" => constellation_tests::ipfs::run(args),
-        // "demo" => constellation_tests::demo::run(args),
+        "ipfs" => constellation_tests::ipfs::run(args),
+        "demo" => constellation_tests::demo::run(),
         other => {
             let _ = writeln!(
                 stderr(),

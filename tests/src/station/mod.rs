@@ -1,6 +1,7 @@
 //! [`StationDir`]: a temporary home with a `~/.zen` in it.
 
 mod builder;
+mod tunnels;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,6 +13,7 @@ use constellation_shared::{Event, EventId, Pubkey, Station};
 use tempfile::TempDir;
 
 pub use builder::StationBuilder;
+pub use tunnels::PEER_IDS;
 
 use crate::command::{Output, TestCommand};
 

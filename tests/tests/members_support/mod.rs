@@ -15,10 +15,10 @@ use constellation_shared::{Event, Pubkey};
 use constellation_tests::command::{Output, TestCommand};
 use constellation_tests::{Author, StationDir};
 
-pub const SYNC: &str = "constellation-sync";
+pub(crate) const SYNC: &str = "constellation-sync";
 
 /// Now, Unix seconds.
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap()
@@ -26,12 +26,12 @@ pub fn now() -> u64 {
 }
 
 /// A profile of this content, an hour old.
-pub fn profile(author: &Author, content: &str) -> Event {
+pub(crate) fn profile(author: &Author, content: &str) -> Event {
     author.sign(0, now() - 3600, &[], content)
 }
 
 /// A profile of this name, older than any window of days.
-pub fn old_profile(author: &Author, name: &str) -> Event {
+pub(crate) fn old_profile(author: &Author, name: &str) -> Event {
     author.sign(
         0,
         now() - 400 * 86_400,
@@ -41,7 +41,7 @@ pub fn old_profile(author: &Author, name: &str) -> Event {
 }
 
 /// Notes of long ago, a minute apart.
-pub fn old_notes(author: &Author, count: u64) -> Vec<Event> {
+pub(crate) fn old_notes(author: &Author, count: u64) -> Vec<Event> {
     let newest = now() - 300 * 86_400;
     (0..count)
         .map(|number| author.note(newest - number * 60, &format!("note {number}")))
@@ -49,7 +49,7 @@ pub fn old_notes(author: &Author, count: u64) -> Vec<Event> {
 }
 
 /// A contact list (NIP-02) that names these.
-pub fn follows(author: &Author, created_at: u64, friends: &[Pubkey]) -> Event {
+pub(crate) fn follows(author: &Author, created_at: u64, friends: &[Pubkey]) -> Event {
     let keys: Vec<String> = friends.iter().map(Pubkey::to_hex).collect();
     let tags: Vec<[&str; 2]> = keys.iter().map(|key| ["p", key.as_str()]).collect();
     let tags: Vec<&[&str]> = tags.iter().map(|tag| &tag[..]).collect();
@@ -57,22 +57,22 @@ pub fn follows(author: &Author, created_at: u64, friends: &[Pubkey]) -> Event {
 }
 
 /// The backfill of this station, which asks nobody on the internet.
-pub fn sync(station: &StationDir, args: &[&str]) -> Output {
+pub(crate) fn sync(station: &StationDir, args: &[&str]) -> Output {
     command(station, args).output()
 }
 
 /// The same, about to be run.
-pub fn command(station: &StationDir, args: &[&str]) -> TestCommand {
+pub(crate) fn command(station: &StationDir, args: &[&str]) -> TestCommand {
     station.command(SYNC).args(args)
 }
 
 /// The log of the last backfill.
-pub fn log(station: &StationDir) -> String {
+pub(crate) fn log(station: &StationDir) -> String {
     station.read("strfry/constellation-backfill.log")
 }
 
 /// The messages of a log, without times and levels.
-pub fn messages(log: &str) -> Vec<&str> {
+pub(crate) fn messages(log: &str) -> Vec<&str> {
     log.lines()
         .map(|line| {
             line.splitn(3, ']')
@@ -85,7 +85,7 @@ pub fn messages(log: &str) -> Vec<&str> {
 }
 
 /// Everything below a folder, at any depth.
-pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -98,7 +98,7 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Processes, zombies not counted, whose executable, arguments or folder lie in this one.
-pub fn processes_in(folder: &Path) -> Vec<String> {
+pub(crate) fn processes_in(folder: &Path) -> Vec<String> {
     let folder = folder.to_string_lossy().into_owned();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {

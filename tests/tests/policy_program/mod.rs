@@ -20,12 +20,13 @@ use constellation_shared::Pubkey;
 use constellation_tests::StationDir;
 use rustix::process::{Pid, Signal, kill_process};
 
-pub const PROGRAM: &str = "constellation-policy";
-pub const ACCEPT: &str = r#""action":"accept""#;
-pub const BLOCKED: &str = r#""action":"reject","msg":"blocked: pubkey is blacklisted""#;
-pub const UNAVAILABLE: &str = r#""action":"reject","msg":"error: policy lists unavailable""#;
-pub const BROKEN: &str = r#""action":"reject","msg":"error: request not understood""#;
-pub const NO_KEY: &str = r#""action":"reject","msg":"invalid: pubkey is not 32 bytes of hex""#;
+pub(crate) const PROGRAM: &str = "constellation-policy";
+pub(crate) const ACCEPT: &str = r#""action":"accept""#;
+pub(crate) const BLOCKED: &str = r#""action":"reject","msg":"blocked: pubkey is blacklisted""#;
+pub(crate) const UNAVAILABLE: &str = r#""action":"reject","msg":"error: policy lists unavailable""#;
+pub(crate) const BROKEN: &str = r#""action":"reject","msg":"error: request not understood""#;
+pub(crate) const NO_KEY: &str =
+    r#""action":"reject","msg":"invalid: pubkey is not 32 bytes of hex""#;
 
 /// A program that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,8 +34,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often an answer that is waited for is asked for.
 const INTERVAL: Duration = Duration::from_millis(2);
 
+/// A change is in force at the latest after this.
+const IN_FORCE_AFTER: Duration = Duration::from_secs(1);
+
+/// What a busy machine may add to it: the program and this test take turns with others.
+const TURNS: Duration = Duration::from_millis(500);
+
 /// The key of this number.
-pub fn key(number: u32) -> Pubkey {
+pub(crate) fn key(number: u32) -> Pubkey {
     let mut bytes = [0x5a; 32];
     bytes[..4].copy_from_slice(&number.to_be_bytes());
     // Keys of one leading byte alone would share a place in an index.
@@ -43,19 +50,19 @@ pub fn key(number: u32) -> Pubkey {
 }
 
 /// Keys as lines of a list.
-pub fn lines(keys: impl IntoIterator<Item = Pubkey>) -> String {
+pub(crate) fn lines(keys: impl IntoIterator<Item = Pubkey>) -> String {
     keys.into_iter().map(|key| format!("{key}\n")).collect()
 }
 
 /// A request as strfry writes it, about an author in this spelling.
-pub fn request(id: &str, pubkey: &str) -> String {
+pub(crate) fn request(id: &str, pubkey: &str) -> String {
     format!(
         r#"{{"event":{{"content":"say \"id\":\"no\"","created_at":1795341173,"id":"{id}","kind":1,"pubkey":"{pubkey}","sig":"00","tags":[["t","x"]]}},"receivedAt":1795341173,"sourceInfo":"127.0.0.1","sourceType":"IP4","type":"new"}}"#
     )
 }
 
 /// A running policy. Dropped, it is killed.
-pub struct Policy {
+pub(crate) struct Policy {
     child: Child,
     stdin: Option<ChildStdin>,
     answers: Receiver<String>,
@@ -64,17 +71,17 @@ pub struct Policy {
 }
 
 impl Policy {
-    pub fn start(station: &StationDir) -> Self {
+    pub(crate) fn start(station: &StationDir) -> Self {
         Self::start_with(station, &[])
     }
 
-    pub fn start_with(station: &StationDir, args: &[&str]) -> Self {
+    pub(crate) fn start_with(station: &StationDir, args: &[&str]) -> Self {
         let mut command = command(station);
         command.args(args);
         Self::spawn(command)
     }
 
-    pub fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -109,13 +116,13 @@ impl Policy {
     }
 
     /// Writes these bytes as they are.
-    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) {
         let stdin = self.stdin.as_mut().unwrap();
         stdin.write_all(bytes.as_ref()).unwrap();
     }
 
     /// The next answer.
-    pub fn answer(&mut self) -> String {
+    pub(crate) fn answer(&mut self) -> String {
         match self.answers.recv_timeout(PATIENCE) {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Timeout) => panic!("no answer\n{}", self.stderr()),
@@ -124,7 +131,7 @@ impl Policy {
     }
 
     /// Asks about an author, and returns what follows the id in the answer.
-    pub fn ask(&mut self, pubkey: impl AsRef<str>) -> String {
+    pub(crate) fn ask(&mut self, pubkey: impl AsRef<str>) -> String {
         self.asked += 1;
         let id = format!("{:064x}", self.asked);
         self.write(request(&id, pubkey.as_ref()) + "\n");
@@ -136,13 +143,13 @@ impl Policy {
             .to_owned()
     }
 
-    pub fn ask_key(&mut self, number: u32) -> String {
+    pub(crate) fn ask_key(&mut self, number: u32) -> String {
         self.ask(key(number).to_hex())
     }
 
     /// Asks until this is the answer, and returns how long that took.
     #[track_caller]
-    pub fn ask_until(&mut self, number: u32, wanted: &str) -> Duration {
+    pub(crate) fn ask_until(&mut self, number: u32, wanted: &str) -> Duration {
         let started = Instant::now();
         loop {
             let answer = self.ask_key(number);
@@ -160,41 +167,46 @@ impl Policy {
     }
 
     /// What it has said on stderr.
-    pub fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
     }
 
     /// Waits until this was said on stderr.
     #[track_caller]
-    pub fn expect_stderr(&self, part: &str) {
+    pub(crate) fn expect_stderr(&self, part: &str) {
         wait_for(&format!("{part:?} on stderr"), || {
             self.stderr().contains(part)
         });
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Nobody reads its answers any more.
-    pub fn close_stdout(&mut self) {
-        // The reading thread ends when it cannot hand on.
-        let (_, nothing) = mpsc::channel();
-        self.answers = nothing;
+    /// Whether an answer comes within this time.
+    pub(crate) fn answers_within(&self, time: Duration) -> bool {
+        self.answers.recv_timeout(time).is_ok()
+    }
+
+    /// Waits until it has nothing more to answer, which no answer may come before.
+    #[track_caller]
+    pub(crate) fn expect_end_of_answers(&self) {
+        let ended = self.answers.recv_timeout(PATIENCE);
+        assert_eq!(ended, Err(RecvTimeoutError::Disconnected));
     }
 
     /// Ends its input.
-    pub fn end_input(&mut self) {
+    pub(crate) fn end_input(&mut self) {
         self.stdin = None;
     }
 
     /// Waits for its end, without ending its input.
     #[track_caller]
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         wait_for("the end of the program", || {
             status = self.child.try_wait().unwrap();
@@ -205,7 +217,7 @@ impl Policy {
 
     /// Ends its input and waits for its end, which must be a good one.
     #[track_caller]
-    pub fn close(mut self) -> String {
+    pub(crate) fn close(mut self) -> String {
         self.end_input();
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "{}", self.stderr());
@@ -213,7 +225,7 @@ impl Policy {
     }
 
     /// `kill -9`.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -228,14 +240,14 @@ impl Drop for Policy {
 }
 
 /// The policy of this station, about to be started.
-pub fn command(station: &StationDir) -> Command {
+pub(crate) fn command(station: &StationDir) -> Command {
     let mut command = Command::new(station.program(PROGRAM));
     clean(&mut command, &station.home());
     command
 }
 
 /// An environment with nothing of ours in it.
-pub fn clean(command: &mut Command, home: &Path) {
+pub(crate) fn clean(command: &mut Command, home: &Path) {
     command.env_clear().env("HOME", home).current_dir(home);
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
@@ -243,7 +255,7 @@ pub fn clean(command: &mut Command, home: &Path) {
 }
 
 /// A shell script in a folder, started.
-pub fn script(folder: &Path, text: &str) -> Child {
+pub(crate) fn script(folder: &Path, text: &str) -> Child {
     Command::new("sh")
         .args(["-c", text])
         .current_dir(folder)
@@ -255,17 +267,17 @@ pub fn script(folder: &Path, text: &str) -> Child {
 
 /// The same, run to its end.
 #[track_caller]
-pub fn run_script(folder: &Path, text: &str) {
+pub(crate) fn run_script(folder: &Path, text: &str) {
     assert!(script(folder, text).wait().unwrap().success(), "{text}");
 }
 
 #[track_caller]
-pub fn wait_for(what: &str, condition: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, condition: impl FnMut() -> bool) {
     constellation_tests::command::wait_until(what, condition);
 }
 
 /// The names in strfry's folder that begin with a dot: ours, beside the list.
-pub fn left_beside(station: &StationDir) -> Vec<String> {
+pub(crate) fn left_beside(station: &StationDir) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(station.strfry_dir())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -277,13 +289,32 @@ pub fn left_beside(station: &StationDir) -> Vec<String> {
 
 /// Waits until nothing of ours lies beside the list.
 #[track_caller]
-pub fn wait_until_tidy(station: &StationDir) {
+pub(crate) fn wait_until_tidy(station: &StationDir) {
     wait_for("nothing left beside the list", || {
         left_beside(station).is_empty()
     });
 }
 
 /// Whether we may do everything, so that a test about permissions must do less.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Makes a change and asks, all the while, until its effect is seen.
+#[track_caller]
+pub(crate) fn in_force(
+    policy: &mut Policy,
+    what: &str,
+    number: u32,
+    wanted: &str,
+    change: impl FnOnce(),
+) {
+    assert_ne!(policy.ask_key(number), wanted, "before {what}");
+    change();
+    let delay = policy.ask_until(number, wanted);
+    assert!(
+        delay <= IN_FORCE_AFTER + TURNS,
+        "{what}: in force after {delay:?}\n{}",
+        policy.stderr()
+    );
 }

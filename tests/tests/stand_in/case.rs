@@ -47,7 +47,8 @@ impl Case {
         let command = station.strfry_command().arg("import").args(self.args);
         let output = command.stdin(self.input.clone()).output();
         let name = self.name;
-        output.expect_code(self.code).expect_stdout("");
+        output.expect_code(self.code);
+        assert_eq!(output.stdout, "", "{name}\n{output}");
         let mut last = output
             .stderr
             .lines()

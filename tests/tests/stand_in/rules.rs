@@ -74,9 +74,9 @@ fn deletions_hold_in_both_orders_for_their_author() {
     let profile_by_address = author.sign(5, NOW + 9, &[&["a", &profile_address]], "");
     let profile_by_id = author.delete(NOW + 9, &[profile.id]);
     let own = |id: &EventId| format!("Deleting event (kind 5, e-tag). id={id}");
-    let foreign_refused = Case {
+    let foreign_refused = |args| Case {
         before: vec![v1.clone()],
-        args: &["--show-rejected"],
+        args,
         done: Some("1 lines. 0 added, 1 rejected, 0 dups"),
         writer: [0; 4],
         said: vec![format!(
@@ -124,10 +124,8 @@ fn deletions_hold_in_both_orders_for_their_author() {
             left: vec![of_address.id],
             ..Case::new("by address, ahead of its target", &[&v1])
         },
-        Case {
-            args: &["--show-rejected", "--no-verify"],
-            ..foreign_refused
-        },
+        foreign_refused(&["--show-rejected"]),
+        foreign_refused(&["--show-rejected", "--no-verify"]),
         Case {
             before: vec![profile.clone()],
             done: Some("1 lines. 1 added, 0 rejected, 0 dups"),

@@ -1,0 +1,280 @@
+//! Removal on files, one step at a time; the whole program is tested elsewhere.
+
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+
+fn key(byte: u8) -> Pubkey {
+    Pubkey::from_bytes([byte; 32])
+}
+
+fn list(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("blacklist.txt");
+    fs::write(&path, text).unwrap();
+    (dir, path)
+}
+
+/// Removes, and lets what was replaced go as nobody holds it.
+fn remove_keys(path: &Path, keys: &[u8]) -> u64 {
+    let mut remainders = Vec::new();
+    let keys = keys.iter().map(|&byte| key(byte)).collect();
+    let lines = remove(path, &keys, &mut remainders).unwrap();
+    let_go(remainders);
+    lines
+}
+
+fn let_go(remainders: impl IntoIterator<Item = Remainder>) {
+    for mut remainder in remainders {
+        assert!(!remainder.rescue().unwrap());
+        assert!(remainder.rescue().unwrap());
+    }
+}
+
+/// Removes one key; the list as it was.
+fn remove_one(path: &Path, byte: u8) -> Remainder {
+    let mut remainders = Vec::new();
+    let lines = remove(path, &BTreeSet::from([key(byte)]), &mut remainders).unwrap();
+    assert_eq!((lines, remainders.len()), (1, 1));
+    remainders.remove(0)
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_spelling_of_a_key_leaves_and_all_else_stays_byte_for_byte() {
+    let long = "x".repeat(3 * LINE_LIMIT);
+    let stays = format!(
+        "\n# {long}\r\n{long}\n [INFO] log\u{e9}\n{}\r\nhalf",
+        key(2)
+    );
+    let text = format!(
+        "{}\n{}{}  # {long}\n{}\n{}\n",
+        key(1),
+        stays.replace("half", ""),
+        key(1),
+        key(1).to_hex().to_uppercase(),
+        key(1).to_bech32(),
+    ) + "half";
+    let (dir, path) = list(&text);
+    assert_eq!(remove_keys(&path, &[1, 9]), 4);
+    assert_eq!(fs::read_to_string(&path).unwrap(), stays);
+    assert_eq!(names(dir.path()), ["blacklist.txt"]);
+}
+
+#[test]
+fn a_list_without_the_key_is_not_touched() {
+    let (dir, path) = list(&format!("{}\n", key(2)));
+    let before = fs::metadata(&path).unwrap();
+    assert_eq!(remove_keys(&path, &[1]), 0);
+    assert_eq!(fs::metadata(&path).unwrap().ino(), before.ino());
+    assert_eq!(names(dir.path()), ["blacklist.txt"]);
+    assert_eq!(remove_keys(&dir.path().join("missing"), &[1]), 0);
+}
+
+#[test]
+fn mode_and_a_link_to_the_list_are_kept() {
+    let (dir, path) = list(&format!("{}\n{}\n", key(1), key(2)));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert_eq!(remove_keys(&link, &[1]), 1);
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", key(2)));
+}
+
+#[test]
+fn a_read_only_list_stays_as_it_is() {
+    let (dir, path) = list(&format!("{}\n", key(1)));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    let error = remove(&path, &BTreeSet::from([key(1)]), &mut Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), "it is read-only");
+    assert_eq!(names(dir.path()), ["blacklist.txt"]);
+}
+
+#[test]
+fn a_line_appended_to_the_replaced_file_reaches_the_list() {
+    let (dir, path) = list(&format!("{}\n{}\n", key(1), key(2)));
+    let mut late = OpenOptions::new().append(true).open(&path).unwrap();
+    let mut remainder = remove_one(&path, 1);
+    writeln!(late, "{}", key(3)).unwrap();
+    remainder.rescue().unwrap();
+    writeln!(late, "{}", key(4)).unwrap();
+    drop(late);
+    assert!(remainder.rescue().unwrap());
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text, format!("{}\n{}\n{}\n", key(2), key(3), key(4)));
+    assert_eq!(names(dir.path()), ["blacklist.txt"]);
+}
+
+/// A removal of key 1 that was stopped before the exchange: the new content lies beside
+/// the list.
+fn prepared(list: &Path) -> (PathBuf, File, Work) {
+    let old = File::open(list).unwrap();
+    let new = beside(list, "new");
+    let (lines, work) = write_without(&old, &new, &BTreeSet::from([key(1)])).unwrap();
+    assert_eq!(lines, 1);
+    (new, old, work)
+}
+
+#[test]
+fn a_list_replaced_meanwhile_is_put_back() {
+    let (dir, path) = list(&format!("{}\n", key(1)));
+    let (new, old, work) = prepared(&path);
+    let theirs = dir.path().join("theirs");
+    fs::write(&theirs, "theirs\n").unwrap();
+    fs::rename(&theirs, &path).unwrap();
+    let (taken, put_back) = Remainder::exchange(&path, &new, old, work).unwrap();
+    assert!(!taken);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "theirs\n");
+    // One who opened our list in the instant that it stood there.
+    let mut remainder = put_back.unwrap();
+    let ours = names(dir.path()).remove(0);
+    let mut late = OpenOptions::new()
+        .append(true)
+        .open(dir.path().join(ours))
+        .unwrap();
+    remainder.rescue().unwrap();
+    writeln!(late, "late").unwrap();
+    drop(late);
+    assert!(remainder.rescue().unwrap());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "theirs\nlate\n");
+    assert_eq!(names(dir.path()), ["blacklist.txt"]);
+}
+
+#[test]
+fn a_list_rewritten_meanwhile_is_put_back() {
+    // Shorter, as long, and longer than what was copied.
+    for theirs in ["a\n", &"b\n".repeat(33), &"c\n".repeat(100)] {
+        let (dir, path) = list(&format!("{}\n", key(1)));
+        let (new, old, work) = prepared(&path);
+        fs::write(&path, theirs).unwrap();
+        let (taken, put_back) = Remainder::exchange(&path, &new, old, work).unwrap();
+        assert!(!taken);
+        let_go(put_back);
+        assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
+        assert_eq!(names(dir.path()), ["blacklist.txt"]);
+    }
+}
+
+#[test]
+fn a_list_deleted_meanwhile_stays_deleted() {
+    let (dir, path) = list(&format!("{}\n", key(1)));
+    let (new, old, work) = prepared(&path);
+    fs::remove_file(&path).unwrap();
+    let (taken, left) = Remainder::exchange(&path, &new, old, work).unwrap();
+    assert!(!taken && left.is_none());
+    assert!(names(dir.path()).is_empty());
+}
+
+#[test]
+fn what_is_written_anew_into_the_replaced_file_reaches_the_list() {
+    let (_dir, path) = list(&format!("{}\n{}\n", key(1), key(2)));
+    let late = OpenOptions::new().write(true).open(&path).unwrap();
+    let mut remainder = remove_one(&path, 1);
+    late.set_len(0).unwrap();
+    let anew = format!("{}\n{}\n{}\n", key(3), key(4), key(5));
+    (&late).write_all(anew.as_bytes()).unwrap();
+    assert!(remainder.has_grown());
+    remainder.rescue().unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text, format!("{}\n{anew}", key(2)));
+}
+
+/// Lets what lies beside the list be adopted and watched until it is gone.
+fn adopt_all(path: &Path) {
+    let_go(adopt(path).unwrap());
+}
+
+#[test]
+fn a_removal_killed_at_any_step_is_finished_or_undone() {
+    let old_text = format!("{}\n{}\n", key(1), key(2));
+    let new_text = format!("{}\n", key(2));
+    let killed_after = |step: &str| {
+        let (dir, path) = list(&old_text);
+        let (new, old, work) = prepared(&path);
+        let add = |path: &Path, line: &str| {
+            let mut file = OpenOptions::new().append(true).open(path).unwrap();
+            writeln!(file, "{line}").unwrap();
+        };
+        let named = beside(&path, &work.name());
+        match step {
+            "half written" => fs::write(&new, "ha").unwrap(),
+            "written" => {}
+            "named" => fs::rename(&new, &named).unwrap(),
+            "exchanged" => {
+                // Dropped, it is as if its process were gone.
+                let (taken, _) = Remainder::exchange(&path, &new, old, work).unwrap();
+                assert!(taken);
+                add(&named, "appended");
+            }
+            _ => {
+                fs::rename(&new, &named).unwrap();
+                let theirs = dir.path().join("theirs");
+                fs::write(&theirs, "theirs\n").unwrap();
+                fs::rename(&theirs, &path).unwrap();
+                remainder::exchange(&named, &path).unwrap();
+                add(&path, "appended");
+                if step == "put back" {
+                    remainder::exchange(&named, &path).unwrap();
+                }
+            }
+        }
+        adopt_all(&path);
+        assert_eq!(names(dir.path()), ["blacklist.txt"], "{step}");
+        fs::read_to_string(&path).unwrap()
+    };
+    assert_eq!(killed_after("half written"), old_text);
+    assert_eq!(killed_after("written"), old_text);
+    assert_eq!(killed_after("named"), old_text);
+    assert_eq!(killed_after("exchanged"), format!("{new_text}appended\n"));
+    assert_eq!(killed_after("wrongly exchanged"), "theirs\nappended\n");
+    assert_eq!(killed_after("put back"), "theirs\nappended\n");
+}
+
+#[test]
+fn what_another_of_us_watches_is_left_to_it() {
+    let (dir, path) = list(&format!("{}\n{}\n", key(1), key(2)));
+    let removal = remove_one(&path, 1);
+    assert!(adopt(&path).unwrap().is_empty());
+    assert_eq!(names(dir.path()).len(), 2);
+    drop(removal);
+    adopt_all(&path);
+    assert_eq!(names(dir.path()), ["blacklist.txt"]);
+}
+
+#[test]
+fn a_digest_does_not_depend_on_the_pieces_it_was_read_in() {
+    let text = b"0123456789".repeat(5000);
+    let mut digested = Digested::new(&text[..]);
+    for length in (1..400).cycle() {
+        if digested.read(&mut vec![0; length]).unwrap() == 0 {
+            break;
+        }
+    }
+    let whole = Digested::of_all(&text[..]).unwrap();
+    assert_eq!(digested.digest.finish(), whole);
+    assert_ne!(Digested::of_all(&text[1..]).unwrap(), whole);
+}
+
+#[test]
+fn half_a_line_is_told_from_whole_ones() {
+    let (_dir, path) = list("");
+    for (text, whole) in [
+        (String::new(), 0),
+        ("half".to_owned(), 0),
+        ("a\n".to_owned(), 2),
+        ("a\nhalf".to_owned(), 2),
+        (format!("a\n{}", "x".repeat(10_000)), 2),
+    ] {
+        fs::write(&path, text).unwrap();
+        assert_eq!(whole_lines(&File::open(&path).unwrap()).unwrap(), whole);
+    }
+}

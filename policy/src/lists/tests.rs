@@ -1,0 +1,195 @@
+//! The lists on disk, at times of the tests' choosing.
+
+use super::known::{PATIENCE, SETTLING};
+use super::*;
+use std::fs;
+use std::time::Duration;
+
+/// Long after every file of these tests was written.
+const LATER: Duration = Duration::from_secs(1 << 40);
+
+struct Dir {
+    root: tempfile::TempDir,
+    loader: Loader,
+    lists: Lists,
+}
+
+impl Dir {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let station = Station::new(root.path());
+        let loader = Loader::new(Sources {
+            blacklist: station.blacklist(),
+            friends: vec![station.friends()],
+            swarm: true,
+            station,
+        });
+        Self {
+            root,
+            loader,
+            lists: Lists::default(),
+        }
+    }
+
+    fn write(&self, path: &str, keys: &[u8]) {
+        let path = self.root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let lines: String = keys
+            .iter()
+            .map(|&byte| format!("{}\n", key(byte)))
+            .collect();
+        fs::write(path, lines).unwrap();
+    }
+
+    fn refresh(&mut self) -> bool {
+        let new = self.loader.refresh(&self.lists, LATER);
+        let changed = new.is_some();
+        self.lists = new.unwrap_or_else(|| self.lists.clone());
+        changed
+    }
+
+    fn verdicts(&self, keys: &[u8]) -> Vec<Option<Verdict>> {
+        keys.iter()
+            .map(|&byte| self.lists.verdict(&key(byte)))
+            .collect()
+    }
+}
+
+fn key(byte: u8) -> Pubkey {
+    Pubkey::from_bytes([byte; 32])
+}
+
+const ALLOW: Option<Verdict> = Some(Verdict::Allow);
+const PARDON: Option<Verdict> = Some(Verdict::Pardon);
+const BLOCK: Option<Verdict> = Some(Verdict::Block);
+
+#[test]
+fn each_list_pardons_and_no_list_does_not() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1, 2, 3, 4, 5]);
+    dir.write("strfry/amisOfAmis.txt", &[2, 5, 9]);
+    dir.write("tmp/swarm/12D3KooA/amisOfAmis.txt", &[3, 5]);
+    dir.write("game/nostr/a@b.org/HEX", &[4]);
+    assert!(dir.refresh());
+    assert_eq!(
+        dir.verdicts(&[1, 2, 3, 4, 5, 9, 10]),
+        [BLOCK, PARDON, PARDON, PARDON, PARDON, ALLOW, ALLOW]
+    );
+    assert!(!dir.refresh(), "nothing has changed");
+}
+
+#[test]
+fn each_change_is_taken_up() {
+    let mut dir = Dir::new();
+    assert!(dir.refresh());
+    assert_eq!(dir.verdicts(&[1]), [ALLOW], "a missing list is empty");
+    dir.write("strfry/blacklist.txt", &[1]);
+    assert!(dir.refresh());
+    assert_eq!(dir.verdicts(&[1]), [BLOCK]);
+    dir.write("tmp/swarm/12D3KooA/amisOfAmis.txt", &[1, 2]);
+    assert!(dir.refresh());
+    assert_eq!(dir.verdicts(&[1]), [PARDON]);
+    dir.write("strfry/blacklist.txt", &[1, 2, 3]);
+    assert!(dir.refresh());
+    assert_eq!(
+        dir.verdicts(&[1, 2, 3]),
+        [PARDON, PARDON, BLOCK],
+        "a key blocked later is looked for in lists that did not change"
+    );
+    fs::remove_dir_all(dir.root.path().join("tmp")).unwrap();
+    assert!(dir.refresh());
+    assert_eq!(dir.verdicts(&[1, 2, 3]), [BLOCK, BLOCK, BLOCK]);
+    fs::remove_file(dir.root.path().join("strfry/blacklist.txt")).unwrap();
+    assert!(dir.refresh());
+    assert_eq!(dir.verdicts(&[1, 2, 3]), [ALLOW, ALLOW, ALLOW]);
+}
+
+#[test]
+fn nothing_is_let_in_until_the_blacklist_could_be_read() {
+    let mut dir = Dir::new();
+    let blacklist = dir.root.path().join("strfry/blacklist.txt");
+    fs::create_dir_all(&blacklist).unwrap();
+    assert!(!dir.refresh());
+    assert_eq!(dir.verdicts(&[1, 2]), [None, None]);
+    fs::remove_dir(&blacklist).unwrap();
+    dir.write("strfry/blacklist.txt", &[1]);
+    assert!(dir.refresh());
+    assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, ALLOW]);
+}
+
+#[test]
+fn a_list_that_becomes_unreadable_keeps_its_keys() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1, 2]);
+    dir.write("strfry/amisOfAmis.txt", &[2]);
+    dir.refresh();
+    for list in ["strfry/blacklist.txt", "strfry/amisOfAmis.txt"] {
+        let path = dir.root.path().join(list);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+    }
+    assert!(!dir.refresh());
+    assert_eq!(dir.verdicts(&[1, 2, 3]), [BLOCK, PARDON, ALLOW]);
+}
+
+#[test]
+fn friends_that_never_could_be_read_are_none() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    fs::create_dir_all(dir.root.path().join("strfry/amisOfAmis.txt")).unwrap();
+    dir.refresh();
+    assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, ALLOW]);
+}
+
+#[test]
+fn a_list_being_written_is_left_alone_for_a_moment_but_not_for_long() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    dir.refresh();
+    dir.write("strfry/blacklist.txt", &[]);
+    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let (seconds, nanoseconds) = list.signature().unwrap().unwrap().changed();
+    let written = Duration::new(seconds.try_into().unwrap(), nanoseconds.try_into().unwrap());
+    let ms = Duration::from_millis;
+    assert!(dir.loader.refresh(&dir.lists, written + ms(1)).is_none());
+    assert!(dir.loader.refresh(&dir.lists, written + ms(99)).is_none());
+    assert!(dir.loader.refresh(&dir.lists, written + ms(101)).is_some());
+
+    // A writer that never rests: the file is always one millisecond old.
+    let known = &mut Known::default();
+    known.remember(None, written);
+    let mut waited = 0;
+    while matches!(known.look(&list, written + ms(1)), Ok(Look::Unchanged)) {
+        known.changing_since = known.changing_since.map(|since| since - ms(50));
+        waited += 50;
+    }
+    assert_eq!(waited, 400);
+}
+
+#[test]
+fn what_was_read_while_fresh_is_read_again() {
+    let dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let (seconds, _) = list.signature().unwrap().unwrap().changed();
+    let now = Duration::from_secs(seconds.try_into().unwrap()) + Duration::from_secs(1);
+    let mut known = Known::default();
+    let state = list.signature().unwrap();
+    known.remember(state, now - Duration::from_secs(1) + SETTLING / 2);
+    known.fresh = true;
+    assert!(matches!(
+        known.look(&list, now + PATIENCE),
+        Ok(Look::Changed { .. })
+    ));
+}
+
+#[test]
+fn without_the_swarm_only_the_station_s_own_lists_pardon() {
+    let mut dir = Dir::new();
+    dir.loader.sources.swarm = false;
+    dir.write("strfry/blacklist.txt", &[1, 2]);
+    dir.write("tmp/swarm/12D3KooA/amisOfAmis.txt", &[1]);
+    dir.write("game/nostr/a@b.org/HEX", &[2]);
+    dir.refresh();
+    assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, PARDON]);
+}

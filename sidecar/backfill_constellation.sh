@@ -1,0 +1,32 @@
+#!/bin/bash
+# For ~/.zen/workspace/NIP-101/, in place of the script of this name there: the station's
+# own scripts call it as they always did (`--days 1`, `--days 1 --verbose`), and
+# constellation-sync does the work. It is exec'ed, so that its exit code, its output and
+# signals to it are those of the program itself.
+#
+# The program is the one that the variable CONSTELLATION_SYNC names, else the one on PATH
+# or where cargo and installers put programs.
+
+set -u
+
+# cron and systemd may give neither; ~ then comes from the system's list of users.
+if [ -z "${HOME:-}" ]; then
+    unset HOME
+    HOME=~
+fi
+PATH="${PATH:-/usr/bin:/bin}:$HOME/.cargo/bin:/usr/local/bin:$HOME/.local/bin:/snap/bin"
+export HOME PATH
+
+program="${CONSTELLATION_SYNC:-constellation-sync}"
+if command -v -- "$program" > /dev/null; then
+    exec "$program" "$@"
+fi
+
+# The caller throws our output away; the captain is mailed this log. Once is enough.
+words="$program is not there; install it in ~/.cargo/bin, ~/.local/bin or /usr/local/bin, or set CONSTELLATION_SYNC"
+log="${CONSTELLATION_ZEN:-$HOME/.zen}/strfry/constellation-backfill.error.log"
+if [ -d "${log%/*}" ] && ! tail -n 1 "$log" 2> /dev/null | grep -qF -- "$words"; then
+    printf '[%s] [ERROR] %s\n' "$(date '+%Y-%m-%d %H:%M:%S')" "$words" >> "$log"
+fi
+printf '%s: %s\n' "${0##*/}" "$words" >&2
+exit 127

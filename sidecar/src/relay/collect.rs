@@ -1,0 +1,222 @@
+//! Fetching events by their ids, as many questions at once as the relay allows.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use constellation_shared::{Event, EventId};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::connection::Connection;
+use super::fetch::{FetchError, MOST_GARBAGE, close};
+use super::message::{self, FromRelay};
+use crate::admit::Refusal;
+use crate::exchange::Exchange;
+use crate::intake::Intake;
+use crate::share::{Claim, PeerIndex};
+
+/// How a relay is asked for ids.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Its place in the run.
+    pub peer: PeerIndex,
+    /// Ids in one question.
+    pub ids_at_once: usize,
+    /// Questions open at once.
+    pub questions: usize,
+    /// How long it may go without bringing us further.
+    pub patience: Duration,
+}
+
+/// What one question still waits for.
+#[derive(Debug)]
+struct Question {
+    ids: HashSet<EventId>,
+    came: usize,
+}
+
+/// Fetches what the exchange gives this peer, until nothing is left that it could bring.
+/// Events that `is_wanted` does not want are refused as unasked. Where this fails, what
+/// was being fetched is given back.
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    exchange: &Exchange,
+    intake: &mut Intake,
+    manner: Manner,
+    is_wanted: impl Fn(&Event) -> bool,
+    progress: impl FnMut(),
+) -> Result<(), FetchError> {
+    let mut collector = Collector {
+        exchange,
+        manner,
+        next_name: 0,
+        open: BTreeMap::new(),
+        may_claim: true,
+    };
+    let result = collector.run(connection, intake, is_wanted, progress).await;
+    let unfinished = collector
+        .open
+        .into_values()
+        .flat_map(|question| question.ids);
+    exchange.give_back(manner.peer, unfinished);
+    result
+}
+
+struct Collector<'a> {
+    exchange: &'a Exchange,
+    manner: Manner,
+    next_name: u64,
+    open: BTreeMap<String, Question>,
+    /// Whether there may be something to claim.
+    may_claim: bool,
+}
+
+impl Collector<'_> {
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        intake: &mut Intake,
+        is_wanted: impl Fn(&Event) -> bool,
+        mut progress: impl FnMut(),
+    ) -> Result<(), FetchError> {
+        let Manner {
+            peer,
+            ids_at_once,
+            patience,
+            ..
+        } = self.manner;
+        let mut deadline = Instant::now() + patience;
+        loop {
+            while self.may_claim && self.open.len() < self.manner.questions {
+                match self.exchange.claim(peer, ids_at_once) {
+                    Claim::Fetch(ids) => {
+                        self.ask(connection, ids).await?;
+                        deadline = Instant::now() + patience;
+                    }
+                    // To look again for each event that comes would take long.
+                    Claim::Wait | Claim::Done => self.may_claim = false,
+                }
+            }
+            if self.open.is_empty() {
+                // What came is only settled once it was verified.
+                intake.flush().await;
+                // A relay has time for pings while we wait for the others.
+                let ids = tokio::select! {
+                    ids = self.exchange.claim_patiently(peer, ids_at_once) => ids,
+                    // Nothing that was asked for; a relay that leaves shows itself.
+                    text = connection.receive(Instant::now() + patience * 10, patience) => {
+                        text?;
+                        continue;
+                    }
+                };
+                if ids.is_empty() {
+                    return Ok(());
+                }
+                self.ask(connection, ids).await?;
+                deadline = Instant::now() + patience;
+            }
+            let text = connection.receive(deadline, patience).await?;
+            match message::parse(&text) {
+                Some(FromRelay::Event {
+                    subscription,
+                    event: json,
+                }) => match Event::parse(json.as_bytes()) {
+                    Ok(_) if intake.is_too_long(json) => intake.refuse_garbage(Refusal::TooLong),
+                    Ok(event) if self.is_asked(&subscription, event.id) => {
+                        if is_wanted(&event) {
+                            intake.take_fetched(event, json).await;
+                            progress();
+                            deadline = Instant::now() + patience;
+                        } else {
+                            self.exchange.release(peer, [event.id]);
+                            intake.refuse_garbage(Refusal::Unasked);
+                        }
+                    }
+                    Ok(_) => intake.refuse_garbage(Refusal::Unasked),
+                    // It is not delivered, then.
+                    Err(_) => intake.refuse_garbage(Refusal::Malformed),
+                },
+                Some(FromRelay::Eose { subscription }) => {
+                    if let Some(question) = self.open.remove(&subscription) {
+                        connection.send(close(&subscription)).await?;
+                        deadline = Instant::now() + patience;
+                        self.may_claim = true;
+                        self.end(connection, question).await?;
+                    }
+                }
+                Some(FromRelay::Closed { subscription, .. }) => {
+                    if let Some(question) = self.open.remove(&subscription) {
+                        self.exchange.release(peer, question.ids);
+                        self.may_claim = true;
+                    }
+                }
+                Some(FromRelay::Notice(reason)) if reason.says_too_many_subscriptions() => {
+                    let given_back = std::mem::take(&mut self.open);
+                    for (name, question) in given_back {
+                        connection.send(close(&name)).await?;
+                        self.exchange.give_back(peer, question.ids);
+                    }
+                    self.manner.questions = 1;
+                    self.may_claim = true;
+                }
+                Some(_) => {}
+                None => intake.refuse_garbage(Refusal::Malformed),
+            }
+            if intake.garbage() > MOST_GARBAGE {
+                return Err(FetchError::Garbage);
+            }
+        }
+    }
+
+    fn is_asked(&mut self, subscription: &str, id: EventId) -> bool {
+        let Some(question) = self.open.get_mut(subscription) else {
+            return false;
+        };
+        let asked = question.ids.remove(&id);
+        question.came += usize::from(asked);
+        asked
+    }
+
+    /// A relay that sent some of what was asked for may only have sent as many as it does
+    /// at once: it is asked for the rest, until it sends none of it.
+    async fn end<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        question: Question,
+    ) -> Result<(), FetchError> {
+        if question.ids.is_empty() {
+            return Ok(());
+        }
+        if question.came > 0 {
+            return self
+                .ask(connection, question.ids.into_iter().collect())
+                .await;
+        }
+        self.exchange.release(self.manner.peer, question.ids);
+        Ok(())
+    }
+
+    async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        ids: Vec<EventId>,
+    ) -> Result<(), FetchError> {
+        let name = format!("ids{}", self.next_name);
+        self.next_name += 1;
+        let spelled: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let filter = serde_json::json!({"ids": spelled, "limit": ids.len()});
+        let question = Question {
+            ids: ids.into_iter().collect(),
+            came: 0,
+        };
+        // Before it is sent: where that fails, they are given back.
+        self.open.insert(name.clone(), question);
+        connection
+            .send(format!("[\"REQ\",\"{name}\",{filter}]"))
+            .await?;
+        Ok(())
+    }
+}

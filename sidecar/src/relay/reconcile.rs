@@ -1,0 +1,240 @@
+//! Which of a relay's events we lack, by set reconciliation (NIP-77, negentropy).
+//!
+//! Nothing here touches the network: the relay's messages go in, ours come out. The relay
+//! may invent ids, repeat them, or never come to an end: memory and rounds are bounded.
+
+use std::collections::HashSet;
+
+use constellation_shared::EventId;
+use negentropy::{Id, Negentropy, NegentropyStorageVector};
+
+/// The smallest frame that the protocol works with, in bytes.
+pub const SMALLEST_FRAME: u64 = 4096;
+
+/// The most ids that one reconciliation may say we lack.
+const MOST_NEEDED: usize = 2_000_000;
+
+/// The most rounds: half a million events in the smallest frames take some 1,200.
+const MOST_ROUNDS: u32 = 5_000;
+
+/// What we hold of what is reconciled: times and ids.
+#[derive(Debug)]
+pub struct Held(NegentropyStorageVector);
+
+impl FromIterator<(u64, EventId)> for Held {
+    fn from_iter<I: IntoIterator<Item = (u64, EventId)>>(items: I) -> Self {
+        let mut storage = NegentropyStorageVector::new();
+        for (created_at, id) in items {
+            // Only fails once it is sealed.
+            let _ = storage.insert(created_at, Id::from_byte_array(*id.as_bytes()));
+        }
+        let _ = storage.seal();
+        Self(storage)
+    }
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Send this, in hex.
+    Send(String),
+    /// All differences are known.
+    Done,
+}
+
+/// Why a reconciliation cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// Not hex.
+    #[error("its reconciliation message is not hex")]
+    Hex,
+    /// Not the protocol, version 1.
+    #[error("its reconciliation message is not negentropy version 1")]
+    Protocol(#[source] negentropy::Error),
+    /// More ids than any relay has for us, or more rounds than it takes.
+    #[error("its reconciliation does not come to an end")]
+    Endless,
+}
+
+/// One reconciliation, ours being the side that asks.
+#[derive(Debug)]
+pub struct Reconciler<'a> {
+    negentropy: Negentropy<'a, NegentropyStorageVector>,
+    needed: HashSet<EventId>,
+    rounds: u32,
+}
+
+impl<'a> Reconciler<'a> {
+    /// Begins, with messages of at most `frame_limit` bytes before hex doubles them, at
+    /// least [`SMALLEST_FRAME`]. Returns the first message in hex.
+    ///
+    /// # Errors
+    /// [`ReconcileError::Protocol`], which nothing that we hold can lead to.
+    pub fn begin(held: &'a Held, frame_limit: u64) -> Result<(Self, String), ReconcileError> {
+        let mut negentropy = Negentropy::borrowed(&held.0, frame_limit.max(SMALLEST_FRAME))
+            .map_err(ReconcileError::Protocol)?;
+        let first = negentropy.initiate().map_err(ReconcileError::Protocol)?;
+        let begun = Self {
+            negentropy,
+            needed: HashSet::new(),
+            rounds: 0,
+        };
+        Ok((begun, constellation_shared::hex(&first)))
+    }
+
+    /// Takes the relay's message, in hex.
+    ///
+    /// # Errors
+    /// [`ReconcileError`]; what was learned until then stays learned.
+    pub fn take(&mut self, message: &str) -> Result<Step, ReconcileError> {
+        self.rounds += 1;
+        let bytes = constellation_shared::unhex(message).ok_or(ReconcileError::Hex)?;
+        let (mut have, mut need) = (Vec::new(), Vec::new());
+        let answer = self
+            .negentropy
+            .reconcile_with_ids(&bytes, &mut have, &mut need)
+            .map_err(ReconcileError::Protocol)?;
+        let ids = need.into_iter().map(|id| EventId::from_bytes(*id));
+        self.needed.extend(ids);
+        if self.needed.len() > MOST_NEEDED || self.rounds > MOST_ROUNDS {
+            return Err(ReconcileError::Endless);
+        }
+        Ok(match answer {
+            Some(answer) => Step::Send(constellation_shared::hex(&answer)),
+            None => Step::Done,
+        })
+    }
+
+    /// What the relay has and we lack, as far as it is known, each once.
+    pub fn into_needed(self) -> HashSet<EventId> {
+        self.needed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// A generator of numbers, the same for the same seed (SplitMix64).
+    struct Seeded(u64);
+
+    impl Seeded {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        }
+
+        fn below(&mut self, end: u64) -> u64 {
+            self.next() % end
+        }
+
+        fn event(&mut self, times: u64) -> (u64, EventId) {
+            let mut id = [0; 32];
+            for part in id.chunks_mut(8) {
+                part.copy_from_slice(&self.next().to_be_bytes());
+            }
+            (self.below(times), EventId::from_bytes(id))
+        }
+    }
+
+    type Set = BTreeSet<(u64, EventId)>;
+
+    fn needed(ours: &Set, theirs: &Set, frame: u64) -> HashSet<EventId> {
+        let (held, relay) = (
+            Held::from_iter(ours.clone()),
+            Held::from_iter(theirs.clone()),
+        );
+        let mut relay = Negentropy::borrowed(&relay.0, frame).unwrap();
+        let (mut reconciler, mut message) = Reconciler::begin(&held, frame).unwrap();
+        loop {
+            assert!(message.len() as u64 <= 2 * frame, "a frame is too long");
+            let answer = relay
+                .reconcile(&constellation_shared::unhex(&message).unwrap())
+                .unwrap();
+            match reconciler
+                .take(&constellation_shared::hex(&answer))
+                .unwrap()
+            {
+                Step::Send(next) => message = next,
+                Step::Done => return reconciler.into_needed(),
+            }
+        }
+    }
+
+    #[test]
+    fn it_finds_what_naive_set_difference_finds() {
+        for seed in 0..150 {
+            let mut random = Seeded(seed);
+            // Few seconds, so that many events share one.
+            let times = 1 + random.below(200);
+            let common = random.below(3000);
+            let mut ours: Set = (0..common).map(|_| random.event(times)).collect();
+            let mut theirs = ours.clone();
+            for _ in 0..random.below(600) {
+                ours.insert(random.event(times));
+            }
+            for _ in 0..random.below(600) {
+                theirs.insert(random.event(times));
+            }
+            let naive: HashSet<EventId> = theirs.difference(&ours).map(|(_, id)| *id).collect();
+            for frame in [4096, 30_000] {
+                assert_eq!(
+                    needed(&ours, &theirs, frame),
+                    naive,
+                    "seed {seed}, frame {frame}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn equal_sets_need_nothing_and_an_empty_one_everything() {
+        let mut random = Seeded(7);
+        let all: Set = (0..5000).map(|_| random.event(50)).collect();
+        assert!(needed(&all, &all, 4096).is_empty());
+        assert_eq!(needed(&Set::new(), &all, 4096).len(), 5000);
+        assert!(needed(&all, &Set::new(), 4096).is_empty());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let held = Held::from_iter([]);
+        for (message, words) in [
+            ("xyz", "hex"),
+            ("", "version 1"),
+            ("62", "version 1"),
+            // A list of 2^62 ids.
+            ("6100000002bfffffffffffffff7f", "version 1"),
+        ] {
+            let (mut reconciler, _) = Reconciler::begin(&held, 4096).unwrap();
+            let Err(error) = reconciler.take(message) else {
+                panic!("{message} was taken");
+            };
+            assert!(error.to_string().contains(words), "{message}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_relay_that_never_ends_is_left() {
+        let mut random = Seeded(3);
+        let held: Held = (0..100).map(|_| random.event(50)).collect();
+        let (mut reconciler, _) = Reconciler::begin(&held, 4096).unwrap();
+        // A fingerprint of everything that is never ours.
+        let wrong = format!("61000001{}", "00".repeat(16));
+        let mut rounds = 0;
+        let error = loop {
+            rounds += 1;
+            match reconciler.take(&wrong) {
+                Ok(Step::Send(_)) => {}
+                Ok(Step::Done) => panic!("it ended"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, ReconcileError::Endless));
+        assert_eq!(rounds, MOST_ROUNDS + 1);
+    }
+}

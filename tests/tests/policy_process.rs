@@ -1,0 +1,217 @@
+//! Starting, ending, and saying why: the program among other programs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test support is a test too"
+)]
+
+mod policy_program;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use constellation_tests::station;
+use policy_program::{ACCEPT, BLOCKED, PROGRAM, Policy, clean, key, request};
+use rustix::process::Signal;
+
+#[test]
+fn the_end_of_input_is_a_good_end() {
+    let station = station!();
+    Policy::start(&station).close();
+    let output = station.command(PROGRAM).stdin("").output();
+    output.expect_code(0);
+    assert_eq!(output.stdout, "");
+}
+
+#[test]
+fn signals_end_it_at_once() {
+    let station = station!();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut policy = Policy::start(&station);
+        assert_eq!(policy.ask_key(1), ACCEPT);
+        policy.signal(signal);
+        let status = policy.wait();
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
+    }
+}
+
+#[test]
+fn a_closed_stdout_is_a_quiet_end_with_sigpipe_ignored_and_without() {
+    let station = station!();
+    for script in ["trap '' PIPE; exec \"$0\"", "exec \"$0\""] {
+        let mut command = Command::new("sh");
+        clean(&mut command, &station.home());
+        let mut child = command
+            .args(["-c", script])
+            .arg(station.program(PROGRAM))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().unwrap();
+        stdin
+            .write_all((request("1", &key(1).to_hex()) + "\n").as_bytes())
+            .unwrap();
+        // Its input stays open: nothing but the lost answer ends it.
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        assert_eq!(output.status.code(), Some(0), "{script}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{script}");
+    }
+}
+
+#[test]
+fn without_a_home_it_says_what_to_do() {
+    let station = station!();
+    let output = station.command(PROGRAM).env_remove("HOME").output();
+    output.expect_code(2).expect_stderr("HOME is not set");
+    output.expect_stderr("--zen DIR");
+    assert_eq!(output.stdout, "");
+    let zen = station.root().to_str().unwrap().to_owned();
+    for command in [
+        station.command(PROGRAM).args(["--zen", &zen]),
+        station.command(PROGRAM).env("CONSTELLATION_ZEN", &zen),
+    ] {
+        command.env_remove("HOME").output().expect_code(0);
+    }
+}
+
+#[test]
+fn a_station_that_is_not_there_is_said_and_blocks_nobody() {
+    let station = station!();
+    let mut policy = Policy::start_with(&station, &["--zen", "/nowhere"]);
+    assert_eq!(policy.ask_key(1), ACCEPT);
+    let stderr = policy.close();
+    assert!(stderr.contains("/nowhere is not there"), "{stderr}");
+}
+
+#[test]
+fn wrong_options_are_named() {
+    let station = station!();
+    let output = station.run(PROGRAM, &["--no-such-thing"]);
+    output.expect_code(2).expect_stderr("--no-such-thing");
+    assert_eq!(output.stdout, "");
+}
+
+/// strfry starts a plugin so, with SIGPIPE ignored, and ends it with SIGTERM, which
+/// Debian's shell does not hand on: then the end of input must do.
+#[test]
+fn strfry_s_way_of_starting_and_ending_it() {
+    let station = station!();
+    station.blacklist(&[key(1)]);
+    for program in ["\"$0\"", "exec \"$0\""] {
+        let mut command = Command::new("sh");
+        clean(&mut command, &station.strfry_dir());
+        command
+            .env("HOME", station.home())
+            .args(["-c", &format!("trap '' PIPE; {program}")])
+            .arg(station.program(PROGRAM));
+        let mut policy = Policy::spawn(command);
+        assert_eq!(policy.ask_key(1), BLOCKED);
+        policy.signal(Signal::TERM);
+        policy.end_input();
+        policy.wait();
+        // Whoever was behind the shell has let go of stdout.
+        policy.expect_end_of_answers();
+    }
+}
+
+#[test]
+fn stdout_carries_answers_and_nothing_else() {
+    let station = station!();
+    station.write("strfry/blacklist.txt", "no key\n");
+    let mut policy = Policy::start_with(&station, &["--log", "debug"]);
+    assert_eq!(policy.ask_key(1), ACCEPT);
+    policy.write("broken\n");
+    assert!(policy.answer().contains("error: request not understood"));
+    policy.end_input();
+    policy.expect_end_of_answers();
+    let stderr = policy.stderr();
+    assert!(
+        stderr.contains("a line of 7 bytes was rejected"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("blacklist.txt: 1 line skipped: line 1"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn explain_names_lists_lines_and_verdicts() {
+    let station = station!();
+    let keys = [1, 2, 3, 4, 5].map(key);
+    station.write(
+        "strfry/blacklist.txt",
+        format!(
+            "# remark\n{}\n{}\n{}\n",
+            keys[0],
+            keys[1],
+            keys[1].to_bech32()
+        ),
+    );
+    station.friends(&[keys[3], keys[1]]);
+    station.peer_friends("12D3KooA", &[keys[1]]);
+    station.member("a@example.org", keys[2]);
+    let [blocked, pardoned, member, friend, unknown] = keys.map(|key| key.to_hex());
+    let explain = |keys: &[&str]| station.run(PROGRAM, &[&["explain"], keys].concat());
+    let at = |path: &str| station.root().join(path).display().to_string();
+
+    let output = explain(&[&blocked]);
+    let list = at("strfry/blacklist.txt");
+    output.expect_code(1);
+    assert_eq!(
+        output.stdout,
+        format!("{blocked} block\n  blocked: {list} line 2\n")
+    );
+
+    let output = explain(&[&keys[1].to_bech32()]);
+    output.expect_code(0);
+    let (friends, swarm) = (
+        at("strfry/amisOfAmis.txt"),
+        at("tmp/swarm/12D3KooA/amisOfAmis.txt"),
+    );
+    let stdout = format!(
+        "{pardoned} allow (in the blacklist, but a friend or member: its lines there are \
+         removed with its next event)\n  blocked: {list} line 3\n  blocked: {list} line 4\n  \
+         friend: {friends} line 2\n  friend: {swarm} line 1\n"
+    );
+    assert_eq!(output.stdout, stdout);
+
+    let output = explain(&[&member, &friend.to_uppercase(), &unknown]);
+    output.expect_code(0);
+    let hex = at("game/nostr/a@example.org/HEX");
+    assert_eq!(
+        output.stdout,
+        format!(
+            "{member} allow\n  member: {hex} line 1\n{friend} allow\n  friend: {friends} line 1\n\
+             {unknown} allow\n  in no list\n"
+        )
+    );
+    explain(&[&unknown, &blocked, &friend]).expect_code(1);
+    explain(&[]).expect_code(2);
+    let output = explain(&[&unknown, "npub1nobody"]);
+    output
+        .expect_code(2)
+        .expect_stderr("'npub1nobody' is no pubkey");
+    assert_eq!(output.stdout, "");
+    assert_eq!(
+        fs::read_to_string(list).unwrap().lines().count(),
+        4,
+        "nothing was removed"
+    );
+}
+
+#[test]
+fn explain_says_which_list_cannot_be_read() {
+    let station = station!();
+    fs::create_dir(station.strfry_dir().join("blacklist.txt")).unwrap();
+    let output = station.run(PROGRAM, &["explain", &key(1).to_hex()]);
+    output.expect_code(1);
+    output.expect_stdout("every event is rejected");
+    output.expect_stdout("blacklist.txt cannot be read");
+}

@@ -1,0 +1,136 @@
+//! The backfill as a station has it: a process that leaves a log, a report and a database.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test support, of which each test program uses a part"
+)]
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use constellation_shared::{Event, kinds};
+use constellation_tests::command::{Output, TestCommand};
+use constellation_tests::relay::Nip77;
+use constellation_tests::station::ids;
+use constellation_tests::{Author, Behaviour, StationDir};
+use serde_json::Value;
+
+pub(crate) const PROGRAM: &str = "constellation-sync";
+pub(crate) const LOG: &str = "strfry/constellation-backfill.log";
+pub(crate) const ERROR_LOG: &str = "strfry/constellation-backfill.error.log";
+pub(crate) const LOCK: &str = "strfry/constellation-sync.lock";
+pub(crate) const PID_FILE: &str = "strfry/constellation-backfill.lock";
+pub(crate) const DAY: u64 = 86_400;
+
+/// A minute ago: what is dated so is recent, and stays so while a test runs.
+pub(crate) fn recent() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_secs() - 60
+}
+
+/// Kinds of which no event replaces another.
+pub(crate) const PLAIN_KINDS: [u16; 5] = [1, 6, 7, 1063, 1111];
+
+/// All kinds of the table.
+pub(crate) fn all_kinds() -> Vec<u16> {
+    kinds::KINDS.iter().map(|kind| kind.number).collect()
+}
+
+/// A relay that is only ever asked by REQ.
+pub(crate) fn paged(max_limit: usize) -> Behaviour {
+    Behaviour {
+        max_limit,
+        nip77: Nip77::Absent,
+        ..Behaviour::default()
+    }
+}
+
+/// A relay that sends these before all else, whatever is asked.
+pub(crate) fn saying(extra: Vec<String>) -> Behaviour {
+    Behaviour {
+        extra,
+        ..paged(500)
+    }
+}
+
+/// Makes these the station's friends, and these relays its peers.
+pub(crate) fn follow(station: &StationDir, authors: &[Author], peers: &[&str]) {
+    let keys: Vec<_> = authors.iter().map(Author::pubkey).collect();
+    station.friends(&keys);
+    for (number, url) in peers.iter().enumerate() {
+        station.peer(&format!("12D3KooPeer{number}"), url);
+    }
+}
+
+/// The backfill, about to be started with a report. Authors have no profiles here, and are
+/// not to be synced fully for that.
+pub(crate) fn command(station: &StationDir, args: &[&str]) -> TestCommand {
+    station
+        .command(PROGRAM)
+        .env("CONSTELLATION_NO_PROFILES", "true")
+        .arg("--json")
+        .args(args)
+}
+
+/// Runs it to its end.
+pub(crate) fn sync(station: &StationDir, args: &[&str]) -> Output {
+    command(station, args).output()
+}
+
+/// Runs it, and it must bring everything of every peer.
+#[track_caller]
+pub(crate) fn sync_all(station: &StationDir, args: &[&str]) -> Value {
+    let output = sync(station, args);
+    output.expect_code(0);
+    let report = report(&output);
+    assert_eq!(report["outcome"], "complete", "{output}");
+    report
+}
+
+/// The report, which must be all that is on stdout.
+#[track_caller]
+pub(crate) fn report(output: &Output) -> Value {
+    serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{output}"))
+}
+
+/// Its strfry holds exactly these.
+#[track_caller]
+pub(crate) fn expect_stored(station: &StationDir, events: &[Event]) {
+    let (stored, wanted) = (station.stored_ids(), ids(events));
+    let missing: Vec<_> = wanted.difference(&stored).take(3).collect();
+    let surplus: Vec<_> = stored.difference(&wanted).take(3).collect();
+    assert!(
+        stored == wanted,
+        "stored {} of {}, missing {missing:?}, surplus {surplus:?}\n{}",
+        stored.len(),
+        wanted.len(),
+        station.read(LOG)
+    );
+}
+
+/// The `key=123` pairs of the last line with this prefix, as `sync_report.sh` takes them.
+#[track_caller]
+pub(crate) fn said(station: &StationDir, prefix: &str) -> BTreeMap<String, u64> {
+    let log = station.read(LOG);
+    let line = log.lines().rev().find(|line| line.contains(prefix));
+    let line = line.unwrap_or_else(|| panic!("no {prefix} in\n{log}"));
+    let (_, pairs) = line.split_once(prefix).unwrap();
+    let pairs = pairs.split(' ').filter_map(|pair| pair.split_once('='));
+    pairs
+        .filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?)))
+        .collect()
+}
+
+/// The log holds this.
+#[track_caller]
+pub(crate) fn expect_logged(station: &StationDir, part: &str) {
+    let log = station.read(LOG);
+    assert!(log.contains(part), "no {part:?} in\n{log}");
+}
+
+/// How many events were left out for this reason.
+pub(crate) fn refused(report: &Value, reason: &str) -> u64 {
+    report["refused"][reason].as_u64().unwrap_or_default()
+}
