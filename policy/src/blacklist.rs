@@ -54,6 +54,9 @@ pub enum RemoveError {
     /// One of the steps failed.
     #[error("cannot {0}")]
     Step(&'static str, #[source] io::Error),
+    /// Another of us, or another program, is at work in its folder.
+    #[error("its folder is locked by another program")]
+    Locked,
     /// Other programs changed the list each time.
     #[error("other programs change it all the time")]
     Contended,
@@ -81,7 +84,8 @@ pub fn remove(
         Err(error) => return Err(RemoveError::Step("find it", error)),
     };
     // One remover at a time: strfry runs a plugin for its relay and one for each stream.
-    let _alone = lock_folder(&list).map_err(step("lock its folder"))?;
+    let locked = lock_folder(&list).map_err(step("lock its folder"))?;
+    let _alone = locked.ok_or(RemoveError::Locked)?;
     for _ in 0..ATTEMPTS {
         let old = match File::open(&list) {
             Ok(file) => file,
@@ -106,11 +110,14 @@ pub fn remove(
     Err(RemoveError::Contended)
 }
 
-/// Nobody else of us removes from a list in this folder while the file is open.
-fn lock_folder(list: &Path) -> io::Result<File> {
+/// Nobody else of us removes from a list in this folder while the file is open; `None`
+/// where somebody does now. It is not waited for: anybody may hold such a lock for ever.
+fn lock_folder(list: &Path) -> io::Result<Option<File>> {
     let folder = File::open(list.parent().unwrap_or(Path::new("/")))?;
-    flock(&folder, FlockOperation::LockExclusive)?;
-    Ok(folder)
+    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        locked => Ok(locked.map(|()| Some(folder))?),
+    }
 }
 
 /// What the names of our files beside the list begin with: `.blacklist.txt.constellation-`.

@@ -1,10 +1,14 @@
 //! The thread that keeps the lists up to date beside the one that answers, so that no
 //! event waits for a file.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use constellation_shared::Pubkey;
 use constellation_shared::verdict::Verdict;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::blacklist::{self, Remainder, RemoveError};
 use crate::lists::{Lists, Loader, Sources};
@@ -34,6 +38,11 @@ const RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 /// least.
 const RESCUE_AFTER: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
+/// For how long, at the end of input, a replaced list is waited for to be let go of: the
+/// time between two looks, and as long again for one who still holds it. What is left then
+/// is taken over by the next start.
+const LET_GO_WITHIN: Duration = Duration::from_millis(400);
+
 /// The lists, kept up to date until this is closed.
 #[derive(Debug)]
 pub struct Keeper {
@@ -49,10 +58,9 @@ impl Keeper {
     /// # Errors
     /// That of starting a thread.
     pub fn start(sources: Sources, remove: bool) -> io::Result<Self> {
-        let blacklist = sources.blacklist.clone();
-        let mut loader = Loader::new(sources);
+        let mut loader = Loader::new(sources.clone());
         let first = loop {
-            let first = loader.refresh(&Lists::default(), since_1970());
+            let first = loader.refresh(&Lists::default(), since_1970(), |_| {});
             if first.is_some() || !loader.is_waiting() {
                 break first.unwrap_or_default();
             }
@@ -61,13 +69,15 @@ impl Keeper {
         let lists = Arc::new(RwLock::new(first));
         let (sender, receiver) = mpsc::channel();
         let mut work = Work {
+            remover: remove.then(|| Remover::new(sources.blacklist.clone())),
+            sources,
             loader,
             lists: Arc::clone(&lists),
-            remover: remove.then(|| Remover::new(blacklist)),
+            refreshed: true,
         };
         let thread = thread::Builder::new()
             .name("lists".to_owned())
-            .spawn(move || work.run(&receiver))?;
+            .spawn(move || work.go_on(|work| work.run(&receiver)))?;
         Ok(Self {
             lists,
             pardoned: Some(sender),
@@ -78,6 +88,10 @@ impl Keeper {
     /// The verdict on an author, or `None` where nothing may be let in because the lists
     /// are unavailable. A pardoned author's lines leave the blacklist a little later.
     pub fn verdict(&self, author: &Pubkey) -> Option<Verdict> {
+        // Lists that nobody keeps would let in whoever is blocked from now on.
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            return None;
+        }
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         let verdict = lists.verdict(author);
         drop(lists);
@@ -104,18 +118,35 @@ fn since_1970() -> Duration {
 }
 
 struct Work {
+    sources: Sources,
     loader: Loader,
     lists: Arc<RwLock<Lists>>,
     remover: Option<Remover>,
+    /// Whether the files were looked at since the last panic.
+    refreshed: bool,
 }
 
 impl Work {
+    /// Runs until that ends without a panic: a fault of ours in one place must not leave
+    /// the lists to nobody. Where it panics again before the files were looked at, every
+    /// event is rejected until they were.
+    fn go_on(&mut self, mut run: impl FnMut(&mut Self)) {
+        while catch_unwind(AssertUnwindSafe(|| run(self))).is_err() {
+            error!("a fault of this program, please report it: the lists are loaded anew");
+            if !mem::take(&mut self.refreshed) {
+                publish(&self.lists, Lists::default());
+            }
+            self.loader = Loader::new(self.sources.clone());
+            // What the last one watched is taken over from where it lies.
+            if let Some(remover) = self.remover.take() {
+                self.remover = Some(Remover::new(remover.blacklist));
+            }
+        }
+    }
+
     fn run(&mut self, pardoned: &Receiver<Pubkey>) {
         // Answering comes first; on a single core the scheduler must know.
         let _ = rustix::process::nice(10);
-        if let Some(remover) = &mut self.remover {
-            remover.adopt();
-        }
         let mut keys = BTreeSet::new();
         let mut next_look = Instant::now() + LOOK_EVERY;
         loop {
@@ -131,40 +162,55 @@ impl Work {
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
-            if let Some(remover) = &mut self.remover {
-                remover.remove(&mut keys);
-                remover.rescue(closed);
-            }
             if closed {
+                if let Some(remover) = &mut self.remover {
+                    remover.finish(&mut keys);
+                }
                 return;
             }
-            keys.clear();
+            // First: who is blocked must not wait for lines that may leave later.
             self.refresh();
+            match &mut self.remover {
+                Some(remover) => remover.work(&mut keys),
+                None => keys.clear(),
+            }
             next_look = Instant::now() + LOOK_EVERY;
         }
     }
 
     fn refresh(&mut self) {
-        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(new) = self.loader.refresh(&lists, since_1970()) else {
-            return;
-        };
-        drop(lists);
-        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
-        let old = mem::replace(&mut *lists, new);
-        drop(lists);
-        // Given back only now: it can be large, and an answer would wait for it.
-        drop(old);
+        // No lock is held while files are read: both lists in it are shared, not copied.
+        let held = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        let current = held.clone();
+        drop(held);
+        let lists = &self.lists;
+        let early = |new| publish(lists, new);
+        if let Some(new) = self.loader.refresh(&current, since_1970(), early) {
+            publish(lists, new);
+        }
+        self.refreshed = true;
     }
+}
+
+fn publish(lists: &RwLock<Lists>, new: Lists) {
+    let mut lists = lists.write().unwrap_or_else(PoisonError::into_inner);
+    let old = mem::replace(&mut *lists, new);
+    drop(lists);
+    // Given back only now: it can be large, and an answer would wait for it.
+    drop(old);
 }
 
 /// Takes pardoned keys out of the blacklist.
 struct Remover {
     blacklist: PathBuf,
+    /// Whether what earlier runs left is taken over.
+    adopted: bool,
     remainders: Vec<Remainder>,
     next_rescue: Instant,
     rescue_after: Duration,
     not_before: Option<Instant>,
+    /// Since when others keep the folder locked.
+    locked_since: Option<Instant>,
     complaint: Option<String>,
 }
 
@@ -172,32 +218,80 @@ impl Remover {
     fn new(blacklist: PathBuf) -> Self {
         Self {
             blacklist,
+            adopted: false,
             remainders: Vec::new(),
             next_rescue: Instant::now(),
             rescue_after: RESCUE_AFTER.0,
             not_before: None,
+            locked_since: None,
             complaint: None,
         }
     }
 
+    /// Does what is due. Keys that must wait are still in `keys` afterwards.
+    fn work(&mut self, keys: &mut BTreeSet<Pubkey>) {
+        self.adopt();
+        self.remove(keys);
+        if Instant::now() >= self.next_rescue || self.remainders.iter().any(Remainder::has_grown) {
+            self.rescue();
+        }
+    }
+
+    /// Does the work for the last time. What was replaced just now is not deleted at once:
+    /// a program whose descriptors this user may not see can be about to append to it.
+    /// Without the wait each short run would leave a file behind.
+    fn finish(&mut self, keys: &mut BTreeSet<Pubkey>) {
+        let started = Instant::now();
+        self.not_before = None;
+        loop {
+            self.adopt();
+            self.remove(keys);
+            self.rescue();
+            let done = self.adopted && keys.is_empty() && self.remainders.is_empty();
+            if done || started.elapsed() >= LET_GO_WITHIN {
+                return;
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
     fn adopt(&mut self) {
+        if self.adopted {
+            return;
+        }
         match blacklist::adopt(&self.blacklist) {
-            Ok(remainders) => self.remainders.extend(remainders),
+            Ok(Some(remainders)) => self.remainders.extend(remainders),
+            // Another of us is at work; it is tried again.
+            Ok(None) => return,
             Err(error) => warn!(
                 "{}: what an earlier run left beside it cannot be taken over: {error}",
                 self.blacklist.display()
             ),
         }
+        self.adopted = true;
     }
 
     fn remove(&mut self, keys: &mut BTreeSet<Pubkey>) {
-        if keys.is_empty() || self.not_before.is_some_and(|then| Instant::now() < then) {
+        if keys.is_empty() {
+            return;
+        }
+        if self.not_before.is_some_and(|then| Instant::now() < then) {
+            keys.clear();
             return;
         }
         self.not_before = None;
         let removed = blacklist::remove(&self.blacklist, keys, &mut self.remainders);
         self.rescue_after = RESCUE_AFTER.0;
         self.next_rescue = Instant::now();
+        if let Err(error @ RemoveError::Locked) = removed {
+            // Most often another of us, for a moment: the keys are kept.
+            let since = *self.locked_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= RETRY_AFTER.0 {
+                self.complain(&error, "it is tried again");
+            }
+            return;
+        }
+        self.locked_since = None;
         match removed {
             Ok(lines) => {
                 self.complaint = None;
@@ -222,6 +316,7 @@ impl Remover {
                 self.complain(&error, remedy);
             }
         }
+        keys.clear();
     }
 
     fn complain(&mut self, error: &RemoveError, remedy: &str) {
@@ -238,27 +333,19 @@ impl Remover {
         }
     }
 
-    /// `last` where there is no later time to look.
-    fn rescue(&mut self, last: bool) {
-        let due = last || Instant::now() >= self.next_rescue;
-        if !due && !self.remainders.iter().any(Remainder::has_grown) {
-            return;
-        }
-        let times = if last { 2 } else { 1 };
+    fn rescue(&mut self) {
         let path: &Path = &self.blacklist;
-        for _ in 0..times {
-            self.remainders
-                .retain_mut(|remainder| match remainder.rescue() {
-                    Ok(gone) => !gone,
-                    Err(error) => {
-                        warn!(
-                            "{}: lines appended while it was replaced wait beside it: {error}",
-                            path.display()
-                        );
-                        true
-                    }
-                });
-        }
+        self.remainders
+            .retain_mut(|remainder| match remainder.rescue() {
+                Ok(gone) => !gone,
+                Err(error) => {
+                    warn!(
+                        "{}: lines appended while it was replaced wait beside it: {error}",
+                        path.display()
+                    );
+                    true
+                }
+            });
         // One that was just let go of is gone at the next look.
         self.rescue_after = match self.remainders.iter().any(Remainder::is_let_go) {
             true => RESCUE_AFTER.0,

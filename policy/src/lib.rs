@@ -15,9 +15,10 @@ pub mod options;
 mod scan;
 
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -65,6 +66,9 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         .with_ansi(false)
         .without_time()
         .with_max_level(options.log)
+        // Else it reports a dead stderr on stderr, which panics; strfry gives us a stderr
+        // of our own and ignores SIGPIPE.
+        .log_internal_errors(false)
         .init();
     let sources = options.lists.sources()?;
     if let Some(Command::Explain { pubkeys }) = options.command {
@@ -81,12 +85,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
             _ => Ok(ExitCode::SUCCESS),
         };
     }
-    if !sources.station.root().is_dir() {
-        warn!(
-            "{} is not there: until it is, no key is blocked; check --zen or CONSTELLATION_ZEN",
-            sources.station.root().display()
-        );
-    }
+    look_at(sources.station.root());
     let keeper = Keeper::start(sources, !options.no_remove)?;
     // Plain descriptors: a write reaches strfry at once, and a read takes all there is.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -100,6 +99,24 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     keeper.close();
     unless_closed(answered)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what is wrong with the station's folder, which is seen in no list.
+fn look_at(station: &Path) {
+    let root = station.display();
+    match fs::metadata(station) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => warn!(
+            "{root} is not there: until it is, no key is blocked; check --zen or CONSTELLATION_ZEN"
+        ),
+        found => {
+            let cause = found.map_or_else(|error| error.to_string(), |_| "no folder".to_owned());
+            warn!(
+                "{root} cannot be looked into ({cause}): no list in it can be read; check --zen \
+                 or CONSTELLATION_ZEN, and who may enter it"
+            );
+        }
+    }
 }
 
 /// strfry closes its end of the pipe when it stops or replaces the plugin.

@@ -10,11 +10,12 @@ mod known;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use constellation_shared::list_file::{self, ListFile};
 use constellation_shared::verdict::{Standing, Verdict};
@@ -23,6 +24,12 @@ use constellation_shared::{Pubkey, Station};
 use tracing::debug;
 
 use crate::lists::known::{Known, Look, is_being_written};
+
+/// For how long a newly blocked key waits for the search of the lists that may pardon it.
+/// Most searches are over by then, and a friend who is blacklisted is let in throughout.
+/// Where other stations send many long lists, blocking goes first, and such a friend is
+/// rejected until the search is over, about a second.
+const SEARCH_QUIETLY_FOR: Duration = Duration::from_millis(300);
 
 /// Which files decide.
 #[derive(Debug, Clone)]
@@ -63,7 +70,7 @@ pub struct Lists {
     /// The blocked keys, or `None` where the blacklist is there but was never readable.
     blocked: Option<Arc<KeySet>>,
     /// Those of them that are friends or members.
-    pardoned: KeySet,
+    pardoned: Arc<KeySet>,
 }
 
 impl Lists {
@@ -88,6 +95,8 @@ pub struct Loader {
     blacklist: Known,
     /// Whether a key was blocked that the other lists have not been searched for.
     search_again: bool,
+    /// After which time of searching newly blocked keys are blocked all the same.
+    search_quietly_for: Duration,
     /// The files that can pardon, each with the blocked keys that it holds.
     pardoning: BTreeMap<ListFile, (Known, Vec<Pubkey>)>,
     /// The folders that cannot be read.
@@ -101,6 +110,7 @@ impl Loader {
             sources,
             blacklist: Known::default(),
             search_again: true,
+            search_quietly_for: SEARCH_QUIETLY_FOR,
             pardoning: BTreeMap::new(),
             folders: BTreeMap::new(),
         }
@@ -108,7 +118,15 @@ impl Loader {
 
     /// Looks at all files and reads those that changed since `current` was loaded; `now`
     /// is the time since 1970. `None` where `current` still holds.
-    pub fn refresh(&mut self, current: &Lists, now: Duration) -> Option<Lists> {
+    ///
+    /// Where the search takes long, `publish` is handed the newly blocked keys before it is
+    /// over, with the pardons known so far.
+    pub fn refresh(
+        &mut self,
+        current: &Lists,
+        now: Duration,
+        publish: impl FnOnce(Lists),
+    ) -> Option<Lists> {
         let read = self.read_blacklist(current, now);
         if let Some(new) = &read {
             let subset = current
@@ -119,15 +137,17 @@ impl Loader {
         }
         let changed = read.is_some();
         let blocked = read.or_else(|| current.blocked.clone())?;
+        // Before the first lists there is nobody let in whom this could stop.
+        let urgent = changed && self.search_again && current.blocked.is_some();
         // With nobody blocked there is nobody to pardon, and nothing to look at.
         let pardoned = match blocked.is_empty() {
             true => changed.then(KeySet::default),
-            false => self.search(&blocked, now),
+            false => self.search(&blocked, now, urgent.then_some(publish)),
         };
         if !changed && pardoned.is_none() {
             return None;
         }
-        let pardoned = pardoned.unwrap_or_else(|| current.pardoned.clone());
+        let pardoned = pardoned.map_or_else(|| Arc::clone(&current.pardoned), Arc::new);
         debug!(
             "lists loaded: {} keys blocked, {} of them friends or members",
             blocked.len(),
@@ -191,7 +211,14 @@ impl Loader {
     }
 
     /// The blocked keys that are friends or members, where that may have changed.
-    fn search(&mut self, blocked: &KeySet, now: Duration) -> Option<KeySet> {
+    /// `publish` is called where that takes long.
+    fn search(
+        &mut self,
+        blocked: &Arc<KeySet>,
+        now: Duration,
+        mut publish: Option<impl FnOnce(Lists)>,
+    ) -> Option<KeySet> {
+        let started = Instant::now();
         let search_again = mem::take(&mut self.search_again);
         let mut before = mem::take(&mut self.pardoning);
         let mut changed = search_again;
@@ -207,7 +234,23 @@ impl Loader {
             known.complain(&folder, &error, "its keys count as they did before");
             self.folders.insert(folder, known);
         }
+        if publish.is_some() {
+            // So that as many as can be are searched in time.
+            files.sort_by_cached_key(|list| {
+                fs::symlink_metadata(list.path()).map_or(0, |metadata| metadata.len())
+            });
+        }
         for list in files {
+            if started.elapsed() >= self.search_quietly_for
+                && let Some(publish) = publish.take()
+            {
+                let found = self.pardoning.values().chain(before.values());
+                let found = found.flat_map(|(_, found)| found);
+                publish(Lists {
+                    blocked: Some(Arc::clone(blocked)),
+                    pardoned: Arc::new(found.copied().collect()),
+                });
+            }
             let (mut known, last_found) = before.remove(&list).unwrap_or_default();
             if search_again {
                 known.read = None;

@@ -50,10 +50,10 @@ pub struct PeerReport {
     pub seconds: f64,
     /// Why not everything could be had; nothing where everything was.
     pub failure: Option<String>,
-    /// Whether it was left before its end; else it had what could not be had.
-    pub broke_off: bool,
     /// Whether we learned by reconciliation (NIP-77) what it has.
     pub reconciled: bool,
+    /// Whether it was left before its end; else it had what could not be had.
+    pub broke_off: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
 }
@@ -275,8 +275,8 @@ mod tests {
             bytes: 1000,
             seconds: 0.5,
             failure: failure.map(ToOwned::to_owned),
-            broke_off: failure.is_some(),
             reconciled: true,
+            broke_off: failure.is_some(),
             unreadable_kinds: vec![4],
         };
         Report {

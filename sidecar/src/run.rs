@@ -394,8 +394,8 @@ fn unfinished(peer: &Peer) -> PeerReport {
         bytes: 0,
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
-        broke_off: true,
         reconciled: false,
+        broke_off: true,
         unreadable_kinds: Vec::new(),
     }
 }

@@ -236,6 +236,7 @@ impl Session {
         let unreachable = !reached;
         let reconciled = level.is_some() && !unfit;
         let gaps = pager.as_ref().map_or(&[][..], Pager::gaps);
+        let broke_off = result.is_err();
         let mut unreadable_kinds = level.map_or(Vec::new(), |level| level.unreadable_kinds);
         unreadable_kinds.extend(pager.iter().flat_map(Pager::unreadable_kinds));
         unreadable_kinds.sort_unstable();
@@ -254,7 +255,6 @@ impl Session {
                 more.len()
             )),
         };
-        let broke_off = result.is_err();
         let failure = match (result, in_part) {
             (Err(failure), _) => Some(failure),
             (Ok(()), None) => None,
@@ -279,8 +279,8 @@ impl Session {
             bytes,
             seconds: start.elapsed().as_secs_f64(),
             failure,
-            broke_off,
             reconciled,
+            broke_off,
             unreadable_kinds,
         };
         // What was not asked again is not newer than it was.

@@ -68,7 +68,8 @@ fn profile(author: &Author) -> Event {
 
 /// A whole run of the backfill; how long it took.
 fn backfill(station: &StationDir, relays: &[ScriptedRelay], args: &[&str]) -> Duration {
-    let mut command = station.command("constellation-sync").args(args);
+    let command = station.command("constellation-sync").args(args);
+    let mut command = command.env_remove("CONSTELLATION_NO_PROFILES");
     for relay in relays {
         command = command.args(["--peer", &relay.url()]);
     }

@@ -13,7 +13,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use constellation_tests::station;
-use policy_program::{ACCEPT, BLOCKED, PROGRAM, Policy, clean, key, request};
+use policy_program::{ACCEPT, BLOCKED, BROKEN, PROGRAM, Policy, clean, key, request};
 use rustix::process::Signal;
 
 #[test]
@@ -214,4 +214,29 @@ fn explain_says_which_list_cannot_be_read() {
     output.expect_code(1);
     output.expect_stdout("every event is rejected");
     output.expect_stdout("blacklist.txt cannot be read");
+}
+
+/// strfry gives it a stderr of its own, and whoever read that may be gone.
+#[test]
+fn a_dead_stderr_stops_neither_answers_nor_lists() {
+    let station = station!();
+    station.write("strfry/blacklist.txt", format!("no key\n{}\n", key(1)));
+    let mut command = Command::new("sh");
+    clean(&mut command, &station.home());
+    command
+        .args([
+            "-c",
+            // The reading end of the pipe is closed before it starts.
+            "trap '' PIPE; mkfifo pipe; exec 3<>pipe 2>pipe 3<&-; exec \"$0\" --log debug",
+        ])
+        .arg(station.program(PROGRAM));
+    let mut policy = Policy::spawn(command);
+    assert_eq!(policy.ask_key(1), BLOCKED, "a junk line in the blacklist");
+    policy.write("junk\n");
+    assert!(policy.answer().contains(BROKEN), "a junk request");
+    assert_eq!(policy.ask_key(2), ACCEPT);
+    station.write("strfry/blacklist.txt", format!("no key\n{}\n", key(2)));
+    policy.ask_until(2, BLOCKED);
+    policy.ask_until(1, ACCEPT);
+    policy.close();
 }

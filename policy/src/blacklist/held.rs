@@ -6,16 +6,53 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process;
 
-/// Appends the bytes `from..until` of a file to the list, in one write.
-pub(super) fn append(file: &File, from: u64, until: u64, list: &Path) -> io::Result<()> {
-    let missing = usize::try_from(until.saturating_sub(from)).map_err(io::Error::other)?;
-    if missing == 0 {
+/// Appends the bytes `from..until` of a file to the list, in one write. Where the list ends
+/// in half a line, they begin a new one, so that two keys are not joined into no key;
+/// unless that half is the beginning of the very line that goes on here.
+///
+/// `again` is where to begin instead after an attempt that failed: part of it may be there
+/// (a full disk), and better a line twice than none. It must be given to the next attempt.
+pub(super) fn append(
+    file: &File,
+    from: u64,
+    until: u64,
+    list: &Path,
+    again: &mut Option<u64>,
+) -> io::Result<()> {
+    let from = again.unwrap_or(from);
+    if until <= from {
         return Ok(());
     }
-    let mut tail = vec![0; missing];
-    file.read_exact_at(&mut tail, from)?;
-    let mut list = OpenOptions::new().append(true).create(true).open(list)?;
-    list.write_all(&tail)
+    let mut list = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(list)?;
+    let whole = whole_lines(&list)?;
+    let half = read(&list, whole, list.metadata()?.len())?;
+    let begun = from.checked_sub(half.len() as u64);
+    let goes_on = match begun {
+        Some(begun) if again.is_none() && !half.is_empty() => {
+            let starts = begun == 0 || read(file, begun - 1, begun)? == b"\n";
+            starts && read(file, begun, from)? == half
+        }
+        _ => false,
+    };
+    let mut chunk = read(file, from, until)?;
+    if !half.is_empty() && !goes_on {
+        chunk.insert(0, b'\n');
+    }
+    *again = if goes_on { begun } else { Some(from) };
+    list.write_all(&chunk)?;
+    *again = None;
+    Ok(())
+}
+
+fn read(file: &File, from: u64, until: u64) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(until.saturating_sub(from)).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, from)?;
+    Ok(bytes)
 }
 
 /// The length of the file without half a line at its end.

@@ -10,20 +10,23 @@ use crate::blacklist::{lock_folder, prefix};
 
 /// Takes over what processes that were killed left beside the list: new content that did
 /// not take its place is deleted, a list that was replaced is a remainder to be watched.
+/// `None` where another of us is at work, and it must be tried again.
 ///
 /// # Errors
 /// Those of reading the folder and of taking over; what failed is still there.
-pub fn adopt(list: &Path) -> io::Result<Vec<Remainder>> {
+pub fn adopt(list: &Path) -> io::Result<Option<Vec<Remainder>>> {
     let mut remainders = Vec::new();
     let Ok(list) = fs::canonicalize(list) else {
-        return Ok(remainders);
+        return Ok(Some(remainders));
     };
     let left = left_beside(&list)?;
     if left.is_empty() {
-        return Ok(remainders);
+        return Ok(Some(remainders));
     }
     // Nobody of us is in the middle of a removal now: what looks so was killed.
-    let _alone = lock_folder(&list)?;
+    let Some(_alone) = lock_folder(&list)? else {
+        return Ok(None);
+    };
     let prefix = prefix(&list);
     for path in left_beside(&list)? {
         let file = match File::open(&path) {
@@ -48,7 +51,7 @@ pub fn adopt(list: &Path) -> io::Result<Vec<Remainder>> {
         };
         remainders.extend(remainder?);
     }
-    Ok(remainders)
+    Ok(Some(remainders))
 }
 
 fn left_beside(list: &Path) -> io::Result<Vec<PathBuf>> {

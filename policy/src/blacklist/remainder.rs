@@ -4,12 +4,17 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
 use crate::blacklist::held::{append, is_held, whole_lines};
 use crate::blacklist::{Digested, beside};
+
+/// For how long nobody may have been seen to hold a replaced list before it is deleted.
+/// Who is about to open it by `>>` has done so by then; and of one whose descriptors this
+/// user may not see, what he writes in that time is not lost.
+const UNHELD_FOR: Duration = Duration::from_millis(200);
 
 /// What a new list was made of. All but the digest stands in the name of the file that
 /// lies beside the list: `.blacklist.txt.constellation-<old>-<new>-<written>-<copied>`.
@@ -63,12 +68,14 @@ pub struct Remainder {
     file: File,
     /// Up to which byte its content is in the list.
     work: Work,
+    /// From which byte to append after an attempt that failed half-way.
+    again: Option<u64>,
     /// How many of its first bytes the digest is of.
     digested: u64,
     /// When it was last seen to be what was copied.
     verified: Option<SystemTime>,
-    /// How many times in a row nobody was seen to hold it open.
-    unheld: u32,
+    /// Since when nobody was seen to hold it open.
+    unheld_since: Option<Instant>,
 }
 
 impl Remainder {
@@ -90,9 +97,10 @@ impl Remainder {
             path: new.to_owned(),
             file: old,
             work,
+            again: None,
             digested: work.copied,
             verified: None,
-            unheld: 0,
+            unheld_since: None,
         };
         match remainder.take_the_place() {
             Ok(true) => {}
@@ -138,9 +146,10 @@ impl Remainder {
             path: named,
             file,
             work,
+            again: None,
             digested: copied,
             verified: None,
-            unheld: 0,
+            unheld_since: None,
         }))
     }
 
@@ -198,11 +207,11 @@ impl Remainder {
 
     /// Whether nobody was seen to hold it open when it was last looked at.
     pub fn is_let_go(&self) -> bool {
-        self.unheld > 0
+        self.unheld_since.is_some()
     }
 
-    /// Brings what was appended to the old file into the list; `true` where nobody holds
-    /// the old file any more and it is gone.
+    /// Brings what was appended to the old file into the list; `true` where nobody has held
+    /// the old file for a while and it is gone.
     ///
     /// # Errors
     /// Those of reading, appending and deleting; the old file is then still there, and
@@ -210,6 +219,7 @@ impl Remainder {
     pub fn rescue(&mut self) -> io::Result<bool> {
         // Looked at before the copying: a program that let go of the file in between has
         // written all it will write.
+        let looked = Instant::now();
         let held = is_held(&self.file);
         let until = match held {
             true => whole_lines(&self.file)?,
@@ -218,23 +228,25 @@ impl Remainder {
         if !self.is_intact()? {
             // Somebody had it open and wrote it anew. Better a line twice than none.
             self.work.copied = 0;
+            self.again = Some(0);
             self.digested = 0;
             self.work.digest = Digested::of_all(io::empty())?;
         }
         if until > self.work.copied {
-            append(&self.file, self.work.copied, until, &self.list)?;
+            let from = self.work.copied;
+            append(&self.file, from, until, &self.list, &mut self.again)?;
             self.work.copied = until;
             let renamed = beside(&self.list, &self.work.name());
             if unless_missing(fs::rename(&self.path, &renamed))? {
                 self.path = renamed;
             }
         }
-        self.unheld = match held {
-            true => 0,
-            false => self.unheld + 1,
-        };
-        // Twice, for a program that was just about to open it.
-        if self.unheld < 2 {
+        if held {
+            self.unheld_since = None;
+            return Ok(false);
+        }
+        let since = *self.unheld_since.get_or_insert_with(Instant::now);
+        if looked.saturating_duration_since(since) < UNHELD_FOR {
             return Ok(false);
         }
         unless_missing(fs::remove_file(&self.path))?;
@@ -250,15 +262,42 @@ pub(super) fn undo(list: &Path, path: &Path, work: &Work) -> io::Result<Option<R
         new => Some(new?),
     };
     match new {
-        Some(new) if new.metadata()?.ino() == work.new => {
-            exchange(path, list)?;
-            Remainder::watch(list, path, new, work.written)
-        }
+        Some(new) if new.metadata()?.ino() == work.new => match put_back(list, path, work.new)? {
+            true => Remainder::watch(list, path, new, work.written),
+            // What was to be put back was replaced, as our list was.
+            false => {
+                unless_missing(fs::remove_file(path))?;
+                Ok(None)
+            }
+        },
         // Replaced or deleted once more, as what lies at `path` would have been.
         _ => {
             unless_missing(fs::remove_file(path))?;
             Ok(None)
         }
+    }
+}
+
+/// Exchanges the list, which was seen to be the file `expected`, with what lies at `path`;
+/// whether that is what came out. A `mv` in between can have put another file there: that
+/// is the newest, and it is the list again afterwards. What is at `path` then was replaced
+/// by it.
+pub(super) fn put_back(list: &Path, path: &Path, expected: u64) -> io::Result<bool> {
+    let mut held = expected;
+    let mut rounds = 0_u32;
+    loop {
+        let older = fs::symlink_metadata(path)?.ino();
+        match exchange(path, list) {
+            Ok(()) => {}
+            // Deleted meanwhile, as what lies at `path` would have been.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        if fs::symlink_metadata(path)?.ino() == held {
+            return Ok(rounds == 0);
+        }
+        held = older;
+        rounds += 1;
     }
 }
 

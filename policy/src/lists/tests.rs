@@ -2,8 +2,6 @@
 
 use super::known::{PATIENCE, SETTLING};
 use super::*;
-use std::fs;
-use std::time::Duration;
 
 /// Long after every file of these tests was written.
 const LATER: Duration = Duration::from_secs(1 << 40);
@@ -42,10 +40,15 @@ impl Dir {
     }
 
     fn refresh(&mut self) -> bool {
-        let new = self.loader.refresh(&self.lists, LATER);
+        let new = self.loader.refresh(&self.lists, LATER, |_| {});
         let changed = new.is_some();
         self.lists = new.unwrap_or_else(|| self.lists.clone());
         changed
+    }
+
+    /// Whether there are new lists at this time.
+    fn refresh_at(&mut self, now: Duration) -> Option<Lists> {
+        self.loader.refresh(&self.lists, now, |_| {})
     }
 
     fn verdicts(&self, keys: &[u8]) -> Vec<Option<Verdict>> {
@@ -151,9 +154,9 @@ fn a_list_being_written_is_left_alone_for_a_moment_but_not_for_long() {
     let (seconds, nanoseconds) = list.signature().unwrap().unwrap().changed();
     let written = Duration::new(seconds.try_into().unwrap(), nanoseconds.try_into().unwrap());
     let ms = Duration::from_millis;
-    assert!(dir.loader.refresh(&dir.lists, written + ms(1)).is_none());
-    assert!(dir.loader.refresh(&dir.lists, written + ms(99)).is_none());
-    assert!(dir.loader.refresh(&dir.lists, written + ms(101)).is_some());
+    assert!(dir.refresh_at(written + ms(1)).is_none());
+    assert!(dir.refresh_at(written + ms(99)).is_none());
+    assert!(dir.refresh_at(written + ms(101)).is_some());
 
     // A writer that never rests: the file is always one millisecond old.
     let known = &mut Known::default();
@@ -192,4 +195,49 @@ fn without_the_swarm_only_the_station_s_own_lists_pardon() {
     dir.write("game/nostr/a@b.org/HEX", &[2]);
     dir.refresh();
     assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, PARDON]);
+}
+
+/// Many long lists of other stations are searched for a newly blocked key.
+#[test]
+fn who_is_newly_blocked_does_not_wait_for_a_long_search() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1, 2]);
+    dir.write("strfry/amisOfAmis.txt", &[2]);
+    dir.write("tmp/swarm/12D3KooA/amisOfAmis.txt", &[4, 5, 6, 7]);
+    let mut published = Vec::new();
+    dir.loader.search_quietly_for = Duration::ZERO;
+    let first = dir
+        .loader
+        .refresh(&dir.lists, LATER, |lists| published.push(lists));
+    assert!(
+        published.is_empty(),
+        "the first answers wait for the search"
+    );
+    dir.lists = first.unwrap();
+
+    dir.write("strfry/blacklist.txt", &[1, 2, 3, 4]);
+    let last = dir
+        .loader
+        .refresh(&dir.lists, LATER, |lists| published.push(lists));
+    dir.lists = published.remove(0);
+    assert_eq!(
+        dir.verdicts(&[1, 2, 3, 4, 5]),
+        [BLOCK, PARDON, BLOCK, BLOCK, ALLOW],
+        "what was known before still counts"
+    );
+    dir.lists = last.unwrap();
+    assert_eq!(
+        dir.verdicts(&[1, 2, 3, 4, 5]),
+        [BLOCK, PARDON, BLOCK, PARDON, ALLOW]
+    );
+
+    // A search that is not long is waited for.
+    dir.loader.search_quietly_for = Duration::MAX;
+    dir.write("strfry/blacklist.txt", &[1, 2, 3, 4, 5]);
+    let last = dir
+        .loader
+        .refresh(&dir.lists, LATER, |lists| published.push(lists));
+    assert!(published.is_empty());
+    dir.lists = last.unwrap();
+    assert_eq!(dir.verdicts(&[1, 4, 5]), [BLOCK, PARDON, PARDON]);
 }

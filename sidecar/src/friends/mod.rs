@@ -16,7 +16,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::follow::{
-    BlacklistUnreadable, MOST_OF_A_STATION, at_most, folder_or_none, keys_of, keys_or_none,
+    BlacklistUnreadable, MOST_OF_A_STATION, at_most, folder_or_none, keys_at_rest, keys_of,
+    keys_or_none,
 };
 use crate::peer::Description;
 use crate::strfry::Strfry;
@@ -96,7 +97,7 @@ pub async fn gather(
     let listed = listed.map_err(|error| FriendsError::List(path, error))?;
     let blacklist = ListFile::own(station.blacklist());
     let blacklisted =
-        keys_of(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
+        keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
     let mut people = BTreeSet::new();
     for list in folder_or_none(list_file::member_keys(station), &station.members_dir()) {
         people.extend(keys_or_none(&list));

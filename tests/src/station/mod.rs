@@ -148,10 +148,7 @@ impl StationDir {
 
     /// One of our programs, with this station's home as HOME, run there.
     pub fn command(&self, name: &str) -> TestCommand {
-        TestCommand::new(self.program(name), &self.home())
-            .env("HOME", self.home())
-            // No test asks anybody on the internet.
-            .env("CONSTELLATION_NO_FALLBACK", "true")
+        TestCommand::new(self.program(name), &self.home()).env("HOME", self.home())
     }
 
     /// Runs one of our programs to its end.

@@ -63,7 +63,8 @@ pub(crate) fn sync(station: &StationDir, args: &[&str]) -> Output {
 
 /// The same, about to be run.
 pub(crate) fn command(station: &StationDir, args: &[&str]) -> TestCommand {
-    station.command(SYNC).args(args)
+    let command = station.command(SYNC).args(args);
+    command.env_remove("CONSTELLATION_NO_PROFILES")
 }
 
 /// The log of the last backfill.

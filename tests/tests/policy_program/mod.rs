@@ -67,6 +67,7 @@ pub(crate) struct Policy {
     stdin: Option<ChildStdin>,
     answers: Receiver<String>,
     stderr: Arc<Mutex<String>>,
+    reading: Option<thread::JoinHandle<()>>,
     asked: u64,
 }
 
@@ -98,7 +99,7 @@ impl Policy {
         let stderr = Arc::new(Mutex::new(String::new()));
         let said = Arc::clone(&stderr);
         let mut stream = child.stderr.take().unwrap();
-        thread::spawn(move || {
+        let reading = thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(length @ 1..) = stream.read(&mut piece) {
                 said.lock()
@@ -111,6 +112,7 @@ impl Policy {
             child,
             answers,
             stderr,
+            reading: Some(reading),
             asked: 0,
         }
     }
@@ -220,6 +222,10 @@ impl Policy {
     pub(crate) fn close(mut self) -> String {
         self.end_input();
         let status = self.wait();
+        // What it said last may still be in the pipe.
+        if let Some(reading) = self.reading.take() {
+            reading.join().unwrap();
+        }
         assert_eq!(status.code(), Some(0), "{}", self.stderr());
         self.stderr()
     }

@@ -64,14 +64,9 @@ pub(crate) fn follow(station: &StationDir, authors: &[Author], peers: &[&str]) {
     }
 }
 
-/// The backfill, about to be started with a report. Authors have no profiles here, and are
-/// not to be synced fully for that.
+/// The backfill, about to be started with a report.
 pub(crate) fn command(station: &StationDir, args: &[&str]) -> TestCommand {
-    station
-        .command(PROGRAM)
-        .env("CONSTELLATION_NO_PROFILES", "true")
-        .arg("--json")
-        .args(args)
+    station.command(PROGRAM).arg("--json").args(args)
 }
 
 /// Runs it to its end.

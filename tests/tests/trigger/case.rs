@@ -33,11 +33,7 @@ pub(crate) fn station_with_peer(behaviour: Behaviour) -> (StationDir, ScriptedRe
 }
 
 pub(crate) fn trigger(station: &StationDir) -> TestCommand {
-    station
-        .command("constellation-sync")
-        // The window alone counts here.
-        .env("CONSTELLATION_NO_PROFILES", "true")
-        .arg("trigger")
+    station.command("constellation-sync").arg("trigger")
 }
 
 /// The time of the last success, as it is written.

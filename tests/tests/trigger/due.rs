@@ -240,7 +240,6 @@ fn options_of_the_backfill_pass_through() {
         .command("constellation-sync")
         .env("HOME", "/nonexistent")
         .args(["trigger", "--kinds", "1", "--days", "2", "--json"])
-        .arg("--no-profiles")
         .args(["--peer", &relay.url(), "--verbose", "--zen"])
         .arg(elsewhere.root())
         .output();

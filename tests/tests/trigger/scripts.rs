@@ -37,7 +37,6 @@ fn install_program(station: &StationDir) {
 fn from_cron(station: &StationDir, script: &str) -> TestCommand {
     TestCommand::new("/bin/bash", &station.home())
         .env("HOME", station.home())
-        .env("CONSTELLATION_NO_PROFILES", "true")
         .env("PATH", "/usr/bin:/bin")
         .args(["-c", script])
 }
@@ -122,7 +121,6 @@ fn arguments_stay_as_they_are() {
     for script in [BACKFILL, TRIGGER] {
         let output = TestCommand::new(folder.join(script), &station.home())
             .env("HOME", station.home())
-            .env("CONSTELLATION_NO_PROFILES", "true")
             .arg("--zen")
             .arg(&strange)
             .output();
@@ -139,7 +137,6 @@ fn the_variable_says_which_program() {
     let folder = install(&station);
     TestCommand::new(folder.join(BACKFILL), &station.home())
         .env("HOME", station.home())
-        .env("CONSTELLATION_NO_PROFILES", "true")
         .env("CONSTELLATION_SYNC", station.program("constellation-sync"))
         .output()
         .expect_code(0);
@@ -153,7 +150,6 @@ fn a_missing_program_is_said_where_the_captain_looks_once() {
     for script in [BACKFILL, TRIGGER, BACKFILL] {
         TestCommand::new(folder.join(script), &station.home())
             .env("HOME", station.home())
-            .env("CONSTELLATION_NO_PROFILES", "true")
             .env("PATH", "/usr/bin:/bin")
             .env("CONSTELLATION_SYNC", "no-such-constellation-sync")
             .output()

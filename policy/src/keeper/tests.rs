@@ -1,0 +1,144 @@
+//! The keeper's thread, with faults of the tests' choosing.
+
+use super::*;
+use std::fs;
+
+use constellation_shared::Station;
+
+fn key(byte: u8) -> Pubkey {
+    Pubkey::from_bytes([byte; 32])
+}
+
+/// A station with a blacklist of these keys.
+fn station(keys: &[u8]) -> (tempfile::TempDir, Sources) {
+    let root = tempfile::tempdir().unwrap();
+    let station = Station::new(root.path());
+    fs::create_dir_all(station.blacklist().parent().unwrap()).unwrap();
+    let sources = Sources {
+        blacklist: station.blacklist(),
+        friends: vec![station.friends()],
+        swarm: true,
+        station,
+    };
+    write(&sources.blacklist, keys);
+    (root, sources)
+}
+
+fn write(list: &Path, keys: &[u8]) {
+    let lines: String = keys
+        .iter()
+        .map(|&byte| format!("{}\n", key(byte)))
+        .collect();
+    fs::write(list, lines).unwrap();
+}
+
+fn work(sources: Sources) -> Work {
+    Work {
+        remover: Some(Remover::new(sources.blacklist.clone())),
+        loader: Loader::new(sources.clone()),
+        sources,
+        lists: Arc::new(RwLock::new(Lists::default())),
+        refreshed: true,
+    }
+}
+
+fn verdict(work: &Work, byte: u8) -> Option<Verdict> {
+    work.lists.read().unwrap().verdict(&key(byte))
+}
+
+#[test]
+fn a_panic_does_not_leave_the_lists_to_nobody() {
+    let (_root, sources) = station(&[1]);
+    let list = sources.blacklist.clone();
+    let mut work = work(sources);
+    work.refresh();
+    let mut round = 0;
+    work.go_on(|work| {
+        round += 1;
+        match round {
+            1 => write(&list, &[1, 2]),
+            // Once is forgiven, twice without a look at the files is not.
+            2 => assert_eq!(verdict(work, 1), Some(Verdict::Block)),
+            3 => {
+                assert_eq!(verdict(work, 1), None);
+                assert_eq!(verdict(work, 3), None);
+                work.refresh();
+                assert_eq!(verdict(work, 2), Some(Verdict::Block));
+            }
+            4 => assert_eq!(verdict(work, 3), Some(Verdict::Allow)),
+            _ => return,
+        }
+        panic!("a fault, of which this test is made");
+    });
+    assert_eq!(round, 5);
+    // The panic after the refresh was the first of its kind again, the next the second.
+    assert_eq!(verdict(&work, 1), None);
+}
+
+#[test]
+fn nothing_is_let_in_once_the_thread_is_gone() {
+    let (_root, sources) = station(&[1]);
+    let mut keeper = Keeper::start(sources, true).unwrap();
+    assert_eq!(keeper.verdict(&key(2)), Some(Verdict::Allow));
+    keeper.pardoned = None;
+    while !keeper.thread.as_ref().unwrap().is_finished() {
+        thread::yield_now();
+    }
+    assert_eq!(keeper.verdict(&key(2)), None);
+}
+
+/// One who opened the list before it was replaced, unseen, and writes while we end.
+#[test]
+fn what_is_appended_in_the_moment_of_the_end_reaches_the_list() {
+    let (_root, sources) = station(&[1, 2]);
+    write(&sources.friends[0], &[1]);
+    let list = sources.blacklist.clone();
+    let mut unseen = fs::OpenOptions::new().append(true).open(&list).unwrap();
+    let keeper = Keeper::start(sources, true).unwrap();
+    assert_eq!(keeper.verdict(&key(1)), Some(Verdict::Pardon));
+    let closing = thread::spawn(|| keeper.close());
+    while fs::read_to_string(&list)
+        .unwrap()
+        .contains(&key(1).to_hex())
+    {
+        thread::yield_now();
+    }
+    io::Write::write_all(&mut unseen, b"late\n").unwrap();
+    closing.join().unwrap();
+    let text = fs::read_to_string(&list).unwrap();
+    assert_eq!(text, format!("{}\nlate\n", key(2)));
+    // And a short run leaves nothing behind.
+    assert_eq!(names_beside(&list), 0);
+}
+
+fn names_beside(list: &Path) -> usize {
+    let entries = fs::read_dir(list.parent().unwrap()).unwrap().flatten();
+    entries
+        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"."))
+        .count()
+}
+
+#[test]
+fn a_locked_folder_delays_removal_and_nothing_else() {
+    let (root, sources) = station(&[1, 2]);
+    write(&sources.friends[0], &[1]);
+    let list = sources.blacklist.clone();
+    let lock = fs::File::open(root.path().join("strfry")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let keeper = Keeper::start(sources, true).unwrap();
+    assert_eq!(keeper.verdict(&key(1)), Some(Verdict::Pardon));
+    assert_eq!(keeper.verdict(&key(3)), Some(Verdict::Allow));
+    write(&list, &[1, 2, 3]);
+    while keeper.verdict(&key(3)) != Some(Verdict::Block) {
+        thread::yield_now();
+    }
+    drop(lock);
+    // It was asked about once, and is not forgotten.
+    while fs::read_to_string(&list)
+        .unwrap()
+        .contains(&key(1).to_hex())
+    {
+        thread::yield_now();
+    }
+    keeper.close();
+}
