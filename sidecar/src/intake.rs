@@ -191,6 +191,11 @@ impl Intake {
         is_new
     }
 
+    /// Whether these bytes are new to all peers' intakes; asked once, they are not any more.
+    pub fn is_new(&self, json: &str) -> bool {
+        self.admission.is_new(json)
+    }
+
     /// Whether this is longer than any spelling of an event that strfry would take: each
     /// character takes six at the most (`\\u0000`).
     pub fn is_too_long(&self, json: &str) -> bool {

@@ -5,7 +5,7 @@ mod sync_program;
 use constellation_shared::Event;
 use constellation_tests::author::notes;
 use constellation_tests::library_relay::LibraryRelay;
-use constellation_tests::relay::Nip11;
+use constellation_tests::relay::{Nip11, Nip77};
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 use sync_program::{
     DAY, PLAIN_KINDS, all_kinds, expect_logged, expect_stored, follow, paged, recent, sync,
@@ -27,7 +27,11 @@ fn with_peer(
 #[track_caller]
 fn everything_comes(authors: &[Author], events: &[Event], behaviour: &Behaviour) {
     for args in [&[][..], &["--no-negentropy"]] {
-        let (station, _relay) = with_peer(authors, events, behaviour.clone());
+        let behaviour = Behaviour {
+            nip77: Nip77::Served,
+            ..behaviour.clone()
+        };
+        let (station, _relay) = with_peer(authors, events, behaviour);
         let report = sync_all(&station, args);
         assert_eq!(report["events"], events.len(), "{args:?}");
         assert_eq!(report["import"]["added"], events.len(), "{args:?}");

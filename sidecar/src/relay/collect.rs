@@ -28,11 +28,22 @@ pub struct Manner {
     pub patience: Duration,
 }
 
-/// What one question still waits for.
+/// One question and what it still waits for.
 #[derive(Debug)]
 struct Question {
     ids: HashSet<EventId>,
-    came: usize,
+    /// What came of it. More may come under the same id: a genuine event and its forged
+    /// twins are told apart later.
+    came: HashSet<EventId>,
+}
+
+/// Whether an event was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Yes,
+    /// Something of this id came before.
+    Again,
+    No,
 }
 
 /// Fetches what the exchange gives this peer, until nothing is left that it could bring.
@@ -125,17 +136,21 @@ impl Collector<'_> {
                     event: json,
                 }) => match Event::parse(json.as_bytes()) {
                     Ok(_) if intake.is_too_long(json) => intake.refuse_garbage(Refusal::TooLong),
-                    Ok(event) if self.is_asked(&subscription, event.id) => {
-                        if is_wanted(&event) {
+                    Ok(event) => match self.asked(&subscription, event.id) {
+                        Asked::Yes if is_wanted(&event) => {
                             intake.take_fetched(event, json).await;
                             progress();
                             deadline = Instant::now() + patience;
-                        } else {
+                        }
+                        Asked::Yes => {
                             self.exchange.release(peer, [event.id]);
                             intake.refuse_garbage(Refusal::Unasked);
                         }
-                    }
-                    Ok(_) => intake.refuse_garbage(Refusal::Unasked),
+                        Asked::Again if is_wanted(&event) && intake.is_new(json) => {
+                            intake.take_fetched(event, json).await;
+                        }
+                        Asked::Again | Asked::No => intake.refuse_garbage(Refusal::Unasked),
+                    },
                     // It is not delivered, then.
                     Err(_) => intake.refuse_garbage(Refusal::Malformed),
                 },
@@ -171,13 +186,18 @@ impl Collector<'_> {
         }
     }
 
-    fn is_asked(&mut self, subscription: &str, id: EventId) -> bool {
+    fn asked(&mut self, subscription: &str, id: EventId) -> Asked {
         let Some(question) = self.open.get_mut(subscription) else {
-            return false;
+            return Asked::No;
         };
-        let asked = question.ids.remove(&id);
-        question.came += usize::from(asked);
-        asked
+        if question.ids.remove(&id) {
+            question.came.insert(id);
+            return Asked::Yes;
+        }
+        match question.came.contains(&id) {
+            true => Asked::Again,
+            false => Asked::No,
+        }
     }
 
     /// A relay that sent some of what was asked for may only have sent as many as it does
@@ -190,7 +210,7 @@ impl Collector<'_> {
         if question.ids.is_empty() {
             return Ok(());
         }
-        if question.came > 0 {
+        if !question.came.is_empty() {
             return self
                 .ask(connection, question.ids.into_iter().collect())
                 .await;
@@ -210,7 +230,7 @@ impl Collector<'_> {
         let filter = serde_json::json!({"ids": spelled, "limit": ids.len()});
         let question = Question {
             ids: ids.into_iter().collect(),
-            came: 0,
+            came: HashSet::new(),
         };
         // Before it is sent: where that fails, they are given back.
         self.open.insert(name.clone(), question);

@@ -257,6 +257,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         patience: Duration,
     ) -> Result<tokio_tungstenite::tungstenite::Utf8Bytes, ConnectionError> {
         loop {
+            // One that talks without end leaves no time for the clock.
+            if Instant::now() >= deadline {
+                return Err(ConnectionError::Silent(patience));
+            }
             let message = timeout_at(deadline, self.socket.next())
                 .await
                 .map_err(|_| ConnectionError::Silent(patience))?;

@@ -72,10 +72,6 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
         if pager.is_done() {
             return Ok(());
         }
-        // One that talks without end leaves no time for the clock.
-        if Instant::now() >= deadline {
-            return Err(ConnectionError::Silent(patience).into());
-        }
         let text = match (connection.receive(deadline, patience).await, &last_notice) {
             (Err(ConnectionError::Silent(patience)), Some(notice)) => {
                 return Err(FetchError::SilentAfter(

@@ -7,14 +7,17 @@
     reason = "test support, of which each test program uses a part"
 )]
 
+pub(crate) mod children;
+pub(crate) mod tls;
+
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use constellation_shared::{Event, kinds};
+use constellation_shared::{Event, EventId, kinds};
 use constellation_tests::command::{Output, TestCommand};
 use constellation_tests::relay::Nip77;
 use constellation_tests::station::ids;
-use constellation_tests::{Author, Behaviour, StationDir};
+use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir};
 use serde_json::Value;
 
 pub(crate) const PROGRAM: &str = "constellation-sync";
@@ -64,6 +67,26 @@ pub(crate) fn follow(station: &StationDir, authors: &[Author], peers: &[&str]) {
     }
 }
 
+/// Every peer lies in both ways of being asked: compared with, and walked through.
+pub(crate) const BOTH: [Nip77; 2] = [Nip77::Served, Nip77::Absent];
+
+/// A station of these friends and a peer that sends `extra` before what it holds.
+pub(crate) fn with_liar(
+    authors: &[Author],
+    events: &[Event],
+    extra: Vec<String>,
+    nip77: Nip77,
+) -> (StationDir, ScriptedRelay) {
+    let station = constellation_tests::station!();
+    let behaviour = Behaviour {
+        nip77,
+        ..saying(extra)
+    };
+    let relay = ScriptedRelay::start(events, behaviour);
+    follow(&station, authors, &[&relay.url()]);
+    (station, relay)
+}
+
 /// The backfill, about to be started with a report.
 pub(crate) fn command(station: &StationDir, args: &[&str]) -> TestCommand {
     station.command(PROGRAM).arg("--json").args(args)
@@ -94,11 +117,18 @@ pub(crate) fn report(output: &Output) -> Value {
 #[track_caller]
 pub(crate) fn expect_stored(station: &StationDir, events: &[Event]) {
     let (stored, wanted) = (station.stored_ids(), ids(events));
-    let missing: Vec<_> = wanted.difference(&stored).take(3).collect();
-    let surplus: Vec<_> = stored.difference(&wanted).take(3).collect();
+    let kinds = |ids: Vec<EventId>, of: &[Event]| -> Vec<u16> {
+        let of = of.iter().filter(|event| ids.contains(&event.id));
+        of.map(|event| event.kind).collect()
+    };
+    let missing = kinds(wanted.difference(&stored).copied().collect(), events);
+    let surplus = kinds(
+        stored.difference(&wanted).copied().collect(),
+        &station.stored(),
+    );
     assert!(
         stored == wanted,
-        "stored {} of {}, missing {missing:?}, surplus {surplus:?}\n{}",
+        "stored {} of {}, missing kinds {missing:?}, surplus kinds {surplus:?}\n{}",
         stored.len(),
         wanted.len(),
         station.read(LOG)

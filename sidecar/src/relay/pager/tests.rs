@@ -183,7 +183,9 @@ proptest! {
         for entry in &missing {
             prop_assert!(unreachable(entry), "{entry:?} of {relay:?} after {questions}");
         }
-        if clamp > 1 && !missing.is_empty() {
+        // A relay that sends fewer at once, and of which no other answer was seen cut off,
+        // cannot be told from one that has no more.
+        if clamp >= SMALLEST_PAGE && !missing.is_empty() {
             prop_assert!(!pager.gaps().is_empty(), "{missing:?} are missing silently");
         }
         prop_assert!(came.iter().all(|entry| entry.0 + 1 >= since && entry.1 < 4));

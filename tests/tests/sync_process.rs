@@ -1,0 +1,165 @@
+//! The backfill as a process: one at a time, ended by signals, refusing what it cannot do.
+
+mod sync_program;
+
+use std::fs;
+
+use constellation_shared::Event;
+use constellation_tests::author::notes;
+use constellation_tests::command::wait_until;
+use constellation_tests::relay::dead_url;
+use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
+use rustix::process::Signal;
+use sync_program::children::{children, is_alive};
+use sync_program::{
+    LOCK, LOG, PID_FILE, PLAIN_KINDS, PROGRAM, command, expect_logged, expect_stored, follow,
+    paged, recent, report, sync, sync_all,
+};
+
+/// A station, and a peer that stops in the middle of some events and waits.
+fn with_stuck_peer(after: usize) -> (StationDir, ScriptedRelay, Vec<Event>) {
+    let authors = Author::many(5);
+    let events = notes(&authors, &PLAIN_KINDS, 400, recent(), 3000);
+    let stuck = Behaviour {
+        hang_after_events: Some(after),
+        ..paged(500)
+    };
+    let relay = ScriptedRelay::start(&events, stuck);
+    let station = station!();
+    follow(&station, &authors, &[&relay.url()]);
+    (station, relay, events)
+}
+
+#[test]
+fn a_second_instance_says_so_and_takes_nothing_away() {
+    let (station, relay, _) = with_stuck_peer(100);
+    let mut first = command(&station, &[]).spawn();
+    wait_until("the first at work", || relay.events_sent() == 100);
+    let (pid, log) = (first.pid(), station.read(LOG));
+    for _ in 0..2 {
+        let second = station.run(PROGRAM, &[]);
+        second.expect_code(0);
+        assert_eq!(
+            second.stdout,
+            format!("Backfill already running with PID: {pid}\n")
+        );
+        assert_eq!(station.read(LOCK), format!("{pid}\n"));
+        assert_eq!(station.read(PID_FILE), format!("{pid}\n"));
+        assert_eq!(station.read(LOG), log, "the first one's log is its own");
+    }
+    let second = sync(&station, &[]);
+    second.expect_code(0);
+    let said = report(&second)["failure"].clone();
+    assert_eq!(said, format!("Backfill already running with PID: {pid}"));
+    first.signal(Signal::TERM);
+    first.wait().expect_code(130);
+    assert_eq!(station.read(PID_FILE), "");
+}
+
+#[test]
+fn a_killed_instance_is_no_obstacle() {
+    let (station, relay, events) = with_stuck_peer(200);
+    let mut killed = command(&station, &[]).spawn();
+    let pid = killed.pid();
+    wait_until("strfry at work", || {
+        relay.events_sent() == 200 && !children(pid).is_empty()
+    });
+    let strfry = children(pid);
+    killed.signal(Signal::KILL);
+    killed.wait().expect_signal(9);
+    assert_eq!(station.read(PID_FILE), format!("{pid}\n"));
+    // strfry sees the end of its input and stores what it was given.
+    wait_until("strfry's end", || {
+        strfry.iter().all(|&child| !is_alive(child))
+    });
+    relay.behave(paged(500));
+    sync_all(&station, &[]);
+    expect_stored(&station, &events);
+    assert_eq!(station.read(PID_FILE), "");
+}
+
+#[test]
+fn a_signal_ends_it_and_what_had_come_is_stored() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let (station, relay, events) = with_stuck_peer(200);
+        let mut running = command(&station, &[]).spawn();
+        let pid = running.pid();
+        wait_until("strfry at work", || {
+            relay.events_sent() == 200 && !children(pid).is_empty()
+        });
+        let strfry = children(pid);
+        running.signal(signal);
+        let output = running.wait();
+        output.expect_code(130);
+        assert!(strfry.iter().all(|&child| !is_alive(child)), "strfry lives");
+        assert_eq!(report(&output)["outcome"], "interrupted");
+        expect_logged(&station, "Backfill interrupted; ");
+        assert!(!station.read(LOG).contains("Backfill process completed"));
+        // Verified in batches of 64.
+        let stored = station.stored_ids();
+        assert!(
+            stored.len() >= 128 && stored.len() <= 200,
+            "{}",
+            stored.len()
+        );
+        assert!(events.iter().filter(|e| stored.contains(&e.id)).count() == stored.len());
+        relay.behave(paged(500));
+        sync_all(&station, &[]);
+        expect_stored(&station, &events);
+    }
+}
+
+#[test]
+fn wrong_usage_and_configuration() {
+    let station = station!();
+    let peer = dead_url();
+    for wrong in [
+        &["--no-such-option"][..],
+        &["--days", "-1"],
+        &["--days", "x"],
+        &["--kinds", "70000"],
+        &["--peer", "https://relay.example.org"],
+        &["--patience", "0"],
+        &["surplus"],
+    ] {
+        let output = station.run(PROGRAM, wrong);
+        output.expect_code(2);
+        assert_eq!(output.stdout, "", "{output}");
+    }
+    let homeless = station.command(PROGRAM).env_remove("HOME").output();
+    homeless.expect_code(2).expect_stderr("HOME is not set");
+    homeless.expect_stderr("--zen");
+    let nowhere = station.run(PROGRAM, &["--zen", "/nonexistent/zen"]);
+    nowhere
+        .expect_code(2)
+        .expect_stderr("/nonexistent/zen/strfry is not there");
+    let ca_file = ["--peer", &peer, "--ca-file", "/nonexistent/ca.pem"];
+    let output = station.run(PROGRAM, &ca_file);
+    output
+        .expect_code(2)
+        .expect_stderr("/nonexistent/ca.pem holds no usable certificate");
+    // The root may be given without any home.
+    let zen = station.root().display().to_string();
+    let rooted = station
+        .command(PROGRAM)
+        .env_remove("HOME")
+        .args(["--zen", &zen, "--show-hex"]);
+    rooted.output().expect_code(0);
+    let rooted = station
+        .command(PROGRAM)
+        .env("HOME", "/nonexistent")
+        .env("CONSTELLATION_ZEN", &zen);
+    rooted.arg("--show-hex").output().expect_code(0);
+}
+
+#[test]
+fn who_is_blocked_must_be_known() {
+    let (station, relay, _) = with_stuck_peer(100);
+    relay.behave(paged(500));
+    fs::create_dir(station.paths().blacklist()).unwrap();
+    let output = sync(&station, &[]);
+    output
+        .expect_code(3)
+        .expect_stderr("blacklist.txt cannot be read");
+    assert_eq!((station.stored().len(), relay.events_sent()), (0, 0));
+}

@@ -1,0 +1,64 @@
+//! A relay behind TLS, with a certificate that nobody but its maker trusts.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+/// TLS in front of a port of this machine, until the test program ends.
+pub(crate) struct TlsFront {
+    port: u16,
+    /// The certificate, PEM.
+    pub(crate) certificate: String,
+}
+
+impl TlsFront {
+    /// Takes connections for this name alone, and hands them on to a `ws://` address.
+    pub(crate) fn start(name: &str, behind: &str) -> Self {
+        let behind: SocketAddr = behind.strip_prefix("ws://").unwrap().parse().unwrap();
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        thread::spawn(move || {
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                while let Ok((stream, _)) = listener.accept().await {
+                    let acceptor = acceptor.clone();
+                    tokio::spawn(async move {
+                        // A client that does not trust us goes away.
+                        let Ok(mut outer) = acceptor.accept(stream).await else {
+                            return;
+                        };
+                        let mut inner = TcpStream::connect(behind).await.unwrap();
+                        let _ = copy_bidirectional(&mut outer, &mut inner).await;
+                    });
+                }
+            });
+        });
+        Self {
+            port,
+            certificate: made.cert.pem(),
+        }
+    }
+
+    /// Its address under a name.
+    pub(crate) fn url(&self, name: &str) -> String {
+        format!("wss://{name}:{}", self.port)
+    }
+}
