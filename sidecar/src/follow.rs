@@ -19,7 +19,7 @@ const DEEPEST: usize = 16;
 
 /// How many keys of another station's list are followed: ten times what the largest
 /// constellation is known to have.
-const MOST_OF_A_STATION: usize = 50_000;
+pub(crate) const MOST_OF_A_STATION: usize = 50_000;
 
 /// For how long the blacklist must stay as it is, and how often that is waited for.
 const REST: Duration = Duration::from_millis(20);
@@ -119,7 +119,11 @@ pub(crate) fn keys_of(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
 
 /// A station's list that is longer than any constellation would fill this one's database
 /// and its memory.
-fn at_most(most: usize, keys: BTreeSet<Pubkey>, path: &Path) -> impl Iterator<Item = Pubkey> {
+pub(crate) fn at_most(
+    most: usize,
+    keys: BTreeSet<Pubkey>,
+    path: &Path,
+) -> impl Iterator<Item = Pubkey> {
     if keys.len() > most {
         warn!(
             "{}: of its {} keys {most} are followed, the most of one station",
@@ -132,7 +136,7 @@ fn at_most(most: usize, keys: BTreeSet<Pubkey>, path: &Path) -> impl Iterator<It
 
 /// Reads a list that may be in the middle of a rewrite (`sort -o` empties it first): until
 /// it was the same before and after.
-fn keys_at_rest(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
+pub(crate) fn keys_at_rest(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
     let mut before = list.signature()?;
     let mut keys = keys_of(list)?;
     let mut changed = false;

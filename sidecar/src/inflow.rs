@@ -1,15 +1,14 @@
 //! The way of events into the local strfry: admission, then the gate, then the import,
 //! each at work while it is open.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use std::sync::Arc;
-
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
-use crate::intake::{Admission, Gate, Line};
+use crate::intake::{Admission, Admitted, Gate, Line};
 use crate::strfry::import::{Import, ImportError, Imported};
 
 /// How many batches of lines may wait for strfry.
@@ -31,7 +30,7 @@ pub struct Inflow {
 impl Inflow {
     /// Opens a way through this gate, which knows what has passed it before.
     pub fn open(
-        (admission, mut verified): (Arc<Admission>, mpsc::Receiver<Vec<crate::intake::Admitted>>),
+        (admission, mut verified): (Arc<Admission>, mpsc::Receiver<Vec<Admitted>>),
         mut gate: Gate,
         import: Import,
     ) -> Self {
@@ -56,7 +55,7 @@ impl Inflow {
     pub async fn breaks(&mut self) {
         if self.broken.is_none() {
             let ended = (&mut self.import).await;
-            self.broken = Some(ended.unwrap_or_else(|_| (Imported::default(), Ok(()))));
+            self.broken = Some(ended.unwrap_or_else(|error| cut_off(&error)));
         }
     }
 
@@ -87,7 +86,16 @@ impl Inflow {
                 }
             },
         };
-        let (imported, result) = ended.unwrap_or_else(|_| (Imported::default(), Ok(())));
+        let (imported, result) = ended.unwrap_or_else(|error| cut_off(&error));
         (gate.await.unwrap_or_default(), imported, result)
     }
+}
+
+fn cut_off(error: &JoinError) -> Ended {
+    let result = match error.is_cancelled() {
+        // By an interruption; what it had stored stays, uncounted.
+        true => Ok(()),
+        false => Err(ImportError::Vanished),
+    };
+    (Imported::default(), result)
 }

@@ -91,7 +91,7 @@ pub struct Options {
     /// The report as one JSON document on stdout at the end
     #[arg(long, env = "CONSTELLATION_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Profiles after a backfill
+    /// Profiles, full syncs and friends after a backfill
     #[command(flatten)]
     pub members: MemberOptions,
     /// Something else than a backfill at once

@@ -21,7 +21,7 @@ use crate::follow::{self, Followed};
 use crate::intake::{self, Admission, Gate, Line, Tally};
 use crate::knowledge::Knowledge;
 use crate::level::Leveling;
-use crate::members::Members;
+use crate::members::{self, Members};
 use crate::options::Options;
 use crate::overview::{self, Plan};
 use crate::peer::{self, Description, Peer};
@@ -113,6 +113,7 @@ impl Run {
                 ipfs: &options.ipfs_program(),
             };
             plan.write(output)?;
+            members::command::write_plan(output, &options.members)?;
         }
         Ok(Some(Outcome::Complete))
     }
@@ -242,6 +243,9 @@ impl Run {
         // Kept until here: without it the import ends with the last session, and may be
         // seen to end first.
         drop(admission);
+        if interrupted || broken_early.is_some() {
+            tunnels.close().await;
+        }
         let mut ended = broken_early;
         if ended.is_none() && !interrupted {
             tokio::select! {

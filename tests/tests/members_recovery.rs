@@ -85,8 +85,7 @@ fn thirty_of_a_hundred_are_recovered_from_four_peers_two_behind_tunnels_and_one_
         wanted.extend(events);
     }
 
-    let output = sync(&station, &ipfs);
-    output.expect_code(1);
+    sync(&station, &ipfs).expect_code(1);
     let text = log(&station);
     assert_eq!(station.stored_ids(), ids(&wanted), "{text}");
     assert_eq!(count(&text, "NO PROFILE FOUND - scheduling full sync"), 30);
@@ -359,14 +358,13 @@ fn the_first_peer_that_fails_is_followed_by_the_others() {
     );
     let third = ScriptedRelay::start(&events, Behaviour::default());
     let args = [
-        // Told that nothing new is there, nobody would notice what they are like.
-        "--no-negentropy",
         "--peer",
         &first.url(),
         "--peer",
         &second.url(),
         "--peer",
         &third.url(),
+        "--no-negentropy",
     ];
     sync(&station, &args).expect_code(1);
     let text = log(&station);
@@ -411,13 +409,13 @@ fn silence_ends_a_full_sync_at_once() {
     let (report, _) = runtime.block_on(async {
         let (admission, _verified) = Admission::new(rules, true, None, 1);
         let session = Session {
-            index: 0,
-            leveling: None,
             address: Address::parse(&relay.url()).unwrap(),
             known: None,
             connector: Connector::new(None).unwrap(),
             tally: Tally::default(),
             admission: Arc::clone(&admission),
+            index: 0,
+            leveling: None,
             wanted: Arc::new(Wanted {
                 authors: vec![author.pubkey()],
                 kinds: vec![1],
@@ -452,9 +450,10 @@ fn a_signal_in_the_middle_of_a_full_sync_leaves_nothing_behind() {
             ..Behaviour::default()
         };
         let relay = ScriptedRelay::start(&events, hanging);
-        let url = relay.url();
+        station.tunnelled_peer(PEER_IDS[0], &relay.url());
+        let ipfs = station.program("ipfs").display().to_string();
         let temporary = station.home().parent().unwrap().to_owned();
-        let args = [&["--peer", &url], args].concat();
+        let args = [&["--ipfs", &ipfs], args].concat();
         let mut running = command(&station, &args).spawn();
         wait_until("strfry to be fed while the relay is silent", || {
             let importing = members_support::processes_in(&temporary);
@@ -470,6 +469,8 @@ fn a_signal_in_the_middle_of_a_full_sync_leaves_nothing_behind() {
         wait_until("the end of every child", || {
             members_support::processes_in(&temporary).is_empty()
         });
+        assert_eq!(station.tunnels(), []);
+        assert_eq!(station.read("strfry/constellation-tunnels.json"), "");
         let left = members_support::files_below(station.root());
         assert!(
             left.iter()
@@ -492,4 +493,28 @@ fn a_signal_in_the_middle_of_a_full_sync_leaves_nothing_behind() {
         sync(&station, &args).expect_code(0);
         assert_eq!(station.stored_ids(), ids(&events));
     }
+}
+
+#[test]
+fn a_dry_run_says_who_would_be_asked_and_asks_nobody() {
+    let station = station!();
+    station.friends(&keys(&Author::many(2)));
+    let relay = ScriptedRelay::start(&[], Behaviour::default());
+    let args = ["--dry-run", "--friends", "--peer", &relay.url()];
+    let output = with_fallback(&station, &args).output();
+    output
+        .expect_code(0)
+        .expect_stdout(
+            "Would look up their profiles, and sync those without one fully, 3 at a time",
+        )
+        .expect_stdout("Would ask wss://relay.damus.io for the profiles that no peer has")
+        .expect_stdout("Would ask wss://nos.lol for")
+        .expect_stdout("Would ask wss://relay.nostr.band for")
+        .expect_stdout("Would add the friends of the members to amisOfAmis.txt");
+    let output = with_fallback(
+        &station,
+        &["--dry-run", "--no-fallback", "--peer", &relay.url()],
+    );
+    assert!(!output.output().stdout.contains("damus"));
+    assert_eq!((relay.connections(), relay.documents()), (0, 0));
 }

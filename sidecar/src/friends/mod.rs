@@ -15,7 +15,10 @@ use constellation_shared::{Pubkey, Station, kinds};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::follow::{BlacklistUnreadable, folder_or_none, keys_of, keys_or_none};
+use crate::follow::{
+    BlacklistUnreadable, MOST_OF_A_STATION, at_most, folder_or_none, keys_at_rest, keys_of,
+    keys_or_none,
+};
 use crate::peer::Description;
 use crate::strfry::Strfry;
 use crate::strfry::scan::ScanError;
@@ -29,18 +32,6 @@ pub struct Scope {
     pub swarm: bool,
     /// Not those that are blacklisted here.
     pub keep_blocked: bool,
-}
-
-impl Scope {
-    /// What either of both asks for.
-    #[must_use]
-    pub const fn or(self, other: Self) -> Self {
-        Self {
-            captains: self.captains || other.captains,
-            swarm: self.swarm || other.swarm,
-            keep_blocked: self.keep_blocked || other.keep_blocked,
-        }
-    }
 }
 
 /// A key that is not yet in the list, and why it would be.
@@ -106,14 +97,14 @@ pub async fn gather(
     let listed = listed.map_err(|error| FriendsError::List(path, error))?;
     let blacklist = ListFile::own(station.blacklist());
     let blacklisted =
-        keys_of(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
+        keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
     let mut people = BTreeSet::new();
     for list in folder_or_none(list_file::member_keys(station), &station.members_dir()) {
         people.extend(keys_or_none(&list));
     }
     let mut swarm: BTreeMap<Pubkey, usize> = BTreeMap::new();
     for list in folder_or_none(list_file::swarm_friends(station), &station.swarm_dir()) {
-        for key in keys_or_none(&list) {
+        for key in at_most(MOST_OF_A_STATION, keys_or_none(&list), list.path()) {
             *swarm.entry(key).or_default() += 1;
         }
     }

@@ -9,7 +9,7 @@ use crate::error::SyncError;
 use crate::follow;
 use crate::foreign::shown;
 use crate::friends::{self, Circle, Friend, FriendsError, Scope};
-use crate::members::options::{FriendsCommand, ProfilesCommand};
+use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
 use crate::options::Command;
 use crate::peer;
 use crate::profile::render::{self, Format, utc};
@@ -19,7 +19,7 @@ use crate::run::{Run, unix_time};
 /// How many friends are shown with their names at the most.
 const MOST_NAMES: usize = 20_000;
 
-/// Does what a subcommand asks for.
+/// Does what a subcommand about members asks for.
 ///
 /// # Errors
 /// [`SyncError`].
@@ -27,11 +27,38 @@ pub async fn obey(run: &Run, command: &Command, output: &mut impl Write) -> Resu
     match command {
         Command::Profiles(command) => print_profiles(run, command, output).await,
         Command::Friends(command) => print_friends(run, *command, output).await,
-        // A backfill, after all.
         Command::Trigger(_) => Ok(()),
     }
 }
 
+/// Writes what `--dry-run` shows of what follows a backfill.
+///
+/// # Errors
+/// Those of writing.
+pub fn write_plan(output: &mut impl Write, options: &MemberOptions) -> io::Result<()> {
+    if !options.no_profiles {
+        writeln!(
+            output,
+            "Would look up their profiles, and sync those without one fully, {} at a time",
+            options.full_sync_parallel
+        )?;
+        for relay in options.fallback() {
+            writeln!(
+                output,
+                "Would ask {relay} for the profiles that no peer has"
+            )?;
+        }
+    }
+    if options.friends {
+        writeln!(
+            output,
+            "Would add the friends of the members to amisOfAmis.txt"
+        )?;
+    }
+    Ok(())
+}
+
+/// `constellation-sync profiles`
 async fn print_profiles(
     run: &Run,
     command: &ProfilesCommand,
@@ -55,13 +82,13 @@ async fn print_profiles(
     Ok(())
 }
 
+/// `constellation-sync friends`
 async fn print_friends(
     run: &Run,
     command: FriendsCommand,
     output: &mut impl Write,
 ) -> Result<(), SyncError> {
-    let outer = Scope::from(run.options.members.scope);
-    let scope = Scope::from(command.scope).or(outer);
+    let scope = Scope::from(run.options.members.scope);
     let strfry = run.strfry();
     let descriptions = peer::descriptions(&run.station);
     let circle = friends::gather(&run.station, &strfry, &descriptions, scope).await?;

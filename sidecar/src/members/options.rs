@@ -113,9 +113,6 @@ pub struct FriendsCommand {
     /// Add them
     #[arg(long, env = "CONSTELLATION_WRITE", value_parser = BoolishValueParser::new())]
     pub write: bool,
-    /// Whose friends.
-    #[command(flatten)]
-    pub scope: FriendOptions,
 }
 
 /// `constellation-sync profiles`

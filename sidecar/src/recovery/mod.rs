@@ -4,27 +4,28 @@
 //! Whether it succeeded is for the database to say: a profile that came and that strfry
 //! did not keep is none.
 
+mod asking;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use constellation_shared::{Pubkey, kinds};
-use indicatif::ProgressBar;
-use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::error;
+
+pub use asking::Answers;
+use asking::{Asking, Source, SourceState};
 
 use crate::admit::Rules;
 use crate::inflow::Inflow;
-use crate::intake::{self, Admission, Gate, Tally};
-use crate::knowledge::{Knowledge, Known};
-use crate::members::PROFILE_LOG;
-use crate::profile::render::short;
+use crate::intake::{Admission, Gate};
+use crate::knowledge::Knowledge;
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::run::LAST_PATIENCE;
-use crate::session::{Session, Wanted, chain};
+use crate::session::{Wanted, chain};
 use crate::strfry::Strfry;
 use crate::strfry::import::{Import, Imported};
 
@@ -66,140 +67,6 @@ pub enum Step {
     Interrupted,
     /// strfry takes nothing more.
     Broken,
-}
-
-/// How many relays gave all that they have, of how many.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Answers {
-    /// These gave everything.
-    pub whole: usize,
-    /// So many there are.
-    pub total: usize,
-}
-
-/// A relay, and what became of it during the recovery.
-struct Source {
-    address: Address,
-    state: Mutex<SourceState>,
-}
-
-#[derive(Default)]
-struct SourceState {
-    known: Option<Known>,
-    /// It broke off once: nobody waits for it again in this run.
-    is_out: bool,
-}
-
-impl Source {
-    fn state(&self) -> MutexGuard<'_, SourceState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What the sessions of a step share.
-#[derive(Clone)]
-struct Asking {
-    sources: Arc<Vec<Source>>,
-    connector: Connector,
-    admission: Arc<Admission>,
-    now: u64,
-}
-
-impl Asking {
-    /// Asks all relays that have not broken off, at the same time.
-    async fn ask(&self, wanted: Wanted) -> Answers {
-        let wanted = Arc::new(wanted);
-        let mut sessions = JoinSet::new();
-        for (place, source) in self.sources.iter().enumerate() {
-            let state = source.state();
-            if state.is_out {
-                continue;
-            }
-            let tally = Tally::default();
-            let session = Session {
-                index: place,
-                // What a pubkey ever wrote is asked for plainly: it is little.
-                leveling: None,
-                address: source.address.clone(),
-                known: state.known.clone(),
-                connector: self.connector.clone(),
-                tally: Arc::clone(&tally),
-                admission: Arc::clone(&self.admission),
-                wanted: Arc::clone(&wanted),
-                patience: PATIENCE,
-                silence_ends_it: true,
-                bar: ProgressBar::hidden(),
-            };
-            let now = self.now;
-            sessions.spawn(async move { (place, tally, session.run(now).await) });
-        }
-        let mut answers = Answers {
-            whole: 0,
-            total: self.sources.len(),
-        };
-        while let Some(joined) = sessions.join_next().await {
-            let (place, tally, (report, known)) = match joined {
-                Ok(joined) => joined,
-                Err(error) => {
-                    error!("a session ended unexpectedly and failed: {error}");
-                    continue;
-                }
-            };
-            answers.whole += usize::from(report.failure.is_none());
-            if let Some(source) = self.sources.get(place) {
-                let mut state = source.state();
-                state.is_out |= report.broke_off;
-                state.known = Some(known);
-            }
-            let received = intake::counts(&tally).received;
-            if received >= wanted.most_events as u64 {
-                warn!(
-                    "{} holds more than {} events of what was asked for; the newest {received} were taken",
-                    report.address, wanted.most_events
-                );
-            }
-        }
-        answers
-    }
-
-    /// Everything that these pubkeys ever wrote, some of them at a time.
-    async fn ask_for_each(
-        self,
-        keys: Vec<Pubkey>,
-        kinds: Vec<u16>,
-        parallel: usize,
-        most_events: usize,
-    ) -> BTreeMap<Pubkey, Answers> {
-        let mut answers = BTreeMap::new();
-        let mut syncs = JoinSet::new();
-        let mut keys = keys.into_iter();
-        loop {
-            while syncs.len() < parallel.max(1)
-                && let Some(key) = keys.next()
-            {
-                info!(
-                    target: PROFILE_LOG,
-                    "  🔄 FULL SYNC for {}... (all messages, no time limit)",
-                    short(&key)
-                );
-                let wanted = Wanted {
-                    authors: vec![key],
-                    kinds: kinds.clone(),
-                    since: 0,
-                    most_events,
-                };
-                let asking = self.clone();
-                syncs.spawn(async move { (key, asking.ask(wanted).await) });
-            }
-            match syncs.join_next().await {
-                None => return answers,
-                Some(Ok((key, answer))) => {
-                    answers.insert(key, answer);
-                }
-                Some(Err(error)) => error!("a full sync ended unexpectedly and failed: {error}"),
-            }
-        }
-    }
 }
 
 impl Recovery<'_> {
