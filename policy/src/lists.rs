@@ -188,7 +188,9 @@ impl Loader {
             }) => {
                 let (before, since, whole) = (known.read, known.changing_since, known.whole);
                 let first = before.is_none();
-                let in_work = is_in_work(&list, now);
+                let in_work = is_in_work(&list, now)
+                    // While it was looked for who writes.
+                    || list.signature().ok() != Some(Some(open.signature()));
                 torn |= in_work;
                 let seen = before == Some(Some(open.signature()));
                 if torn && (!urgent || seen || first && in_work) {

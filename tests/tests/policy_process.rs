@@ -133,15 +133,8 @@ fn stdout_carries_answers_and_nothing_else() {
     assert!(policy.answer().contains("error: request not understood"));
     policy.end_input();
     policy.expect_end_of_answers();
-    let stderr = policy.stderr();
-    assert!(
-        stderr.contains("a line of 7 bytes was rejected"),
-        "{stderr}"
-    );
-    assert!(
-        stderr.contains("blacklist.txt: 1 line skipped: line 1"),
-        "{stderr}"
-    );
+    policy.expect_stderr("a line of 7 bytes was rejected");
+    policy.expect_stderr("blacklist.txt: 1 line skipped: line 1");
 }
 
 #[test]
