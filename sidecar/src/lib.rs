@@ -6,6 +6,14 @@
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`members`]
 //! (profiles, full syncs and friends once a run has ended), [`trigger`] (when).
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unchecked_time_subtraction
+    )
+)]
 
 pub mod admit;
 pub mod backfill;
