@@ -69,14 +69,7 @@ impl Run {
 
     fn peers(&self, descriptions: &[Description]) -> Vec<Peer> {
         if !self.options.peer.is_empty() {
-            let mut peers: Vec<Peer> = Vec::new();
-            for address in &self.options.peer {
-                if !peers.iter().any(|peer| peer.address == *address) {
-                    let address = address.clone();
-                    peers.push(Peer { address });
-                }
-            }
-            return peers;
+            return peer::given(&self.options.peer);
         }
         let own = peer::own_node_id(&self.station);
         peer::peers(descriptions, own.as_deref())
@@ -400,7 +393,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
     }
 }
 
-fn is_program(path: &std::path::Path) -> bool {
+pub(crate) fn is_program(path: &std::path::Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path)
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
