@@ -5,6 +5,14 @@
 //! (taking a key's lines out), [`explain`], [`options`]; and here the loop over all.
 //!
 //! stdout belongs to the protocol: one answer for each line, and nothing else.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unchecked_time_subtraction
+    )
+)]
 
 pub mod blacklist;
 pub mod explain;

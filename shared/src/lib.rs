@@ -5,6 +5,14 @@
 //! [`verify`] (what is genuine), [`station`] (where it all lies on disk).
 //!
 //! Nothing here touches the network, the clock or another process.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unchecked_time_subtraction
+    )
+)]
 
 pub mod event;
 pub mod key;

@@ -4,11 +4,20 @@
 //! they are asked until nothing is missing), [`tunnel`] (how those without a public
 //! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
-//! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself), [`members`]
+//! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`members`]
 //! (profiles, full syncs and friends once a run has ended), [`trigger`] (when), [`doctor`]
 //! (whether it will).
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unchecked_time_subtraction
+    )
+)]
 
 pub mod admit;
+pub mod backfill;
 pub mod backoff;
 pub mod doctor;
 pub mod error;
@@ -40,6 +49,7 @@ pub mod share;
 pub mod strfry;
 pub mod trigger;
 pub mod tunnel;
+pub mod wanted;
 pub mod whole_file;
 
 use std::env;
@@ -55,13 +65,14 @@ use tracing::{error, info};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::error::SyncError;
+use crate::backfill::Backfill;
+use crate::error::{SyncError, chain};
 use crate::lock::{Lock, LockError};
 use crate::log::{Log, Rotation};
 use crate::options::{Command, Options};
 use crate::report::Report;
 use crate::run::Run;
-use crate::session::chain;
+
 use crate::trigger::schedule::{Decision, Reason};
 use crate::trigger::{Trigger, Turn};
 
@@ -199,7 +210,7 @@ fn backfill(
         .with_profiles(run.file("hex-to-profile.log"), rotation);
     tracing_subscriber::registry().with(log).init();
     info!("Starting Astroport constellation backfill process");
-    runtime.block_on(run.backfill())
+    runtime.block_on(async { Ok(Backfill::prepare(run).await?.carry_out().await) })
 }
 
 fn finish(report: &Report, json: bool) -> Result<u8, SyncError> {

@@ -24,7 +24,7 @@ pub fn write_stats(
     writeln!(output, "📊 Constellation Database Statistics:")?;
     writeln!(output, "====================================")?;
     writeln!(output, "Current events in database: {events}")?;
-    let size = fs::metadata(database).map_or(0, |metadata| metadata.blocks() * 512);
+    let size = fs::metadata(database).map_or(0, |metadata| metadata.blocks().saturating_mul(512));
     writeln!(output, "Database size: {}", human_size(size))?;
     writeln!(output, "HEX files found: {}", followed.hex_files)?;
     writeln!(

@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 use tracing::Level;
 
 use crate::error::SyncError;
+use crate::error::chain;
 use crate::log::{Journal, Rotation};
 use crate::report::{Outcome, Report};
-use crate::session::chain;
 use crate::whole_file;
 use schedule::{Decision, History, Reason, Schedule, TimeOfDay, parse_last, words};
 

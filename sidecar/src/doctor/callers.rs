@@ -12,7 +12,7 @@ use constellation_shared::Station;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::finding::{Finding, quoted};
+use super::finding::{Finding, quoted, quoted_text};
 
 /// Our program, as callers name it.
 const PROGRAM: &str = "constellation-sync";
@@ -33,9 +33,6 @@ const UNIT_FOLDERS: [&str; 4] = [
     "/lib/systemd/system",
     ".config/systemd/user",
 ];
-
-/// The timer of those folders.
-const TIMER: &str = "constellation-sync.timer";
 
 /// How long crontab may take.
 const CRONTAB_PATIENCE: Duration = Duration::from_secs(4);
@@ -103,7 +100,10 @@ impl Facts {
                     findings.push(Finding::fail(
                         "timer_not_enabled",
                         format!("{} is there, and not enabled", timer.display()),
-                        format!("{user} enable --now {TIMER}"),
+                        format!(
+                            "{user} enable --now {}",
+                            quoted_text(&timer.file_name().unwrap_or_default().to_string_lossy())
+                        ),
                     ));
                 }
                 false => {}
@@ -149,7 +149,7 @@ fn program() -> Option<PathBuf> {
     let mut found = env::split_paths(&path)
         .chain(usual)
         .map(|folder| folder.join(&name));
-    found.find(|path| crate::run::is_program(path))
+    found.find(|path| crate::backfill::is_program(path))
 }
 
 /// The lines of this user's table and of the machine's that name us.
@@ -183,24 +183,26 @@ fn lines_that_call(table: &str) -> Vec<String> {
     lines.map(ToOwned::to_owned).collect()
 }
 
+/// Enabled ones first: the others may be the templates of these.
 fn timers() -> Vec<(PathBuf, bool)> {
     let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let mut timers: Vec<(PathBuf, bool)> = Vec::new();
-    for folder in UNIT_FOLDERS.map(|folder| home.join(folder)) {
-        let path = folder.join(TIMER);
-        let is_file = path.is_file();
-        let wanted = |folder: &Path| folder.join("timers.target.wants").join(TIMER);
-        let enabled = wanted(&folder).symlink_metadata().is_ok()
-            || wanted(Path::new("/etc/systemd/system"))
-                .symlink_metadata()
-                .is_ok();
-        if is_file {
-            timers.push((path, enabled));
-        }
-    }
-    // Some of the folders are the same on most machines.
-    timers.dedup_by(|a, b| fs::canonicalize(&a.0).ok() == fs::canonicalize(&b.0).ok());
-    timers
+    let folders = UNIT_FOLDERS.map(|folder| home.join(folder));
+    let enabled = folders
+        .iter()
+        .flat_map(|folder| timers_in(&folder.join("timers.target.wants")));
+    let there = folders.iter().flat_map(|folder| timers_in(folder));
+    let enabled = enabled.map(|path| (path, true));
+    enabled.chain(there.map(|path| (path, false))).collect()
+}
+
+fn timers_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // One for each user may be made of the template.
+        name.starts_with(PROGRAM) && name.ends_with(".timer") && !name.ends_with("@.timer")
+    };
+    entries.map(|entry| entry.path()).filter(is_ours).collect()
 }
 
 #[cfg(test)]

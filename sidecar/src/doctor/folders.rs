@@ -61,7 +61,6 @@ impl Seen {
 pub struct Facts {
     root: Seen,
     strfry: Seen,
-    swarm: Seen,
     database: Seen,
     data: Seen,
     lock: Seen,
@@ -79,7 +78,6 @@ impl Facts {
         let room = rustix::fs::statvfs(database).ok();
         Self {
             root: Seen::at(station.root()),
-            swarm: Seen::at(station.swarm_dir()),
             database: Seen::at(database),
             data: Seen::at(data),
             lock: Seen::at(database.join("lock.mdb")),
@@ -118,7 +116,6 @@ impl Facts {
             "root",
             format!("the station is at {}", self.root.path.display()),
         )];
-        findings.push(self.judge_swarm());
         findings.extend(self.judge_database());
         findings.extend(self.judge_our_files());
         findings.extend(self.free.map(|free| judge_room(free, &self.database.path)));
@@ -141,21 +138,6 @@ impl Facts {
         }
     }
 
-    fn judge_swarm(&self) -> Finding {
-        let path = self.swarm.path.display();
-        match is_folder(&self.swarm) {
-            true => Finding::ok("swarm", format!("the swarm is in {path}")),
-            false => Finding::fail(
-                "swarm_missing",
-                format!("{path} is not there: no other station is known"),
-                format!(
-                    "mkdir -p {}; the station's scripts fill it",
-                    quoted(&self.swarm.path)
-                ),
-            ),
-        }
-    }
-
     fn judge_database(&self) -> Vec<Finding> {
         let path = self.database.path.display();
         if !is_folder(&self.database) {
@@ -169,7 +151,17 @@ impl Facts {
             return Vec::new();
         };
         let files = [&self.database, &self.data, &self.lock];
-        let foreign = files.iter().find_map(|seen| {
+        let closed = files.iter().find(|seen| {
+            let wanted = match is_folder(seen) {
+                true => READ | WRITE | ENTER,
+                false => READ | WRITE,
+            };
+            // What the administrator makes there is closed to everybody else.
+            let leaves_closed = |owned: Owned| us.uid == 0 && owned.uid != 0;
+            seen.owned()
+                .is_some_and(|owned| !us.may(owned, wanted) || leaves_closed(owned))
+        });
+        let foreign = closed.and_then(|seen| {
             let owner = seen.owned()?;
             (owner.uid != us.uid).then_some((seen, owner.uid))
         });
@@ -187,20 +179,13 @@ impl Facts {
                 },
             )];
         }
-        let closed = files.iter().find(|seen| {
-            let wanted = match is_folder(seen) {
-                true => READ | WRITE | ENTER,
-                false => READ | WRITE,
-            };
-            seen.owned().is_some_and(|owned| !us.may(owned, wanted))
-        });
         vec![match closed {
             Some(seen) => Finding::fail(
                 "db_not_writable",
                 format!("{} cannot be written", seen.path.display()),
                 format!("chmod -R u+rwX {}", quoted(&self.database.path)),
             ),
-            None => Finding::ok("db", format!("{path} is ours")),
+            None => Finding::ok("db", format!("{path} can be written")),
         }]
     }
 
@@ -272,6 +257,7 @@ fn is_folder(seen: &Seen) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     #[test]
     fn little_room_is_said_before_there_is_none() {
@@ -294,14 +280,23 @@ mod tests {
         let data = station.strfry_dir().join("strfry-db/data.mdb");
         fs::create_dir_all(data.parent().unwrap()).unwrap();
         fs::write(&data, "").unwrap();
-        let mut facts = Facts::gather(&station, &data);
-        let code = |facts: &Facts| facts.judge_database()[0].code;
-        assert_eq!(code(&facts), "db");
-        let us = facts.ourselves.clone().unwrap();
-        facts.ourselves = Some(Person {
-            uid: us.uid + 1,
-            ..us
-        });
-        assert_eq!(code(&facts), "db_not_writable");
+        let owner = fs::metadata(&data).unwrap().uid();
+        let code = |uid, of_folder, of_file| {
+            let mode = |path: &Path, mode| {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            };
+            mode(data.parent().unwrap(), of_folder);
+            mode(&data, of_file);
+            let groups = Vec::new();
+            let facts = Facts {
+                ourselves: Some(Person { uid, groups }),
+                ..Facts::gather(&station, &data)
+            };
+            facts.judge_database()[0].code
+        };
+        assert_eq!(code(owner, 0o700, 0o600), "db");
+        assert_eq!(code(owner + 1, 0o700, 0o666), "db_not_writable");
+        assert_eq!(code(owner + 1, 0o777, 0o644), "db_not_writable");
+        assert_eq!(code(owner + 1, 0o777, 0o666), "db");
     }
 }

@@ -88,7 +88,9 @@ pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>,
     }
     let inquiry = Inquiry::prepare(run, options.tunnels)?;
     let dms = run.options.wanted_kinds().contains(&DIRECT_MESSAGE);
-    let user = folders.strfry_user();
+    // Where the database is another's, that is to be mended first.
+    let mended = worst(&findings) < Level::Fail;
+    let user = folders.strfry_user().filter(|_| mended);
     let text = conf::read(&strfry.conf())
         .ok()
         .flatten()
@@ -104,14 +106,18 @@ pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>,
         callers::Facts::gather(station),
     );
     inquiry.close().await;
-    let lists = lists::Facts::gather(station, &inquiry.descriptions, user.as_ref());
+    let lists = lists::Facts::gather(station, &inquiry.descriptions, user.as_ref()).judge();
     findings.extend(strfry.judge());
-    // Without a conf there is no plugin line to be right or wrong.
+    // Without a conf there is no plugin line and no port to be right or wrong.
     if !text.is_empty() {
-        findings.push(plugin.judge());
+        let plugin = plugin.judge();
+        // A policy that cannot read its lists says so, and what is wrong are the lists.
+        if plugin.code != plugin::NO_ANSWER || worst(&lists) < Level::Fail {
+            findings.push(plugin);
+        }
+        findings.extend(relay.judge());
     }
-    findings.extend(relay.judge());
-    findings.extend(lists.judge());
+    findings.extend(lists);
     findings.extend(peers.judge());
     findings.extend(callers.judge());
     findings.extend(runs::Facts::gather(&station.strfry_dir(), unix_time()).judge());

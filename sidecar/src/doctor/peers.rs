@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::clock;
 use super::finding::{Finding, quoted};
 use super::relay::{DirectMessages, Unanswered, asked_for_one};
+use crate::error::chain;
 use crate::foreign::shown;
 use crate::inquiry::Inquiry;
 use crate::peer::{PassedOver, Peer};
@@ -17,7 +18,6 @@ use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::relay::information::{Information, InformationError};
 use crate::run::Run;
-use crate::session::chain;
 use crate::tunnel::ipfs::{Ipfs, IpfsError};
 
 /// How long all that is asked of a peer may take together.
@@ -174,7 +174,12 @@ impl Facts {
                 "is this machine online? ping -c 1 1.1.1.1; getent hosts example.org",
             )];
         }
-        self.told.iter().map(judge_one).collect()
+        // Without IPFS there are no tunnels, which is said of IPFS.
+        let without_ipfs = matches!(self.ipfs, Some(Err(_)));
+        let told = self.told.iter();
+        told.filter(|told| !without_ipfs || told.address.tunnel().is_none())
+            .map(judge_one)
+            .collect()
     }
 
     fn judge_ipfs(&self) -> Option<Finding> {

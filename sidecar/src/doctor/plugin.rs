@@ -19,6 +19,9 @@ use crate::foreign::shown;
 /// The name of the policy's program.
 const POLICY: &str = "constellation-policy";
 
+/// It is our policy, and does not answer as it should.
+pub const NO_ANSWER: &str = "plugin_no_answer";
+
 /// How long it may take to answer: half of strfry's own patience.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -147,7 +150,7 @@ impl Facts {
         }
         if let Some(fault) = self.answers.as_ref().and_then(fault) {
             return Finding::fail(
-                "plugin_no_answer",
+                NO_ANSWER,
                 format!("the plugin {command:?} does not answer as it should: {fault}"),
                 format!(
                     "run it by hand as strfry's user: cd {} && sh -c {} </dev/null",
@@ -205,7 +208,7 @@ fn program(command: &str, folder: &Path) -> Option<PathBuf> {
             || word.split_once('=').is_some_and(|(name, _)| is_name(name))
     });
     let word = words.next()?.trim_matches(['"', '\'']);
-    let is_program = |path: &PathBuf| crate::run::is_program(path);
+    let is_program = |path: &PathBuf| crate::backfill::is_program(path);
     if word.contains('/') {
         return Some(folder.join(word)).filter(is_program);
     }

@@ -8,11 +8,11 @@ use constellation_shared::kinds::DIRECT_MESSAGE;
 use tokio::time::Instant;
 
 use super::finding::{Finding, quoted};
+use crate::error::chain;
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, ConnectionError, Connector};
 use crate::relay::information::{Information, InformationError};
 use crate::relay::message::{self, FromRelay};
-use crate::session::chain;
 use crate::strfry::conf;
 
 /// `relay.port` where the conf does not say (strfry's golpe.yaml).

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::finding::{Finding, Level, quoted, worst};
-use crate::session::chain;
+use crate::error::chain;
 use crate::strfry::{Strfry, conf};
 
 /// How long strfry may take to say its version.
@@ -256,7 +256,7 @@ impl Facts {
 }
 
 async fn version(strfry: &Strfry) -> Result<String, Trouble> {
-    if !crate::run::is_program(strfry.binary()) {
+    if !crate::backfill::is_program(strfry.binary()) {
         return Err(Trouble::Missing);
     }
     let broken = |why: String| Trouble::Broken(why);

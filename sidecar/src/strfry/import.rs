@@ -53,7 +53,8 @@ pub struct Imported {
 impl Imported {
     /// How many strfry refused.
     pub fn rejected_count(&self) -> u64 {
-        self.rejected.values().sum()
+        let counts = self.rejected.values().copied();
+        counts.fold(0, u64::saturating_add)
     }
 
     /// Adds what became of others.
@@ -61,7 +62,8 @@ impl Imported {
         self.events += others.events;
         self.written.add(others.written);
         for (reason, count) in others.rejected {
-            *self.rejected.entry(reason).or_default() += count;
+            let sum = self.rejected.entry(reason).or_default();
+            *sum = sum.saturating_add(count);
         }
         self.replaced_children += others.replaced_children;
     }
@@ -222,9 +224,10 @@ impl Import {
                 self.said_by_child.0.add(written);
                 self.imported.written.add(written);
                 for _ in 0..written.total() {
-                    if let Some(line) = self.on_its_way.pop_front() {
-                        self.bytes_on_its_way -= line.json.len();
-                    }
+                    let Some(line) = self.on_its_way.pop_front() else {
+                        break;
+                    };
+                    self.bytes_on_its_way -= line.json.len();
                 }
                 if written.total() > 0 {
                     self.barren = 0;
@@ -253,12 +256,16 @@ impl Import {
     fn believe(&mut self, added: u64, rejected: u64, dups: u64) {
         let (said, rejections) = mem::take(&mut self.said_by_child);
         let written = &mut self.imported.written;
-        written.added += added.saturating_sub(said.added);
-        written.dups += dups.saturating_sub(said.dups);
+        written.add(Written {
+            added: added.saturating_sub(said.added),
+            dups: dups.saturating_sub(said.dups),
+            ..Written::default()
+        });
         let unnamed = rejected.saturating_sub(rejections);
         if unnamed > 0 {
             let reason = "it does not say why".to_owned();
-            *self.imported.rejected.entry(reason).or_default() += unnamed;
+            let sum = self.imported.rejected.entry(reason).or_default();
+            *sum = sum.saturating_add(unnamed);
         }
         self.on_its_way.clear();
         self.bytes_on_its_way = 0;
@@ -441,6 +448,34 @@ mod tests {
         let Imported { written, .. } = &import.imported;
         assert_eq!((written.added, written.dups), (4, 3));
         assert_eq!(import.imported.rejected_count(), 2);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_taken_as_they_come() {
+        let strfry = Strfry::new(PathBuf::new(), PathBuf::new());
+        let mut import = Import::new(strfry, false);
+        import.on_its_way = (0..9).map(line).collect();
+        import.bytes_on_its_way = 9 * "{}".len();
+        let most = Written {
+            added: u64::MAX,
+            dups: u64::MAX,
+            replaced: u64::MAX,
+            deleted: u64::MAX,
+        };
+        for _ in 0..2 {
+            import.hear(Said::Rejected(line(8).id, "bad".to_owned()));
+            import.hear(Said::Written(most));
+            import.hear(Said::Done {
+                added: u64::MAX,
+                rejected: u64::MAX,
+                dups: 0,
+            });
+        }
+        assert_eq!(import.imported.written, most);
+        let other = import.imported.clone();
+        import.imported.add(other);
+        assert_eq!(import.imported.rejected_count(), u64::MAX);
+        assert_eq!(import.bytes_on_its_way, 0);
     }
 
     #[test]

@@ -18,10 +18,11 @@ pub struct Written {
 impl Written {
     /// Adds others to these.
     pub const fn add(&mut self, others: Self) {
-        self.added += others.added;
-        self.dups += others.dups;
-        self.replaced += others.replaced;
-        self.deleted += others.deleted;
+        // Another program's numbers: they may be anything.
+        self.added = self.added.saturating_add(others.added);
+        self.dups = self.dups.saturating_add(others.dups);
+        self.replaced = self.replaced.saturating_add(others.replaced);
+        self.deleted = self.deleted.saturating_add(others.deleted);
     }
 
     /// How many events these are.
