@@ -356,7 +356,7 @@ fn a_folder_that_cannot_be_read_lets_nobody_in() {
     });
     if !is_root() {
         filtered.write("1.sh", "exit 1");
-        fs::set_permissions(&filtered.folder, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&filtered.folder, Permissions::from_mode(0o000)).unwrap();
         policy.expect_stderr("the filters found before are run");
         fs::set_permissions(&filtered.folder, Permissions::from_mode(0o755)).unwrap();
     }
