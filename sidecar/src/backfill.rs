@@ -187,7 +187,9 @@ impl<'a> Backfill<'a> {
             imported,
             verify: options.verify,
             profiles: None,
+            people: Vec::new(),
             outcome,
+            broken: result.as_ref().err().map(|error| chain(error)),
         };
         if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed) {
             let members = Members {
@@ -343,6 +345,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         bytes: 0,
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
+        reached: false,
         reconciled: false,
         broke_off: true,
         unreadable_kinds: Vec::new(),

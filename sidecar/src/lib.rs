@@ -4,9 +4,9 @@
 //! they are asked until nothing is missing), [`tunnel`] (how those without a public
 //! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
-//! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`members`]
-//! (profiles, full syncs and friends once a run has ended), [`trigger`] (when), [`doctor`]
-//! (whether it will).
+//! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`notify`]
+//! (who is told when it matters), [`members`] (profiles, full syncs and friends once a run
+//! has ended), [`trigger`] (when), [`doctor`] (whether it will).
 #![cfg_attr(
     not(test),
     deny(
@@ -34,6 +34,7 @@ pub mod lock;
 pub mod log;
 pub mod members;
 pub mod missing;
+pub mod notify;
 pub mod options;
 pub mod overview;
 pub mod peer;
@@ -53,7 +54,6 @@ pub mod wanted;
 pub mod whole_file;
 
 use std::env;
-use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
@@ -70,9 +70,10 @@ use crate::error::{SyncError, chain};
 use crate::lock::{Lock, LockError};
 use crate::log::{Log, Rotation};
 use crate::options::{Command, Options};
-use crate::report::Report;
+use crate::report::document::Document;
+use crate::report::publish::{Begin, publish};
+use crate::report::{Report, status};
 use crate::run::Run;
-
 use crate::trigger::schedule::{Decision, Reason};
 use crate::trigger::{Trigger, Turn};
 
@@ -81,39 +82,37 @@ const MOST_WORKERS: usize = 4;
 
 /// The whole program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
+    let begin = Begin::now();
     let options = Options::from_command_line();
-    let json = options.json;
     let bars = MultiProgress::new();
-    match run(options, &bars) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            let words = chain(&error);
-            if json {
-                let report = serde_json::json!({
-                    "schema": 1,
-                    "outcome": "nothing_done",
-                    "exit_code": error.exit_code(),
-                    "failure": words,
-                });
-                let _ = writeln!(io::stdout(), "{report}");
-            }
-            match &error {
-                // stdout is for the report alone where one is wanted.
-                SyncError::Lock(LockError::Held(_)) if !json => {
-                    let _ = writeln!(io::stdout(), "{words}");
-                }
-                // Where the log is on, it says so on the terminal too.
-                _ if tracing::dispatcher::has_been_set() => error!("Backfill failed: {words}"),
-                _ => {
-                    let _ = writeln!(io::stderr(), "constellation-sync: {words}");
-                }
-            }
-            ExitCode::from(error.exit_code())
+    let code = run(options.clone(), &bars, &begin).unwrap_or_else(|error| {
+        if options.json {
+            let when = begin.circumstances(&options);
+            let document = Document::of_failure(error.exit_code(), &chain(&error), when);
+            let _ = print(&document);
+        }
+        complain(&error, options.json);
+        error.exit_code()
+    });
+    ExitCode::from(code)
+}
+
+fn complain(error: &SyncError, json: bool) {
+    let words = chain(error);
+    match error {
+        // stdout is for the report alone where one is wanted.
+        SyncError::Lock(LockError::Held(_)) if !json => {
+            let _ = writeln!(io::stdout(), "{words}");
+        }
+        // Where the log is on, it says so on the terminal too.
+        _ if tracing::dispatcher::has_been_set() => error!("Backfill failed: {words}"),
+        _ => {
+            let _ = writeln!(io::stderr(), "constellation-sync: {words}");
         }
     }
 }
 
-fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
+fn run(options: Options, bars: &MultiProgress, begin: &Begin) -> Result<u8, SyncError> {
     let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
     let workers = thread::available_parallelism()
         .map_or(1, usize::from)
@@ -134,6 +133,17 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
     if !folder.is_dir() {
         return Err(SyncError::NoFolder(folder));
     }
+    let mut output = io::stdout();
+    match &run.options.command {
+        Some(Command::Status(command)) => {
+            let (json, now) = (run.options.json, run::unix_time());
+            return status::obey(*command, json, &folder, now, &mut output);
+        }
+        Some(Command::Notify(command)) => {
+            return runtime.block_on(notify::command::obey(&run, *command, &mut output));
+        }
+        _ => {}
+    }
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
     if let Some(command @ (Command::Profiles(_) | Command::Friends(_))) = &run.options.command {
         tracing_subscriber::registry().with(terminal).init();
@@ -145,7 +155,7 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         return Ok(0);
     }
     let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;
-    let rotation = Rotation::for_memory(memory());
+    let rotation = Rotation::for_this_machine();
     let trigger = run.options.trigger();
     let trigger = trigger.map(|given| Trigger::new(given, run.options.days, &folder, rotation));
     // Looked at without the lock first: who only looks stands in nobody's way.
@@ -167,18 +177,20 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
             trigger.note(&chain(error));
         }
     })?;
-    let json = run.options.json;
     let Some(trigger) = trigger else {
-        return finish(&backfill(&run, &runtime, terminal, rotation)?, json);
+        let result = backfill(&run, &runtime, terminal, rotation);
+        return finish(&run, &runtime, &result, begin);
     };
     let turn = trigger.take_turn(|days| {
         run.options.days = days;
         backfill(&run, &runtime, terminal, rotation)
-    })?;
-    match turn {
-        Turn::Ran(report) => finish(&report, json),
-        Turn::Skipped(reason) => skip(&trigger, &run.options, reason),
-    }
+    });
+    let result = match turn {
+        Ok(Turn::Ran(report)) => Ok(report),
+        Ok(Turn::Skipped(reason)) => return skip(&trigger, &run.options, reason),
+        Err(error) => Err(error),
+    };
+    finish(&run, &runtime, &result, begin)
 }
 
 fn skip(trigger: &Trigger, options: &Options, reason: Reason) -> Result<u8, SyncError> {
@@ -213,18 +225,24 @@ fn backfill(
     runtime.block_on(async { Ok(Backfill::prepare(run).await?.carry_out().await) })
 }
 
-fn finish(report: &Report, json: bool) -> Result<u8, SyncError> {
-    if json {
-        let json = report.to_json().map_err(io::Error::other)?;
-        writeln!(io::stdout(), "{json}")?;
+/// Publishes what a run came to, and returns its exit code.
+fn finish(
+    run: &Run,
+    runtime: &Runtime,
+    result: &Result<Report, SyncError>,
+    begin: &Begin,
+) -> Result<u8, SyncError> {
+    let document = runtime.block_on(publish(run, result, begin));
+    if run.options.json {
+        print(&document)?;
     }
-    Ok(report.outcome.exit_code())
+    if let Err(error) = result {
+        complain(error, run.options.json);
+    }
+    Ok(document.exit_code)
 }
 
-/// The memory of this machine in bytes; much where it cannot be told.
-fn memory() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kilobytes = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.map_or(u64::MAX, |kilobytes| kilobytes.saturating_mul(1024))
+fn print(document: &Document) -> io::Result<()> {
+    let json = document.to_json().map_err(io::Error::other)?;
+    writeln!(io::stdout(), "{json}")
 }

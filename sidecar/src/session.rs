@@ -173,6 +173,7 @@ impl Session {
             bytes,
             seconds: start.elapsed().as_secs_f64(),
             failure,
+            reached,
             reconciled,
             broke_off,
             unreadable_kinds,

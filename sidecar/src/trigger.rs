@@ -21,7 +21,7 @@ use tracing::Level;
 use crate::error::SyncError;
 use crate::error::chain;
 use crate::log::{Journal, Rotation};
-use crate::report::{Outcome, Report};
+use crate::report::Report;
 use crate::whole_file;
 use schedule::{Decision, History, Reason, Schedule, TimeOfDay, parse_last, words};
 
@@ -181,7 +181,10 @@ impl Trigger {
         let result = backfill(days);
         let took = words(clock.elapsed().as_secs());
         let (code, cause) = match &result {
-            Ok(report) => (report.outcome.exit_code(), why_in_vain(report)),
+            Ok(report) => {
+                let vain = report.why_in_vain().map(ToOwned::to_owned);
+                (report.outcome.exit_code(), vain)
+            }
             Err(error) => (error.exit_code(), Some(chain(error))),
         };
         match cause {
@@ -231,19 +234,6 @@ impl Trigger {
             self.journal.write(Level::ERROR, &words);
         }
     }
-}
-
-/// Why the next one cannot go on from here. In a constellation some station is always
-/// down: one peer that gave all it has is enough, as each holds what all have.
-fn why_in_vain(report: &Report) -> Option<String> {
-    let cause = match report.outcome {
-        Outcome::Complete => return None,
-        Outcome::SomePeersFailed if report.succeeded() > 0 => return None,
-        Outcome::SomePeersFailed => "no peer gave all it has",
-        Outcome::NothingDone => "nothing could be stored",
-        Outcome::Interrupted => "it was interrupted",
-    };
-    Some(cause.to_owned())
 }
 
 fn seconds(time: &Zoned) -> u64 {

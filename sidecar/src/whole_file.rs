@@ -1,7 +1,8 @@
 //! Writing a file whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process;
 
@@ -10,11 +11,30 @@ use std::process;
 /// # Errors
 /// Those of writing; the file is then as it was before, and nothing is left beside it.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_then(path, content, |_| Ok(()))
+}
+
+/// The same, readable for everybody (0644) whatever the umask is.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_readable(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_then(path, content, |file| {
+        file.set_permissions(Permissions::from_mode(0o644))
+    })
+}
+
+fn write_then(
+    path: &Path,
+    content: &[u8],
+    finish: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", process::id()));
     let beside = path.with_file_name(name);
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(content)?;
+        finish(&file)?;
         file.sync_all()?;
         fs::rename(&beside, path)
     });
