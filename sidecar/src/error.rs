@@ -1,5 +1,6 @@
-//! Why a run could do nothing at all.
+//! Why a run could do nothing at all, and how errors are told.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -73,5 +74,34 @@ impl SyncError {
             | Self::Scan(_)
             | Self::Friends(_) => 3,
         }
+    }
+}
+
+/// An error and what is behind it, in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some errors say their cause themselves.
+        if !words.ends_with(&more) {
+            words.push_str(": ");
+            words.push_str(&more);
+        }
+        cause = error.source();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::connection::ConnectError;
+
+    #[test]
+    fn an_error_tells_its_causes_once_each() {
+        let inner = io::Error::other("refused");
+        let error = ConnectError::Tcp("a:1".to_owned(), inner);
+        assert_eq!(chain(&error), "cannot connect to a:1: refused");
     }
 }

@@ -1,6 +1,7 @@
 //! The way of events into the local strfry: admission, then the gate, then the import,
 //! each at work while it is open.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,33 @@ use crate::strfry::import::{Import, ImportError, Imported};
 
 /// How many batches of lines may wait for strfry.
 const WAITING_LINES: usize = 16;
+
+/// How long an interrupted run waits for strfry to store what it was given.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How far the work on an open way came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// To its end.
+    Done,
+    /// A signal came.
+    Interrupted,
+    /// strfry takes nothing more.
+    Broken,
+}
+
+/// What became of what took the way, once it is closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// Who has passed.
+    pub gate: Gate,
+    /// What strfry made of it.
+    pub imported: Imported,
+    /// Whether strfry took all of it.
+    pub result: Result<(), ImportError>,
+    /// Whether a signal kept the rest from being waited for.
+    pub interrupted: bool,
+}
 
 type Ended = (Imported, Result<(), ImportError>);
 
@@ -51,43 +79,64 @@ impl Inflow {
         }
     }
 
+    /// Does the work whose events take this way, until it is done, a signal comes, or strfry
+    /// takes nothing more.
+    pub async fn carry<W: Future>(
+        &mut self,
+        work: W,
+        interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> (Option<W::Output>, Step) {
+        tokio::select! {
+            output = work => (Some(output), Step::Done),
+            () = interruption => (None, Step::Interrupted),
+            () = self.breaks() => (None, Step::Broken),
+        }
+    }
+
     /// Ends where the import breaks while the way is open.
-    pub async fn breaks(&mut self) {
+    async fn breaks(&mut self) {
         if self.broken.is_none() {
             let ended = (&mut self.import).await;
             self.broken = Some(ended.unwrap_or_else(|error| cut_off(&error)));
         }
     }
 
-    /// Closes the way once what is on it has arrived, or given up after `patience` where
-    /// there is one. Everybody else must have let go of the admission.
-    ///
-    /// # Errors
-    /// [`ImportError`], beside what became of the events.
-    pub async fn close(
-        self,
-        patience: Option<Duration>,
-    ) -> (Gate, Imported, Result<(), ImportError>) {
+    /// Closes the way once what is on it has arrived; after an interruption that is not
+    /// waited for long. Everybody else must have let go of the admission.
+    pub async fn close(self, interruption: impl Future<Output = ()>) -> Closed {
         let Self {
             admission,
             gate,
             mut import,
             broken,
         } = self;
+        // Kept until here: without it the import ends with the last session, and may be
+        // seen to end first.
         drop(admission);
-        let ended = match (broken, patience) {
-            (Some(ended), _) => Ok(ended),
-            (None, None) => import.await,
-            (None, Some(patience)) => match timeout(patience, &mut import).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    import.abort();
-                    import.await
+        let mut interrupted = false;
+        let ended = match broken {
+            Some(ended) => Ok(ended),
+            None => tokio::select! {
+                ended = &mut import => ended,
+                () = interruption => {
+                    interrupted = true;
+                    match timeout(LAST_PATIENCE, &mut import).await {
+                        Ok(ended) => ended,
+                        Err(_) => {
+                            import.abort();
+                            import.await
+                        }
+                    }
                 }
             },
         };
         let (imported, result) = ended.unwrap_or_else(|error| cut_off(&error));
-        (gate.await.unwrap_or_default(), imported, result)
+        Closed {
+            gate: gate.await.unwrap_or_default(),
+            imported,
+            result,
+            interrupted,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::error::chain;
 use crate::exchange::Exchange;
 use crate::intake::Intake;
 use crate::refused::Refused;
@@ -21,9 +22,9 @@ use crate::relay::fetch::FetchError;
 use crate::relay::information::Information;
 use crate::relay::pager::{LATEST, Window};
 use crate::relay::reconcile::Held;
-use crate::session::{Wanted, chain};
 use crate::share::PeerIndex;
 use crate::strfry::Strfry;
+use crate::wanted::Wanted;
 
 /// How many authors one reconciliation names: with them the first message is below
 /// 64 KiB, the smallest that relays are known to take.

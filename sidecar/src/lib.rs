@@ -4,8 +4,9 @@
 //! they are asked until nothing is missing), [`tunnel`] (how those without a public
 //! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
-//! peer's turn), [`run`] (a whole run), [`report`] (what it says of itself), [`members`]
-//! (profiles, full syncs and friends once a run has ended), [`trigger`] (when).
+//! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`members`]
+//! (profiles, full syncs and friends once a run has ended), [`trigger`] (when), [`doctor`]
+//! (whether it will).
 #![cfg_attr(
     not(test),
     deny(
@@ -16,13 +17,16 @@
 )]
 
 pub mod admit;
+pub mod backfill;
 pub mod backoff;
+pub mod doctor;
 pub mod error;
 pub mod exchange;
 pub mod follow;
 pub mod foreign;
 pub mod friends;
 pub mod inflow;
+pub mod inquiry;
 pub mod intake;
 pub mod knowledge;
 pub mod level;
@@ -45,6 +49,7 @@ pub mod share;
 pub mod strfry;
 pub mod trigger;
 pub mod tunnel;
+pub mod wanted;
 pub mod whole_file;
 
 use std::env;
@@ -60,13 +65,14 @@ use tracing::{error, info};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::error::SyncError;
+use crate::backfill::Backfill;
+use crate::error::{SyncError, chain};
 use crate::lock::{Lock, LockError};
 use crate::log::{Log, Rotation};
 use crate::options::{Command, Options};
 use crate::report::Report;
 use crate::run::Run;
-use crate::session::chain;
+
 use crate::trigger::schedule::{Decision, Reason};
 use crate::trigger::{Trigger, Turn};
 
@@ -121,6 +127,9 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         station,
         bars: bars.clone(),
     };
+    if let Some(Command::Doctor(options)) = &run.options.command {
+        return runtime.block_on(doctor::obey(&run, options, &mut io::stdout().lock()));
+    }
     let folder = run.station.strfry_dir();
     if !folder.is_dir() {
         return Err(SyncError::NoFolder(folder));
@@ -201,7 +210,7 @@ fn backfill(
         .with_profiles(run.file("hex-to-profile.log"), rotation);
     tracing_subscriber::registry().with(log).init();
     info!("Starting Astroport constellation backfill process");
-    runtime.block_on(run.backfill())
+    runtime.block_on(async { Ok(Backfill::prepare(run).await?.carry_out().await) })
 }
 
 fn finish(report: &Report, json: bool) -> Result<u8, SyncError> {

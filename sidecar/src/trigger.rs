@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 use tracing::Level;
 
 use crate::error::SyncError;
+use crate::error::chain;
 use crate::log::{Journal, Rotation};
 use crate::report::{Outcome, Report};
-use crate::session::chain;
 use crate::whole_file;
 use schedule::{Decision, History, Reason, Schedule, TimeOfDay, parse_last, words};
 
@@ -80,6 +80,33 @@ struct Attempts {
     version: u32,
     in_vain: u32,
     last: u64,
+}
+
+/// What the files of the trigger tell, times in Unix seconds.
+#[derive(Debug)]
+pub struct State {
+    /// When the last backfill that succeeded began; none where there was none.
+    pub last_success: io::Result<Option<u64>>,
+    /// How many attempts were in vain since.
+    pub in_vain: u32,
+    /// When the last of these began.
+    pub last_in_vain: u64,
+}
+
+/// Reads the files of the trigger in this strfry folder.
+pub fn state(folder: &Path) -> State {
+    let options = TriggerOptions {
+        interval: 60,
+        not_before: None,
+    };
+    let usual = Rotation::for_memory(u64::MAX);
+    let trigger = Trigger::new(&options, 1, folder, usual);
+    let Attempts { in_vain, last, .. } = trigger.load_attempts();
+    State {
+        last_success: trigger.last_success(&Zoned::now()),
+        in_vain,
+        last_in_vain: last,
+    }
 }
 
 impl Trigger {

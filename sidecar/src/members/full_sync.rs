@@ -6,12 +6,13 @@ use constellation_shared::{Pubkey, kinds};
 use tracing::warn;
 
 use super::{Members, say};
+use crate::inflow::Step;
 use crate::intake::Gate;
 use crate::knowledge::Knowledge;
 use crate::missing::{MissingProfiles, Vain};
 use crate::profile::Profiles;
 use crate::profile::render::short;
-use crate::recovery::{Answers, Recovery, Step};
+use crate::recovery::{Answers, Recovery};
 use crate::report::{Outcome, Report};
 
 impl Members<'_> {

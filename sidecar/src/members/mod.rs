@@ -11,6 +11,7 @@ use constellation_shared::Pubkey;
 use tracing::{error, info, warn};
 
 use crate::admit::Rules;
+use crate::error::chain;
 use crate::friends;
 use crate::intake::Gate;
 use crate::missing::MissingProfiles;
@@ -21,7 +22,6 @@ use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::report::{Outcome, ProfileCounts, Report};
 use crate::run::{Run, unix_time};
-use crate::session::chain;
 
 /// The target of the lines that go to `hex-to-profile.log` too.
 pub const PROFILE_LOG: &str = "constellation_profiles";

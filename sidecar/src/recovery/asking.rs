@@ -15,7 +15,8 @@ use crate::members::PROFILE_LOG;
 use crate::profile::render::short;
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
-use crate::session::{Session, Wanted};
+use crate::session::Session;
+use crate::wanted::Wanted;
 
 /// How many relays gave all that they have, of how many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -19,15 +19,15 @@ pub use asking::Answers;
 use asking::{Asking, Source, SourceState};
 
 use crate::admit::Rules;
-use crate::inflow::Inflow;
+use crate::error::chain;
+use crate::inflow::{Closed, Inflow, Step};
 use crate::intake::{Admission, Gate};
 use crate::knowledge::Knowledge;
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
-use crate::run::LAST_PATIENCE;
-use crate::session::{Wanted, chain};
 use crate::strfry::Strfry;
 use crate::strfry::import::{Import, Imported};
+use crate::wanted::Wanted;
 
 /// How long a relay may go without bringing a full sync further.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,17 +56,6 @@ pub struct Recovery<'a> {
     pub gate: Gate,
     /// What strfry made of the events.
     pub imported: Imported,
-}
-
-/// How far a step came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// To its end.
-    Done,
-    /// A signal came.
-    Interrupted,
-    /// strfry takes nothing more.
-    Broken,
 }
 
 impl Recovery<'_> {
@@ -108,7 +97,7 @@ impl Recovery<'_> {
         addresses: &[Address],
         verify: bool,
         work: impl FnOnce(Asking) -> W,
-        interruption: Pin<&mut impl Future<Output = ()>>,
+        mut interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> (Option<W::Output>, Step) {
         let now = self.rules.now;
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -138,13 +127,17 @@ impl Recovery<'_> {
             now,
         };
         // What is left of the work ends with this, its sessions among it.
-        let (output, step) = tokio::select! {
-            output = work(asking) => (Some(output), Step::Done),
-            () = interruption => (None, Step::Interrupted),
-            () = inflow.breaks() => (None, Step::Broken),
+        let (output, step) = inflow.carry(work(asking), interruption.as_mut()).await;
+        let closed = match step {
+            Step::Interrupted => inflow.close(std::future::ready(())).await,
+            Step::Done | Step::Broken => inflow.close(interruption).await,
         };
-        let patience = (step == Step::Interrupted).then_some(LAST_PATIENCE);
-        let (gate, imported, result) = inflow.close(patience).await;
+        let Closed {
+            gate,
+            imported,
+            result,
+            interrupted,
+        } = closed;
         self.gate = gate;
         self.imported.add(imported);
         for source in sources.iter() {
@@ -153,6 +146,7 @@ impl Recovery<'_> {
             }
         }
         match result {
+            Ok(()) if interrupted => (output, Step::Interrupted),
             Ok(()) => (output, step),
             Err(error) => {
                 error!("{}; the import of the full syncs failed", chain(&error));

@@ -18,8 +18,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
+use crate::error::chain;
 use crate::peer_id::PeerId;
-use crate::session::chain;
 use ipfs::{Ipfs, IpfsError};
 use ledger::Ledger;
 

@@ -2,7 +2,7 @@
 
 use std::io::BufReader;
 
-use constellation_policy::answer_all;
+use constellation_policy::answers::{Rules, answer_all};
 use constellation_policy::message::LONGEST_ANSWER;
 use constellation_shared::Pubkey;
 use constellation_shared::verdict::Verdict;
@@ -29,7 +29,12 @@ pub fn holds(input: &[u8]) {
     for shadow in [false, true] {
         let mut output = Vec::new();
         let reader = BufReader::with_capacity(1 + input.len() % 97, input);
-        answer_all(reader, &mut output, verdict, shadow).unwrap();
+        let rules = Rules {
+            verdict,
+            shadow,
+            filters: None,
+        };
+        answer_all(reader, &mut output, &rules).unwrap();
         assert!(output.is_empty() || output.ends_with(b"\n"));
         let mut answers = output.split_inclusive(|&byte| byte == b'\n');
         for line in input.split(|&byte| byte == b'\n') {
