@@ -37,3 +37,16 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
     const_hex::decode(text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_is_written_in_lower_case_and_read_in_either() {
+        assert_eq!(hex(&[0x0a, 0xff]), "0aff");
+        assert_eq!(unhex("0aFf"), Some(vec![0x0a, 0xff]));
+        assert_eq!(unhex(""), Some(Vec::new()));
+        assert_eq!((unhex("0af"), unhex("xy")), (None, None));
+    }
+}
