@@ -1,7 +1,7 @@
 //! What `constellation-policy` and `constellation-sync` both know.
 //!
 //! Read it in this order: [`key`] (pubkeys and event ids), [`wot`] (the lists that hold
-//! them), [`list_file`] (where they are found), [`verdict`] (who may write), [`kinds`] and [`event`] (what is written),
+//! them), [`list_file`] (where they are found), [`verdict`] (who may write), [`explain`] (why), [`kinds`] and [`event`] (what is written),
 //! [`verify`] (what is genuine), [`station`] (where it all lies on disk).
 //!
 //! Nothing here touches the network, the clock or another process.
@@ -15,6 +15,7 @@
 )]
 
 pub mod event;
+pub mod explain;
 pub mod key;
 pub mod kinds;
 pub mod list_file;

@@ -6,7 +6,8 @@
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`notify`]
 //! (who is told when it matters), [`members`] (profiles, full syncs and friends once a run
-//! has ended), [`trigger`] (when), [`doctor`] (whether it will).
+//! has ended), [`trigger`] (when), [`doctor`] (whether it will), [`why`] (what became of one
+//! event or key).
 #![cfg_attr(
     not(test),
     deny(
@@ -52,6 +53,7 @@ pub mod trigger;
 pub mod tunnel;
 pub mod wanted;
 pub mod whole_file;
+pub mod why;
 
 use std::env;
 use std::io::{self, Write};
@@ -141,6 +143,9 @@ fn run(options: Options, bars: &MultiProgress, begin: &Begin) -> Result<u8, Sync
         }
         Some(Command::Notify(command)) => {
             return runtime.block_on(notify::command::obey(&run, *command, &mut output));
+        }
+        Some(Command::Why(options)) => {
+            return runtime.block_on(why::obey(&run, options, &mut output));
         }
         _ => {}
     }

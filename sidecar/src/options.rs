@@ -15,6 +15,7 @@ use crate::relay::address::{Address, AddressError};
 use crate::report::options::ReportOptions;
 use crate::report::status::StatusCommand;
 use crate::trigger::TriggerOptions;
+use crate::why::WhyOptions;
 
 /// Brings this station's strfry level with the other stations of its constellation.
 ///
@@ -125,6 +126,8 @@ pub enum Command {
     Friends(FriendsCommand),
     /// Look at each thing that the daily run needs, and say what mends it
     Doctor(DoctorOptions),
+    /// Say which peers have an event or a key's profile, whether it is here, and why not
+    Why(WhyOptions),
 }
 
 /// A list of kinds.

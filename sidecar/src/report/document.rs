@@ -139,6 +139,9 @@ pub struct Peer {
     pub complete: bool,
     /// Why not.
     pub failure: Option<String>,
+    /// The stable word for that.
+    #[serde(default)]
+    pub code: Option<String>,
     /// Whether it answered at all.
     #[serde(default)]
     pub reached: bool,
@@ -307,6 +310,7 @@ fn peer(peer: &PeerReport) -> Peer {
         url: shown(&peer.address.to_string(), MOST_OF_A_URL),
         complete: peer.failure.is_none(),
         failure: failure.map(|reason| shown(reason, MOST_OF_A_REASON)),
+        code: peer.code.map(ToOwned::to_owned),
         // One that was cut off in the middle has not said so itself.
         reached: peer.reached || peer.counts.received > 0,
         received: peer.counts.received,
@@ -370,6 +374,8 @@ pub(crate) mod tests {
             ("/refused/forged", serde_json::json!(4)),
             ("/import/added", serde_json::json!(30)),
             ("/peers/1/failure", serde_json::json!("it is dead")),
+            ("/peers/1/code", serde_json::json!("silent")),
+            ("/peers/0/code", serde_json::json!(null)),
             ("/peers/0/complete", serde_json::json!(true)),
             ("/profiles/listed/0/name", serde_json::json!("Alice")),
             ("/profiles/unlisted", serde_json::json!(125)),

@@ -62,6 +62,8 @@ pub struct PeerReport {
     pub seconds: f64,
     /// Why not everything could be had; nothing where everything was.
     pub failure: Option<String>,
+    /// The stable word for that.
+    pub code: Option<&'static str>,
     /// Whether it answered at all.
     pub reached: bool,
     /// Whether we learned by reconciliation (NIP-77) what it has.
@@ -178,6 +180,7 @@ pub(crate) mod tests {
             bytes: 1000,
             seconds: 0.5,
             failure: failure.map(ToOwned::to_owned),
+            code: failure.map(|_| "silent"),
             reached: failure.is_none(),
             reconciled: failure.is_none(),
             broke_off: failure.is_some(),

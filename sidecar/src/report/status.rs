@@ -275,6 +275,9 @@ fn write_peer(output: &mut impl Write, peer: &Peer, paint: Paint) -> io::Result<
     let mut line = format!("{mark} {title:<11} {}  {events}, {size}, {took}", peer.url);
     if let Some(failure) = &peer.failure {
         line.push_str(&format!("\n                {failure}"));
+        if let Some(code) = &peer.code {
+            line.push_str(&format!(" [{code}]"));
+        }
     }
     writeln!(output, "  {line}")
 }
@@ -332,7 +335,7 @@ mod tests {
              \x20 events        36 let in, 30 of them new; left out: forged 4, unasked 2\n\
              \x20 profiles      1 with one, 126 without\n\
              \x20 ✘ not reached ws://b  7 events, 1.0 kB, 0.5 s\n\
-             \x20               it is dead\n\
+             \x20               it is dead [silent]\n\
              \x20 ✔ synced      ws://a  7 events, 1.0 kB, 0.5 s\n"
         );
         assert!(shown(true).starts_with("\u{1b}[33m!\u{1b}[0m sat"));

@@ -72,6 +72,7 @@ fn a_run_with_failures_shows_them() {
             &url(&dead),
             "✘</span> not reached",
             "cannot connect to",
+            "<code class=\"dim\">connect_refused</code>",
             &url(&refusing),
             "!</span> in part",
             "&lt;i&gt;go away&lt;/i&gt;",

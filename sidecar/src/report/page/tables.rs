@@ -87,7 +87,12 @@ fn peer_row(peer: &Peer) -> Markup {
             td class="n" data-title="took" { (duration(peer.seconds)) }
         }
         @if let Some(failure) = &peer.failure {
-            tr class="failure" { td colspan="6" { bdi { (failure) } } }
+            tr class="failure" {
+                td colspan="6" {
+                    bdi { (failure) }
+                    @if let Some(code) = &peer.code { " " code class="dim" { (code) } }
+                }
+            }
         }
     }
 }
