@@ -4,7 +4,7 @@
 //! `~/.zen`), [`command`] (a program under test), [`stand_in`] (a strfry where there is
 //! none), [`ipfs`] (the same for IPFS), [`relay`] (a peer with the manners a test asks for), [`library_relay`] (a peer
 //! that other people wrote). [`record`] and [`filter`] are what both doubles of strfry
-//! share.
+//! share. [`simulation`] is many stations in simulated time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,6 +21,7 @@ pub mod library_relay;
 mod output;
 pub mod record;
 pub mod relay;
+pub mod simulation;
 pub mod stand_in;
 pub mod station;
 
