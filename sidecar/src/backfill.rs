@@ -20,7 +20,7 @@ use crate::choice::Choice;
 use crate::error::{SyncError, chain};
 use crate::exchange::Exchange;
 use crate::follow::{self, Followed};
-use crate::history::{History, Turn};
+use crate::history::Turn;
 use crate::inflow::{Closed, Inflow, Step};
 use crate::intake::{self, Admission, Gate, Tally};
 use crate::knowledge::Knowledge;
@@ -104,7 +104,7 @@ impl<'a> Backfill<'a> {
         let reach = options.reach();
         let wanted = Wanted {
             kinds: options.wanted_kinds(),
-            since: History::default().since(now, now, reach),
+            since: options.since(now),
             authors: keys.into(),
             most_events: usize::MAX,
         };

@@ -8,7 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
 use crate::doctor::DoctorOptions;
-use crate::history::Reach;
+use crate::history::{History, Reach};
 use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
 use crate::relay::address::{Address, AddressError};
 use crate::trigger::TriggerOptions;
@@ -192,6 +192,11 @@ impl Options {
         given
             .filter(|path| !path.as_os_str().is_empty())
             .unwrap_or_else(|| PathBuf::from("ipfs"))
+    }
+
+    /// The oldest time that every peer is asked for at `now`, Unix seconds.
+    pub fn since(&self, now: u64) -> u64 {
+        History::default().since(now, now, self.reach())
     }
 
     /// How far back peers are asked.
