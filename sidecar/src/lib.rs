@@ -1,6 +1,7 @@
 //! `constellation-sync`, the backfill of a station's strfry from its constellation.
 //!
-//! Read it in this order: [`follow`] (whose events), [`peer`] (from whom), [`relay`] (how
+//! Read it in this order: [`follow`] (whose events), [`peer`] (from whom), [`choice`] and
+//! [`history`] (which of them, and how far back), [`relay`] (how
 //! they are asked until nothing is missing), [`tunnel`] (how those without a public
 //! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
@@ -20,12 +21,14 @@
 pub mod admit;
 pub mod backfill;
 pub mod backoff;
+pub mod choice;
 pub mod doctor;
 pub mod error;
 pub mod exchange;
 pub mod follow;
 pub mod foreign;
 pub mod friends;
+pub mod history;
 pub mod inflow;
 pub mod inquiry;
 pub mod intake;
@@ -68,6 +71,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::backfill::Backfill;
+use crate::choice::Identity;
 use crate::error::{SyncError, chain};
 use crate::lock::{Lock, LockError};
 use crate::log::{Log, Rotation};
@@ -76,7 +80,7 @@ use crate::report::document::Document;
 use crate::report::publish::{Begin, publish};
 use crate::report::{Report, status};
 use crate::run::Run;
-use crate::trigger::schedule::{Decision, Reason};
+use crate::trigger::schedule::{self, Decision, Reason, Schedule};
 use crate::trigger::{Trigger, Turn};
 
 /// How many threads wait for the network at the most; verification has threads of its own.
@@ -87,11 +91,11 @@ pub fn main() -> ExitCode {
     let begin = Begin::now();
     let options = Options::from_command_line();
     let bars = MultiProgress::new();
-    let code = run(options.clone(), &bars, &begin).unwrap_or_else(|error| {
+    let code = run(options.clone(), &bars).unwrap_or_else(|error| {
         if options.json {
             let when = begin.circumstances(&options);
             let document = Document::of_failure(error.exit_code(), &chain(&error), when);
-            let _ = print(&document);
+            let _ = document.write(&mut io::stdout());
         }
         complain(&error, options.json);
         error.exit_code()
@@ -114,7 +118,7 @@ fn complain(error: &SyncError, json: bool) {
     }
 }
 
-fn run(options: Options, bars: &MultiProgress, begin: &Begin) -> Result<u8, SyncError> {
+fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
     let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
     let workers = thread::available_parallelism()
         .map_or(1, usize::from)
@@ -123,7 +127,7 @@ fn run(options: Options, bars: &MultiProgress, begin: &Begin) -> Result<u8, Sync
         .worker_threads(workers)
         .enable_all()
         .build()?;
-    let mut run = Run {
+    let run = Run {
         options,
         station,
         bars: bars.clone(),
@@ -160,15 +164,20 @@ fn run(options: Options, bars: &MultiProgress, begin: &Begin) -> Result<u8, Sync
         return Ok(0);
     }
     let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;
-    let rotation = Rotation::for_this_machine();
+    let rotation = Rotation::for_memory(run::memory());
     let trigger = run.options.trigger();
-    let trigger = trigger.map(|given| Trigger::new(given, run.options.days, &folder, rotation));
-    // Looked at without the lock first: who only looks stands in nobody's way.
-    if let Some(trigger) = &trigger {
-        match trigger.decide() {
-            Decision::Run { days, .. } => run.options.days = days,
-            Decision::Wait(reason) => return skip(trigger, &run.options, reason),
+    let trigger = trigger.map(|given| {
+        let phase = Identity::of(&peer::own_name(&run.station)).below(Schedule::HOUR);
+        Trigger::new(given, phase, &folder, rotation)
+    });
+    // Looked at without the lock first: who only looks or waits stands in nobody's way.
+    if let Some(trigger) = &trigger
+        && let Decision::Wait { left, reason } = trigger.decide()
+    {
+        if is_look || !trigger.comes_first(left) {
+            return skip(trigger, &run.options, left, reason);
         }
+        trigger.wait(left);
     }
     if is_look {
         tracing_subscriber::registry().with(terminal).init();
@@ -182,24 +191,23 @@ fn run(options: Options, bars: &MultiProgress, begin: &Begin) -> Result<u8, Sync
             trigger.note(&chain(error));
         }
     })?;
+    let begin = Begin::now();
     let Some(trigger) = trigger else {
         let result = backfill(&run, &runtime, terminal, rotation);
-        return finish(&run, &runtime, &result, begin);
+        return finish(&run, &runtime, &result, &begin);
     };
-    let turn = trigger.take_turn(|days| {
-        run.options.days = days;
-        backfill(&run, &runtime, terminal, rotation)
-    });
+    let turn = trigger.take_turn(|| backfill(&run, &runtime, terminal, rotation));
     let result = match turn {
         Ok(Turn::Ran(report)) => Ok(report),
-        Ok(Turn::Skipped(reason)) => return skip(&trigger, &run.options, reason),
+        Ok(Turn::Skipped { left, reason }) => return skip(&trigger, &run.options, left, reason),
         Err(error) => Err(error),
     };
-    finish(&run, &runtime, &result, begin)
+    finish(&run, &runtime, &result, &begin)
 }
 
-fn skip(trigger: &Trigger, options: &Options, reason: Reason) -> Result<u8, SyncError> {
-    let words = format!("No backfill: {reason}");
+fn skip(trigger: &Trigger, options: &Options, left: u64, reason: Reason) -> Result<u8, SyncError> {
+    let left = schedule::words(left);
+    let words = format!("No backfill: {reason}; the next is due in {left}");
     if !options.dry_run {
         trigger.note(&words);
     }
@@ -239,15 +247,10 @@ fn finish(
 ) -> Result<u8, SyncError> {
     let document = runtime.block_on(publish(run, result, begin));
     if run.options.json {
-        print(&document)?;
+        document.write(&mut io::stdout())?;
     }
     if let Err(error) = result {
         complain(error, run.options.json);
     }
     Ok(document.exit_code)
-}
-
-fn print(document: &Document) -> io::Result<()> {
-    let json = document.to_json().map_err(io::Error::other)?;
-    writeln!(io::stdout(), "{json}")
 }

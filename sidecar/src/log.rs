@@ -32,11 +32,6 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// What this machine has room for.
-    pub fn for_this_machine() -> Self {
-        Self::for_memory(memory())
-    }
-
     /// 10 MB and 3 older files; on machines with less than 1 GB of memory, whose cards are
     /// small too, 5 MB and 2.
     pub const fn for_memory(bytes: u64) -> Self {
@@ -51,14 +46,6 @@ impl Rotation {
             },
         }
     }
-}
-
-/// The memory of this machine in bytes; much where it cannot be told.
-fn memory() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kilobytes = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.map_or(u64::MAX, |kilobytes| kilobytes.saturating_mul(1024))
 }
 
 /// A log file of its own kind, in the same form: appended to, rotated.

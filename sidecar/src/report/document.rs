@@ -6,6 +6,7 @@
 //! it is not escaped for HTML.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -286,6 +287,15 @@ impl Document {
             Outcome::NothingDone => "Nothing could be done".to_owned(),
             Outcome::Interrupted => "The run was interrupted".to_owned(),
         }
+    }
+
+    /// Writes its line of JSON.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write(&self, output: &mut impl Write) -> io::Result<()> {
+        let json = self.to_json().map_err(io::Error::other)?;
+        writeln!(output, "{json}")
     }
 
     /// One line of JSON, harmless on a terminal.
