@@ -64,7 +64,7 @@ fn a_success_that_is_too_old_is_exit_code_1() {
 fn a_trigger_that_comes_once_a_day_may_be_silent_for_longer() {
     let (station, _relay) = with_peer("Bob");
     let output = sync(&station)
-        .args(["trigger", "--interval", "1440"])
+        .args(["trigger", "--now", "--interval", "1440"])
         .output();
     output.expect_code(0);
     let status = station.run("constellation-sync", &["status"]);
