@@ -3,8 +3,9 @@
 //! Read it in this order: [`author`] (who signs events), [`mod@station`] (a temporary
 //! `~/.zen`), [`command`] (a program under test), [`stand_in`] (a strfry where there is
 //! none), [`ipfs`] (the same for IPFS), [`relay`] (a peer with the manners a test asks for), [`library_relay`] (a peer
-//! that other people wrote). [`record`] and [`filter`] are what both doubles of strfry
-//! share.
+//! that other people wrote), [`properties`] (what must hold of each reader of foreign
+//! text). [`record`] and [`filter`] are what both doubles of strfry
+//! share. [`simulation`] is many stations in simulated time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,8 +20,10 @@ pub mod filter;
 pub mod ipfs;
 pub mod library_relay;
 mod output;
+pub mod properties;
 pub mod record;
 pub mod relay;
+pub mod simulation;
 pub mod stand_in;
 pub mod station;
 

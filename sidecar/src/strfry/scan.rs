@@ -57,9 +57,17 @@ impl Strfry {
     /// # Errors
     /// [`ScanError`].
     pub async fn count(&self) -> Result<u64, ScanError> {
+        self.count_matching("{}").await
+    }
+
+    /// How many events of the database a filter matches.
+    ///
+    /// # Errors
+    /// [`ScanError`].
+    pub async fn count_matching(&self, filter: &str) -> Result<u64, ScanError> {
         let output = self
             .command()
-            .args(["scan", "--count", "{}"])
+            .args(["scan", "--count", filter])
             .output()
             .await
             .map_err(ScanError::Start)?;
