@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
 use crate::doctor::DoctorOptions;
+use crate::install::options::{InstallOptions, UninstallOptions};
 use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
 use crate::relay::address::{Address, AddressError};
 use crate::trigger::TriggerOptions;
@@ -114,6 +115,10 @@ pub enum Command {
     Doctor(DoctorOptions),
     /// Say which peers have an event or a key's profile, whether it is here, and why not
     Why(WhyOptions),
+    /// Put the scripts and the policy in place; with --systemd, a timer
+    Install(InstallOptions),
+    /// Put back what was there before the install
+    Uninstall(UninstallOptions),
 }
 
 /// A list of kinds.
@@ -145,7 +150,7 @@ impl Options {
     }
 
     /// Every option holds before and behind a subcommand.
-    fn definition() -> clap::Command {
+    pub fn definition() -> clap::Command {
         Self::command().mut_args(|argument| argument.global(true))
     }
 
@@ -153,10 +158,7 @@ impl Options {
     pub const fn trigger(&self) -> Option<&TriggerOptions> {
         match &self.command {
             Some(Command::Trigger(options)) => Some(options),
-            Some(
-                Command::Profiles(_) | Command::Friends(_) | Command::Doctor(_) | Command::Why(_),
-            )
-            | None => None,
+            _ => None,
         }
     }
 
