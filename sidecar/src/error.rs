@@ -51,6 +51,9 @@ pub enum SyncError {
     /// The friends cannot be gathered or listed.
     #[error(transparent)]
     Friends(#[from] FriendsError),
+    /// The bug report cannot be written.
+    #[error("{0} cannot be written; say where it may be: --output FILE")]
+    Bugreport(PathBuf, #[source] io::Error),
     /// An install or uninstall stopped.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -71,6 +74,7 @@ impl SyncError {
             | Self::Certificate(_)
             | Self::Conf(..)
             | Self::Lock(LockError::Io(..))
+            | Self::Bugreport(..)
             | Self::Install(_)
             | Self::Output(_) => 2,
             Self::NoStrfry(_)

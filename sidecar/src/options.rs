@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
+use crate::bugreport::BugreportOptions;
 use crate::doctor::DoctorOptions;
 use crate::history::{History, Reach};
 use crate::install::options::{InstallOptions, UninstallOptions};
@@ -127,6 +128,8 @@ pub enum Command {
     Doctor(DoctorOptions),
     /// Say which peers have an event or a key's profile, whether it is here, and why not
     Why(WhyOptions),
+    /// Gather in one file what a maintainer needs; it is sent nowhere
+    Bugreport(BugreportOptions),
     /// Put the scripts and the policy in place; with --systemd, a timer
     Install(InstallOptions),
     /// Put back what was there before the install
