@@ -142,6 +142,27 @@ impl Running {
         self.child.id()
     }
 
+    /// Holds the memory of its own that it and its later children may have to so many
+    /// bytes: heap, stacks and private mappings (`RLIMIT_DATA`), not the pages of files.
+    pub fn limit_memory(&self, bytes: u64) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let limit = rustix::process::Rlimit {
+            current: Some(bytes),
+            maximum: Some(bytes),
+        };
+        // It may have ended already.
+        let _ = rustix::process::prlimit(Some(pid), rustix::process::Resource::Data, limit);
+    }
+
+    /// The most memory that it has had at once so far, in bytes; 0 once it has ended.
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kilobytes.unwrap_or_default() * 1024
+    }
+
     /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
