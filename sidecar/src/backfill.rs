@@ -3,13 +3,14 @@
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use constellation_shared::EventId;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -27,13 +28,17 @@ use crate::refused::Refused;
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::report::{Outcome, PeerReport, Report};
-use crate::run::{Run, interruption, unix_time};
+use crate::run::{Run, unix_time};
 use crate::session::Session;
 use crate::strfry::import::{Import, ImportError};
 use crate::strfry::{Strfry, conf};
 use crate::tunnel::Patience;
 use crate::tunnel::tunnels::Tunnels;
 use crate::wanted::Wanted;
+
+/// How many peers have their turn at the same time. Each has a connection, and of those a
+/// process has 1024 where nobody raised its limit.
+const MOST_AT_ONCE: usize = 256;
 
 /// What a backfill works with, once it is known that there is something to do.
 pub struct Backfill<'a> {
@@ -128,7 +133,10 @@ impl<'a> Backfill<'a> {
     }
 
     /// Asks everybody, and says how it went.
-    pub async fn carry_out(mut self) -> Report {
+    pub async fn carry_out(
+        mut self,
+        mut interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> Report {
         let options = &self.run.options;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let verify = !options.trust_peers;
@@ -137,7 +145,6 @@ impl<'a> Backfill<'a> {
             Gate::default(),
             Import::new(self.strfry.clone(), options.verify),
         );
-        let mut interruption = pin!(interruption());
         let (mut reports, step) = self.ask(&mut inflow, interruption.as_mut()).await;
         if step != Step::Done {
             self.tunnels.close().await;
@@ -211,6 +218,7 @@ impl<'a> Backfill<'a> {
         interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> (Vec<PeerReport>, Step) {
         let mut sessions = JoinSet::new();
+        let seats = Arc::new(Semaphore::new(MOST_AT_ONCE));
         for (index, (peer, tally)) in self.peers.iter().zip(&self.tallies).enumerate() {
             let known = self.knowledge.of(&peer.address.to_string(), self.now);
             let session = Session {
@@ -226,7 +234,12 @@ impl<'a> Backfill<'a> {
                 patience: self.patience,
                 silence_ends_it: false,
             };
-            sessions.spawn(session.run(self.now));
+            let (seats, now) = (Arc::clone(&seats), self.now);
+            sessions.spawn(async move {
+                // Only fails once the semaphore is closed, which nobody does.
+                let _seat = seats.acquire().await;
+                session.run(now).await
+            });
         }
         let mut reports: Vec<PeerReport> = Vec::new();
         let knowledge = &mut self.knowledge;

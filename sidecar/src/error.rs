@@ -50,6 +50,9 @@ pub enum SyncError {
     /// The friends cannot be gathered or listed.
     #[error(transparent)]
     Friends(#[from] FriendsError),
+    /// By a signal.
+    #[error("interrupted before anybody was asked")]
+    Interrupted,
     /// stdout is gone.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
@@ -73,6 +76,7 @@ impl SyncError {
             | Self::Blacklist(_)
             | Self::Scan(_)
             | Self::Friends(_) => 3,
+            Self::Interrupted => 130,
         }
     }
 }

@@ -2,7 +2,6 @@
 //! (`strfry/constellation-peers.json`). Safe to delete.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -43,9 +42,8 @@ impl Knowledge {
     /// Reads what earlier runs left; nothing where the file is missing, broken or of
     /// another version.
     pub fn load(path: &Path) -> Self {
-        let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= LARGEST);
-        let text = if small { fs::read(path).ok() } else { None };
-        text.and_then(|text| serde_json::from_slice::<Self>(&text).ok())
+        whole_file::read(path, LARGEST)
+            .and_then(|text| serde_json::from_slice::<Self>(&text).ok())
             .filter(|knowledge| knowledge.version == VERSION)
             .unwrap_or_default()
     }
@@ -83,6 +81,7 @@ impl Knowledge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn what_was_learned_is_believed_for_an_hour() {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use crate::relay::address::Address;
+use crate::whole_file;
 
 /// The longest description that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
@@ -124,7 +125,7 @@ pub fn own_node_id(station: &Station) -> Option<String> {
     {
         return Some(id.trim().to_owned());
     }
-    let config = fs::read(station.ipfs_config()).ok()?;
+    let config = whole_file::read(&station.ipfs_config(), LONGEST)?;
     let config: Value = serde_json::from_slice(&config).ok()?;
     let id = config.pointer("/Identity/PeerID")?.as_str()?;
     Some(id.to_owned())

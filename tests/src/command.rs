@@ -7,6 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::Resource;
+
 pub use crate::output::Output;
 
 /// A program that runs longer than this hangs. Far above what any needs on a slow machine.
@@ -145,13 +147,22 @@ impl Running {
     /// Holds the memory of its own that it and its later children may have to so many
     /// bytes: heap, stacks and private mappings (`RLIMIT_DATA`), not the pages of files.
     pub fn limit_memory(&self, bytes: u64) {
+        self.limit(Resource::Data, bytes);
+    }
+
+    /// Holds the files that it and its later children may have open to so many.
+    pub fn limit_files(&self, count: u64) {
+        self.limit(Resource::Nofile, count);
+    }
+
+    fn limit(&self, resource: Resource, most: u64) {
         let pid = rustix::process::Pid::from_child(&self.child);
         let limit = rustix::process::Rlimit {
-            current: Some(bytes),
-            maximum: Some(bytes),
+            current: Some(most),
+            maximum: Some(most),
         };
         // It may have ended already.
-        let _ = rustix::process::prlimit(Some(pid), rustix::process::Resource::Data, limit);
+        let _ = rustix::process::prlimit(Some(pid), resource, limit);
     }
 
     /// The most memory that it has had at once so far, in bytes; 0 once it has ended.

@@ -55,7 +55,11 @@ fn every_row_has_a_number_a_promise_and_a_test_that_is_there() {
         let tests: Vec<&str> = row[5].split('`').skip(1).step_by(2).collect();
         assert!(!tests.is_empty(), "no test in {row:?}");
         for test in tests {
-            assert!(known.contains(test), "no `fn {test}`, which row {} names", row[0]);
+            assert!(
+                known.contains(test),
+                "no `fn {test}`, which row {} names",
+                row[0]
+            );
         }
     }
 }

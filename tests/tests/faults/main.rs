@@ -7,9 +7,11 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod machine;
 mod peers_connect;
 mod peers_events;
 mod peers_talk;
 mod row;
+mod strfry;
 #[path = "../sync_program/mod.rs"]
 mod sync_program;

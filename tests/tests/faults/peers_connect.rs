@@ -126,7 +126,8 @@ fn a_handshake_of_one_byte_a_second() -> Fault {
 
 fn an_http_redirect() -> Fault {
     Fault::of(RawRelay::start(|stream| {
-        let away = "301 Moved Permanently\r\nLocation: ws://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+        let away =
+            "301 Moved Permanently\r\nLocation: ws://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
         peek_head(&stream)?;
         respond_with(stream, away)
     }))
@@ -278,7 +279,11 @@ fn documenting(
 
 fn nip_11_of_1_gb() -> Fault {
     documenting(|mut stream| {
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n[\"", 1 << 30)?;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n[\"",
+            1 << 30
+        )?;
         pour(&mut stream, b'x', 1 << 30)
     })
     .says("no NIP-11 document")
@@ -311,7 +316,10 @@ fn reset_when_accepted() -> Fault {
 fn reset_in_nip_11() -> Fault {
     documenting(|mut stream| {
         let _ = stream.read(&mut [0; 4096])?;
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{{\"name\":")?;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{{\"name\":"
+        )?;
         reset(&stream)
     })
     .says("no NIP-11 document")

@@ -1,8 +1,8 @@
 //! Peers that send what is no event, or not what it says it is.
 
 use constellation_shared::Event;
-use constellation_tests::author::{forged_signature, tampered, upper_case_json};
 use constellation_tests::RawRelay;
+use constellation_tests::author::{forged_signature, tampered, upper_case_json};
 
 use crate::row::{AUTHORS, Fault, GOOD, all_hold};
 use crate::rows;
@@ -92,7 +92,10 @@ fn dated_1970() -> Fault {
 }
 
 fn dated_1970_and_asked_for() -> Fault {
-    let (first, second) = (AUTHORS[2].note(0, "the epoch"), AUTHORS[2].note(1, "a second"));
+    let (first, second) = (
+        AUTHORS[2].note(0, "the epoch"),
+        AUTHORS[2].note(1, "a second"),
+    );
     sending(vec![second.to_json(), first.to_json()])
         .args(&["--days", "0"])
         .brings(&[first, second])
@@ -132,7 +135,8 @@ fn numbers_where_strings_belong() -> Fault {
         json.replace("\"tags\":[]", "\"tags\":[[]]"),
         json.replace("\"tags\":[]", "\"tags\":7"),
         json.replace("\"kind\":1", "\"kind\":\"1\""),
-        json.replace("\"sig\":\"", "\"sig\":[\"").replace("\",\"tags", "\"],\"tags"),
+        json.replace("\"sig\":\"", "\"sig\":[\"")
+            .replace("\",\"tags", "\"],\"tags"),
     ];
     sending(events.to_vec()).refuses("malformed", 7)
 }
@@ -167,9 +171,7 @@ fn a_million_tags() -> Fault {
 
 fn twenty_events_of_tags_alone() -> Fault {
     let events = (0..20).map(|number| of_tags(70_000, &number.to_string()));
-    sending(events.collect())
-        .refuses("forged", 20)
-        .patiently()
+    sending(events.collect()).refuses("forged", 20).patiently()
 }
 
 fn nul_and_control_characters() -> Fault {

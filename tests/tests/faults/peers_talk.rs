@@ -190,7 +190,9 @@ fn nesting_100_000_deep() -> Fault {
 fn nesting_100_000_deep_in_an_event() -> Fault {
     let event = genuine("with a field that NIP-01 does not know");
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let odd = event.to_json().replacen('{', &format!("{{\"x\":{deep},"), 1);
+    let odd = event
+        .to_json()
+        .replacen('{', &format!("{{\"x\":{deep},"), 1);
     let tags = genuine("tags").to_json();
     let tags = tags.replace("\"tags\":[]", &format!("\"tags\":[[\"t\",{deep}]]"));
     Fault::of(RawRelay::answering(move |talk, name| {
@@ -411,7 +413,10 @@ fn a_fragment_of_nothing() -> Fault {
 fn a_message_of_two_million_elements() -> Fault {
     Fault::of(RawRelay::answering(|talk, name| {
         talk.text(format!("[{}]", vec!["1"; 2_000_000].join(",")))?;
-        talk.text(format!("[\"EOSE\",\"{name}\",{}]", vec!["1"; 1_900_000].join(",")))
+        talk.text(format!(
+            "[\"EOSE\",\"{name}\",{}]",
+            vec!["1"; 1_900_000].join(",")
+        ))
     }))
     .refuses("malformed", 1)
     .patiently()
@@ -421,7 +426,16 @@ fn text_that_is_not_json() -> Fault {
     let event = genuine("amid nonsense");
     let json = event.to_json();
     Fault::of(RawRelay::answering(move |talk, name| {
-        for text in ["", "hello", "{", "[]", "[7]", "null", "[\"EVENT\"]", "\u{0}"] {
+        for text in [
+            "",
+            "hello",
+            "{",
+            "[]",
+            "[7]",
+            "null",
+            "[\"EVENT\"]",
+            "\u{0}",
+        ] {
             talk.text(text)?;
         }
         talk.event(name, &json)?;

@@ -43,6 +43,10 @@ pub(crate) struct Fault {
     brings: Vec<Event>,
     args: Vec<String>,
     patience: &'static str,
+    env: Vec<(&'static str, String)>,
+    stands_in: bool,
+    memory: u64,
+    files: Option<u64>,
     prepare: Option<Box<dyn FnOnce(&StationDir) + Send>>,
 }
 
@@ -58,6 +62,10 @@ impl Fault {
             brings: Vec::new(),
             args: Vec::new(),
             patience: "1",
+            env: Vec::new(),
+            stands_in: false,
+            memory: MEMORY,
+            files: None,
             prepare: None,
         }
     }
@@ -123,6 +131,25 @@ impl Fault {
         self
     }
 
+    /// The stand-in strfry fails so.
+    pub(crate) fn strfry(mut self, hook: &'static str, value: impl Into<String>) -> Self {
+        self.stands_in = true;
+        self.env.push((hook, value.into()));
+        self
+    }
+
+    /// The run has so much memory of its own, in bytes.
+    pub(crate) fn memory(mut self, bytes: u64) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// The run may have so many files open.
+    pub(crate) fn files(mut self, count: u64) -> Self {
+        self.files = Some(count);
+        self
+    }
+
     /// Changes the station before the run.
     pub(crate) fn prepared(mut self, change: impl FnOnce(&StationDir) + Send + 'static) -> Self {
         self.prepare = Some(Box::new(change));
@@ -131,7 +158,12 @@ impl Fault {
 
     fn run(self) {
         let good = ScriptedRelay::start(&GOOD, Behaviour::default());
-        let station = station!();
+        let station = match self.stands_in {
+            true => StationDir::builder(env!("CARGO_BIN_EXE_demo"))
+                .stand_in()
+                .build(),
+            false => station!(),
+        };
         let good_url = good.url();
         let peers: Vec<&str> = self.peers.iter().map(String::as_str).collect();
         follow(&station, &AUTHORS, &[&peers[..], &[&good_url]].concat());
@@ -140,12 +172,24 @@ impl Fault {
         }
         let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
         let started = Instant::now();
-        let running = command(&station, &["--patience", self.patience]).args(&args).spawn();
-        running.limit_memory(MEMORY);
+        let mut program = command(&station, &["--patience", self.patience]).args(&args);
+        for (name, value) in &self.env {
+            program = program.env(name, value);
+        }
+        let running = program.spawn();
+        running.limit_memory(self.memory);
+        if let Some(files) = self.files {
+            running.limit_files(files);
+        }
         let output = running.wait();
         let took = started.elapsed();
         output.expect_code(self.code);
-        assert!(took < BOUND, "it took {took:?}\n{output}");
+        let bound = if self.patience == "1" {
+            BOUND
+        } else {
+            2 * BOUND
+        };
+        assert!(took < bound, "it took {took:?}\n{output}");
         for words in &self.says {
             expect_logged(&station, words);
         }
@@ -192,7 +236,9 @@ pub(crate) fn all_hold(rows: &[Row]) {
             broken
         };
         let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
-        let broken = workers.into_iter().flat_map(|worker| worker.join().unwrap());
+        let broken = workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap());
         broken.collect()
     });
     assert!(broken.is_empty(), "rows that do not hold: {broken:?}");

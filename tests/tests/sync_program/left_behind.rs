@@ -26,6 +26,10 @@ pub(crate) fn nothing_left_behind(station: &StationDir) {
     assert!(left.is_empty(), "temporary files: {left:?}");
     assert!(!station.foreign_script_ran());
     for log in [LOG, ERROR_LOG] {
+        // A test may have put a device there, which has no end.
+        if !fs::symlink_metadata(station.root().join(log)).is_ok_and(|log| log.is_file()) {
+            continue;
+        }
         let log = station.read(log);
         assert!(!log.contains("panicked"), "{log}");
     }
