@@ -64,7 +64,7 @@ impl Faults {
     fn add(&mut self, number: u64, line: &[u8]) {
         self.count += 1;
         if self.first.len() < NAMED_FAULTS {
-            self.first.push((number, harmless(line)));
+            self.first.push((number, harmless(line, SHOWN_CHARS)));
         }
     }
 }
@@ -84,12 +84,13 @@ impl fmt::Display for Faults {
     }
 }
 
-/// The start of a foreign text, without anything that a terminal would obey.
-fn harmless(text: &[u8]) -> String {
+/// The start of a foreign text, `most` characters of it, without anything that a terminal
+/// would obey.
+pub fn harmless(text: &[u8], most: usize) -> String {
     let text = text.trim_ascii();
-    let start = text.get(..SHOWN_CHARS * 4).unwrap_or(text);
+    let start = text.get(..most.saturating_mul(4)).unwrap_or(text);
     let start = String::from_utf8_lossy(start);
-    let mut shown: String = start.chars().take(SHOWN_CHARS).collect();
+    let mut shown: String = start.chars().take(most).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }

@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
+use crate::doctor::DoctorOptions;
 use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
 use crate::relay::address::{Address, AddressError};
 use crate::trigger::TriggerOptions;
@@ -117,6 +118,8 @@ pub enum Command {
     Profiles(ProfilesCommand),
     /// Show which friends of the local members amisOfAmis.txt lacks, and add them
     Friends(FriendsCommand),
+    /// Look at each thing that the daily run needs, and say what mends it
+    Doctor(DoctorOptions),
 }
 
 /// A list of kinds.
@@ -156,7 +159,7 @@ impl Options {
     pub const fn trigger(&self) -> Option<&TriggerOptions> {
         match &self.command {
             Some(Command::Trigger(options)) => Some(options),
-            Some(Command::Profiles(_) | Command::Friends(_)) | None => None,
+            Some(Command::Profiles(_) | Command::Friends(_) | Command::Doctor(_)) | None => None,
         }
     }
 

@@ -9,7 +9,7 @@ mod policy_program;
 
 use std::io::BufReader;
 
-use constellation_policy::answer_all;
+use constellation_policy::answers::{Rules, answer_all};
 use constellation_policy::message::LONGEST_ANSWER;
 use constellation_shared::verdict::Verdict;
 use constellation_tests::{StationDir, station};
@@ -193,7 +193,8 @@ proptest! {
             Some(if *author == key(1) { Verdict::Block } else { Verdict::Allow })
         };
         let reader = BufReader::with_capacity(piece, &input[..]);
-        answer_all(reader, &mut output, verdict, false).unwrap();
+        let rules = Rules { verdict, shadow: false, filters: None };
+        answer_all(reader, &mut output, &rules).unwrap();
         let asked = input
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.trim_ascii().is_empty());

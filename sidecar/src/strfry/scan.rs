@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use constellation_shared::Pubkey;
+use constellation_shared::{EventId, Pubkey};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::time::timeout;
@@ -74,6 +74,18 @@ impl Strfry {
             self.read_lines(&["scan", &filter], &mut each).await?;
         }
         Ok(())
+    }
+
+    /// The event of this id as strfry spells it; none where the database holds none.
+    ///
+    /// # Errors
+    /// [`ScanError`].
+    pub async fn event(&self, id: EventId) -> Result<Option<String>, ScanError> {
+        let mut found = None;
+        let filter = format!("{{\"ids\":[\"{id}\"]}}");
+        let mut keep = |line: &[u8]| found = Some(String::from_utf8_lossy(line).into_owned());
+        self.read_lines(&["scan", &filter], &mut keep).await?;
+        Ok(found)
     }
 
     /// Runs a command, and hands each line of its stdout to `each`.

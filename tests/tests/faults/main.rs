@@ -7,6 +7,8 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod kills;
+mod load;
 mod machine;
 mod peers_connect;
 mod peers_events;

@@ -21,17 +21,17 @@ pub(crate) struct TlsFront {
 impl TlsFront {
     /// Takes connections for this name alone, and hands them on to a `ws://` address.
     pub(crate) fn start(name: &str, behind: &str) -> Self {
-        Self::start_with(CertificateParams::new([name.to_owned()]).unwrap(), behind)
+        Self::start_with(&CertificateParams::new([name.to_owned()]).unwrap(), behind)
     }
 
     /// The same, with a certificate whose time is over.
     pub(crate) fn start_expired(name: &str, behind: &str) -> Self {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
-        Self::start_with(params, behind)
+        Self::start_with(&params, behind)
     }
 
-    fn start_with(params: CertificateParams, behind: &str) -> Self {
+    fn start_with(params: &CertificateParams, behind: &str) -> Self {
         let behind: SocketAddr = behind.strip_prefix("ws://").unwrap().parse().unwrap();
         let pair = KeyPair::generate().unwrap();
         let made = params.self_signed(&pair).unwrap();
