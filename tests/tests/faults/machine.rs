@@ -290,7 +290,7 @@ fn as_somebody(station: &StationDir) -> Option<constellation_tests::command::Tes
 fn files_that_may_not_be_read() {
     let closed = |station: &StationDir, path: &str| {
         let path = station.root().join(path);
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o0)).unwrap();
     };
     for (file, code, says) in [
         (

@@ -157,7 +157,7 @@ fn a_handshake_with_the_wrong_key() -> Fault {
 }
 
 /// A peer behind TLS that only its own certificate keeps away.
-fn secure(front: TlsFront, name: &str) -> Fault {
+fn secure(front: &TlsFront, name: &str) -> Fault {
     let certificate = front.certificate.clone();
     Fault::at(front.url(name))
         .prepared(move |station| station.write("ca.pem", certificate))
@@ -172,7 +172,7 @@ fn behind_tls() -> ScriptedRelay {
 fn a_certificate_that_has_expired() -> Fault {
     let relay = behind_tls();
     let front = TlsFront::start_expired("localhost", &relay.url());
-    secure(front, "localhost")
+    secure(&front, "localhost")
         .with(relay)
         .fails("invalid peer certificate: certificate expired")
 }
@@ -180,7 +180,7 @@ fn a_certificate_that_has_expired() -> Fault {
 fn a_certificate_for_another_host() -> Fault {
     let relay = behind_tls();
     let front = TlsFront::start("relay.example.org", &relay.url());
-    secure(front, "localhost")
+    secure(&front, "localhost")
         .with(relay)
         .fails("invalid peer certificate: certificate not valid for name \"localhost\"")
 }
