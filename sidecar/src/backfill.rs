@@ -356,6 +356,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         bytes: 0,
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
+        code: Some("interrupted"),
         reconciled: false,
         broke_off: true,
         unreadable_kinds: Vec::new(),

@@ -4,15 +4,87 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::error::SyncError;
 use crate::peer::{self, Description, PassedOver, Peer};
-use crate::relay::connection::Connector;
+use crate::relay::address::Address;
+use crate::relay::connection::{ConnectError, ConnectionError, Connector};
+use crate::relay::message::{self, FromRelay};
 use crate::run::Run;
 use crate::tunnel::Patience;
 use crate::tunnel::tunnels::Tunnels;
 
 /// How long a connection or a tunnel may take to come about.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a relay may take to answer a question.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How many events of an answer are looked at: a question is for one.
+const MOST_EVENTS: usize = 20;
+
+/// Why a relay does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection broke, or nothing came.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// It answers clients who say who they are (NIP-42).
+    #[error("it answers only clients who say who they are")]
+    Kept,
+    /// It refuses the question.
+    #[error("it refuses a question: {0}")]
+    Refused(String),
+}
+
+impl Unanswered {
+    /// The stable word for it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Connect(error) => error.code(),
+            Self::Connection(error) => error.code(),
+            Self::Kept => "auth_required",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+/// Asks a relay for the events that a filter (NIP-01) matches, each as it sends it. The
+/// filter is to match few; the first twenty count.
+///
+/// # Errors
+/// [`Unanswered`].
+pub async fn ask(
+    filter: &serde_json::Value,
+    address: &Address,
+    connector: &Connector,
+) -> Result<Vec<String>, Unanswered> {
+    let mut connection = connector.open(address).await?;
+    let question = serde_json::json!(["REQ", "inquiry", filter]);
+    connection.send(question.to_string()).await?;
+    let deadline = Instant::now() + ANSWER_PATIENCE;
+    let mut events = Vec::new();
+    while events.len() < MOST_EVENTS {
+        let text = connection.receive(deadline, ANSWER_PATIENCE).await?;
+        match message::parse(&text) {
+            Some(FromRelay::Event { event, .. }) => events.push(event.to_owned()),
+            Some(FromRelay::Eose { .. }) => break,
+            Some(FromRelay::Closed { reason, .. }) if reason.wants_auth() => {
+                return Err(Unanswered::Kept);
+            }
+            Some(FromRelay::Closed { reason, .. }) => {
+                return Err(Unanswered::Refused(reason.as_str().to_owned()));
+            }
+            _ => {}
+        }
+    }
+    connection.close().await;
+    Ok(events)
+}
 
 /// Whom to ask, and how.
 pub struct Inquiry {

@@ -6,7 +6,7 @@
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`members`]
 //! (profiles, full syncs and friends once a run has ended), [`trigger`] (when), [`doctor`]
-//! (whether it will).
+//! (whether it will), [`why`] (what became of one event or key).
 #![cfg_attr(
     not(test),
     deny(
@@ -51,6 +51,7 @@ pub mod trigger;
 pub mod tunnel;
 pub mod wanted;
 pub mod whole_file;
+pub mod why;
 
 use std::env;
 use std::fs;
@@ -149,6 +150,9 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
     let folder = run.station.strfry_dir();
     if !folder.is_dir() {
         return Err(SyncError::NoFolder(folder));
+    }
+    if let Some(Command::Why(options)) = &run.options.command {
+        return runtime.block_on(why::obey(&run, options, &mut io::stdout().lock()));
     }
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
     if let Some(command @ (Command::Profiles(_) | Command::Friends(_))) = &run.options.command {

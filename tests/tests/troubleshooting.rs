@@ -64,3 +64,23 @@ fn every_code_of_the_doctor_is_explained() {
         assert!(explained.contains(&code[..]), "{code} is not explained");
     }
 }
+
+#[test]
+fn every_reason_code_is_explained() {
+    let explained = explained_words();
+    let mut codes = BTreeSet::new();
+    for (path, text) in sources(&["sidecar/src"]) {
+        for (at, _) in text.match_indices("fn code(") {
+            let body = text[at..].split("\n    }\n").next().unwrap();
+            let words = body.split('"').skip(1).step_by(2);
+            let words: Vec<String> = words.map(ToOwned::to_owned).collect();
+            let delegates = body.contains(".code()");
+            assert!(delegates || !words.is_empty(), "{}", path.display());
+            codes.extend(words);
+        }
+    }
+    assert!(codes.len() > 35, "{codes:?}");
+    for code in codes {
+        assert!(explained.contains(&code[..]), "{code} is not explained");
+    }
+}

@@ -9,13 +9,12 @@ use tokio::time::timeout;
 
 use super::clock;
 use super::finding::{Finding, quoted};
-use super::relay::{DirectMessages, Unanswered, asked_for_one};
 use crate::error::chain;
 use crate::foreign::shown;
-use crate::inquiry::Inquiry;
+use crate::inquiry::{self, Inquiry, Unanswered};
 use crate::peer::{PassedOver, Peer};
 use crate::relay::address::Address;
-use crate::relay::connection::Connector;
+use crate::relay::connection::{ConnectError, Connector};
 use crate::relay::information::{Information, InformationError};
 use crate::run::Run;
 use crate::tunnel::ipfs::{Ipfs, IpfsError};
@@ -44,6 +43,16 @@ struct Told {
     answer: Option<Result<Answer, String>>,
 }
 
+/// Whether a peer answers a question.
+#[derive(Debug, PartialEq, Eq)]
+enum Shows {
+    Yes,
+    /// Only to clients who say who they are.
+    Kept,
+    /// Why not.
+    No(String),
+}
+
 /// The answers of one that can be reached.
 #[derive(Debug)]
 struct Answer {
@@ -51,8 +60,8 @@ struct Answer {
     information: Result<Information, String>,
     /// By how many seconds its clock is ahead of ours.
     ahead: Option<i64>,
-    /// Whether it shows what it was asked for; else why not.
-    shows: Result<DirectMessages, String>,
+    /// Whether it shows what it was asked for.
+    shows: Shows,
 }
 
 /// What is known of the peers.
@@ -214,7 +223,7 @@ impl Facts {
         }
         let keeping = self
             .answers()
-            .filter(|(_, answer)| answer.shows == Ok(DirectMessages::Kept));
+            .filter(|(_, answer)| answer.shows == Shows::Kept);
         let keeping: Vec<String> = keeping.map(|(address, _)| address.to_string()).collect();
         let named = keeping.get(..MOST_NAMED).unwrap_or(&keeping).join(", ");
         match keeping.len() {
@@ -246,7 +255,7 @@ fn judge_one(told: &Told) -> Finding {
         }
         Some(Ok(answer)) => answer,
     };
-    if let Err(why) = &answer.shows {
+    if let Shows::No(why) = &answer.shows {
         return Finding::warn(
             "peer_refuses",
             format!("{address} answers no question: {why}"),
@@ -291,22 +300,30 @@ fn judge_one(told: &Told) -> Finding {
 
 /// Asks a peer for its document and for an event, over two connections at once.
 async fn ask(address: &Address, connector: &Connector, kind: u16) -> Result<Answer, String> {
+    let one = serde_json::json!({"kinds": [kind], "limit": 1});
     let both = async {
         tokio::join!(
             Information::fetch_dated(address, connector),
-            asked_for_one(kind, address, connector)
+            inquiry::ask(&one, address, connector)
         )
     };
     let answers = timeout(PATIENCE, both).await;
     let (document, shows) =
         answers.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
+    let unreachable = |error: &ConnectError| format!("{} [{}]", chain(error), error.code());
     let shows = match shows {
-        Err(Unanswered::Connect(error)) => return Err(chain(&error)),
-        told => told.map_err(|error| shown(&chain(&error), LONGEST)),
+        Ok(_) => Shows::Yes,
+        Err(Unanswered::Connect(error)) => return Err(unreachable(&error)),
+        Err(Unanswered::Kept) => Shows::Kept,
+        Err(error) => Shows::No(format!(
+            "{} [{}]",
+            shown(&chain(&error), LONGEST),
+            error.code()
+        )),
     };
     let (information, date) = match document {
         Ok((information, date)) => (Ok(information), date),
-        Err(InformationError::Connect(error)) => return Err(chain(&error)),
+        Err(InformationError::Connect(error)) => return Err(unreachable(&error)),
         Err(error) => (Err(shown(&chain(&error), LONGEST)), None),
     };
     Ok(Answer {

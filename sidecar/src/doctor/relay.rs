@@ -2,77 +2,19 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use constellation_shared::kinds::DIRECT_MESSAGE;
-use tokio::time::Instant;
 
 use super::finding::{Finding, quoted};
 use crate::error::chain;
+use crate::inquiry::{Unanswered, ask};
 use crate::relay::address::Address;
-use crate::relay::connection::{ConnectError, ConnectionError, Connector};
+use crate::relay::connection::Connector;
 use crate::relay::information::{Information, InformationError};
-use crate::relay::message::{self, FromRelay};
 use crate::strfry::conf;
 
 /// `relay.port` where the conf does not say (strfry's golpe.yaml).
 const DEFAULT_PORT: u16 = 7777;
-
-/// How long a relay may take to say whether it shows a kind.
-const PATIENCE: Duration = Duration::from_secs(4);
-
-/// Whether a relay shows direct messages to clients who do not say who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DirectMessages {
-    /// It does.
-    Shown,
-    /// It wants to know who asks (NIP-42).
-    Kept,
-}
-
-/// Why a relay does not tell.
-#[derive(Debug, thiserror::Error)]
-pub enum Unanswered {
-    /// No connection.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The connection broke, or nothing came.
-    #[error(transparent)]
-    Connection(#[from] ConnectionError),
-    /// It refuses the question.
-    #[error("it refuses a question: {0}")]
-    Refused(String),
-}
-
-/// Asks a relay for one event of this kind.
-///
-/// # Errors
-/// [`Unanswered`].
-pub async fn asked_for_one(
-    kind: u16,
-    address: &Address,
-    connector: &Connector,
-) -> Result<DirectMessages, Unanswered> {
-    let mut connection = connector.open(address).await?;
-    let question = format!("[\"REQ\",\"doctor\",{{\"kinds\":[{kind}],\"limit\":1}}]");
-    connection.send(question).await?;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let text = connection.receive(deadline, PATIENCE).await?;
-        let told = match message::parse(&text) {
-            Some(FromRelay::Event { .. } | FromRelay::Eose { .. }) => Ok(DirectMessages::Shown),
-            Some(FromRelay::Closed { reason, .. }) if reason.wants_auth() => {
-                Ok(DirectMessages::Kept)
-            }
-            Some(FromRelay::Closed { reason, .. }) => {
-                Err(Unanswered::Refused(reason.as_str().to_owned()))
-            }
-            _ => continue,
-        };
-        connection.close().await;
-        return told;
-    }
-}
 
 /// What is known of our own relay.
 #[derive(Debug)]
@@ -85,7 +27,7 @@ pub struct Facts {
     has_auth_block: bool,
     information: Result<Information, InformationError>,
     /// None where nobody asked.
-    direct_messages: Option<Result<DirectMessages, Unanswered>>,
+    direct_messages: Option<Result<(), Unanswered>>,
 }
 
 impl Facts {
@@ -95,7 +37,10 @@ impl Facts {
         let address = own_address(text);
         let information = Information::fetch(&address, connector).await;
         let direct_messages = match dms && is_strfry(&information) {
-            true => Some(asked_for_one(DIRECT_MESSAGE, &address, connector).await),
+            true => {
+                let one = serde_json::json!({"kinds": [DIRECT_MESSAGE], "limit": 1});
+                Some(ask(&one, &address, connector).await.map(drop))
+            }
             false => None,
         };
         Self {
@@ -152,7 +97,8 @@ impl Facts {
     fn judge_direct_messages(&self) -> Option<Finding> {
         let by_setting = self.restricted.as_deref().is_some_and(restricts_dms);
         let kept = match &self.direct_messages {
-            Some(Ok(told)) => *told == DirectMessages::Kept,
+            Some(Ok(())) => false,
+            Some(Err(Unanswered::Kept)) => true,
             // Older ones do not know the setting, newer ones restrict them without it.
             Some(Err(_)) => by_setting,
             None => return None,
@@ -249,8 +195,8 @@ mod tests {
             (Some("1059"), silent(), false),
             (Some("44"), silent(), false),
             (None, silent(), false),
-            (None, Some(Ok(DirectMessages::Kept)), true),
-            (Some("4"), Some(Ok(DirectMessages::Shown)), false),
+            (None, Some(Err(Unanswered::Kept)), true),
+            (Some("4"), Some(Ok(())), false),
         ] {
             let finding = facts(restricted, told).judge_direct_messages().unwrap();
             assert_eq!(finding.level == Level::Warn, kept, "{restricted:?}");

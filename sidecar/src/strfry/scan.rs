@@ -47,13 +47,21 @@ impl Strfry {
     /// # Errors
     /// [`ScanError`].
     pub async fn count(&self) -> Result<u64, ScanError> {
+        self.count_matching("{}").await
+    }
+
+    /// How many events of the database a filter matches.
+    ///
+    /// # Errors
+    /// [`ScanError`].
+    pub async fn count_matching(&self, filter: &str) -> Result<u64, ScanError> {
         let mut count = None;
         let mut number = |line: &[u8]| {
             count = str::from_utf8(line)
                 .ok()
                 .and_then(|text| text.trim().parse().ok());
         };
-        self.read_lines(&["scan", "--count", "{}"], &mut number)
+        self.read_lines(&["scan", "--count", filter], &mut number)
             .await?;
         count.ok_or(ScanError::Count)
     }

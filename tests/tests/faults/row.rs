@@ -33,6 +33,9 @@ pub(crate) static AUTHORS: LazyLock<Vec<Author>> = LazyLock::new(|| Author::many
 pub(crate) static GOOD: LazyLock<Vec<Event>> =
     LazyLock::new(|| notes(&AUTHORS, &PLAIN_KINDS, 120, recent(), 3000));
 
+/// What is changed at a station before the run.
+type Prepare = Box<dyn FnOnce(&StationDir) + Send>;
+
 /// A peer, or several, and what must come of a run with them and a good one.
 pub(crate) struct Fault {
     peers: Vec<String>,
@@ -47,7 +50,7 @@ pub(crate) struct Fault {
     stands_in: bool,
     memory: u64,
     files: Option<u64>,
-    prepare: Option<Box<dyn FnOnce(&StationDir) + Send>>,
+    prepare: Option<Prepare>,
 }
 
 impl Fault {
