@@ -54,7 +54,7 @@ impl FetchError {
         match self {
             Self::Connection(error) => error.code(),
             Self::Endless => "endless",
-            Self::Garbage => "garbage",
+            Self::Garbage | Self::Odd => "garbage",
             Self::SilentAfter(..) => "silent",
             Self::Limited(_) => "rate_limited",
             Self::Refused(_) => "refused",
