@@ -321,13 +321,13 @@ impl Session {
         }
         let level = progress
             .level
-            .get_or_insert_with(|| level::Progress::new(holdings));
+            .get_or_insert_with(|| level::Progress::new(&holdings, self.wanted.since));
         let peer = (self.index, self.address.to_string());
         let compared = level
             .compare_all(
                 &mut connection,
                 leveling,
-                holdings,
+                &holdings,
                 information,
                 peer,
                 self.patience,

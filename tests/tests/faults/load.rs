@@ -80,7 +80,7 @@ fn two_hundred_peers_at_once() {
         &authors,
         &urls.iter().map(String::as_str).collect::<Vec<_>>(),
     );
-    let output = command(&station, &[]).output();
+    let output = command(&station, &["--max-peers", "200"]).output();
     output.expect_code(0);
     expect_logged(&station, "SYNC_PEERS: success=200 total=200");
     expect_stored(&station, &events);

@@ -96,17 +96,29 @@ fn state_files_of_the_future() -> Fault {
     let url = relay.url();
     let next_year = recent() + 365 * 86_400;
     Fault::scripted(relay).prepared(move |station| {
-        let known = format!(
-            "{{\"version\":1,\"peers\":{{\"{url}\":{{\"learned_at\":{next_year},\
-             \"information\":{{\"max_limit\":1,\"max_message_length\":1,\
-             \"max_subscriptions\":1,\"negentropy\":false,\"software\":null}},\
-             \"unreachable\":true}}}}}}"
-        );
+        let known = serde_json::json!({"version": 2, "begin": next_year, "peers": {&url: {
+            "last_seen": next_year,
+            "limits": {
+                "learned_at": next_year,
+                "information": {
+                    "max_limit": 1,
+                    "max_message_length": 1,
+                    "max_subscriptions": 1,
+                    "negentropy": false,
+                    "software": null,
+                },
+                "unreachable": true,
+            },
+            "last_success": next_year,
+            "failures": 5,
+            "last_failure": next_year,
+            "score": 1e300,
+        }}});
         let refused: String = GOOD
             .iter()
             .map(|event| format!("{next_year} {} *\n", event.id))
             .collect();
-        station.write(STATE[0], known);
+        station.write(STATE[0], known.to_string());
         station.write(STATE[1], format!("constellation-refused 1\n{refused}"));
         let ahead = UNIX_EPOCH + std::time::Duration::from_secs(next_year);
         let set = |path: &Path| File::open(path).unwrap().set_modified(ahead).unwrap();
@@ -151,6 +163,7 @@ fn six_hundred_dead_peers_and_few_files() -> Fault {
             station.peer(&format!("12D3KooDead{number}"), &url);
         }
     })
+    .args(&["--max-peers", "1000"])
     .files(400)
     .fails("after 3 attempts: ws://127.1.0.1:1: cannot connect")
     .says("SYNC_PEERS: success=1 total=601")
