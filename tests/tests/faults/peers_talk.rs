@@ -185,6 +185,7 @@ fn nesting_100_000_deep() -> Fault {
         talk.eose(name)
     }))
     .refuses("malformed", 1)
+    .patiently()
 }
 
 fn nesting_100_000_deep_in_an_event() -> Fault {
@@ -201,6 +202,7 @@ fn nesting_100_000_deep_in_an_event() -> Fault {
         talk.eose(name)
     }))
     .refuses("malformed", 1)
+    .patiently()
     .brings(&[event])
 }
 
