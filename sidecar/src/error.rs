@@ -53,6 +53,9 @@ pub enum SyncError {
     /// By a signal.
     #[error("interrupted before anybody was asked")]
     Interrupted,
+    /// The bug report cannot be written.
+    #[error("{0} cannot be written; say where it may be: --output FILE")]
+    Bugreport(PathBuf, #[source] io::Error),
     /// stdout is gone.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
@@ -70,6 +73,7 @@ impl SyncError {
             | Self::Certificate(_)
             | Self::Conf(..)
             | Self::Lock(LockError::Io(..))
+            | Self::Bugreport(..)
             | Self::Output(_) => 2,
             Self::NoStrfry(_)
             | Self::NoPeers(_)

@@ -7,7 +7,8 @@
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`members`]
 //! (profiles, full syncs and friends once a run has ended), [`trigger`] (when), [`doctor`]
-//! (whether it will), [`why`] (what became of one event or key).
+//! (whether it will), [`why`] (what became of one event or key),
+//! [`bugreport`].
 #![cfg_attr(
     not(test),
     deny(
@@ -20,6 +21,7 @@
 pub mod admit;
 pub mod backfill;
 pub mod backoff;
+pub mod bugreport;
 pub mod choice;
 pub mod doctor;
 pub mod error;
@@ -148,6 +150,9 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
     };
     if let Some(Command::Doctor(options)) = &run.options.command {
         return runtime.block_on(doctor::obey(&run, options, &mut io::stdout().lock()));
+    }
+    if let Some(Command::Bugreport(options)) = &run.options.command {
+        return runtime.block_on(bugreport::obey(&run, options, &mut io::stdout().lock()));
     }
     let folder = run.station.strfry_dir();
     if !folder.is_dir() {

@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
+use crate::bugreport::BugreportOptions;
 use crate::doctor::DoctorOptions;
 use crate::history::{History, Reach};
 use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
@@ -135,6 +136,8 @@ pub enum Command {
     Doctor(DoctorOptions),
     /// Say which peers have an event or a key's profile, whether it is here, and why not
     Why(WhyOptions),
+    /// Gather in one file what a maintainer needs; it is sent nowhere
+    Bugreport(BugreportOptions),
 }
 
 /// A list of kinds.
@@ -175,7 +178,11 @@ impl Options {
         match &self.command {
             Some(Command::Trigger(options)) => Some(options),
             Some(
-                Command::Profiles(_) | Command::Friends(_) | Command::Doctor(_) | Command::Why(_),
+                Command::Profiles(_)
+                | Command::Friends(_)
+                | Command::Doctor(_)
+                | Command::Why(_)
+                | Command::Bugreport(_),
             )
             | None => None,
         }
