@@ -62,8 +62,10 @@ pub mod why;
 
 use std::env;
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use constellation_shared::Station;
 use indicatif::MultiProgress;
@@ -120,8 +122,11 @@ fn complain(error: &SyncError, json: bool) {
     }
 }
 
+/// How long the end waits for work that nobody needs any more: a name that DNS still looks
+/// for.
+const LAST_WAIT: Duration = Duration::from_millis(200);
+
 fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
-    let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
     let workers = thread::available_parallelism()
         .map_or(1, usize::from)
         .min(MOST_WORKERS);
@@ -129,6 +134,13 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         .worker_threads(workers)
         .enable_all()
         .build()?;
+    let result = run_on(&runtime, options, bars);
+    runtime.shutdown_timeout(LAST_WAIT);
+    result
+}
+
+fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
+    let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
     let run = Run {
         options,
         station,
@@ -192,6 +204,11 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         let outcome = runtime.block_on(run.look(&mut io::stdout().lock()))?;
         return Ok(outcome.map_or(0, report::Outcome::exit_code));
     }
+    // From before there is anything to leave behind.
+    let interruption = {
+        let _inside = runtime.enter();
+        run::interruption()
+    };
     let lock_path = run.file("constellation-sync.lock");
     let locked = Lock::take(&lock_path, run.file("constellation-backfill.lock"));
     let _lock = locked.inspect_err(|error| {
@@ -199,18 +216,22 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
             trigger.note(&chain(error));
         }
     })?;
+    whole_file::sweep(&folder, |name| name.contains("constellation"));
+    whole_file::sweep(&run.station.profiles_dir(), |name| {
+        name.starts_with("_NIP101.")
+    });
     let begin = Begin::now();
     let Some(trigger) = trigger else {
-        let result = backfill(&run, &runtime, terminal, rotation);
-        return finish(&run, &runtime, &result, &begin);
+        let result = backfill(&run, runtime, interruption, terminal, rotation);
+        return finish(&run, runtime, &result, &begin);
     };
-    let turn = trigger.take_turn(|| backfill(&run, &runtime, terminal, rotation));
+    let turn = trigger.take_turn(|| backfill(&run, runtime, interruption, terminal, rotation));
     let result = match turn {
         Ok(Turn::Ran(report)) => Ok(report),
         Ok(Turn::Skipped { left, reason }) => return skip(&trigger, &run.options, left, reason),
         Err(error) => Err(error),
     };
-    finish(&run, &runtime, &result, &begin)
+    finish(&run, runtime, &result, &begin)
 }
 
 /// Installs or uninstalls where that is wanted.
@@ -241,6 +262,7 @@ fn skip(trigger: &Trigger, options: &Options, left: u64, reason: Reason) -> Resu
 fn backfill(
     run: &Run,
     runtime: &Runtime,
+    interruption: impl Future<Output = ()>,
     terminal: Log,
     rotation: Rotation,
 ) -> Result<Report, SyncError> {
@@ -255,7 +277,14 @@ fn backfill(
         .with_profiles(run.file("hex-to-profile.log"), rotation);
     tracing_subscriber::registry().with(log).init();
     info!("Starting Astroport constellation backfill process");
-    runtime.block_on(async { Ok(Backfill::prepare(run).await?.carry_out().await) })
+    runtime.block_on(async {
+        let mut interruption = pin!(interruption);
+        let prepared = tokio::select! {
+            prepared = Backfill::prepare(run) => prepared?,
+            () = interruption.as_mut() => return Err(SyncError::Interrupted),
+        };
+        Ok(prepared.carry_out(interruption).await)
+    })
 }
 
 /// Publishes what a run came to, and returns its exit code.

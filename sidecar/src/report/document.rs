@@ -199,7 +199,10 @@ impl Document {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             station: shown(&when.station, MOST_OF_A_NAME),
-            outcome: Outcome::NothingDone,
+            outcome: match exit_code == Outcome::Interrupted.exit_code() {
+                true => Outcome::Interrupted,
+                false => Outcome::NothingDone,
+            },
             exit_code,
             success: false,
             failure: Some(shown(reason, MOST_OF_A_REASON)),
