@@ -33,8 +33,8 @@ use constellation_shared::Pubkey;
 use constellation_shared::wot::{LINE_LIMIT, Line, parse_line};
 use rustix::fs::{FlockOperation, flock};
 
-pub(crate) use crate::blacklist::held::is_held;
-use crate::blacklist::held::whole_lines;
+pub(crate) use crate::blacklist::held::is_being_rewritten;
+use crate::blacklist::held::{is_held, whole_lines};
 pub use crate::blacklist::leftovers::adopt;
 pub use crate::blacklist::remainder::Remainder;
 use crate::blacklist::remainder::Work;

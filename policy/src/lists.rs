@@ -23,13 +23,17 @@ use constellation_shared::wot::KeySet;
 use constellation_shared::{Pubkey, Station};
 use tracing::debug;
 
-use crate::lists::known::{Known, Look, is_being_written};
+use crate::lists::known::{Known, Look, is_in_work};
 
 /// For how long a newly blocked key waits for the search of the lists that may pardon it.
 /// Most searches are over by then, and a friend who is blacklisted is let in throughout.
 /// Where other stations send many long lists, blocking goes first, and such a friend is
 /// rejected until the search is over, about a second.
 const SEARCH_QUIETLY_FOR: Duration = Duration::from_millis(300);
+
+/// For how long the first answers wait for a blacklist that is being rewritten. Less than
+/// strfry waits for an answer, 10 s.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which files decide.
 #[derive(Debug, Clone)]
@@ -179,21 +183,42 @@ impl Loader {
             }
             Ok(Look::Changed {
                 open,
-                at_rest,
+                mut torn,
                 urgent,
             }) => {
-                let before = (known.read, known.changing_since);
-                let in_work = !at_rest && is_being_written(&list);
+                let (before, since, whole) = (known.read, known.changing_since, known.whole);
+                let first = before.is_none();
+                let in_work = is_in_work(&list, now)
+                    // While it was looked for who writes.
+                    || list.signature().ok() != Some(Some(open.signature()));
+                torn |= in_work;
+                let seen = before == Some(Some(open.signature()));
+                if torn && (!urgent || seen || first && in_work) {
+                    return self.wait_for_the_whole(now);
+                }
                 keys.reserve_exact(open.most_keys());
                 let read = known.read(&list, open, now, |key| keys.push(key));
-                // What was read may be half a list.
-                let torn = in_work || list.signature().ok() != known.read;
-                if read.is_ok() && torn && !urgent {
-                    (known.read, known.changing_since) = before;
-                    return None;
+                // Changed while it was read, and not just appended to.
+                let cut = read.is_ok() && known.read != list.signature().ok() && {
+                    let grown = list.signature().is_ok_and(|state| {
+                        let (Some(old), Some(new)) = (known.read.flatten(), state) else {
+                            return false;
+                        };
+                        new.is_same_file(&old) && new.length() > old.length()
+                    });
+                    !grown || is_in_work(&list, now)
+                };
+                if cut && (!urgent || first) {
+                    (known.read, known.changing_since, known.whole) = (before, since, whole);
+                    return self.wait_for_the_whole(now);
                 }
-                if torn && let Some(blocked) = &current.blocked {
-                    keys.extend_from_slice(blocked.as_slice());
+                if cut || torn {
+                    known.whole = whole;
+                    known.again = true;
+                    known.changing_since = Some(now);
+                    if let Some(blocked) = &current.blocked {
+                        keys.extend_from_slice(blocked.as_slice());
+                    }
                 }
                 read
             }
@@ -208,6 +233,19 @@ impl Loader {
             return None;
         }
         Some(Arc::new(KeySet::from(keys)))
+    }
+
+    /// Nothing is read yet. Before anything was read that is said after a while, and lets
+    /// nobody in.
+    fn wait_for_the_whole(&mut self, now: Duration) -> Option<Arc<KeySet>> {
+        let known = &mut self.blacklist;
+        let since = known.changing_since.unwrap_or(now);
+        if known.read.is_none() && now.saturating_sub(since) >= FIRST_PATIENCE {
+            let error = io::Error::other("another program has been rewriting it for seconds");
+            let consequence = "every event is rejected until it can be read";
+            known.complain(&self.sources.blacklist, &error, consequence);
+        }
+        None
     }
 
     /// The blocked keys that are friends or members, where that may have changed.

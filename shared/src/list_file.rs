@@ -56,6 +56,16 @@ impl Signature {
     pub const fn changed(&self) -> (i64, i64) {
         self.changed
     }
+
+    /// The file's length, in bytes.
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether both are states of one file, not of one that took its place.
+    pub const fn is_same_file(&self, other: &Self) -> bool {
+        self.device == other.device && self.inode == other.inode
+    }
 }
 
 /// A list that was opened for reading.

@@ -9,10 +9,12 @@ mod policy_program;
 
 use std::fs::File;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use constellation_tests::station;
-use policy_program::{ACCEPT, BLOCKED, Policy, in_force, key, lines, request, run_script};
+use policy_program::{
+    ACCEPT, BLOCKED, Policy, UNAVAILABLE, in_force, key, lines, request, run_script,
+};
 
 #[test]
 fn changes_of_the_blacklist_are_in_force_within_a_second() {
@@ -115,22 +117,66 @@ fn changes_of_the_other_lists_are_in_force_within_a_second() {
     policy.close();
 }
 
+const SORT: &str =
+    "i=0; while [ $i -lt 15 ]; do sort -u -o blacklist.txt blacklist.txt; i=$((i+1)); done";
+
 /// `sort -o` empties a list and fills it again; a blocked key must not slip in meanwhile.
 #[test]
 fn nobody_slips_in_while_a_list_is_sorted() {
     let station = station!();
     station.write("strfry/blacklist.txt", lines((0..20_000).map(key)));
     let mut policy = Policy::start(&station);
-    let mut sorting = policy_program::script(
-        &station.strfry_dir(),
-        "i=0; while [ $i -lt 15 ]; do sort -u -o blacklist.txt blacklist.txt; i=$((i+1)); done",
-    );
+    assert_eq!(policy.ask_key(0), BLOCKED);
+    let mut sorting = policy_program::script(&station.strfry_dir(), SORT);
     let mut number = 0;
     while sorting.try_wait().unwrap().is_none() {
         number = (number + 7919) % 20_000;
         assert_eq!(policy.ask_key(number), BLOCKED, "{number}");
     }
     policy.close();
+}
+
+/// However long it takes until there is a moment at which the list is whole.
+#[test]
+fn nobody_slips_in_when_it_starts_while_a_list_is_sorted() {
+    let station = station!();
+    station.write("strfry/blacklist.txt", lines((0..20_000).map(key)));
+    let mut sorting = policy_program::script(&station.strfry_dir(), SORT);
+    while sorting.try_wait().unwrap().is_none() {
+        let mut policy = Policy::start(&station);
+        let answer = policy.ask_key(7919);
+        assert!(
+            [BLOCKED, UNAVAILABLE].contains(&answer.as_str()),
+            "{answer}"
+        );
+        policy.close();
+    }
+}
+
+/// `sort -o` that is not given a processor for a while when it has emptied the list.
+#[test]
+fn nobody_slips_in_while_a_list_lies_half_written() {
+    let station = station!();
+    station.blacklist(&[key(1), key(2)]);
+    let mut policy = Policy::start(&station);
+    assert_eq!(policy.ask_key(1), BLOCKED);
+    let mut list = File::create(station.paths().blacklist()).unwrap();
+    let emptied = Instant::now();
+    while emptied.elapsed() < Duration::from_millis(1500) {
+        assert_eq!(policy.ask_key(1), BLOCKED);
+    }
+    // Neither does one who asks a policy that was started meanwhile.
+    let mut second = Policy::start(&station);
+    second.write(request("1", &key(1).to_hex()) + "\n");
+    assert!(!second.answers_within(Duration::from_millis(500)));
+    list.write_all(lines([key(2), key(3)]).as_bytes()).unwrap();
+    assert_eq!(policy.ask_key(1), BLOCKED);
+    drop(list);
+    policy.ask_until(1, ACCEPT);
+    assert_eq!(policy.ask_key(3), BLOCKED);
+    assert!(second.answer().contains(ACCEPT));
+    policy.close();
+    second.close();
 }
 
 /// strfry may start it at the very moment at which a list is emptied and not yet filled.

@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process;
 
+use rustix::fs::OFlags;
+
 /// Appends the bytes `from..until` of a file to the list, in one write. Where the list ends
 /// in half a line, they begin a new one, so that two keys are not joined into no key;
 /// unless that half is the beginning of the very line that goes on here.
@@ -73,7 +75,27 @@ pub(super) fn whole_lines(file: &File) -> io::Result<u64> {
 }
 
 /// Whether another process has the file open, as far as this user may see (`/proc`).
-pub(crate) fn is_held(file: &File) -> bool {
+pub(super) fn is_held(file: &File) -> bool {
+    is_open(file, |_| true)
+}
+
+/// Whether another process has the file open to write it anew, not just to append to it, as
+/// far as this user may see.
+pub(crate) fn is_being_rewritten(file: &File) -> bool {
+    is_open(file, |descriptor| {
+        // /proc/PID/fd/N, whose flags stand in /proc/PID/fdinfo/N.
+        let number = descriptor.file_name().unwrap_or_default();
+        let process = descriptor.ancestors().nth(2).unwrap_or(descriptor);
+        let info = fs::read_to_string(process.join("fdinfo").join(number)).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+        let flags = OFlags::from_bits_retain(flags.unwrap_or_default());
+        flags.intersects(OFlags::WRONLY | OFlags::RDWR) && !flags.contains(OFlags::APPEND)
+    })
+}
+
+/// Whether another process has the file open by such a descriptor, a path in `/proc`.
+fn is_open(file: &File, such: impl Fn(&Path) -> bool) -> bool {
     let Ok(wanted) = file.metadata() else {
         return false;
     };
@@ -92,6 +114,10 @@ pub(crate) fn is_held(file: &File) -> bool {
     others
         .filter_map(|process| fs::read_dir(process.path().join("fd")).ok())
         .flat_map(Iterator::flatten)
-        .filter_map(|descriptor| fs::metadata(descriptor.path()).ok())
-        .any(|open| (open.dev(), open.ino()) == (wanted.dev(), wanted.ino()))
+        .map(|descriptor| descriptor.path())
+        .any(|path| {
+            fs::metadata(&path).is_ok_and(|open| {
+                (open.dev(), open.ino()) == (wanted.dev(), wanted.ino()) && such(&path)
+            })
+        })
 }

@@ -9,24 +9,39 @@ use constellation_shared::Pubkey;
 use constellation_shared::list_file::{ListFile, OpenList, Signature};
 use tracing::{error, warn};
 
-use crate::blacklist::is_held;
+use crate::blacklist::is_being_rewritten;
 
 /// For how long a changed file is left alone: `sort -o` empties a list and fills it again,
 /// and what is read in between is half a list.
 pub(super) const SETTLING: Duration = Duration::from_millis(100);
 
+/// The same for a file that became shorter or is gone: where it is half a list, its writer
+/// was held up, and whoever is missing would slip in.
+pub(super) const SETTLING_SHORTER: Duration = Duration::from_millis(400);
+
 /// After how long a file that changes all the time is read all the same.
 pub(super) const PATIENCE: Duration = Duration::from_millis(400);
+
+/// For how long a list that is open for rewriting, and does not change, counts as half
+/// written: whoever holds it longer does not mean to go on.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
+
+/// A change so little in the future was made after the time was taken; more, and the clock
+/// was set back.
+const AHEAD: Duration = Duration::from_secs(10);
 
 /// What is known of a file since it was last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// Its state when it was last read to the end; `Some(None)` when it was missing.
     pub(super) read: Option<Option<Signature>>,
-    /// It was read while it was fresh: it may have changed since without a trace.
-    pub(super) fresh: bool,
+    /// It is read again once it is at rest: it may have changed since without a trace, or
+    /// was half written.
+    pub(super) again: bool,
     /// Since when it has been changing.
     pub(super) changing_since: Option<Duration>,
+    /// How long it was when it was last read whole, in bytes.
+    pub(super) whole: u64,
     /// The state in which its faulty lines were last reported.
     reported: Option<Signature>,
     /// What was last said about it going wrong, so that it is said once.
@@ -39,8 +54,8 @@ pub(super) enum Look {
     Missing,
     Changed {
         open: OpenList,
-        /// Nobody has changed it for a while.
-        at_rest: bool,
+        /// It may be half written: keys may be missing that belong to it.
+        torn: bool,
         /// It is read now or too late, at rest or not.
         urgent: bool,
     },
@@ -50,22 +65,36 @@ impl Known {
     /// Looks whether the file must be read; `now` is the time since 1970.
     pub(super) fn look(&mut self, list: &ListFile, now: Duration) -> io::Result<Look> {
         let state = list.signature()?;
-        if self.read == Some(state) && !self.fresh {
+        if self.read == Some(state) && !self.again {
             self.changing_since = None;
             return Ok(Look::Unchanged);
         }
-        let fresh = state.as_ref().is_some_and(|state| is_fresh(state, now));
+        let first = self.read.is_none();
+        let shorter = !first && state.map_or(0, |state| state.length()) < self.whole;
+        let settling = match shorter {
+            true => SETTLING_SHORTER,
+            false => SETTLING,
+        };
         let since = *self.changing_since.get_or_insert(now);
         let urgent = now.saturating_sub(since) >= PATIENCE;
+        let at_rest = match &state {
+            Some(state) => !is_younger(state, now, settling),
+            None => first || urgent,
+        };
         // The first look must not wait: a verdict is wanted.
-        if fresh && !urgent && self.read.is_some() {
+        if !at_rest && !urgent && !first {
             return Ok(Look::Unchanged);
         }
-        Ok(list.open()?.map_or(Look::Missing, |open| Look::Changed {
-            at_rest: !fresh && state == Some(open.signature()),
-            urgent,
-            open,
-        }))
+        Ok(match list.open()? {
+            Some(open) => Look::Changed {
+                torn: (!at_rest || state != Some(open.signature())) && (shorter || first),
+                urgent,
+                open,
+            },
+            // Deleted this instant.
+            None if state.is_some() && !first => Look::Unchanged,
+            None => Look::Missing,
+        })
     }
 
     /// Reads a file to its end and remembers in which state it was.
@@ -91,8 +120,9 @@ impl Known {
 
     pub(super) fn remember(&mut self, state: Option<Signature>, now: Duration) {
         self.read = Some(state);
-        self.fresh = state.is_some_and(|state| is_fresh(&state, now));
-        self.changing_since = self.fresh.then_some(now);
+        self.again = state.is_some_and(|state| is_younger(&state, now, SETTLING));
+        self.changing_since = self.again.then_some(now);
+        self.whole = state.map_or(0, |state| state.length());
         self.complaint = None;
     }
 
@@ -108,19 +138,23 @@ impl Known {
     }
 }
 
-/// Whether a file was changed an instant ago. A time in the future says nothing: the clock
-/// was set back.
-fn is_fresh(state: &Signature, now: Duration) -> bool {
+/// Whether a file was changed less than this ago.
+fn is_younger(state: &Signature, now: Duration, than: Duration) -> bool {
     let (seconds, nanoseconds) = state.changed();
     let (Ok(seconds), Ok(nanoseconds)) = (seconds.try_into(), nanoseconds.try_into()) else {
         return false;
     };
-    now.checked_sub(Duration::new(seconds, nanoseconds))
-        .is_some_and(|age| age < SETTLING)
+    let changed = Duration::new(seconds, nanoseconds);
+    match now.checked_sub(changed) {
+        Some(age) => age < than,
+        None => changed.saturating_sub(now) < AHEAD,
+    }
 }
 
-/// Whether another program has a list of this station's open that is not to be read yet.
-pub(super) fn is_being_written(list: &ListFile) -> bool {
+/// Whether another program is in the middle of writing this list of the station anew.
+pub(super) fn is_in_work(list: &ListFile, now: Duration) -> bool {
+    let changing = |state: Signature| is_younger(&state, now, STALLED_AFTER);
     // Opened twice, as it is this that refuses what would block.
-    matches!(list.open(), Ok(Some(_))) && File::open(list.path()).is_ok_and(|file| is_held(&file))
+    matches!(list.open(), Ok(Some(open)) if changing(open.signature()))
+        && File::open(list.path()).is_ok_and(|file| is_being_rewritten(&file))
 }

@@ -40,9 +40,13 @@ impl Dir {
     }
 
     fn refresh(&mut self) -> bool {
-        let new = self.loader.refresh(&self.lists, LATER, |_| {});
-        let changed = new.is_some();
-        self.lists = new.unwrap_or_else(|| self.lists.clone());
+        // A list that is gone is looked for twice.
+        let mut changed = false;
+        for now in [LATER, LATER + PATIENCE] {
+            let new = self.loader.refresh(&self.lists, now, |_| {});
+            changed |= new.is_some();
+            self.lists = new.unwrap_or_else(|| self.lists.clone());
+        }
         changed
     }
 
@@ -60,6 +64,12 @@ impl Dir {
 
 fn key(byte: u8) -> Pubkey {
     Pubkey::from_bytes([byte; 32])
+}
+
+/// When a file was changed.
+fn changed(list: &ListFile) -> Duration {
+    let (seconds, nanoseconds) = list.signature().unwrap().unwrap().changed();
+    Duration::new(seconds.try_into().unwrap(), nanoseconds.try_into().unwrap())
 }
 
 const ALLOW: Option<Verdict> = Some(Verdict::Allow);
@@ -149,14 +159,19 @@ fn a_list_being_written_is_left_alone_for_a_moment_but_not_for_long() {
     let mut dir = Dir::new();
     dir.write("strfry/blacklist.txt", &[1]);
     dir.refresh();
-    dir.write("strfry/blacklist.txt", &[]);
+    dir.write("strfry/blacklist.txt", &[1, 2]);
     let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
-    let (seconds, nanoseconds) = list.signature().unwrap().unwrap().changed();
-    let written = Duration::new(seconds.try_into().unwrap(), nanoseconds.try_into().unwrap());
+    let written = changed(&list);
     let ms = Duration::from_millis;
     assert!(dir.refresh_at(written + ms(1)).is_none());
     assert!(dir.refresh_at(written + ms(99)).is_none());
     assert!(dir.refresh_at(written + ms(101)).is_some());
+
+    // Looked at with a time that was taken just before: no reason to believe it.
+    dir.loader.blacklist.changing_since = None;
+    dir.loader.blacklist.again = true;
+    assert!(dir.refresh_at(written - ms(1)).is_none());
+    assert!(dir.refresh_at(written - ms(20_000)).is_some(), "set back");
 
     // A writer that never rests: the file is always one millisecond old.
     let known = &mut Known::default();
@@ -169,6 +184,31 @@ fn a_list_being_written_is_left_alone_for_a_moment_but_not_for_long() {
     assert_eq!(waited, 400);
 }
 
+/// `sort -o` was held up when it had emptied the list.
+#[test]
+fn a_list_that_became_shorter_is_left_alone_for_longer() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1, 2]);
+    dir.refresh();
+    dir.write("strfry/blacklist.txt", &[2]);
+    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let written = changed(&list);
+    let ms = Duration::from_millis;
+    assert!(dir.refresh_at(written + ms(200)).is_none());
+    assert!(dir.refresh_at(written + ms(399)).is_none());
+    dir.lists = dir.refresh_at(written + ms(401)).unwrap();
+    assert_eq!(dir.verdicts(&[1, 2]), [ALLOW, BLOCK]);
+
+    // Still at work when it is read or too late: what is missing stays.
+    dir.write("strfry/blacklist.txt", &[]);
+    let written = changed(&list);
+    dir.loader.blacklist.changing_since = Some(written - PATIENCE);
+    dir.lists = dir.refresh_at(written + ms(1)).unwrap();
+    assert_eq!(dir.verdicts(&[2]), [BLOCK]);
+    dir.lists = dir.refresh_at(written + ms(401)).unwrap();
+    assert_eq!(dir.verdicts(&[2]), [ALLOW]);
+}
+
 #[test]
 fn what_was_read_while_fresh_is_read_again() {
     let dir = Dir::new();
@@ -179,7 +219,7 @@ fn what_was_read_while_fresh_is_read_again() {
     let mut known = Known::default();
     let state = list.signature().unwrap();
     known.remember(state, now - Duration::from_secs(1) + SETTLING / 2);
-    known.fresh = true;
+    known.again = true;
     assert!(matches!(
         known.look(&list, now + PATIENCE),
         Ok(Look::Changed { .. })
