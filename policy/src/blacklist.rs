@@ -30,7 +30,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use constellation_shared::Pubkey;
-use constellation_shared::wot::{LINE_LIMIT, Line, parse_line};
+use constellation_shared::wot::{LINE_CUT, Line, parse_line};
 use rustix::fs::{FlockOperation, flock};
 
 pub(crate) use crate::blacklist::held::is_being_rewritten;
@@ -222,7 +222,7 @@ fn copy_without(
     let mut first = true;
     loop {
         start.clear();
-        let most = LINE_LIMIT as u64 + 1;
+        let most = LINE_CUT as u64;
         if reader.by_ref().take(most).read_until(b'\n', &mut start)? == 0 {
             return Ok(lines);
         }

@@ -20,6 +20,7 @@ use constellation_shared::verdict::Verdict;
 use tracing::{error, info, warn};
 
 use crate::blacklist::{self, Remainder, RemoveError};
+use crate::filters::Filters;
 use crate::lists::{Lists, Loader, Sources};
 
 /// How often the files are looked at. A change is in force after this, the time that a
@@ -53,11 +54,15 @@ pub struct Keeper {
 
 impl Keeper {
     /// Reads the lists, and goes on looking for changes. With `remove`, the lines of
-    /// pardoned authors leave the blacklist.
+    /// pardoned authors leave the blacklist. `filters` are looked for as often as lists.
     ///
     /// # Errors
     /// That of starting a thread.
-    pub fn start(sources: Sources, remove: bool) -> io::Result<Self> {
+    pub fn start(
+        sources: Sources,
+        remove: bool,
+        filters: Option<Arc<Filters>>,
+    ) -> io::Result<Self> {
         let mut loader = Loader::new(sources.clone());
         let first = loop {
             let first = loader.refresh(&Lists::default(), since_1970(), |_| {});
@@ -73,6 +78,7 @@ impl Keeper {
             sources,
             loader,
             lists: Arc::clone(&lists),
+            filters,
             refreshed: true,
         };
         let thread = thread::Builder::new()
@@ -122,6 +128,7 @@ struct Work {
     loader: Loader,
     lists: Arc<RwLock<Lists>>,
     remover: Option<Remover>,
+    filters: Option<Arc<Filters>>,
     /// Whether the files were looked at since the last panic.
     refreshed: bool,
 }
@@ -170,6 +177,9 @@ impl Work {
             }
             // First: who is blocked must not wait for lines that may leave later.
             self.refresh();
+            if let Some(filters) = &self.filters {
+                filters.look();
+            }
             match &mut self.remover {
                 Some(remover) => remover.work(&mut keys),
                 None => keys.clear(),

@@ -1,10 +1,13 @@
 //! The lines that strfry and the plugin exchange (strfry's docs/plugins.md).
 //!
-//! Of a request only `type`, `event.id` and `event.pubkey` are looked at. Whatever else
+//! Of a request only `type`, `event.id`, `event.pubkey` and, for filters, `event.kind` are
+//! looked at. Whatever else
 //! it holds, of whatever type and depth, is passed over without being understood.
 
 #[cfg(test)]
 mod tests;
+
+use std::mem;
 
 use constellation_shared::Pubkey;
 
@@ -44,6 +47,8 @@ pub enum Request<'a> {
         id: RawId<'a>,
         /// The author, or `None` where the pubkey is missing or no key at all.
         author: Option<Pubkey>,
+        /// The event's kind as it is spelled; `None` where it is missing or there twice.
+        kind: Option<&'a [u8]>,
     },
     /// Any other type: nothing that a list decides.
     Other {
@@ -62,6 +67,9 @@ pub enum Request<'a> {
 /// The fields that are looked at, as they are spelled.
 #[derive(Default)]
 struct Fields<'a> {
+    request: Option<&'a [u8]>,
+    /// Whether a kind was found, which is not looked at where there is no filter.
+    has_kind: bool,
     kind: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     pubkey: Option<&'a [u8]>,
@@ -73,12 +81,16 @@ impl<'a> Fields<'a> {
         let mut scanner = Scanner::new(line);
         let mut found = Self::default();
         scanner.object(|scanner, key| match key {
-            b"\"type\"" => once(&mut found.kind, scanner.value()?),
+            b"\"type\"" => once(&mut found.request, scanner.value()?),
             b"\"event\"" if scanner.peek() == Some(b'{') => scanner.object(|scanner, key| {
                 let value = scanner.value()?;
                 match key {
                     b"\"id\"" => once(&mut found.id, value),
                     b"\"pubkey\"" => once(&mut found.pubkey, value),
+                    b"\"kind\"" => {
+                        found.kind = (!mem::replace(&mut found.has_kind, true)).then_some(value);
+                        Some(())
+                    }
                     _ => Some(()),
                 }
             }),
@@ -102,14 +114,14 @@ impl<'a> Request<'a> {
             };
         };
         let id = fields.id.and_then(RawId::new);
-        let is_text = fields.kind.is_some_and(|kind| kind.starts_with(b"\""));
+        let is_text = fields.request.is_some_and(|kind| kind.starts_with(b"\""));
         if !is_text {
             return Self::Broken {
                 id: id.unwrap_or(RawId::EMPTY),
                 reason: "it has no type",
             };
         }
-        if !fields.kind.is_some_and(is_new) {
+        if !fields.request.is_some_and(is_new) {
             return Self::Other {
                 id: id.unwrap_or(RawId::EMPTY),
             };
@@ -121,7 +133,8 @@ impl<'a> Request<'a> {
             };
         };
         let author = fields.pubkey.and_then(author);
-        Self::New { id, author }
+        let kind = fields.kind;
+        Self::New { id, author, kind }
     }
 }
 

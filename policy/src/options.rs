@@ -1,6 +1,7 @@
 //! What the plugin can be told on its command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
@@ -35,6 +36,18 @@ pub struct Options {
     /// Tell blocked authors that their events were accepted
     #[arg(long, env = "CONSTELLATION_SHADOW", value_parser = BoolishValueParser::new())]
     pub shadow: bool,
+    /// Run DIR/KIND.sh for the events of that kind whose author may write: exit 0 lets them in
+    #[arg(long, value_name = "DIR", env = "CONSTELLATION_FILTERS")]
+    pub filters: Option<PathBuf>,
+    /// How long a filter may take, in seconds: then it is killed and the event rejected
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "5",
+        env = "CONSTELLATION_FILTER_TIMEOUT",
+        value_parser = seconds
+    )]
+    pub filter_timeout: Duration,
     /// What goes to stderr, and so to strfry's log: off, error, warn, info, debug
     #[arg(
         long,
@@ -47,6 +60,15 @@ pub struct Options {
     /// What to do instead of answering strfry
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// A time that somebody may wait for, an hour at the most.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= 3600.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| "not a number of seconds above 0, at most 3600".to_owned())
 }
 
 /// What the plugin can do besides answering.

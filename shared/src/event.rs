@@ -30,7 +30,7 @@ pub struct Event {
 /// Why a JSON text is not an event in canonical spelling.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// Not JSON, a field missing, or one of the wrong type or out of its range.
+    /// Not a JSON object, a field missing, or one of the wrong type or out of its range.
     #[error("not an event (NIP-01)")]
     Shape(#[source] serde_json::Error),
     /// `id`, `pubkey` or `sig` is not lower-case hex of the right length (NIP-01).
@@ -74,6 +74,12 @@ impl Event {
     /// [`EventError`]; among the shapes refused are those that strfry lets through but
     /// NIP-01 does not: upper-case hex, `0x`, tags with anything but texts in them.
     pub fn parse(json: &[u8]) -> Result<Self, EventError> {
+        // An array of the right length would do for serde.
+        let first = json.trim_ascii_start().first();
+        if first.is_some_and(|&first| first != b'{') {
+            let error = serde::de::Error::custom("not an object");
+            return Err(EventError::Shape(error));
+        }
         let fields: Fields<'_> = serde_json::from_slice(json).map_err(EventError::Shape)?;
         if fields.tags.iter().any(Vec::is_empty) {
             return Err(EventError::EmptyTag);
@@ -192,7 +198,7 @@ pub(crate) mod tests {
         let line = event.to_json();
         assert!(!line.contains('\n') && line.starts_with(r#"{"content":"#));
         assert_eq!(Event::parse(line.as_bytes()).unwrap(), event);
-        assert_eq!(event.tag("d"), None);
+        assert_eq!((event.tag("d"), event.tag("e")), (None, Some("\u{0}x")));
         assert_eq!(event.tag_values("e").collect::<Vec<_>>(), ["\u{0}x", "y"]);
     }
 
@@ -250,6 +256,10 @@ pub(crate) mod tests {
         ] {
             assert_eq!(with(from, to), Err(error.to_owned()), "{to}");
         }
+        let [id, pubkey, sig] = ["11".repeat(32), "22".repeat(32), "33".repeat(64)];
+        let array = format!("[\"{id}\",\"{pubkey}\",1,1,[],\"\",\"{sig}\"]");
+        let error = Event::parse(array.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "not an event (NIP-01)");
         assert!(with("\"kind\":1", "\"extra\":{\"a\":[1]},\"kind\":1").is_ok());
     }
 }

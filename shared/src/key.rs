@@ -100,7 +100,39 @@ thirty_two_bytes! {
     EventId, "note"
 }
 
+/// The first 32 bytes that a text of NIP-19 with this prefix names (`nevent1…`,
+/// `nprofile1…`): what it is about. `None` for what is no such text.
+fn named_bytes(text: &str, prefix: &str) -> Option<[u8; 32]> {
+    let decoded = CheckedHrpstring::new::<Bech32>(text).ok()?;
+    if decoded.hrp().to_lowercase() != prefix {
+        return None;
+    }
+    let data: Vec<u8> = decoded.byte_iter().collect();
+    let mut rest = data.as_slice();
+    // Type, length, value; type 0 is what it is about.
+    while let [kind, length, more @ ..] = rest {
+        let (value, behind) = more.split_at_checked(usize::from(*length))?;
+        if *kind == 0 {
+            return value.try_into().ok();
+        }
+        rest = behind;
+    }
+    None
+}
+
+impl EventId {
+    /// The event that `nevent1…` (NIP-19) names.
+    pub fn of_nevent(text: &str) -> Option<Self> {
+        named_bytes(text, "nevent").map(Self)
+    }
+}
+
 impl Pubkey {
+    /// The author that `nprofile1…` (NIP-19) names.
+    pub fn of_nprofile(text: &str) -> Option<Self> {
+        named_bytes(text, "nprofile").map(Self)
+    }
+
     /// `7f3b6ad3...91c0ffee`, as captains know keys from their logs.
     pub fn abbreviated(&self) -> String {
         let hex = self.to_hex();
@@ -201,6 +233,27 @@ mod tests {
             (&EventId([7; 32]).to_bech32(), KeyError::Spelling("npub")),
         ] {
             assert_eq!(text.parse::<Pubkey>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_nprofile_is_about() {
+        // The example of NIP-19.
+        let text = "nprofile1qqsrhuxx8l9ex335q7he0f09aej04zpazpl0ne2cgukyawd24mayt8gpp4mhxue69uhhytnc9e3k7mgpz4mhxue69uhkg6nzv9ejuumpv34kytnrdaksjlyr9p";
+        let key = Pubkey::of_nprofile(text).unwrap();
+        assert_eq!(key.to_hex(), HEX);
+        assert_eq!(EventId::of_nevent(text), None);
+        assert_eq!(Pubkey::of_nprofile(NPUB), None);
+        for length in [0, 3, 34] {
+            let mut tlv = vec![0, length];
+            tlv.extend([7; 32]);
+            let text = bech32::encode::<Bech32>(Hrp::parse_unchecked("nevent"), &tlv).unwrap();
+            assert_eq!(EventId::of_nevent(&text), None, "{length}");
+            if let [_, spelled, ..] = tlv.as_mut_slice() {
+                *spelled = 32;
+            }
+            let text = bech32::encode::<Bech32>(Hrp::parse_unchecked("nevent"), &tlv).unwrap();
+            assert_eq!(EventId::of_nevent(&text), Some(EventId([7; 32])));
         }
     }
 

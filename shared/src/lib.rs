@@ -1,7 +1,7 @@
 //! What `constellation-policy` and `constellation-sync` both know.
 //!
 //! Read it in this order: [`key`] (pubkeys and event ids), [`wot`] (the lists that hold
-//! them), [`list_file`] (where they are found), [`verdict`] (who may write), [`kinds`] and [`event`] (what is written),
+//! them), [`list_file`] (where they are found), [`verdict`] (who may write), [`explain`] (why), [`kinds`] and [`event`] (what is written),
 //! [`verify`] (what is genuine), [`station`] (where it all lies on disk).
 //!
 //! Nothing here touches the network, the clock or another process.
@@ -15,6 +15,7 @@
 )]
 
 pub mod event;
+pub mod explain;
 pub mod key;
 pub mod kinds;
 pub mod list_file;
@@ -35,4 +36,17 @@ pub fn hex(bytes: &[u8]) -> String {
 /// The bytes that hex of either case spells; `None` for what is no hex.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
     const_hex::decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_is_written_in_lower_case_and_read_in_either() {
+        assert_eq!(hex(&[0x0a, 0xff]), "0aff");
+        assert_eq!(unhex("0aFf"), Some(vec![0x0a, 0xff]));
+        assert_eq!(unhex(""), Some(Vec::new()));
+        assert_eq!((unhex("0af"), unhex("xy")), (None, None));
+    }
 }

@@ -322,13 +322,41 @@ mod tests {
             "a symbolic link, which is not followed here"
         );
 
+        let endless_name = ListFile::foreign(dir.path().join("x".repeat(300)));
+        let error = endless_name.open().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidFilename);
+
         let large = dir.path().join("large");
-        File::create(&large)
-            .unwrap()
-            .set_len(FOREIGN_LIMIT + 1)
-            .unwrap();
+        let file = File::create(&large).unwrap();
+        file.set_len(FOREIGN_LIMIT).unwrap();
+        assert!(ListFile::foreign(&large).open().is_ok());
+        file.set_len(FOREIGN_LIMIT + 1).unwrap();
         assert!(ListFile::foreign(&large).open().is_err());
         assert!(ListFile::own(&large).open().is_ok());
+    }
+
+    #[test]
+    fn a_list_holds_a_key_in_64_bytes_at_the_most() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = ListFile::own(dir.path().join("list"));
+        for (length, keys) in [(0, 1), (63, 1), (64, 2), (6500, 102)] {
+            fs::write(list.path(), "x".repeat(length)).unwrap();
+            let open = list.open().unwrap().unwrap();
+            assert_eq!(open.most_keys(), keys, "{length}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_change_is_the_file_system_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = ListFile::own(dir.path().join("list"));
+        fs::write(list.path(), "x").unwrap();
+        let metadata = fs::metadata(list.path()).unwrap();
+        let signature = list.signature().unwrap().unwrap();
+        assert_eq!(
+            signature.changed(),
+            (metadata.ctime(), metadata.ctime_nsec())
+        );
     }
 
     #[test]

@@ -119,6 +119,8 @@ mod tests {
     fn files_lie_where_the_station_s_scripts_put_them() {
         let station = Station::new("/home/captain/.zen");
         let at = |path: &str| PathBuf::from(format!("/home/captain/{path}"));
+        assert_eq!(station.strfry_dir(), at(".zen/strfry"));
+        assert_eq!(station.profiles_dir(), at(".zen/tmp/coucou"));
         assert_eq!(station.blacklist(), at(".zen/strfry/blacklist.txt"));
         assert_eq!(station.friends(), at(".zen/strfry/amisOfAmis.txt"));
         assert_eq!(station.swarm_dir(), at(".zen/tmp/swarm"));

@@ -3,7 +3,7 @@
 //! They are written by shell scripts at any moment and downloaded from other stations,
 //! so reading is tolerant: a line is a key, nothing, or a fault that is counted and
 //! reported. Memory does not grow with the file: a list is read in pieces, and a line of
-//! any length costs no more than [`LINE_LIMIT`].
+//! any length costs no more than [`LINE_CUT`].
 
 use std::fmt;
 use std::io::{self, BufRead};
@@ -13,6 +13,11 @@ use crate::key::Pubkey;
 /// The longest line that is looked at, in bytes: a key, blanks and a remark fit many
 /// times over. A longer one is a fault.
 pub const LINE_LIMIT: usize = 4096;
+
+/// Where a line that is longer is cut, in bytes: what is left is still longer than
+/// [`LINE_LIMIT`], also without a byte order mark (3 bytes), so that the start of a line is
+/// never taken for the whole.
+pub const LINE_CUT: usize = LINE_LIMIT + 4;
 
 /// How many faulty lines of a list are named one by one.
 const NAMED_FAULTS: usize = 5;
@@ -64,7 +69,7 @@ impl Faults {
     fn add(&mut self, number: u64, line: &[u8]) {
         self.count += 1;
         if self.first.len() < NAMED_FAULTS {
-            self.first.push((number, harmless(line)));
+            self.first.push((number, harmless(line, SHOWN_CHARS)));
         }
     }
 }
@@ -84,12 +89,13 @@ impl fmt::Display for Faults {
     }
 }
 
-/// The start of a foreign text, without anything that a terminal would obey.
-fn harmless(text: &[u8]) -> String {
+/// The start of a foreign text, `most` characters of it, without anything that a terminal
+/// would obey.
+pub fn harmless(text: &[u8], most: usize) -> String {
     let text = text.trim_ascii();
-    let start = text.get(..SHOWN_CHARS * 4).unwrap_or(text);
+    let start = text.get(..most.saturating_mul(4)).unwrap_or(text);
     let start = String::from_utf8_lossy(start);
-    let mut shown: String = start.chars().take(SHOWN_CHARS).collect();
+    let mut shown: String = start.chars().take(most).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }
@@ -164,14 +170,14 @@ pub fn read_list(
     Ok(faults)
 }
 
-/// At most one byte more than [`LINE_LIMIT`]: enough to see that a line is too long to be
-/// a key, and that a remark is one.
+/// At most [`LINE_CUT`] bytes: enough to see that a line is too long to be a key, and that
+/// a remark is one.
 fn bounded(line: &[u8]) -> &[u8] {
-    line.get(..=LINE_LIMIT).unwrap_or(line)
+    line.get(..LINE_CUT).unwrap_or(line)
 }
 
 fn extend_bounded(begun: &mut Vec<u8>, more: &[u8]) {
-    let room = (LINE_LIMIT + 1).saturating_sub(begun.len());
+    let room = LINE_CUT.saturating_sub(begun.len());
     begun.extend_from_slice(more.get(..room).unwrap_or(more));
 }
 
@@ -326,6 +332,64 @@ mod tests {
             key(1).to_hex() + "ff"
         );
         assert_eq!(read(text.as_bytes()).0, []);
+    }
+
+    #[test]
+    fn a_line_as_long_as_the_limit_is_whole_and_a_longer_one_is_cut() {
+        let line = |length: usize| " ".repeat(length - 64) + &key(1).to_hex();
+        assert_eq!(read(line(LINE_LIMIT).as_bytes()).0, [(1, key(1))]);
+        for behind in 1..8 {
+            // However the cut falls, what lies behind the key is not forgotten.
+            let text = line(LINE_LIMIT) + &"f".repeat(behind);
+            assert_eq!(read(text.as_bytes()).0, [], "{behind}");
+            let text = format!("\u{feff}{text}\n{}", key(2));
+            assert_eq!(read(text.as_bytes()).0, [(2, key(2))], "{behind}");
+            assert_eq!(read_list(text.as_bytes(), |_, _| ()).unwrap().count, 1);
+            let text = line(LINE_LIMIT + behind);
+            assert_eq!(read(text.as_bytes()).0, [], "{behind}");
+        }
+    }
+
+    /// Says something else before it gives its text.
+    struct Unsteady(Vec<io::Error>, &'static [u8]);
+
+    impl io::Read for Unsteady {
+        fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+            self.0.pop().map_or_else(|| self.1.read(piece), Err)
+        }
+    }
+
+    #[test]
+    fn an_interruption_is_no_end_and_an_error_is() {
+        let read = |error: io::ErrorKind| {
+            let errors = vec![error.into(), error.into()];
+            let reader = BufReader::new(Unsteady(errors, b"x\n"));
+            read_list(reader, |_, _| ()).map(|faults| faults.count)
+        };
+        assert_eq!(read(io::ErrorKind::Interrupted).unwrap(), 1);
+        let error = read(io::ErrorKind::StaleNetworkFileHandle).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StaleNetworkFileHandle);
+    }
+
+    #[test]
+    fn keys_are_found_by_their_leading_bits() {
+        let mut bytes = [0; 32];
+        bytes[..2].copy_from_slice(&[0xab, 0xcd]);
+        let number = |bits| KeySet::number(Pubkey::from_bytes(bytes), bits);
+        assert_eq!(
+            [number(0), number(4), number(9), number(16)],
+            [0, 0xa, 0x157, 0xabcd]
+        );
+    }
+
+    #[test]
+    fn a_faulty_line_is_shown_by_characters_not_by_bytes() {
+        let (_, faults) = read("🦀".repeat(50).as_bytes());
+        let shown = "🦀".repeat(SHOWN_CHARS);
+        assert_eq!(
+            faults.to_string(),
+            format!("1 line skipped: line 1 \"{shown}…\"")
+        );
     }
 
     #[test]

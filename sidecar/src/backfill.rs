@@ -339,13 +339,14 @@ fn unfinished(peer: &Peer) -> PeerReport {
         bytes: 0,
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
+        code: Some("interrupted"),
         reconciled: false,
         broke_off: true,
         unreadable_kinds: Vec::new(),
     }
 }
 
-fn is_program(path: &Path) -> bool {
+pub(crate) fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path)
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)

@@ -74,9 +74,7 @@ pub fn followed(
         members.extend(keys);
     }
     let mut keys: BTreeSet<Pubkey> = members.union(&friends).copied().collect();
-    let mut flashmem = Vec::new();
-    find_hex_files(&station.flashmem_dir(), DEEPEST, &mut flashmem);
-    for list in flashmem {
+    for list in geographic_keys(station) {
         let found = keys_or_none(&list);
         hex_files += usize::from(!found.is_empty());
         keys.extend(found);
@@ -175,6 +173,13 @@ pub(crate) fn folder_or_none(
         );
         Vec::new()
     })
+}
+
+/// The `HEX` files of geographic keys.
+pub fn geographic_keys(station: &Station) -> Vec<ListFile> {
+    let mut found = Vec::new();
+    find_hex_files(&station.flashmem_dir(), DEEPEST, &mut found);
+    found
 }
 
 fn find_hex_files(folder: &Path, depth: usize, found: &mut Vec<ListFile>) {

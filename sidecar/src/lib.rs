@@ -5,7 +5,8 @@
 //! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`members`]
-//! (profiles, full syncs and friends once a run has ended), [`trigger`] (when).
+//! (profiles, full syncs and friends once a run has ended), [`trigger`] (when), [`doctor`]
+//! (whether it will), [`why`] (what became of one event or key).
 #![cfg_attr(
     not(test),
     deny(
@@ -18,12 +19,14 @@
 pub mod admit;
 pub mod backfill;
 pub mod backoff;
+pub mod doctor;
 pub mod error;
 pub mod exchange;
 pub mod follow;
 pub mod foreign;
 pub mod friends;
 pub mod inflow;
+pub mod inquiry;
 pub mod intake;
 pub mod knowledge;
 pub mod level;
@@ -48,6 +51,7 @@ pub mod trigger;
 pub mod tunnel;
 pub mod wanted;
 pub mod whole_file;
+pub mod why;
 
 use std::env;
 use std::fs;
@@ -124,9 +128,15 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         station,
         bars: bars.clone(),
     };
+    if let Some(Command::Doctor(options)) = &run.options.command {
+        return runtime.block_on(doctor::obey(&run, options, &mut io::stdout().lock()));
+    }
     let folder = run.station.strfry_dir();
     if !folder.is_dir() {
         return Err(SyncError::NoFolder(folder));
+    }
+    if let Some(Command::Why(options)) = &run.options.command {
+        return runtime.block_on(why::obey(&run, options, &mut io::stdout().lock()));
     }
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
     if let Some(command @ (Command::Profiles(_) | Command::Friends(_))) = &run.options.command {

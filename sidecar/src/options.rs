@@ -7,9 +7,11 @@ use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
+use crate::doctor::DoctorOptions;
 use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
 use crate::relay::address::{Address, AddressError};
 use crate::trigger::TriggerOptions;
+use crate::why::WhyOptions;
 
 /// Brings this station's strfry level with the other stations of its constellation.
 ///
@@ -108,6 +110,10 @@ pub enum Command {
     Profiles(ProfilesCommand),
     /// Show which friends of the local members amisOfAmis.txt lacks, and add them
     Friends(FriendsCommand),
+    /// Look at each thing that the daily run needs, and say what mends it
+    Doctor(DoctorOptions),
+    /// Say which peers have an event or a key's profile, whether it is here, and why not
+    Why(WhyOptions),
 }
 
 /// A list of kinds.
@@ -147,7 +153,10 @@ impl Options {
     pub const fn trigger(&self) -> Option<&TriggerOptions> {
         match &self.command {
             Some(Command::Trigger(options)) => Some(options),
-            Some(Command::Profiles(_) | Command::Friends(_)) | None => None,
+            Some(
+                Command::Profiles(_) | Command::Friends(_) | Command::Doctor(_) | Command::Why(_),
+            )
+            | None => None,
         }
     }
 

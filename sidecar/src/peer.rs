@@ -13,7 +13,8 @@ use rustix::fs::OFlags;
 use serde_json::Value;
 use tracing::warn;
 
-use crate::relay::address::Address;
+use crate::peer_id::NoPeerId;
+use crate::relay::address::{Address, AddressError};
 
 /// The longest description that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
@@ -64,11 +65,63 @@ pub struct Peer {
     pub address: Address,
 }
 
+/// The peers at these addresses, each once.
+pub fn given(addresses: &[Address]) -> Vec<Peer> {
+    let mut peers: Vec<Peer> = Vec::new();
+    for address in addresses {
+        if !peers.iter().any(|peer| peer.address == *address) {
+            let address = address.clone();
+            peers.push(Peer { address });
+        }
+    }
+    peers
+}
+
+/// Why a station of the swarm is not asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PassedOver {
+    /// The folder of all stations.
+    #[error("{0} cannot be read: {1}")]
+    Swarm(String, io::Error),
+    /// Its description cannot be read.
+    #[error("{0} is passed over: {1}")]
+    Unreadable(String, io::Error),
+    /// Its description is none.
+    #[error("{0} is passed over: not a JSON object")]
+    NoObject(String),
+    /// It says nonsense about its relay.
+    #[error("peer {0:?} is passed over: its myRELAY is {1}")]
+    Relay(String, AddressError),
+    /// Nobody can reach its relay.
+    #[error(
+        "peer {0:?} is passed over: {1} listens on its own machine only, and it offers no tunnel"
+    )]
+    NoTunnel(String, Address),
+    /// It says nonsense about its node.
+    #[error("peer {0:?} is passed over: its ipfsnodeid {1:?} is {2}")]
+    NodeId(String, String, NoPeerId),
+}
+
+fn say(passed_over: Vec<PassedOver>) {
+    for why in passed_over {
+        warn!("{why}");
+    }
+}
+
 /// Reads the descriptions of all stations of the swarm. One that cannot be read is said
 /// and passed over.
 pub fn descriptions(station: &Station) -> Vec<Description> {
+    let (descriptions, passed_over) = read_descriptions(station);
+    say(passed_over);
+    descriptions
+}
+
+/// Reads the descriptions of all stations of the swarm, and why some are passed over.
+pub fn read_descriptions(station: &Station) -> (Vec<Description>, Vec<PassedOver>) {
+    let mut passed_over = Vec::new();
     let folders = list_file::swarm_folders(station).unwrap_or_else(|error| {
-        warn!("{} cannot be read: {error}", station.swarm_dir().display());
+        let swarm = station.swarm_dir().display().to_string();
+        passed_over.push(PassedOver::Swarm(swarm, error));
         Vec::new()
     });
     let mut descriptions = Vec::new();
@@ -78,12 +131,12 @@ pub fn descriptions(station: &Station) -> Vec<Description> {
             Ok(json) => json,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
-                warn!("{} is passed over: {error}", path.display());
+                passed_over.push(PassedOver::Unreadable(path.display().to_string(), error));
                 continue;
             }
         };
         let Some(mut description) = Description::parse(&json) else {
-            warn!("{} is passed over: not a JSON object", path.display());
+            passed_over.push(PassedOver::NoObject(path.display().to_string()));
             continue;
         };
         description.folder = folder
@@ -94,7 +147,7 @@ pub fn descriptions(station: &Station) -> Vec<Description> {
             .is_ok_and(|metadata| metadata.is_file());
         descriptions.push(description);
     }
-    descriptions
+    (descriptions, passed_over)
 }
 
 /// Reads a small regular file that anybody may have written.
@@ -133,6 +186,17 @@ pub fn own_node_id(station: &Station) -> Option<String> {
 /// The peers among the described stations: each relay once, our own not. What cannot be
 /// reached from here is said and passed over.
 pub fn peers(descriptions: &[Description], own_node_id: Option<&str>) -> Vec<Peer> {
+    let (peers, passed_over) = sort_out(descriptions, own_node_id);
+    say(passed_over);
+    peers
+}
+
+/// The same, and why some are passed over.
+pub fn sort_out(
+    descriptions: &[Description],
+    own_node_id: Option<&str>,
+) -> (Vec<Peer>, Vec<PassedOver>) {
+    let mut passed_over = Vec::new();
     let mut seen = BTreeSet::new();
     let mut peers = Vec::new();
     for description in descriptions {
@@ -143,27 +207,25 @@ pub fn peers(descriptions: &[Description], own_node_id: Option<&str>) -> Vec<Pee
         if is_own {
             continue;
         }
-        let folder = &description.folder;
+        let folder = || description.folder.clone();
         let address = match Address::parse(relay) {
             Ok(address) => address,
             Err(error) => {
-                warn!("peer {folder:?} is passed over: its myRELAY is {error}");
+                passed_over.push(PassedOver::Relay(folder(), error));
                 continue;
             }
         };
         let address = match address.is_behind_tunnel() {
             false => address,
             true if !description.offers_tunnel => {
-                warn!(
-                    "peer {folder:?} is passed over: {address} listens on its own machine only, and it offers no tunnel"
-                );
+                passed_over.push(PassedOver::NoTunnel(folder(), address));
                 continue;
             }
             true => match node_id.parse() {
                 Ok(id) => Address::behind(id),
                 Err(error) => {
                     let shown: String = node_id.chars().take(80).collect();
-                    warn!("peer {folder:?} is passed over: its ipfsnodeid {shown:?} is {error}");
+                    passed_over.push(PassedOver::NodeId(folder(), shown, error));
                     continue;
                 }
             },
@@ -172,7 +234,7 @@ pub fn peers(descriptions: &[Description], own_node_id: Option<&str>) -> Vec<Pee
             peers.push(Peer { address });
         }
     }
-    peers
+    (peers, passed_over)
 }
 
 #[cfg(test)]

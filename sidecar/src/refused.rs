@@ -66,6 +66,15 @@ impl Refused {
             || self.0.contains_key(&(id, peer.to_owned()))
     }
 
+    /// Who sent this event when it was refused, none for anybody, and when, in Unix seconds.
+    pub fn of(&self, id: EventId) -> impl Iterator<Item = (Option<&str>, u64)> {
+        let from = (id, String::new());
+        self.0
+            .range(from..)
+            .take_while(move |((of, _), _)| *of == id)
+            .map(|((_, sender), when)| ((sender != ANYBODY).then_some(sender.as_str()), *when))
+    }
+
     /// Remembers that an event of this peer was refused at `now`, Unix seconds.
     pub fn remember(&mut self, id: EventId, refusal: Refusal, peer: &str, now: u64) {
         let sender = match refusal {

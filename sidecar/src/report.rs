@@ -51,6 +51,8 @@ pub struct PeerReport {
     pub seconds: f64,
     /// Why not everything could be had; nothing where everything was.
     pub failure: Option<String>,
+    /// The stable word for that.
+    pub code: Option<&'static str>,
     /// Whether we learned by reconciliation (NIP-77) what it has.
     pub reconciled: bool,
     /// Whether it was left before its end; else it had what could not be had.
@@ -237,6 +239,7 @@ impl Report {
                     "url": peer.address.to_string(),
                     "complete": peer.failure.is_none(),
                     "failure": peer.failure,
+                    "code": peer.code,
                     "received": peer.counts.received,
                     "collected": peer.counts.collected,
                     "refused": by_code(&peer.counts.refused),
@@ -298,6 +301,7 @@ mod tests {
             bytes: 1000,
             seconds: 0.5,
             failure: failure.map(ToOwned::to_owned),
+            code: failure.map(|_| "silent"),
             reconciled: true,
             broke_off: failure.is_some(),
             unreadable_kinds: vec![4],
@@ -373,6 +377,8 @@ mod tests {
             ("/undelivered/unknown", serde_json::json!(1)),
             ("/import/added", serde_json::json!(30)),
             ("/peers/1/failure", serde_json::json!("it is dead")),
+            ("/peers/1/code", serde_json::json!("silent")),
+            ("/peers/0/code", serde_json::json!(null)),
             ("/peers/0/complete", serde_json::json!(true)),
         ] {
             assert_eq!(json.pointer(pointer), Some(&value), "{pointer}");

@@ -47,14 +47,7 @@ impl Run {
     /// Whom it would ask.
     pub fn peers(&self, descriptions: &[Description]) -> Vec<Peer> {
         if !self.options.peer.is_empty() {
-            let mut peers: Vec<Peer> = Vec::new();
-            for address in &self.options.peer {
-                if !peers.iter().any(|peer| peer.address == *address) {
-                    let address = address.clone();
-                    peers.push(Peer { address });
-                }
-            }
-            return peers;
+            return peer::given(&self.options.peer);
         }
         let own = peer::own_node_id(&self.station);
         peer::peers(descriptions, own.as_deref())

@@ -39,6 +39,29 @@ enum AttemptError {
     Fetch(#[from] FetchError),
 }
 
+/// Why not everything came of a peer that was talked to.
+#[derive(Debug, thiserror::Error)]
+enum Shortfall {
+    #[error("it takes longer than {} h; the next run goes on", LONGEST.as_secs() / 3600)]
+    TooSlow,
+    #[error("it shows kinds {0:?} only to clients who say who they are (NIP-42)")]
+    Kept(Vec<u16>),
+    #[error("it holds what could not be had: {0}")]
+    Gap(String),
+    #[error("it holds what could not be had: {0}; and {1} more of the kind")]
+    Gaps(String, usize),
+}
+
+impl Shortfall {
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::TooSlow => "too_slow",
+            Self::Kept(_) => "auth_required",
+            Self::Gap(_) | Self::Gaps(..) => "gap",
+        }
+    }
+}
+
 /// Why reconciliation did not bring everything.
 enum SessionError {
     /// The relay does not do it.
@@ -54,6 +77,13 @@ impl From<AttemptError> for SessionError {
 }
 
 impl AttemptError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Connect(error) => error.code(),
+            Self::Fetch(error) => error.code(),
+        }
+    }
+
     const fn is_worth_another_try(&self) -> bool {
         match self {
             // It was tried several times already.
@@ -109,10 +139,13 @@ impl Session {
         let result = match tokio::time::timeout(LONGEST, tries).await {
             Ok(result) => result,
             Err(_) => {
-                let hours = LONGEST.as_secs() / 3600;
-                let failure = format!("it takes longer than {hours} h; the next run goes on");
-                error!("WebSocket backfill failed: {}: {failure}", self.address);
-                Err(failure)
+                let why = Shortfall::TooSlow;
+                let code = why.code();
+                error!(
+                    "WebSocket backfill failed: {}: {why} [{code}]",
+                    self.address
+                );
+                Err((why.to_string(), code))
             }
         };
         intake.flush().await;
@@ -140,26 +173,23 @@ impl Session {
             .all(|kind| RESTRICTED_KINDS.contains(kind));
         let in_part = match gaps {
             [] if is_usual => None,
-            [] => Some(format!(
-                "it shows kinds {unreadable_kinds:?} only to clients who say who they are (NIP-42)"
-            )),
-            [gap] => Some(format!("it holds what could not be had: {gap}")),
-            [gap, more @ ..] => Some(format!(
-                "it holds what could not be had: {gap}; and {} more of the kind",
-                more.len()
-            )),
+            [] => Some(Shortfall::Kept(unreadable_kinds.clone())),
+            [gap] => Some(Shortfall::Gap(gap.to_string())),
+            [gap, more @ ..] => Some(Shortfall::Gaps(gap.to_string(), more.len())),
         };
         let failure = match (result, in_part) {
             (Err(failure), _) => Some(failure),
             (Ok(()), None) => None,
-            (Ok(()), Some(failure)) => {
+            (Ok(()), Some(why)) => {
+                let code = why.code();
                 error!(
-                    "WebSocket backfill failed in part: {}: {failure}",
+                    "WebSocket backfill failed in part: {}: {why} [{code}]",
                     self.address
                 );
-                Some(failure)
+                Some((why.to_string(), code))
             }
         };
+        let (failure, code) = failure.unzip();
         if is_usual && !unreadable_kinds.is_empty() {
             info!(
                 "{} shows kinds {unreadable_kinds:?} only to clients who say who they are (NIP-42): they stay there",
@@ -173,6 +203,7 @@ impl Session {
             bytes,
             seconds: start.elapsed().as_secs_f64(),
             failure,
+            code,
             reconciled,
             broke_off,
             unreadable_kinds,
@@ -197,7 +228,7 @@ impl Session {
         &self,
         intake: &mut Intake,
         progress: &mut Progress,
-    ) -> Result<(), String> {
+    ) -> Result<(), (String, &'static str)> {
         // One that was dead a moment ago gets one chance to be alive again.
         let was_unreachable = self.known.as_ref().is_some_and(|known| known.unreachable);
         let most = if was_unreachable { 1 } else { MOST_ATTEMPTS };
@@ -207,18 +238,18 @@ impl Session {
             let Err(error) = self.try_once(intake, progress).await else {
                 return Ok(());
             };
-            let cause = chain(&error);
+            let (cause, code) = (chain(&error), error.code());
             let is_last = attempts >= most || (self.silence_ends_it && error.is_silence());
             if is_last || !error.is_worth_another_try() {
                 error!(
-                    "WebSocket backfill failed after {attempts} attempts: {}: {cause}",
+                    "WebSocket backfill failed after {attempts} attempts: {}: {cause} [{code}]",
                     self.address
                 );
-                return Err(cause);
+                return Err((cause, code));
             }
             let wait = wait_after(attempts, chance());
             warn!(
-                "{}: {}; attempt {} follows in {:.1} s",
+                "{}: {} [{code}]; attempt {} follows in {:.1} s",
                 self.address,
                 // Scripts count lines with that word, and nothing is lost yet.
                 cause.replace("failed", "unable"),

@@ -82,6 +82,33 @@ struct Attempts {
     last: u64,
 }
 
+/// What the files of the trigger tell, times in Unix seconds.
+#[derive(Debug)]
+pub struct State {
+    /// When the last backfill that succeeded began; none where there was none.
+    pub last_success: io::Result<Option<u64>>,
+    /// How many attempts were in vain since.
+    pub in_vain: u32,
+    /// When the last of these began.
+    pub last_in_vain: u64,
+}
+
+/// Reads the files of the trigger in this strfry folder.
+pub fn state(folder: &Path) -> State {
+    let options = TriggerOptions {
+        interval: 60,
+        not_before: None,
+    };
+    let usual = Rotation::for_memory(u64::MAX);
+    let trigger = Trigger::new(&options, 1, folder, usual);
+    let Attempts { in_vain, last, .. } = trigger.load_attempts();
+    State {
+        last_success: trigger.last_success(&Zoned::now()),
+        in_vain,
+        last_in_vain: last,
+    }
+}
+
 impl Trigger {
     /// The trigger of the station with this strfry folder; `days` is what `--days` says.
     pub fn new(options: &TriggerOptions, days: u64, folder: &Path, rotation: Rotation) -> Self {

@@ -1,6 +1,6 @@
 //! How fast and how small the policy is, beside a minimal echo program measured in the
 //! same run: `cargo bench -p constellation-tests --bench policy`. About two minutes; names
-//! behind `--` choose among its parts: `ping-pong`, `piped`, `start`, `rewriting`.
+//! behind `--` choose among its parts: `ping-pong`, `filters`, `piped`, `start`, `rewriting`.
 //!
 //! All data is temporary. What is printed are medians; a ratio is the median of the
 //! ratios of runs made in turn, so that it holds where the machine's speed drifts.
@@ -17,6 +17,7 @@ mod programs;
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -89,7 +90,10 @@ impl Bench {
     }
 
     fn start(&self, echo: bool) -> Program {
-        let mut command = self.command(echo);
+        Self::spawn(self.command(echo))
+    }
+
+    fn spawn(mut command: Command) -> Program {
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.unwrap();
         Program {
@@ -130,6 +134,40 @@ impl Bench {
                 &format!("ping-pong on one core, {blocked} blocked"),
                 &format!("{time:.2} µs, echo {echo:.2} µs, {:.2} x", median(ratios)),
                 "1.15 x",
+            );
+        }
+    }
+
+    /// Filters of other kinds, and none, beside the same without the option.
+    fn filters_rows(&mut self) {
+        self.lists(10_000, 0);
+        fs::create_dir(self.path("empty")).unwrap();
+        fs::create_dir(self.path("others")).unwrap();
+        for kind in 40_000..40_030 {
+            let filter = self.path(&format!("others/{kind}.sh"));
+            fs::write(&filter, "#!/bin/sh\n").unwrap();
+            fs::set_permissions(&filter, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        for folder in ["empty", "others"] {
+            let before = pin();
+            let mut without = self.start(false);
+            let mut command = self.command(false);
+            command.arg("--filters").arg(self.path(folder));
+            let mut with = Self::spawn(command);
+            let mut ratios = Vec::new();
+            let mut times = Vec::new();
+            for _ in 0..2 * RUNS {
+                let time = self.ping_pong(&mut without);
+                times.push(self.ping_pong(&mut with));
+                ratios.push(times[times.len() - 1] / time);
+            }
+            with.end();
+            without.end();
+            unpin(&before);
+            row(
+                &format!("the same with --filters, {folder}"),
+                &format!("{:.2} µs, {:.2} x without", median(times), median(ratios)),
+                "1.02 x",
             );
         }
     }
@@ -350,6 +388,9 @@ fn bench(args: &[String]) {
     let wanted = |name: &str| names.clone().count() == 0 || names.clone().any(|arg| arg == name);
     if wanted("ping-pong") {
         bench.ping_pong_rows();
+    }
+    if wanted("filters") {
+        bench.filters_rows();
     }
     if wanted("piped") {
         bench.piped_rows();

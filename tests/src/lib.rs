@@ -3,7 +3,8 @@
 //! Read it in this order: [`author`] (who signs events), [`mod@station`] (a temporary
 //! `~/.zen`), [`command`] (a program under test), [`stand_in`] (a strfry where there is
 //! none), [`ipfs`] (the same for IPFS), [`relay`] (a peer with the manners a test asks for), [`library_relay`] (a peer
-//! that other people wrote). [`record`] and [`filter`] are what both doubles of strfry
+//! that other people wrote), [`properties`] (what must hold of each reader of foreign
+//! text). [`record`] and [`filter`] are what both doubles of strfry
 //! share.
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,7 @@ pub mod filter;
 pub mod ipfs;
 pub mod library_relay;
 mod output;
+pub mod properties;
 pub mod record;
 pub mod relay;
 pub mod stand_in;

@@ -45,13 +45,26 @@ fn the_others_complete(events: &[Event], bad: &[(String, u32, &str)]) {
         let peers = report["peers"].as_array().unwrap();
         let peer = peers.iter().find(|peer| peer["url"] == *url).unwrap();
         assert_eq!(peer["complete"], false);
-        assert!(peer["failure"].as_str().unwrap().contains(why), "{peer}");
+        let failure = peer["failure"].as_str().unwrap();
+        assert!(failure.contains(why), "{peer}");
+        // The stable word for it, in the report and at the end of the line.
+        let code = peer["code"].as_str().unwrap();
+        expect_logged(&station, &format!("{url}: {failure} [{code}]"));
+        let expected = match *why {
+            why if why.starts_with("cannot connect to 127") => "connect_refused",
+            why if why.starts_with("cannot connect to relay.invalid") => "no_such_host",
+            why if why.starts_with("no connection") => "connect_timeout",
+            why if why.starts_with("no progress") => "silent",
+            why if why.starts_with("it asks for patience") => "rate_limited",
+            other => panic!("{other}"),
+        };
+        assert_eq!(code, expected, "{peer}");
     }
     let peers = report["peers"].as_array().unwrap();
     let peer = peers.iter().find(|peer| peer["url"] == good_url).unwrap();
     assert_eq!(
-        (&peer["complete"], &peer["failure"]),
-        (&json!(true), &json!(null))
+        (&peer["complete"], &peer["failure"], &peer["code"]),
+        (&json!(true), &json!(null), &json!(null))
     );
 }
 

@@ -51,7 +51,7 @@ fn names(dir: &Path) -> Vec<String> {
 
 #[test]
 fn every_spelling_of_a_key_leaves_and_all_else_stays_byte_for_byte() {
-    let long = "x".repeat(3 * LINE_LIMIT);
+    let long = "x".repeat(3 * LINE_CUT);
     let stays = format!(
         "\n# {long}\r\n{long}\n [INFO] log\u{e9}\n{}\r\nhalf",
         key(2)

@@ -38,6 +38,7 @@ fn work(sources: Sources) -> Work {
         loader: Loader::new(sources.clone()),
         sources,
         lists: Arc::new(RwLock::new(Lists::default())),
+        filters: None,
         refreshed: true,
     }
 }
@@ -78,7 +79,7 @@ fn a_panic_does_not_leave_the_lists_to_nobody() {
 #[test]
 fn nothing_is_let_in_once_the_thread_is_gone() {
     let (_root, sources) = station(&[1]);
-    let mut keeper = Keeper::start(sources, true).unwrap();
+    let mut keeper = Keeper::start(sources, true, None).unwrap();
     assert_eq!(keeper.verdict(&key(2)), Some(Verdict::Allow));
     keeper.pardoned = None;
     while !keeper.thread.as_ref().unwrap().is_finished() {
@@ -94,7 +95,7 @@ fn what_is_appended_in_the_moment_of_the_end_reaches_the_list() {
     write(&sources.friends[0], &[1]);
     let list = sources.blacklist.clone();
     let mut unseen = fs::OpenOptions::new().append(true).open(&list).unwrap();
-    let keeper = Keeper::start(sources, true).unwrap();
+    let keeper = Keeper::start(sources, true, None).unwrap();
     assert_eq!(keeper.verdict(&key(1)), Some(Verdict::Pardon));
     let closing = thread::spawn(|| keeper.close());
     while fs::read_to_string(&list)
@@ -125,7 +126,7 @@ fn a_locked_folder_delays_removal_and_nothing_else() {
     let list = sources.blacklist.clone();
     let lock = fs::File::open(root.path().join("strfry")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    let keeper = Keeper::start(sources, true).unwrap();
+    let keeper = Keeper::start(sources, true, None).unwrap();
     assert_eq!(keeper.verdict(&key(1)), Some(Verdict::Pardon));
     assert_eq!(keeper.verdict(&key(3)), Some(Verdict::Allow));
     write(&list, &[1, 2, 3]);

@@ -17,7 +17,8 @@ fn requests_as_strfry_writes_them() {
         Request::parse(line.as_bytes()),
         Request::New {
             id: RawId(b"\"0x12\""),
-            author: KEY.parse().ok()
+            author: KEY.parse().ok(),
+            kind: Some(b"1"),
         }
     );
 }
@@ -33,14 +34,29 @@ fn fields_that_are_not_looked_at_may_hold_anything() {
         &format!(r#""tags":{deep}"#),
     ] {
         let line = request(r#""i""#, &format!("\"{KEY}\",{field}"));
-        assert_eq!(
-            Request::parse(line.as_bytes()),
-            Request::New {
-                id: RawId(b"\"i\""),
-                author: KEY.parse().ok()
-            },
-            "{field:.80}"
-        );
+        let Request::New { id, author, .. } = Request::parse(line.as_bytes()) else {
+            panic!("{field:.80} was not understood");
+        };
+        assert_eq!(id, RawId(b"\"i\""), "{field:.80}");
+        assert_eq!(author, KEY.parse().ok(), "{field:.80}");
+    }
+}
+
+#[test]
+fn a_kind_is_what_is_spelled_once() {
+    for (fields, expected) in [
+        (r#""x":1"#, None),
+        (r#""kind":30023"#, Some("30023")),
+        (r#""kind":-0"#, Some("-0")),
+        (r#""tags":{"kind":1},"kind":"1""#, Some(r#""1""#)),
+        (r#""kind":1,"kind":2"#, None),
+        (r#""kind":1,"kind":2,"kind":1"#, None),
+    ] {
+        let line = request(r#""i""#, &format!("\"{KEY}\",{fields}"));
+        let Request::New { kind, .. } = Request::parse(line.as_bytes()) else {
+            panic!("{fields} was not understood");
+        };
+        assert_eq!(kind, expected.map(str::as_bytes), "{fields}");
     }
 }
 

@@ -40,7 +40,12 @@ impl Address {
     /// # Errors
     /// [`AddressError`].
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let uri: Uri = text.trim().parse().map_err(|_| AddressError::Url)?;
+        let text = text.trim();
+        // The library lets other characters into a path; a terminal might obey them.
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(AddressError::Url);
+        }
+        let uri: Uri = text.parse().map_err(|_| AddressError::Url)?;
         let secure = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("ws") => false,
             Some("wss") => true,
@@ -196,6 +201,8 @@ mod tests {
             ("ws://host:99999", AddressError::Url),
             ("ws://host:0", AddressError::Url),
             ("ws://ho st", AddressError::Url),
+            ("wss://host/\u{202e}x", AddressError::Url),
+            ("wss://host/é", AddressError::Url),
         ] {
             assert_eq!(Address::parse(text), Err(error), "{text}");
         }

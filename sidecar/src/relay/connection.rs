@@ -54,6 +54,26 @@ pub enum ConnectError {
     Tunnel(#[from] TunnelError),
 }
 
+impl ConnectError {
+    /// The stable word for it in logs and reports.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Tcp(_, error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused => "connect_refused",
+                io::ErrorKind::TimedOut => "connect_timeout",
+                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no_route",
+                // Only looking up its name leads to an error without a number.
+                _ if error.raw_os_error().is_none() => "no_such_host",
+                _ => "connect",
+            },
+            Self::Tls(..) => "tls",
+            Self::WebSocket(..) => "no_websocket",
+            Self::Slow(..) => "connect_timeout",
+            Self::Tunnel(error) => error.code(),
+        }
+    }
+}
+
 /// Why a connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
@@ -69,6 +89,18 @@ pub enum ConnectionError {
     /// The relay does not read what we send.
     #[error("the relay reads nothing for {} s", SEND_PATIENCE.as_secs())]
     Stuck,
+}
+
+impl ConnectionError {
+    /// The stable word for it in logs and reports.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Broken(_) => "broken",
+            Self::Silent(_) => "silent",
+            Self::Stuck => "stuck",
+        }
+    }
 }
 
 /// Why certificates cannot be loaded.

@@ -42,6 +42,18 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// The stable word for it in logs and reports.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Connection(error) => error.code(),
+            Self::Endless => "endless",
+            Self::Garbage => "garbage",
+            Self::SilentAfter(..) => "silent",
+            Self::Limited(_) => "rate_limited",
+            Self::Refused(_) => "refused",
+        }
+    }
+
     /// Whether another connection may bring more.
     pub const fn is_worth_another_try(&self) -> bool {
         matches!(

@@ -92,6 +92,19 @@ impl Information {
     /// [`InformationError`]; [`InformationError::Connect`] says that the relay cannot be
     /// reached at all.
     pub async fn fetch(address: &Address, connector: &Connector) -> Result<Self, InformationError> {
+        let (information, _) = Self::fetch_dated(address, connector).await?;
+        Ok(information)
+    }
+
+    /// The same, with the `Date` that came with it (RFC 9110, 6.6.1): strfry sends none, the
+    /// proxies before it do.
+    ///
+    /// # Errors
+    /// Those of [`Information::fetch`].
+    pub async fn fetch_dated(
+        address: &Address,
+        connector: &Connector,
+    ) -> Result<(Self, Option<String>), InformationError> {
         let stream = connector.connect(address).await?;
         let patience = PATIENCE.min(connector.patience());
         let fetched = timeout(patience, async {
@@ -113,9 +126,12 @@ impl Information {
                 if response.status() != StatusCode::OK {
                     return Err(InformationError::Status(response.status()));
                 }
+                let date = response.headers().get(header::DATE);
+                let date = date.and_then(|date| date.to_str().ok().map(ToOwned::to_owned));
                 let body = Limited::new(response.into_body(), LONGEST).collect().await;
                 let body = body.map_err(InformationError::Http)?.to_bytes();
-                Self::parse(&body).ok_or(InformationError::Json)
+                let information = Self::parse(&body).ok_or(InformationError::Json)?;
+                Ok((information, date))
             };
             tokio::pin!(exchange);
             // The connection only moves while somebody asks it to.

@@ -141,6 +141,10 @@ pub fn head(json: &str) -> Option<Head> {
         kind: u16,
         created_at: u64,
     }
+    // An array of the right length would do for serde.
+    if !json.starts_with('{') {
+        return None;
+    }
     let fields: Fields<'_> = serde_json::from_str(json).ok()?;
     Some(Head {
         author: Pubkey::parse(fields.pubkey.as_bytes()).ok()?,

@@ -10,18 +10,26 @@ pub const DEFAULT_MAX_EVENT_SIZE: usize = 65_536;
 /// The longest conf that is read, in bytes.
 const LONGEST: u64 = 1024 * 1024;
 
+/// Reads a conf; none where there is none.
+///
+/// # Errors
+/// Those of reading the file.
+pub fn read(conf: &Path) -> io::Result<Option<String>> {
+    let file = match fs::File::open(conf) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut text = Vec::new();
+    file.take(LONGEST).read_to_end(&mut text)?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
 /// Reads `events.maxEventSize`, in bytes; strfry's default where it is not set.
 ///
 /// # Errors
 /// Those of reading the file; a missing one has no settings.
 pub fn max_event_size(conf: &Path) -> io::Result<usize> {
-    let file = match fs::File::open(conf) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DEFAULT_MAX_EVENT_SIZE),
-        file => file?,
-    };
-    let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text)?;
-    let text = String::from_utf8_lossy(&text);
+    let text = read(conf)?.unwrap_or_default();
     Ok(setting(&text, &["events", "maxEventSize"])
         .and_then(|value| value.parse().ok())
         .unwrap_or(DEFAULT_MAX_EVENT_SIZE))
@@ -61,6 +69,67 @@ pub fn setting(text: &str, path: &[&str]) -> Option<String> {
         }
     }
     found
+}
+
+/// Whether a conf has this block.
+pub fn has_block(text: &str, path: &[&str]) -> bool {
+    let mut inside: Vec<String> = Vec::new();
+    let mut name = String::new();
+    tokens(text).into_iter().any(|token| {
+        match token.as_str() {
+            "{" => inside.push(std::mem::take(&mut name)),
+            "}" => drop(inside.pop()),
+            _ => name = token,
+        }
+        inside == path
+    })
+}
+
+/// What strfry would not read in a conf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
+/// The first thing in a conf that no reader could make sense of: braces, quotes and
+/// values. What else strfry wants, only strfry knows.
+pub fn fault(text: &str) -> Option<Fault> {
+    let mut open = Vec::new();
+    // The line of an equals sign whose value has not come yet.
+    let mut valueless = None;
+    for (index, line) in text.lines().enumerate() {
+        let fault = |what| {
+            Some(Fault {
+                line: index + 1,
+                what,
+            })
+        };
+        let mut rest = line.chars();
+        while let Some(c) = rest.next() {
+            match c {
+                '#' => break,
+                '{' => open.push(index + 1),
+                '}' if open.pop().is_none() => return fault("a } closes nothing"),
+                '}' | '=' if valueless.is_some() => return fault("a value is missing"),
+                '}' => {}
+                '=' => valueless = Some(index + 1),
+                '"' => {
+                    if !rest.any(|c| c == '"') {
+                        return fault("a quote is not closed");
+                    }
+                    valueless = None;
+                }
+                c if c.is_whitespace() => {}
+                _ => valueless = None,
+            }
+        }
+    }
+    let unfinished = |line, what| Fault { line, what };
+    let valueless = valueless.map(|line| unfinished(line, "a value is missing"));
+    valueless.or_else(|| Some(unfinished(open.pop()?, "this { is not closed")))
 }
 
 /// Braces, equals signs, quoted texts and words.
@@ -123,6 +192,9 @@ mod tests {
             Some("10")
         );
         assert_eq!(of(&["events", "nothing"]), None);
+        assert!(has_block(CONF, &["relay", "writePolicy"]));
+        assert!(!has_block(CONF, &["writePolicy"]));
+        assert!(!has_block(CONF, &["relay", "b"]));
     }
 
     #[test]
@@ -136,9 +208,25 @@ mod tests {
         assert_eq!(max_event_size(&conf).unwrap(), 65_536);
     }
 
+    #[test]
+    fn what_nobody_could_read_is_found_with_its_line() {
+        assert_eq!(fault(CONF), None);
+        assert_eq!(fault(""), None);
+        for (text, line, what) in [
+            ("a {\n b = 1\n", 1, "this { is not closed"),
+            ("a {\n}\n}\n", 3, "a } closes nothing"),
+            ("a = \"x\nb = 1", 1, "a quote is not closed"),
+            ("a {\n b =\n}\n", 3, "a value is missing"),
+            ("a =\n", 1, "a value is missing"),
+        ] {
+            assert_eq!(fault(text), Some(Fault { line, what }), "{text:?}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn no_text_stops_the_reading(text: String) {
+            let _ = fault(&text);
             let _ = setting(&text, &["events", "maxEventSize"]);
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
-use constellation_shared::Pubkey;
+use constellation_shared::{EventId, Pubkey};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::time::timeout;
@@ -57,9 +57,17 @@ impl Strfry {
     /// # Errors
     /// [`ScanError`].
     pub async fn count(&self) -> Result<u64, ScanError> {
+        self.count_matching("{}").await
+    }
+
+    /// How many events of the database a filter matches.
+    ///
+    /// # Errors
+    /// [`ScanError`].
+    pub async fn count_matching(&self, filter: &str) -> Result<u64, ScanError> {
         let output = self
             .command()
-            .args(["scan", "--count", "{}"])
+            .args(["scan", "--count", filter])
             .output()
             .await
             .map_err(ScanError::Start)?;
@@ -91,6 +99,18 @@ impl Strfry {
             self.scan_once(&filter, &mut each).await?;
         }
         Ok(())
+    }
+
+    /// The event of this id as strfry spells it; none where the database holds none.
+    ///
+    /// # Errors
+    /// [`ScanError`].
+    pub async fn event(&self, id: EventId) -> Result<Option<String>, ScanError> {
+        let mut found = None;
+        let filter = format!("{{\"ids\":[\"{id}\"]}}");
+        let mut keep = |line: &[u8]| found = Some(String::from_utf8_lossy(line).into_owned());
+        self.scan_once(&filter, &mut keep).await?;
+        Ok(found)
     }
 
     async fn scan_once(&self, filter: &str, each: &mut impl FnMut(&[u8])) -> Result<(), ScanError> {

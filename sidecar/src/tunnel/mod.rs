@@ -79,6 +79,18 @@ pub enum TunnelError {
 }
 
 impl TunnelError {
+    /// The stable word for it in logs and reports.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Port(_) => "tunnel_port",
+            Self::Ipfs(IpfsError::Start(..)) => "ipfs_missing",
+            Self::Ipfs(IpfsError::Exit { .. }) => "ipfs_refused",
+            Self::Ipfs(IpfsError::Slow(..)) => "ipfs_silent",
+            Self::Deaf(..) => "tunnel_silent",
+            Self::Unwanted => "tunnel_unwanted",
+        }
+    }
+
     const fn is_worth_another_try(&self) -> bool {
         !matches!(
             self,

@@ -22,6 +22,8 @@ pub struct Behaviour {
     pub until_exclusive: bool,
     /// What comes of a request for the NIP-11 document.
     pub nip11: Nip11,
+    /// The `Date` of its answers to HTTP; strfry sends none, the proxies before it do.
+    pub date: Option<String>,
     /// What comes of a NEG-OPEN.
     pub nip77: Nip77,
     /// A NEG-OPEN on more events is refused with NEG-ERR.
@@ -61,6 +63,7 @@ impl Default for Behaviour {
             max_frame: 131_072,
             until_exclusive: false,
             nip11: Nip11::Truthful,
+            date: None,
             nip77: Nip77::Served,
             max_sync_events: 1_000_000,
             restrict_dms: false,

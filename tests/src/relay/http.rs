@@ -43,10 +43,11 @@ pub(super) async fn asked(stream: &mut TcpStream) -> io::Result<Asked> {
 
 /// Answers a request for the NIP-11 document.
 pub(super) async fn answer(mut stream: TcpStream, behaviour: &Behaviour) -> io::Result<()> {
+    let date = behaviour.date.as_deref();
     match &behaviour.nip11 {
-        Nip11::Truthful => respond(&mut stream, "200 OK", &behaviour.document()).await,
-        Nip11::Body(body) => respond(&mut stream, "200 OK", body).await,
-        Nip11::Absent => respond(&mut stream, "404 Not Found", "").await,
+        Nip11::Truthful => respond(&mut stream, date, "200 OK", &behaviour.document()).await,
+        Nip11::Body(body) => respond(&mut stream, date, "200 OK", body).await,
+        Nip11::Absent => respond(&mut stream, date, "404 Not Found", "").await,
         Nip11::Hang => std::future::pending().await,
     }
 }
@@ -55,17 +56,24 @@ pub(super) async fn answer(mut stream: TcpStream, behaviour: &Behaviour) -> io::
 pub(super) async fn page(mut stream: TcpStream) -> io::Result<()> {
     respond(
         &mut stream,
+        None,
         "200 OK",
         "Please use a Nostr client to connect.",
     )
     .await
 }
 
-async fn respond(stream: &mut TcpStream, status: &str, body: &str) -> io::Result<()> {
+async fn respond(
+    stream: &mut TcpStream,
+    date: Option<&str>,
+    status: &str,
+    body: &str,
+) -> io::Result<()> {
     let length = body.len();
+    let date = date.map_or_else(String::new, |date| format!("Date: {date}\r\n"));
     let response = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/nostr+json\r\n\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+         {date}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     stream.write_all(response.as_bytes()).await?;
     stream.shutdown().await

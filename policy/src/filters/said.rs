@@ -1,0 +1,136 @@
+//! What filters print, in our log: a line each, cut, and without anything that a terminal
+//! would obey.
+
+use std::io::{self, PipeReader, PipeWriter, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use constellation_shared::wot::harmless;
+use tracing::info;
+
+/// The longest line that is shown whole, in bytes.
+const LONGEST_LINE: usize = 1000;
+
+/// How much is shown of one run, in bytes of the log.
+const MOST_OF_A_RUN: usize = 16 * 1024;
+
+/// What a line of the log holds besides, in bytes.
+const FRAME: usize = 64;
+
+/// What the filter of a kind prints: one pipe for all its runs, so that what they leave
+/// running costs us nothing and is told from that of other filters.
+#[derive(Debug)]
+pub(super) struct Said {
+    writer: PipeWriter,
+    /// How many runs were begun.
+    runs: Arc<AtomicU64>,
+    reading: Receiver<()>,
+}
+
+impl Said {
+    /// # Errors
+    /// Those of making a pipe and starting a thread.
+    pub(super) fn start(kind: u64) -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        let runs: Arc<AtomicU64> = Arc::default();
+        let current = Arc::clone(&runs);
+        let (end, reading) = mpsc::channel();
+        thread::Builder::new()
+            .name(format!("filter {kind}"))
+            .spawn(move || {
+                read(reader, kind, &current);
+                let _ = end.send(());
+            })?;
+        Ok(Self {
+            writer,
+            runs,
+            reading,
+        })
+    }
+
+    /// An end of the pipe for the next run.
+    ///
+    /// # Errors
+    /// That of duplicating a descriptor.
+    pub(super) fn begin(&self) -> io::Result<PipeWriter> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        self.writer.try_clone()
+    }
+
+    /// Nothing is begun any more: what was said last is shown as soon as nobody is left who
+    /// could say more, which is what the receiver is told.
+    pub(super) fn close(self) -> Receiver<()> {
+        self.reading
+    }
+}
+
+fn read(mut pipe: PipeReader, kind: u64, runs: &AtomicU64) {
+    let mut piece = [0; 4096];
+    let mut shown = Shown::new(kind);
+    loop {
+        let length = match pipe.read(&mut piece) {
+            Ok(0) => return shown.end_line(),
+            Ok(length) => length,
+            // Whoever writes must not be stopped, whatever this is.
+            Err(_) => continue,
+        };
+        shown.go_on(runs.load(Ordering::Relaxed));
+        let piece = piece.get(..length).unwrap_or_default();
+        for part in piece.split_inclusive(|&byte| byte == b'\n') {
+            shown.add(part);
+        }
+    }
+}
+
+/// What is shown of a run.
+#[derive(Debug)]
+struct Shown {
+    kind: u64,
+    run: u64,
+    /// How much was, in bytes.
+    bytes: usize,
+    line: Vec<u8>,
+}
+
+impl Shown {
+    const fn new(kind: u64) -> Self {
+        Self {
+            kind,
+            run: 0,
+            bytes: 0,
+            line: Vec::new(),
+        }
+    }
+
+    fn go_on(&mut self, run: u64) {
+        if self.run != run {
+            self.end_line();
+            self.run = run;
+            self.bytes = 0;
+        }
+    }
+
+    /// Part of a line, or its end.
+    fn add(&mut self, part: &[u8]) {
+        let room = (LONGEST_LINE + 1).saturating_sub(self.line.len());
+        self.line
+            .extend_from_slice(part.get(..room).unwrap_or(part));
+        if part.ends_with(b"\n") {
+            self.end_line();
+        }
+    }
+
+    fn end_line(&mut self) {
+        let kind = self.kind;
+        if !self.line.trim_ascii().is_empty() && self.bytes < MOST_OF_A_RUN {
+            info!("filter {kind}.sh: {}", harmless(&self.line, LONGEST_LINE));
+            self.bytes += FRAME + self.line.len();
+            if self.bytes >= MOST_OF_A_RUN {
+                info!("filter {kind}.sh: the rest of what it says is left out");
+            }
+        }
+        self.line.clear();
+    }
+}

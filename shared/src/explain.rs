@@ -1,0 +1,117 @@
+//! Where a key stands: in which files and lines of the lists, and what follows.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::key::Pubkey;
+use crate::list_file::ListFile;
+use crate::verdict::{Standing, Verdict};
+
+/// A line that a key stands in, or a list of which that cannot be told.
+#[derive(Debug)]
+pub struct Place {
+    /// What the list makes of its keys: `blocked`, `friend`, `member`.
+    pub role: &'static str,
+    /// The list.
+    pub path: PathBuf,
+    /// The line, from 1; else why the list cannot be read.
+    pub line: io::Result<u64>,
+}
+
+impl Place {
+    /// Both in words: `blocked: …/blacklist.txt line 3`.
+    pub fn words(&self) -> String {
+        let (role, path) = (self.role, self.path.display());
+        match &self.line {
+            Ok(line) => format!("{role}: {path} line {line}"),
+            Err(error) => format!("{role}? {path} cannot be read: {error}"),
+        }
+    }
+}
+
+/// The lines of a list in which the key stands; a place without a line where it cannot be
+/// read.
+pub fn places(list: &ListFile, key: &Pubkey, role: &'static str) -> Vec<Place> {
+    let mut places = Vec::new();
+    let path = list.path().to_owned();
+    let place = |line| Place {
+        role,
+        path: path.clone(),
+        line,
+    };
+    let read = list.open().and_then(|open| {
+        let Some(open) = open else { return Ok(()) };
+        open.read(|number, found| {
+            if found == *key {
+                places.push(place(Ok(number)));
+            }
+        })?;
+        Ok(())
+    });
+    if let Err(error) = read {
+        places.push(place(Err(error)));
+    }
+    places
+}
+
+/// Where a key stands, and what follows.
+#[derive(Debug)]
+pub struct Explanation {
+    /// Every place.
+    pub places: Vec<Place>,
+    /// Whether the blacklist cannot be read, so that nobody is let in.
+    pub is_unknown: bool,
+    /// What becomes of its events.
+    pub verdict: Verdict,
+}
+
+impl Explanation {
+    /// Looks for a key in the blacklist and in the lists that pardon: friends, and below
+    /// `members_dir` members.
+    pub fn of(
+        key: &Pubkey,
+        blacklist: &ListFile,
+        pardoning: &[ListFile],
+        members_dir: &Path,
+    ) -> Self {
+        let stands = |places: &[Place]| places.iter().any(|place| place.line.is_ok());
+        let mut found = places(blacklist, key, "blocked");
+        let is_unknown = found.iter().any(|place| place.line.is_err());
+        let mut standing = Standing {
+            blocked: stands(&found),
+            ..Standing::default()
+        };
+        for list in pardoning {
+            let is_member = list.path().starts_with(members_dir);
+            let role = if is_member { "member" } else { "friend" };
+            let more = places(list, key, role);
+            match is_member {
+                true => standing.member |= stands(&more),
+                false => standing.friend |= stands(&more),
+            }
+            found.extend(more);
+        }
+        Self {
+            places: found,
+            is_unknown,
+            verdict: match is_unknown {
+                true => Verdict::Block,
+                false => standing.verdict(),
+            },
+        }
+    }
+
+    /// The verdict in words.
+    pub const fn words(&self) -> &'static str {
+        match self.verdict {
+            Verdict::Block if self.is_unknown => {
+                "block (the blacklist cannot be read: every event is rejected)"
+            }
+            Verdict::Allow => "allow",
+            Verdict::Pardon => {
+                "allow (in the blacklist, but a friend or member: its lines there are removed with its next event)"
+            }
+            Verdict::Block => "block",
+        }
+    }
+}

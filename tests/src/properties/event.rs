@@ -1,0 +1,69 @@
+//! Events, read and verified by ours and by the `nostr` crate.
+
+use constellation_shared::event::{Event, EventError};
+use constellation_shared::verify::verify;
+use nostr::JsonUtil;
+
+/// How two implementations see a text that may be an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Seen {
+    /// Both as an event, and as genuine.
+    Genuine,
+    /// Both as an event, and as forged.
+    Forged,
+    /// Neither as an event.
+    NoEvent,
+    /// Only nostr as an event: a key, id or signature is spelled otherwise than in NIP-01's
+    /// 64 or 128 lower-case digits (upper case, bech32, `nostr:`).
+    OddSpelling,
+    /// Only nostr as an event: its fields stand in an array, without their names.
+    Array,
+}
+
+/// Both read the same fields and come to the same verdict, but for spellings that NIP-01
+/// does not know; and what we read we write so that both read it again.
+///
+/// # Panics
+/// Where that is not so.
+pub fn holds(json: &[u8]) {
+    seen(json);
+}
+
+/// How both see it.
+///
+/// # Panics
+/// Where they differ in any other way than [`Seen`] knows.
+pub fn seen(json: &[u8]) -> Seen {
+    let theirs = nostr::Event::from_json(json);
+    let ours = match Event::parse(json) {
+        Ok(ours) => ours,
+        Err(error) => {
+            return match (theirs, error) {
+                (Err(_), _) => Seen::NoEvent,
+                (Ok(_), EventError::Spelling(_)) => Seen::OddSpelling,
+                (Ok(_), EventError::Shape(_)) if json.trim_ascii().starts_with(b"[") => Seen::Array,
+                (Ok(_), error) => panic!("only nostr reads it as an event: {error:?}"),
+            };
+        }
+    };
+    let theirs = theirs.expect("only we read it as an event");
+    assert_eq!(ours.id.as_bytes(), theirs.id.as_bytes());
+    assert_eq!(ours.pubkey.as_bytes(), theirs.pubkey.as_bytes());
+    assert_eq!(ours.created_at, theirs.created_at.as_secs());
+    assert_eq!(ours.kind, theirs.kind.as_u16());
+    assert_eq!(ours.content, theirs.content);
+    let tags: Vec<Vec<String>> = theirs.tags.iter().map(|tag| tag.clone().to_vec()).collect();
+    assert_eq!(ours.tags, tags);
+
+    let line = ours.to_json();
+    assert!(!line.contains('\n'));
+    assert_eq!(Event::parse(line.as_bytes()).unwrap(), ours);
+    assert_eq!(nostr::Event::from_json(&line).unwrap(), theirs);
+
+    let verdict = verify(&ours);
+    assert_eq!(verdict.is_ok(), theirs.verify().is_ok(), "{verdict:?}");
+    match verdict {
+        Ok(()) => Seen::Genuine,
+        Err(_) => Seen::Forged,
+    }
+}
