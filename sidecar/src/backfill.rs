@@ -1,6 +1,7 @@
 //! One backfill, from the peers to the database: who is asked, and how it ends. Each step
 //! is another module's.
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
@@ -11,16 +12,19 @@ use std::time::Duration;
 use constellation_shared::EventId;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::admit::Rules;
+use crate::choice::Choice;
 use crate::error::{SyncError, chain};
 use crate::exchange::Exchange;
 use crate::follow::{self, Followed};
+use crate::history::Turn;
 use crate::inflow::{Closed, Inflow, Step};
 use crate::intake::{self, Admission, Gate, Tally};
 use crate::knowledge::Knowledge;
-use crate::level::Leveling;
+use crate::level::{HEAD_START, Leveling};
 use crate::members::Members;
 use crate::peer::{self, Peer};
 use crate::refused::Refused;
@@ -45,8 +49,13 @@ pub struct Backfill<'a> {
     tunnels: Arc<Tunnels>,
     connector: Connector,
     strfry: Strfry,
+    /// All that could be asked, and which of them are.
+    candidates: Vec<Peer>,
+    choice: Choice,
+    /// Those that were asked, in this order.
     peers: Vec<Peer>,
-    wanted: Arc<Wanted>,
+    /// What is wanted of a peer that reaches as far back as is usual.
+    wanted: Wanted,
     rules: Rules,
     refused: Refused,
     leveling: Option<Arc<Leveling>>,
@@ -80,22 +89,33 @@ impl<'a> Backfill<'a> {
         let max_event_size = conf::max_event_size(&strfry.conf())
             .map_err(|error| SyncError::Conf(strfry.conf(), error))?;
         let descriptions = peer::descriptions(&run.station);
-        let peers = run.peers(&descriptions);
-        if peers.is_empty() {
+        let candidates = run.peers(&descriptions);
+        if candidates.is_empty() {
             return Err(SyncError::NoPeers(run.station.swarm_dir()));
         }
+        let knowledge = Knowledge::load(&knowledge_path(run), now);
+        let choice = run.choice(&candidates, &knowledge, now);
         let followed = follow::followed(&run.station, &descriptions)?;
         let Followed { keys, blocked, .. } = followed;
         info!("SYNC_HEX: count={}", keys.len());
         if keys.is_empty() {
             warn!("no pubkeys to follow: there are no members and no friends yet");
         }
-        let wanted = Arc::new(Wanted {
+        let reach = options.reach();
+        let wanted = Wanted {
             kinds: options.wanted_kinds(),
             since: options.since(now),
-            authors: keys,
+            authors: keys.into(),
             most_events: usize::MAX,
-        });
+        };
+        let first = choice
+            .first()
+            .iter()
+            .filter_map(|place| candidates.get(*place));
+        let earliest = first
+            .map(|peer| knowledge.since(&peer.address.to_string(), now, reach))
+            .min()
+            .unwrap_or(wanted.since);
         let refused = Refused::load(&refused_path(run), now);
         let leveling = (!options.no_negentropy).then(|| {
             // Everything is everything.
@@ -103,8 +123,9 @@ impl<'a> Backfill<'a> {
                 0 => Refused::default(),
                 _ => refused.clone(),
             };
-            let exchange = Exchange::new(peers.len());
-            Arc::new(Leveling::new(strfry.clone(), refused, exchange, now))
+            let exchange = Exchange::new(choice.most_tries());
+            let leveling = Leveling::new(strfry.clone(), refused, exchange, now, earliest);
+            Arc::new(leveling)
         });
         Ok(Self {
             run,
@@ -113,8 +134,10 @@ impl<'a> Backfill<'a> {
             tunnels,
             connector,
             strfry,
-            tallies: peers.iter().map(|_| Tally::default()).collect(),
-            peers,
+            tallies: Vec::new(),
+            candidates,
+            choice,
+            peers: Vec::new(),
             wanted,
             rules: Rules {
                 now,
@@ -123,7 +146,7 @@ impl<'a> Backfill<'a> {
             },
             refused,
             leveling,
-            knowledge: Knowledge::load(&knowledge_path(run)),
+            knowledge,
         })
     }
 
@@ -159,6 +182,13 @@ impl<'a> Backfill<'a> {
         if let Err(error) = self.refused.save(&refused_path(self.run)) {
             unwritten(&refused_path(self.run), &error);
         }
+        // What strfry did not take is not had; and who was cut off by us is not to blame.
+        if result.is_ok() && !interrupted && step == Step::Done {
+            self.knowledge.settle(self.now, reports.iter().map(turn));
+        }
+        let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
+        self.knowledge
+            .see(urls.iter().map(String::as_str), self.now);
         if let Err(error) = self.knowledge.save(&knowledge_path(self.run), self.now) {
             unwritten(&knowledge_path(self.run), &error);
         }
@@ -204,30 +234,47 @@ impl<'a> Backfill<'a> {
         interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> (Vec<PeerReport>, Step) {
         let mut sessions = JoinSet::new();
-        for (index, (peer, tally)) in self.peers.iter().zip(&self.tallies).enumerate() {
-            let known = self.knowledge.of(&peer.address.to_string(), self.now);
-            let session = Session {
-                index,
-                leveling: self.leveling.clone(),
-                tally: Arc::clone(tally),
-                known: known.cloned(),
-                bar: self.bar(&peer.address),
-                address: peer.address.clone(),
-                connector: self.connector.clone(),
-                admission: Arc::clone(&inflow.admission),
-                wanted: Arc::clone(&self.wanted),
-                patience: self.patience,
-                silence_ends_it: false,
-            };
-            sessions.spawn(session.run(self.now));
-        }
+        let mut places = Vec::new();
         let mut reports: Vec<PeerReport> = Vec::new();
-        let knowledge = &mut self.knowledge;
+        let admission = Arc::clone(&inflow.admission);
         let all = async {
-            while let Some(joined) = sessions.join_next().await {
+            let mut waiting = VecDeque::from(self.choice.first().to_vec());
+            loop {
+                while sessions.len() < self.choice.at_once()
+                    && let Some(place) = waiting.pop_front()
+                {
+                    if let Some(session) = self.session(place, &admission) {
+                        places.push(place);
+                        sessions.spawn(session.run(self.now));
+                    }
+                }
+                let joined = match timeout(HEAD_START, sessions.join_next()).await {
+                    Ok(None) => break,
+                    Ok(Some(joined)) => joined,
+                    // One that is slow does not keep the others waiting for long.
+                    Err(_) => {
+                        if let Some(place) = waiting.pop_front()
+                            && let Some(session) = self.session(place, &admission)
+                        {
+                            places.push(place);
+                            sessions.spawn(session.run(self.now));
+                        }
+                        continue;
+                    }
+                };
                 match joined {
                     Ok((report, known)) => {
-                        knowledge.learn(report.address.to_string(), known);
+                        let place = self.peers.iter().zip(&places);
+                        let place = place.filter(|(peer, _)| peer.address == report.address);
+                        match turn(&report).1 {
+                            Turn::Gave(_) => self.choice.succeeded(),
+                            Turn::Failed => {
+                                let place = place.map(|(_, place)| *place).next();
+                                let other = place.and_then(|place| self.choice.failed(place));
+                                waiting.extend(other);
+                            }
+                        }
+                        self.knowledge.learn(report.address.to_string(), known);
                         reports.push(report);
                     }
                     Err(error) => error!("a session ended unexpectedly and failed: {error}"),
@@ -242,6 +289,33 @@ impl<'a> Backfill<'a> {
             }
         }
         (reports, step)
+    }
+
+    /// The session with the candidate at this place.
+    fn session(&mut self, place: usize, admission: &Arc<Admission>) -> Option<Session> {
+        let peer = self.candidates.get(place)?.clone();
+        let url = peer.url();
+        let reach = self.run.options.reach();
+        let tally = Tally::default();
+        let session = Session {
+            index: self.peers.len(),
+            leveling: self.leveling.clone(),
+            tally: Arc::clone(&tally),
+            known: self.knowledge.of(&url, self.now).cloned(),
+            bar: self.bar(&peer.address),
+            address: peer.address.clone(),
+            connector: self.connector.clone(),
+            admission: Arc::clone(admission),
+            wanted: Arc::new(Wanted {
+                since: self.knowledge.since(&url, self.now, reach),
+                ..self.wanted.clone()
+            }),
+            patience: self.patience,
+            silence_ends_it: false,
+        };
+        self.peers.push(peer);
+        self.tallies.push(tally);
+        Some(session)
     }
 
     /// What came from each, now that all of it has been looked at.
@@ -330,6 +404,20 @@ fn say(report: &Report, broken: Option<&ImportError>) {
         Outcome::NothingDone => {}
         Outcome::Complete | Outcome::SomePeersFailed => info!("Backfill process completed"),
     }
+}
+
+/// What is remembered of a peer's turn. One that holds what could not be had gave all it
+/// can. How much was new is only known of those that were reconciled with.
+fn turn(report: &PeerReport) -> (String, Turn) {
+    let brought = match report.reconciled {
+        true => report.counts.collected,
+        false => 0,
+    };
+    let turn = match report.broke_off {
+        true => Turn::Failed,
+        false => Turn::Gave(brought),
+    };
+    (report.address.to_string(), turn)
 }
 
 fn unfinished(peer: &Peer) -> PeerReport {

@@ -1,5 +1,6 @@
-//! What was learned of each peer, kept from one run to the next for an hour
-//! (`strfry/constellation-peers.json`). Safe to delete.
+//! What is remembered of each peer from one run to the next
+//! (`strfry/constellation-peers.json`): what became of asking it, and its limits. Safe to
+//! delete.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,23 +9,29 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::{History, Reach, Turn, settle};
 use crate::relay::information::Information;
 use crate::whole_file;
 
-/// For how long it is believed, in seconds.
+/// For how long a relay's limits are believed, in seconds.
 const FRESH: u64 = 3600;
 
+/// For how long a peer is remembered that is not seen any more, in seconds: 90 days.
+const REMEMBERED: u64 = 90 * 86_400;
+
 /// The layout of the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// The largest file that is read, in bytes, and the most peers that are remembered.
-const LARGEST: u64 = 8 * 1024 * 1024;
+/// The largest file that is read, in bytes, the most peers that are remembered, and the
+/// longest URL of one: a longer one is hardly a relay's.
+const LARGEST: u64 = 16 * 1024 * 1024;
 const MOST_PEERS: usize = 10_000;
+const LONGEST_URL: usize = 500;
 
-/// What was learned of one peer.
+/// A relay's limits, and whether it could be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
-    /// When, Unix seconds.
+    /// When this was learned, Unix seconds.
     pub learned_at: u64,
     /// Its limits, empty where it does not tell them.
     pub information: Information,
@@ -32,91 +39,223 @@ pub struct Known {
     pub unreachable: bool,
 }
 
+/// What is remembered of one peer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Remembered {
+    /// When it was last asked, or one of the swarm, Unix seconds.
+    last_seen: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limits: Option<Known>,
+    #[serde(flatten)]
+    history: History,
+}
+
 /// What is known of all peers, by URL.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Knowledge {
     version: u32,
-    peers: BTreeMap<String, Known>,
+    /// Since when this station remembers, Unix seconds.
+    begin: u64,
+    peers: BTreeMap<String, Remembered>,
 }
 
 impl Knowledge {
-    /// Reads what earlier runs left; nothing where the file is missing, broken or of
-    /// another version.
-    pub fn load(path: &Path) -> Self {
+    /// Reads what earlier runs left; where the file is missing, broken or of another
+    /// version, memory begins at `now`, Unix seconds.
+    pub fn load(path: &Path, now: u64) -> Self {
         let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= LARGEST);
         let text = if small { fs::read(path).ok() } else { None };
         text.and_then(|text| serde_json::from_slice::<Self>(&text).ok())
             .filter(|knowledge| knowledge.version == VERSION)
-            .unwrap_or_default()
+            .unwrap_or_else(|| Self {
+                version: VERSION,
+                begin: now,
+                peers: BTreeMap::new(),
+            })
     }
 
-    /// What is known of a peer and still believed at `now`, Unix seconds.
+    /// The limits of a peer that are still believed at `now`, Unix seconds.
     pub fn of(&self, url: &str, now: u64) -> Option<&Known> {
-        let known = self.peers.get(url)?;
-        // A time ahead of us was learned before the clock was set back.
-        let age = now.checked_sub(known.learned_at)?;
-        (age < FRESH).then_some(known)
+        let known = self.peers.get(url)?.limits.as_ref()?;
+        is_fresh(known, now).then_some(known)
     }
 
-    /// Remembers something of a peer.
+    /// Remembers the limits of a peer.
     pub fn learn(&mut self, url: String, known: Known) {
-        self.peers.insert(url, known);
+        if let Some(peer) = self.remember(url) {
+            peer.last_seen = peer.last_seen.max(known.learned_at);
+            peer.limits = Some(known);
+        }
     }
 
-    /// Writes what is still believed at `now`, whole or not at all.
+    /// What became of asking a peer before.
+    pub fn history(&self, url: &str) -> History {
+        let peer = self.peers.get(url);
+        peer.map_or_else(History::default, |peer| peer.history)
+    }
+
+    /// From when on a peer's events are asked for at `now`, Unix seconds.
+    pub fn since(&self, url: &str, now: u64, reach: Reach) -> u64 {
+        self.history(url).since(now, self.begin, reach)
+    }
+
+    /// These are peers at `now`, Unix seconds, whether they are asked or not.
+    pub fn see<'a>(&mut self, urls: impl IntoIterator<Item = &'a str>, now: u64) {
+        for url in urls {
+            if let Some(peer) = self.peers.get_mut(url) {
+                peer.last_seen = now;
+            }
+        }
+    }
+
+    /// Remembers how a run that began at `now` went: see [`settle`].
+    pub fn settle(&mut self, now: u64, turns: impl IntoIterator<Item = (String, Turn)>) {
+        let mut turns: Vec<(String, Turn, History)> = turns
+            .into_iter()
+            .map(|(url, turn)| {
+                let history = self.history(&url);
+                (url, turn, history)
+            })
+            .collect();
+        settle(now, turns.iter_mut().map(|(_, turn, h)| (h, *turn)));
+        for (url, _, history) in turns {
+            if let Some(peer) = self.remember(url) {
+                peer.last_seen = peer.last_seen.max(now);
+                peer.history = history;
+            }
+        }
+    }
+
+    fn remember(&mut self, url: String) -> Option<&mut Remembered> {
+        (url.len() <= LONGEST_URL).then(|| self.peers.entry(url).or_default())
+    }
+
+    /// Writes what is not forgotten at `now`, whole or not at all.
     ///
     /// # Errors
     /// Those of writing.
     pub fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
-        self.version = VERSION;
-        self.peers.retain(|_, known| {
-            now.checked_sub(known.learned_at)
-                .is_some_and(|age| age < FRESH)
-        });
-        while self.peers.len() > MOST_PEERS {
-            self.peers.pop_last();
+        self.peers
+            .retain(|_, peer| now.saturating_sub(peer.last_seen) < REMEMBERED);
+        for peer in self.peers.values_mut() {
+            peer.limits.take_if(|known| !is_fresh(known, now));
+        }
+        let surplus = self.peers.len().saturating_sub(MOST_PEERS);
+        if surplus > 0 {
+            let age = |(url, peer): (&String, &Remembered)| {
+                (peer.last_seen, peer.history.last_success, url.clone())
+            };
+            let mut oldest: Vec<_> = self.peers.iter().map(age).collect();
+            oldest.sort_unstable();
+            for (_, _, url) in oldest.iter().take(surplus) {
+                self.peers.remove(url);
+            }
         }
         whole_file::write(path, &serde_json::to_vec(self)?)
     }
+}
+
+fn is_fresh(known: &Known, now: u64) -> bool {
+    // A time ahead of us was noted before the clock was set back.
+    let age = now.checked_sub(known.learned_at);
+    age.is_some_and(|age| age < FRESH)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_learned_is_believed_for_an_hour() {
+    const NOW: u64 = 1_800_000_000;
+    const DAY: u64 = 86_400;
+    const REACH: Reach = Reach {
+        days: 1,
+        most_days: 30,
+    };
+
+    fn saved(knowledge: &mut Knowledge, now: u64) -> Knowledge {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers.json");
-        let known = Known {
-            learned_at: 10_000,
+        knowledge.save(&path, now).unwrap();
+        assert!(fs::metadata(&path).unwrap().len() < LARGEST);
+        Knowledge::load(&path, now + 5)
+    }
+
+    fn known(learned_at: u64) -> Known {
+        Known {
+            learned_at,
             information: Information {
                 max_limit: Some(500),
                 ..Information::default()
             },
             unreachable: false,
-        };
-        let mut knowledge = Knowledge::load(&path);
-        knowledge.learn("ws://a".to_owned(), known.clone());
-        knowledge.save(&path, 10_000).unwrap();
-        let knowledge = Knowledge::load(&path);
-        assert_eq!(knowledge.of("ws://a", 13_599), Some(&known));
-        assert_eq!(knowledge.of("ws://a", 13_600), None);
-        assert_eq!(
-            knowledge.of("ws://a", 9_999),
-            None,
-            "the clock was set back"
-        );
-        assert_eq!(knowledge.of("ws://b", 10_000), None);
+        }
+    }
+
+    fn nothing() -> Knowledge {
+        Knowledge::load(Path::new("/nonexistent"), NOW)
+    }
+
+    #[test]
+    fn limits_are_believed_for_an_hour() {
+        let mut knowledge = nothing();
+        knowledge.learn("ws://a".to_owned(), known(NOW));
+        let mut knowledge = saved(&mut knowledge, NOW);
+        let (a, end) = ("ws://a", NOW + 3600);
+        assert_eq!(knowledge.of(a, end - 1), Some(&known(NOW)));
+        assert_eq!(knowledge.of(a, end), None);
+        assert_eq!(knowledge.of(a, NOW - 1), None, "the clock was set back");
+        assert_eq!(knowledge.of("ws://b", NOW), None);
+        assert_eq!(saved(&mut knowledge, end).of(a, NOW), None, "forgotten");
+    }
+
+    #[test]
+    fn what_became_of_asking_a_peer_is_remembered_for_90_days_after_it_was_last_seen() {
+        let mut knowledge = nothing();
+        let turns = [("ws://a", Turn::Gave(50)), ("ws://b", Turn::Failed)];
+        knowledge.settle(NOW, turns.map(|(url, turn)| (url.to_owned(), turn)));
+        let mut knowledge = saved(&mut knowledge, NOW);
+        let a = knowledge.history("ws://a");
+        assert_eq!((a.last_success, a.score), (Some(NOW), 50.0));
+        assert_eq!(knowledge.history("ws://b").failures, 1);
+        knowledge.see(["ws://b", "ws://c"], NOW + 50 * DAY);
+        let mut knowledge = saved(&mut knowledge, NOW + 90 * DAY - 1);
+        assert_eq!(knowledge.peers.len(), 2);
+        let knowledge = saved(&mut knowledge, NOW + 90 * DAY);
+        assert_eq!(knowledge.peers.keys().collect::<Vec<_>>(), ["ws://b"]);
+    }
+
+    #[test]
+    fn a_peer_never_spoken_to_is_asked_back_to_the_beginning_of_memory() {
+        let knowledge = saved(&mut nothing(), NOW);
+        let since = |now| now - knowledge.since("ws://new", now, REACH);
+        assert_eq!(since(NOW), DAY);
+        assert_eq!(since(NOW + 3 * DAY), 4 * DAY);
+        assert_eq!(since(NOW + 300 * DAY), 30 * DAY);
+    }
+
+    #[test]
+    fn the_file_does_not_grow_for_ever() {
+        let mut knowledge = nothing();
+        for number in 0..MOST_PEERS as u64 + 50 {
+            let url = format!("wss://{}.example/{number}", "x".repeat(400));
+            knowledge.settle(NOW + number, [(url.clone(), Turn::Gave(1))]);
+            knowledge.learn(url, known(NOW + number));
+        }
+        let long = "x".repeat(LONGEST_URL + 1);
+        knowledge.settle(NOW, [(long, Turn::Gave(1))]);
+        let knowledge = saved(&mut knowledge, NOW + 20_000);
+        assert_eq!(knowledge.peers.len(), MOST_PEERS);
+        let times = knowledge.peers.values().map(|peer| peer.last_seen);
+        assert_eq!(times.min(), Some(NOW + 50), "the oldest are forgotten");
     }
 
     #[test]
     fn a_broken_file_is_nothing_known() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers.json");
-        for text in ["", "{", "{\"version\":2,\"peers\":{}}", "[]"] {
+        for text in ["", "{", "{\"version\":1,\"peers\":{}}", "[]"] {
             fs::write(&path, text).unwrap();
-            assert_eq!(Knowledge::load(&path), Knowledge::default(), "{text}");
+            assert_eq!(Knowledge::load(&path, NOW), nothing(), "{text}");
         }
     }
 }

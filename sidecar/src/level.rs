@@ -2,15 +2,16 @@
 //! that falls to this peer, and leave the rest to paging.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use constellation_shared::{Event, EventId};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::choice::AT_ONCE;
 use crate::error::chain;
 use crate::exchange::Exchange;
 use crate::intake::Intake;
@@ -29,11 +30,6 @@ use crate::wanted::{Wanted, questions};
 /// How many authors one reconciliation names: with them the first message is below
 /// 64 KiB, the smallest that relays are known to take.
 const AUTHORS: usize = 850;
-
-/// How many peers are asked at a time: to list its ids costs a peer a tenth of what the
-/// events do, so the others wait until what the first ones have is here and need not be
-/// listed any more. Two, so that a slow one is helped.
-const AT_ONCE: usize = 2;
 
 /// The smallest message length with which reconciliation is tried, in bytes.
 const SMALLEST_MESSAGE: u64 = 65_536;
@@ -56,12 +52,15 @@ const MOST_REFUSALS: u32 = 40;
 const MOST_NAMED: usize = 2000;
 
 /// For how long one peer waits for those before it at the most.
-const HEAD_START: Duration = Duration::from_secs(30);
+pub const HEAD_START: Duration = Duration::from_secs(30);
 
 /// What is here of each window that is reconciled: what the local strfry held at the
 /// beginning, and what has come since.
 #[derive(Debug, Default)]
-pub struct Holdings(Vec<(Window, Mutex<Known>)>);
+pub struct Holdings {
+    since: u64,
+    windows: Vec<(Window, Mutex<Known>)>,
+}
 
 /// Times and ids of events.
 type Known = Vec<(u64, EventId)>;
@@ -69,7 +68,7 @@ type Known = Vec<(u64, EventId)>;
 impl Holdings {
     /// What is held of a part of one of the windows.
     fn held(&self, part: &Window) -> Held {
-        let whole = self.0.iter().find(|(whole, _)| {
+        let whole = self.windows.iter().find(|(whole, _)| {
             whole.kinds == part.kinds && whole.authors.first() == part.authors.first()
         });
         let span = part.since..=part.until;
@@ -85,7 +84,7 @@ impl Holdings {
 
     /// A verified event has come.
     fn add(&self, event: &Event) {
-        let window = self.0.iter().find(|(window, _)| {
+        let window = self.windows.iter().find(|(window, _)| {
             window.kinds.contains(&event.kind)
                 && window.authors.binary_search(&event.pubkey).is_ok()
         });
@@ -110,7 +109,13 @@ pub struct Leveling {
     pub exchange: Exchange,
     /// The time of the run, Unix seconds.
     pub now: u64,
-    holdings: OnceCell<Option<Holdings>>,
+    /// The earliest time that any peer will be asked for, as far as is known: all is
+    /// looked up at once.
+    earliest: u64,
+    /// What was looked up; again where a peer is asked that reaches further back.
+    holdings: Mutex<Vec<Arc<Holdings>>>,
+    /// Held while something is looked up; whether strfry did tell.
+    lookup: tokio::sync::Mutex<bool>,
     turns: Semaphore,
     /// Of which kinds those are that a peer listed and did not send.
     kinds: Mutex<HashMap<EventId, u16>>,
@@ -118,13 +123,21 @@ pub struct Leveling {
 
 impl Leveling {
     /// For one run.
-    pub fn new(strfry: Strfry, refused: Refused, exchange: Exchange, now: u64) -> Self {
+    pub fn new(
+        strfry: Strfry,
+        refused: Refused,
+        exchange: Exchange,
+        now: u64,
+        earliest: u64,
+    ) -> Self {
         Self {
             strfry,
             refused,
             exchange,
             now,
-            holdings: OnceCell::new(),
+            earliest,
+            holdings: Mutex::default(),
+            lookup: tokio::sync::Mutex::new(true),
             turns: Semaphore::new(AT_ONCE),
             kinds: Mutex::default(),
         }
@@ -142,7 +155,7 @@ impl Leveling {
     pub fn came(&self, event: &Event, is_forged: bool, fetched_by: Option<PeerIndex>) {
         match (is_forged, fetched_by) {
             (false, _) => {
-                if let Some(Some(holdings)) = self.holdings.get() {
+                for holdings in self.looked_up().iter() {
                     holdings.add(event);
                 }
                 self.exchange.settle(event.id);
@@ -177,22 +190,37 @@ impl Leveling {
 
     /// What we hold of what is wanted, looked up once for all peers; `None` where strfry
     /// does not tell, which is said.
-    pub async fn holdings(&self, wanted: &Wanted) -> Option<&Holdings> {
-        let looked_up = self.holdings.get_or_init(|| async {
-            let mut holdings = Vec::new();
-            for window in wanted.windows_of(AUTHORS) {
-                match self.strfry.holdings(&window).await {
-                    Ok(held) => holdings.push((window, Mutex::new(held))),
-                    Err(error) => {
-                        let error = chain(&error);
-                        warn!("{error}: what is here is unknown, so everything is asked for");
-                        return None;
-                    }
+    pub async fn holdings(&self, wanted: &Wanted) -> Option<Arc<Holdings>> {
+        let mut tells = self.lookup.lock().await;
+        let reaches = |holdings: &&Arc<Holdings>| holdings.since <= wanted.since;
+        let looked_up = self.looked_up().iter().find(reaches).map(Arc::clone);
+        if looked_up.is_some() || !*tells {
+            return looked_up;
+        }
+        let widest = Wanted {
+            since: wanted.since.min(self.earliest),
+            ..wanted.clone()
+        };
+        let mut windows = Vec::new();
+        for window in widest.windows_of(AUTHORS) {
+            match self.strfry.holdings(&window).await {
+                Ok(held) => windows.push((window, Mutex::new(held))),
+                Err(error) => {
+                    let error = chain(&error);
+                    warn!("{error}: what is here is unknown, so everything is asked for");
+                    *tells = false;
+                    return None;
                 }
             }
-            Some(Holdings(holdings))
-        });
-        looked_up.await.as_ref()
+        }
+        let since = widest.since;
+        let holdings = Arc::new(Holdings { since, windows });
+        self.looked_up().push(Arc::clone(&holdings));
+        Some(holdings)
+    }
+
+    fn looked_up(&self) -> MutexGuard<'_, Vec<Arc<Holdings>>> {
+        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -228,9 +256,12 @@ pub fn is_fit(information: &Information) -> bool {
 }
 
 impl Progress {
-    /// At the beginning.
-    pub fn new(holdings: &Holdings) -> Self {
-        let windows = holdings.0.iter().map(|(window, _)| window.clone());
+    /// At the beginning, for everything since then, Unix seconds.
+    pub fn new(holdings: &Holdings, since: u64) -> Self {
+        let windows = holdings.windows.iter().map(|(window, _)| Window {
+            since,
+            ..window.clone()
+        });
         Self {
             todo: windows.collect(),
             refusals: 0,
@@ -460,7 +491,10 @@ mod tests {
     fn what_is_held_of_a_part_is_found() {
         let id = |byte| EventId::from_bytes([byte; 32]);
         let held = vec![(5, id(1)), (15, id(2)), (25, id(3))];
-        let holdings = Holdings(vec![(window(0, LATEST), Mutex::new(held))]);
+        let holdings = Holdings {
+            since: 0,
+            windows: vec![(window(0, LATEST), Mutex::new(held))],
+        };
         let part = holdings.held(&window(10, 20));
         assert_eq!(
             format!("{part:?}"),

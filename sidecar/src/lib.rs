@@ -1,6 +1,7 @@
 //! `constellation-sync`, the backfill of a station's strfry from its constellation.
 //!
-//! Read it in this order: [`follow`] (whose events), [`peer`] (from whom), [`relay`] (how
+//! Read it in this order: [`follow`] (whose events), [`peer`] (from whom), [`choice`] and
+//! [`history`] (which of them, and how far back), [`relay`] (how
 //! they are asked until nothing is missing), [`tunnel`] (how those without a public
 //! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
@@ -19,12 +20,14 @@
 pub mod admit;
 pub mod backfill;
 pub mod backoff;
+pub mod choice;
 pub mod doctor;
 pub mod error;
 pub mod exchange;
 pub mod follow;
 pub mod foreign;
 pub mod friends;
+pub mod history;
 pub mod inflow;
 pub mod inquiry;
 pub mod intake;
@@ -54,7 +57,6 @@ pub mod whole_file;
 pub mod why;
 
 use std::env;
-use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
@@ -67,14 +69,14 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::backfill::Backfill;
+use crate::choice::Identity;
 use crate::error::{SyncError, chain};
 use crate::lock::{Lock, LockError};
 use crate::log::{Log, Rotation};
 use crate::options::{Command, Options};
 use crate::report::Report;
 use crate::run::Run;
-
-use crate::trigger::schedule::{Decision, Reason};
+use crate::trigger::schedule::{self, Decision, Reason, Schedule};
 use crate::trigger::{Trigger, Turn};
 
 /// How many threads wait for the network at the most; verification has threads of its own.
@@ -123,7 +125,7 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         .worker_threads(workers)
         .enable_all()
         .build()?;
-    let mut run = Run {
+    let run = Run {
         options,
         station,
         bars: bars.clone(),
@@ -149,15 +151,20 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         return Ok(0);
     }
     let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;
-    let rotation = Rotation::for_memory(memory());
+    let rotation = Rotation::for_memory(run::memory());
     let trigger = run.options.trigger();
-    let trigger = trigger.map(|given| Trigger::new(given, run.options.days, &folder, rotation));
-    // Looked at without the lock first: who only looks stands in nobody's way.
-    if let Some(trigger) = &trigger {
-        match trigger.decide() {
-            Decision::Run { days, .. } => run.options.days = days,
-            Decision::Wait(reason) => return skip(trigger, &run.options, reason),
+    let trigger = trigger.map(|given| {
+        let phase = Identity::of(&peer::own_name(&run.station)).below(Schedule::HOUR);
+        Trigger::new(given, phase, &folder, rotation)
+    });
+    // Looked at without the lock first: who only looks or waits stands in nobody's way.
+    if let Some(trigger) = &trigger
+        && let Decision::Wait { left, reason } = trigger.decide()
+    {
+        if is_look || !trigger.comes_first(left) {
+            return skip(trigger, &run.options, left, reason);
         }
+        trigger.wait(left);
     }
     if is_look {
         tracing_subscriber::registry().with(terminal).init();
@@ -175,18 +182,15 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
     let Some(trigger) = trigger else {
         return finish(&backfill(&run, &runtime, terminal, rotation)?, json);
     };
-    let turn = trigger.take_turn(|days| {
-        run.options.days = days;
-        backfill(&run, &runtime, terminal, rotation)
-    })?;
-    match turn {
+    match trigger.take_turn(|| backfill(&run, &runtime, terminal, rotation))? {
         Turn::Ran(report) => finish(&report, json),
-        Turn::Skipped(reason) => skip(&trigger, &run.options, reason),
+        Turn::Skipped { left, reason } => skip(&trigger, &run.options, left, reason),
     }
 }
 
-fn skip(trigger: &Trigger, options: &Options, reason: Reason) -> Result<u8, SyncError> {
-    let words = format!("No backfill: {reason}");
+fn skip(trigger: &Trigger, options: &Options, left: u64, reason: Reason) -> Result<u8, SyncError> {
+    let left = schedule::words(left);
+    let words = format!("No backfill: {reason}; the next is due in {left}");
     if !options.dry_run {
         trigger.note(&words);
     }
@@ -223,12 +227,4 @@ fn finish(report: &Report, json: bool) -> Result<u8, SyncError> {
         writeln!(io::stdout(), "{json}")?;
     }
     Ok(report.outcome.exit_code())
-}
-
-/// The memory of this machine in bytes; much where it cannot be told.
-fn memory() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kilobytes = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.map_or(u64::MAX, |kilobytes| kilobytes.saturating_mul(1024))
 }

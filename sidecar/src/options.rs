@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
 use crate::doctor::DoctorOptions;
+use crate::history::{History, Reach};
 use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
 use crate::relay::address::{Address, AddressError};
 use crate::trigger::TriggerOptions;
@@ -39,6 +40,17 @@ pub struct Options {
         env = "CONSTELLATION_DAYS"
     )]
     pub days: u64,
+    /// How many days back at the most, to the last success with a peer
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 30,
+        env = "CONSTELLATION_MAX_DAYS"
+    )]
+    pub max_days: u64,
+    /// How many stations of the swarm are asked [default: all up to 24, of more 8, or 6 below 1 GB of memory]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), env = "CONSTELLATION_MAX_PEERS")]
+    pub max_peers: Option<u16>,
     /// Every log line on the terminal too, not warnings and errors alone
     #[arg(long, short, env = "CONSTELLATION_VERBOSE", value_parser = BoolishValueParser::new())]
     pub verbose: bool,
@@ -182,11 +194,16 @@ impl Options {
             .unwrap_or_else(|| PathBuf::from("ipfs"))
     }
 
-    /// The oldest time that is asked for, in Unix seconds.
-    pub const fn since(&self, now: u64) -> u64 {
-        match self.days {
-            0 => 0,
-            days => now.saturating_sub(days.saturating_mul(86_400)),
+    /// The oldest time that every peer is asked for at `now`, Unix seconds.
+    pub fn since(&self, now: u64) -> u64 {
+        History::default().since(now, now, self.reach())
+    }
+
+    /// How far back peers are asked.
+    pub const fn reach(&self) -> Reach {
+        Reach {
+            days: self.days,
+            most_days: self.max_days,
         }
     }
 }
@@ -203,12 +220,7 @@ mod tests {
     fn the_original_s_options_hold() {
         let given = options(&["--days", "7", "-v", "--no-dms", "--verify", "--DRYRUN"]);
         assert!(given.verbose && given.no_dms && given.verify && given.dry_run);
-        assert_eq!(given.since(1_000_000), 1_000_000 - 7 * 86_400);
-        assert_eq!(options(&["--days", "0"]).since(1_000_000), 0);
-        assert_eq!(
-            options(&["--days", "18446744073709551615"]).since(1_000_000),
-            0
-        );
+        assert_eq!((given.days, given.max_days), (7, 30));
         assert_eq!(options(&[]).days, 1);
     }
 

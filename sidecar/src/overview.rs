@@ -9,6 +9,7 @@ use constellation_shared::{Pubkey, kinds};
 
 use crate::follow::Followed;
 use crate::peer::Peer;
+use crate::trigger::schedule::words;
 use crate::tunnel::ipfs;
 
 /// Writes what `--stats` shows.
@@ -51,8 +52,8 @@ pub fn write_hex(output: &mut impl Write, keys: &[Pubkey]) -> io::Result<()> {
 /// What a run would do.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// Who would be asked.
-    pub peers: &'a [Peer],
+    /// Who would be asked, and how far back in seconds.
+    pub peers: &'a [(&'a Peer, u64)],
     /// Whose events would be asked for.
     pub followed: &'a Followed,
     /// Of which kinds.
@@ -78,8 +79,12 @@ impl Plan<'_> {
         if self.peers.is_empty() {
             writeln!(output, "No constellation peers found")?;
         }
-        for peer in self.peers {
+        for (peer, back) in self.peers {
             writeln!(output, "Would ask {}", peer.address)?;
+            // An hour more or less is not worth a line.
+            if self.days > 0 && *back > self.days.saturating_mul(86_400) + 7200 {
+                writeln!(output, "  back to its last success: {}", words(*back))?;
+            }
             if let Some(id) = peer.address.tunnel() {
                 let command = ipfs::forward_command(self.ipfs, id);
                 writeln!(output, "  through a tunnel: {command}")?;

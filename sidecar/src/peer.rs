@@ -65,6 +65,13 @@ pub struct Peer {
     pub address: Address,
 }
 
+impl Peer {
+    /// What it is called wherever it is remembered.
+    pub fn url(&self) -> String {
+        self.address.to_string()
+    }
+}
+
 /// The peers at these addresses, each once.
 pub fn given(addresses: &[Address]) -> Vec<Peer> {
     let mut peers: Vec<Peer> = Vec::new();
@@ -181,6 +188,12 @@ pub fn own_node_id(station: &Station) -> Option<String> {
     let config: Value = serde_json::from_slice(&config).ok()?;
     let id = config.pointer("/Identity/PeerID")?.as_str()?;
     Some(id.to_owned())
+}
+
+/// What tells this station from all others: its IPFS peer id, else the machine's id.
+pub fn own_name(station: &Station) -> String {
+    let machine = || fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    own_node_id(station).unwrap_or_else(machine)
 }
 
 /// The peers among the described stations: each relay once, our own not. What cannot be

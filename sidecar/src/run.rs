@@ -1,5 +1,6 @@
 //! What a run works on, and what it can say without doing anything.
 
+use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -8,8 +9,10 @@ use constellation_shared::Station;
 use indicatif::MultiProgress;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::choice::{self, Candidate, Choice, Identity};
 use crate::error::SyncError;
 use crate::follow;
+use crate::knowledge::Knowledge;
 use crate::members;
 use crate::options::Options;
 use crate::overview::{self, Plan};
@@ -53,6 +56,32 @@ impl Run {
         peer::peers(descriptions, own.as_deref())
     }
 
+    /// Which of these peers a backfill at `now`, Unix seconds, asks: all that were named,
+    /// all of a small swarm, some of a large one.
+    pub fn choice(&self, peers: &[Peer], knowledge: &Knowledge, now: u64) -> Choice {
+        let own = Identity::of(&peer::own_name(&self.station));
+        let candidates: Vec<Candidate> = peers
+            .iter()
+            .map(|peer| {
+                let url = peer.url();
+                Candidate {
+                    identity: Identity::of(&url),
+                    history: knowledge.history(&url),
+                }
+            })
+            .collect();
+        let most = match self.options.max_peers {
+            None if candidates.len() <= choice::FEW => candidates.len(),
+            None if memory() < choice::SMALL_MEMORY => choice::USUAL_WHERE_SMALL,
+            None => choice::USUAL,
+            Some(most) => usize::from(most),
+        };
+        match self.options.peer.is_empty() {
+            true => Choice::some(own, &candidates, most, now, &mut fastrand::Rng::new()),
+            false => Choice::all(own, &candidates),
+        }
+    }
+
     /// `--stats`, `--show-hex` or `--dry-run`; `None` where a real run is wanted.
     ///
     /// # Errors
@@ -75,8 +104,21 @@ impl Run {
         }
         if options.dry_run && !options.stats && !options.show_hex {
             let strfry = self.strfry();
+            let peers = self.peers(&descriptions);
+            let now = unix_time();
+            let knowledge = Knowledge::load(&self.file("constellation-peers.json"), now);
+            let choice = self.choice(&peers, &knowledge, now);
+            let first = choice.first().iter().filter_map(|place| peers.get(*place));
+            let peers: Vec<(&Peer, u64)> = first
+                .map(|peer| {
+                    (
+                        peer,
+                        now - knowledge.since(&peer.url(), now, options.reach()),
+                    )
+                })
+                .collect();
             let plan = Plan {
-                peers: &self.peers(&descriptions),
+                peers: &peers,
                 followed: &followed,
                 kinds: &options.wanted_kinds(),
                 days: options.days,
@@ -88,6 +130,14 @@ impl Run {
         }
         Ok(Some(Outcome::Complete))
     }
+}
+
+/// The memory of this machine in bytes; much where it cannot be told.
+pub(crate) fn memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.map_or(u64::MAX, |kilobytes| kilobytes.saturating_mul(1024))
 }
 
 /// The time, Unix seconds.

@@ -321,10 +321,10 @@ impl Session {
         }
         let level = progress
             .level
-            .get_or_insert_with(|| level::Progress::new(holdings));
+            .get_or_insert_with(|| level::Progress::new(&holdings, self.wanted.since));
         let turn = Turn {
             leveling,
-            holdings,
+            holdings: &holdings,
             wanted: &self.wanted,
             peer: self.index,
             url: self.address.to_string(),

@@ -3,17 +3,19 @@
 //!
 //! Three files in strfry's folder: `last_constellation_sync` (when the last backfill that
 //! succeeded began: Unix seconds; a day, `2025-10-30`, is read too),
-//! `constellation-trigger.json` (attempts in vain since; safe to delete) and
-//! `constellation-trigger.log`.
+//! `constellation-trigger.json` (attempts in vain since, and the last call; safe to delete)
+//! and `constellation-trigger.log`.
 
 pub mod schedule;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use jiff::Zoned;
 use serde::{Deserialize, Serialize};
 use tracing::Level;
@@ -23,10 +25,17 @@ use crate::error::chain;
 use crate::log::{Journal, Rotation};
 use crate::report::{Outcome, Report};
 use crate::whole_file;
-use schedule::{Decision, History, Reason, Schedule, TimeOfDay, parse_last, words};
+use schedule::{Decision, History, MOST_DELAY, Reason, Schedule, TimeOfDay, parse_last, words};
 
 /// The layout of the file of attempts.
 const VERSION: u32 = 1;
+
+/// For how long a call waits at the most, in seconds: whoever calls less often than once
+/// an hour, or for the first time, waits for the next start.
+const MOST_WAIT: u64 = Schedule::HOUR;
+
+/// A caller who comes every few minutes comes a little late at times, in seconds.
+const LATE: u64 = 60;
 
 /// How much is read of a file, in bytes; each holds a line.
 const LONGEST: u64 = 4096;
@@ -34,11 +43,12 @@ const LONGEST: u64 = 4096;
 /// A backfill where one is due, else nothing: for jobs that run every few minutes
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = "\
-Every option of the backfill holds here too, before or behind `trigger`. It goes back as many
-days as lie behind the last success, 30 at the most, or --days where that is more.
+Every option of the backfill holds here too, before or behind `trigger`. Each station starts at
+a second of the hour of its own: a call waits for it where no later call would come before.
 
 Examples:
   constellation-sync trigger                                          at most once an hour
+  constellation-sync trigger --now                                    where one is due, at once
   constellation-sync trigger --interval 1440 --not-before 12:00       once a day, from noon on
 
 Exit code: 0 where nothing is due, else that of the backfill.")]
@@ -55,6 +65,9 @@ pub struct TriggerOptions {
     /// Not before this local time of day
     #[arg(long, value_name = "HH:MM", env = "CONSTELLATION_NOT_BEFORE")]
     pub not_before: Option<TimeOfDay>,
+    /// Where one is due, at once, not at this station's time of the hour
+    #[arg(long, env = "CONSTELLATION_NOW", value_parser = BoolishValueParser::new())]
+    pub now: bool,
 }
 
 /// What came of a turn.
@@ -62,8 +75,13 @@ pub struct TriggerOptions {
 pub enum Turn {
     /// A backfill.
     Ran(Report),
-    /// None, and why.
-    Skipped(Reason),
+    /// None.
+    Skipped {
+        /// When the next is due, in seconds.
+        left: u64,
+        /// Why.
+        reason: Reason,
+    },
 }
 
 /// The files of the trigger, and what was asked of it.
@@ -75,11 +93,14 @@ pub struct Trigger {
     journal: Journal,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Attempts {
     version: u32,
     in_vain: u32,
     last: u64,
+    /// When the trigger was last called, Unix seconds.
+    #[serde(default)]
+    called: u64,
 }
 
 /// What the files of the trigger tell, times in Unix seconds.
@@ -98,9 +119,10 @@ pub fn state(folder: &Path) -> State {
     let options = TriggerOptions {
         interval: 60,
         not_before: None,
+        now: true,
     };
     let usual = Rotation::for_memory(u64::MAX);
-    let trigger = Trigger::new(&options, 1, folder, usual);
+    let trigger = Trigger::new(&options, 0, folder, usual);
     let Attempts { in_vain, last, .. } = trigger.load_attempts();
     State {
         last_success: trigger.last_success(&Zoned::now()),
@@ -110,13 +132,14 @@ pub fn state(folder: &Path) -> State {
 }
 
 impl Trigger {
-    /// The trigger of the station with this strfry folder; `days` is what `--days` says.
-    pub fn new(options: &TriggerOptions, days: u64, folder: &Path, rotation: Rotation) -> Self {
+    /// The trigger of the station with this strfry folder, which starts at this second of
+    /// the hour.
+    pub fn new(options: &TriggerOptions, phase: u64, folder: &Path, rotation: Rotation) -> Self {
         Self {
             schedule: Schedule {
                 interval: options.interval * 60,
                 not_before: options.not_before,
-                days,
+                phase: (!options.now).then_some(phase),
             },
             last_success: folder.join("last_constellation_sync"),
             attempts: folder.join("constellation-trigger.json"),
@@ -126,6 +149,10 @@ impl Trigger {
 
     /// What to do now. Nothing is written.
     pub fn decide(&self) -> Decision {
+        self.decide_by(&self.schedule)
+    }
+
+    fn decide_by(&self, schedule: &Schedule) -> Decision {
         let now = Zoned::now();
         let minutes = u16::from(now.hour().unsigned_abs()) * 60;
         let time = TimeOfDay(minutes + u16::from(now.minute().unsigned_abs()));
@@ -135,7 +162,33 @@ impl Trigger {
             failures: attempts.in_vain,
             last_failure: attempts.last,
         };
-        self.schedule.decide(seconds(&now), time, &history)
+        schedule.decide(seconds(&now), time, &history)
+    }
+
+    /// Whether a start so many seconds from now comes before the next call, by the time
+    /// since the last one: then this call is to wait for it. That it was called is noted.
+    pub fn comes_first(&self, left: u64) -> bool {
+        let now = seconds(&Zoned::now());
+        let attempts = self.load_attempts();
+        let apart = now.saturating_sub(attempts.called).min(MOST_WAIT);
+        if self.schedule.phase.is_none() {
+            return false;
+        }
+        self.save_attempts(Attempts {
+            called: now,
+            ..attempts
+        });
+        left <= apart + LATE
+    }
+
+    /// Waits for a start so many seconds from now, and a little more at random.
+    pub fn wait(&self, left: u64) {
+        let delay = fastrand::u64(..=MOST_DELAY);
+        self.note(&format!(
+            "Waiting for this station's time of the hour, in {}",
+            words(left)
+        ));
+        thread::sleep(Duration::from_secs(left + delay));
     }
 
     /// When the last backfill succeeded; none where there was none.
@@ -150,18 +203,18 @@ impl Trigger {
         }
     }
 
-    /// Runs a backfill of the given number of days where one is due. To be called by one
-    /// process at a time: with the lock of the backfill.
+    /// Runs a backfill where one is due at any time of the hour: that was waited for. To be
+    /// called by one process at a time: with the lock of the backfill.
     ///
     /// # Errors
     /// Those of the backfill, which are noted down.
     pub fn take_turn(
         &self,
-        backfill: impl FnOnce(u64) -> Result<Report, SyncError>,
+        backfill: impl FnOnce() -> Result<Report, SyncError>,
     ) -> Result<Turn, SyncError> {
-        let (days, age) = match self.decide() {
-            Decision::Run { days, age } => (days, age),
-            Decision::Wait(reason) => return Ok(Turn::Skipped(reason)),
+        let age = match self.decide_by(&self.schedule.at_any_time()) {
+            Decision::Run { age } => age,
+            Decision::Wait { left, reason } => return Ok(Turn::Skipped { left, reason }),
         };
         let now = Zoned::now();
         if let Err(error) = self.last_success(&now) {
@@ -173,12 +226,21 @@ impl Trigger {
             || "there is no last success".to_owned(),
             |age| format!("the last success was {} ago", words(age)),
         );
-        self.note(&format!("Backfill starts: --days {days}; {last}"));
+        self.note(&format!("Backfill starts: {last}"));
         let (begin, clock) = (seconds(&now), Instant::now());
         // Noted down beforehand: one that is killed was in vain, too.
-        let in_vain = self.load_attempts().in_vain.saturating_add(1);
-        self.save_attempts(in_vain, begin);
-        let result = backfill(days);
+        let Attempts {
+            in_vain, called, ..
+        } = self.load_attempts();
+        let in_vain = in_vain.saturating_add(1);
+        let attempts = |in_vain, last| Attempts {
+            version: VERSION,
+            in_vain,
+            last,
+            called,
+        };
+        self.save_attempts(attempts(in_vain, begin));
+        let result = backfill();
         let took = words(clock.elapsed().as_secs());
         let (code, cause) = match &result {
             Ok(report) => (report.outcome.exit_code(), why_in_vain(report)),
@@ -187,7 +249,7 @@ impl Trigger {
         match cause {
             None => {
                 self.save(&self.last_success, format!("{begin}\n").as_bytes());
-                let _ = fs::remove_file(&self.attempts);
+                self.save_attempts(attempts(0, 0));
                 self.note(&format!("Backfill done in {took}, exit code {code}"));
             }
             Some(cause) => {
@@ -214,11 +276,10 @@ impl Trigger {
             .unwrap_or_default()
     }
 
-    fn save_attempts(&self, in_vain: u32, last: u64) {
+    fn save_attempts(&self, attempts: Attempts) {
         let attempts = Attempts {
             version: VERSION,
-            in_vain,
-            last,
+            ..attempts
         };
         if let Ok(json) = serde_json::to_vec(&attempts) {
             self.save(&self.attempts, &json);

@@ -1,5 +1,7 @@
 //! What is wanted of a peer, and the questions that ask for it.
 
+use std::sync::Arc;
+
 use constellation_shared::{Event, Pubkey};
 
 use crate::relay::information::Information;
@@ -33,7 +35,7 @@ const LIMITS: (u64, u64) = (100, 5000);
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// Whose events, in ascending order.
-    pub authors: Vec<Pubkey>,
+    pub authors: Arc<[Pubkey]>,
     /// Of which kinds.
     pub kinds: Vec<u16>,
     /// Not older than this, Unix seconds.

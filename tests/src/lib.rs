@@ -5,7 +5,7 @@
 //! none), [`ipfs`] (the same for IPFS), [`relay`] (a peer with the manners a test asks for), [`library_relay`] (a peer
 //! that other people wrote), [`properties`] (what must hold of each reader of foreign
 //! text). [`record`] and [`filter`] are what both doubles of strfry
-//! share.
+//! share. [`simulation`] is many stations in simulated time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,6 +23,7 @@ mod output;
 pub mod properties;
 pub mod record;
 pub mod relay;
+pub mod simulation;
 pub mod stand_in;
 pub mod station;
 

@@ -418,7 +418,7 @@ fn silence_ends_a_full_sync_at_once() {
             index: 0,
             leveling: None,
             wanted: Arc::new(Wanted {
-                authors: vec![author.pubkey()],
+                authors: [author.pubkey()].into(),
                 kinds: vec![1],
                 since: 0,
                 most_events: usize::MAX,

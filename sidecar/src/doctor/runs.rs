@@ -86,7 +86,7 @@ impl Facts {
             return Finding::warn(
                 "never_synced",
                 "no backfill has succeeded yet",
-                "constellation-sync trigger -v",
+                "constellation-sync trigger --now -v",
             );
         };
         let age = self.now.saturating_sub(last);
@@ -94,7 +94,7 @@ impl Facts {
             true => Finding::fail(
                 "last_success_old",
                 format!("the last backfill succeeded {} ago", words(age)),
-                "constellation-sync trigger -v",
+                "constellation-sync trigger --now -v",
             ),
             false => {
                 let text = format!("the last backfill succeeded {} ago", words(age));

@@ -27,7 +27,7 @@ impl Members<'_> {
     ) -> Profiles {
         let options = &self.run.options;
         let knowledge_path = self.run.file("constellation-peers.json");
-        let mut knowledge = Knowledge::load(&knowledge_path);
+        let mut knowledge = Knowledge::load(&knowledge_path, self.rules.now);
         let mut kinds = options.wanted_kinds();
         if !kinds.contains(&kinds::PROFILE) {
             kinds.push(kinds::PROFILE);

@@ -132,7 +132,7 @@ impl Asking {
                     short(&key)
                 );
                 let wanted = Wanted {
-                    authors: vec![key],
+                    authors: [key].into(),
                     kinds: kinds.clone(),
                     since: 0,
                     most_events,

@@ -82,7 +82,7 @@ impl Recovery<'_> {
         interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> (Answers, Step) {
         let wanted = Wanted {
-            authors: keys,
+            authors: keys.into(),
             kinds: vec![kinds::PROFILE],
             since: 0,
             most_events: usize::MAX,

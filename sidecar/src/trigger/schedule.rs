@@ -1,5 +1,4 @@
-//! Whether a backfill is due, and how far back it goes. No clock and no file: both are
-//! told.
+//! When the next backfill starts. No clock and no file: both are told.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +7,6 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-/// How far back a backfill goes at the most that catches up, in days.
-const MOST_DAYS: u64 = 30;
-
 /// A caller who comes once an hour comes a little early every other time.
 const MOST_GRACE: u64 = 60;
 
@@ -18,7 +14,11 @@ const MOST_GRACE: u64 = 60;
 /// further one.
 const FIRST_RETRY: u64 = 300;
 
+const HOUR: u64 = 3600;
 const DAY: u64 = 86_400;
+
+/// What each start is put off by at random at the most, in seconds.
+pub const MOST_DELAY: u64 = 30;
 
 /// A time of day, in minutes after midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,8 +56,8 @@ pub struct Schedule {
     pub interval: u64,
     /// Not before this local time of day.
     pub not_before: Option<TimeOfDay>,
-    /// How many days back it was asked for; 0 = everything.
-    pub days: u64,
+    /// This station's own second of the hour; nothing where it may be any.
+    pub phase: Option<u64>,
 }
 
 /// What is known of earlier backfills; times in Unix seconds.
@@ -74,15 +74,18 @@ pub struct History {
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// A backfill of so many days; 0 = everything.
+    /// A backfill.
     Run {
-        /// How many.
-        days: u64,
         /// When the last one succeeded, in seconds before now.
         age: Option<u64>,
     },
-    /// None.
-    Wait(Reason),
+    /// None before so many seconds have passed.
+    Wait {
+        /// How many.
+        left: u64,
+        /// Why.
+        reason: Reason,
+    },
 }
 
 /// Why there is no backfill now; durations in seconds.
@@ -90,42 +93,22 @@ pub enum Decision {
 pub enum Reason {
     /// It is too early in the day.
     TooEarly(TimeOfDay),
-    /// The last one that succeeded is not long ago.
-    Recent {
-        /// How long.
-        age: u64,
-        /// When the next one is due.
-        left: u64,
-    },
+    /// The last one that succeeded is so long ago.
+    Recent(u64),
     /// So many failed in a row, and the last of these is not long ago.
-    Failed {
-        /// How many.
-        failures: u32,
-        /// When the next one is due.
-        left: u64,
-    },
+    Failed(u32),
+    /// Each station starts at a second of the hour of its own.
+    Phase,
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::TooEarly(time) => write!(f, "not before {time}"),
-            Self::Recent { age, left } => write!(
-                f,
-                "the last one succeeded {} ago; the next is due in {}",
-                words(age),
-                words(left)
-            ),
-            Self::Failed { failures: 1, left } => write!(
-                f,
-                "the last attempt was in vain; the next is due in {}",
-                words(left)
-            ),
-            Self::Failed { failures, left } => write!(
-                f,
-                "{failures} attempts in a row were in vain; the next is due in {}",
-                words(left)
-            ),
+            Self::Recent(age) => write!(f, "the last one succeeded {} ago", words(age)),
+            Self::Failed(1) => f.write_str("the last attempt was in vain"),
+            Self::Failed(failures) => write!(f, "{failures} attempts in a row were in vain"),
+            Self::Phase => f.write_str("it is not this station's time of the hour"),
         }
     }
 }
@@ -141,34 +124,73 @@ pub fn words(seconds: u64) -> String {
 }
 
 impl Schedule {
+    /// So many seconds the phases of all stations are spread over.
+    pub const HOUR: u64 = HOUR;
+
+    /// The same at any second of the hour.
+    pub const fn at_any_time(self) -> Self {
+        let phase = None;
+        Self { phase, ..self }
+    }
+
     /// What to do at `now` (Unix seconds), which is `time` of the local day.
     pub fn decide(&self, now: u64, time: TimeOfDay, history: &History) -> Decision {
         if let Some(not_before) = self.not_before
             && time < not_before
         {
-            return Decision::Wait(Reason::TooEarly(not_before));
-        }
-        let age = history.last_success.and_then(|last| self.age(now, last));
-        let due = self.interval - (self.interval / 10).min(MOST_GRACE);
-        if let Some(age) = age
-            && age < due
-        {
-            let left = self.interval - age;
-            return Decision::Wait(Reason::Recent { age, left });
+            let minutes = u64::from(not_before.0 - time.0);
+            let left = self.next_phase(now + minutes * 60) - now;
+            let reason = Reason::TooEarly(not_before);
+            return Decision::Wait { left, reason };
         }
         let failures = history.failures;
         if let Some(since) = now.checked_sub(history.last_failure)
-            && let Some(left) = self.pause(failures).checked_sub(since)
-            && left > 0
+            && failures > 0
         {
-            return Decision::Wait(Reason::Failed { failures, left });
+            // The time of the hour of what failed is as good as another, and it is due.
+            return match self.pause(failures).saturating_sub(since) {
+                0 => self.after_success(now, history, now),
+                left => Decision::Wait {
+                    left,
+                    reason: Reason::Failed(failures),
+                },
+            };
         }
-        let behind = age.unwrap_or(0).div_ceil(DAY).min(MOST_DAYS);
-        let days = match self.days {
-            0 => 0,
-            days => days.max(behind),
+        self.after_success(now, history, self.next_phase(now))
+    }
+
+    /// What the last success says to a backfill at `start`.
+    fn after_success(&self, now: u64, history: &History, start: u64) -> Decision {
+        let age = history.last_success.and_then(|last| self.age(now, last));
+        let due = self.interval - (self.interval / 10).min(MOST_GRACE);
+        match age {
+            Some(age) if age < due => Decision::Wait {
+                left: self.next_phase(now + (due - age)) - now,
+                reason: Reason::Recent(age),
+            },
+            age if start <= now => Decision::Run { age },
+            _ => Decision::Wait {
+                left: start - now,
+                reason: Reason::Phase,
+            },
+        }
+    }
+
+    /// The first start not before this time, Unix seconds.
+    fn next_phase(&self, time: u64) -> u64 {
+        let Some(phase) = self.phase else {
+            return time;
         };
-        Decision::Run { days, age }
+        let period = match self.interval {
+            0 => return time,
+            interval => interval.min(HOUR),
+        };
+        let into = time % period;
+        let phase = phase % period;
+        match phase.checked_sub(into) {
+            Some(left) => time + left,
+            None => time + period + phase - into,
+        }
     }
 
     /// How long ago something was. A time that is a little ahead is now: a clock is set
@@ -219,7 +241,7 @@ mod tests {
     const HOURLY: Schedule = Schedule {
         interval: 3600,
         not_before: None,
-        days: 1,
+        phase: None,
     };
 
     fn after_success(schedule: Schedule, last: u64) -> Decision {
@@ -230,44 +252,85 @@ mod tests {
         schedule.decide(NOW, NOON, &history)
     }
 
+    fn recent(age: u64, left: u64) -> Decision {
+        let reason = Reason::Recent(age);
+        Decision::Wait { left, reason }
+    }
+
     #[test]
-    fn one_run_an_hour_and_as_many_days_as_lie_behind() {
-        let days = |last| match after_success(HOURLY, last) {
-            Decision::Run { days, .. } => Some(days),
-            Decision::Wait(_) => None,
-        };
-        for (age, expected) in [
-            (0, None),
-            (1800, None),
-            (3539, None),
-            (3540, Some(1)),
-            (3600, Some(1)),
-            (DAY, Some(1)),
-            (DAY + 1, Some(2)),
-            (7 * DAY, Some(7)),
-            (7 * DAY + 3600, Some(8)),
-            (400 * DAY, Some(30)),
-        ] {
-            assert_eq!(days(NOW - age), expected, "{age}");
+    fn one_run_an_hour() {
+        for (age, left) in [(0, 3540), (1800, 1740), (3539, 1)] {
+            assert_eq!(after_success(HOURLY, NOW - age), recent(age, left));
+        }
+        for age in [3540, 3600, DAY, 400 * DAY] {
+            let run = Decision::Run { age: Some(age) };
+            assert_eq!(after_success(HOURLY, NOW - age), run);
         }
         let never = HOURLY.decide(NOW, NOON, &History::default());
-        assert_eq!(never, Decision::Run { days: 1, age: None });
+        assert_eq!(never, Decision::Run { age: None });
+    }
+
+    #[test]
+    fn each_station_starts_at_its_own_second_of_the_hour() {
+        let phase = NOW % HOUR;
+        let at = |phase: u64, last: Option<u64>| {
+            let schedule = Schedule {
+                phase: Some(phase),
+                ..HOURLY
+            };
+            let history = History {
+                last_success: last,
+                ..History::default()
+            };
+            schedule.decide(NOW, NOON, &history)
+        };
+        let wait = |left| Decision::Wait {
+            left,
+            reason: Reason::Phase,
+        };
+        assert_eq!(at(phase, None), Decision::Run { age: None });
+        assert_eq!(at(phase + 17, None), wait(17));
+        assert_eq!(at(phase - 1, None), wait(3599));
+        // Put off by as much as may be at the last start, and by nothing now.
+        let last = NOW - HOUR + MOST_DELAY;
+        let run = Decision::Run {
+            age: Some(HOUR - MOST_DELAY),
+        };
+        assert_eq!(at(phase, Some(last)), run);
+        // A run at another time, by hand, does not move the next one to before it is due.
+        assert_eq!(at(phase + 60, Some(NOW - 1200)), recent(1200, 3660));
+        assert_eq!(at(phase + 60, Some(NOW - 3600)), wait(60));
+    }
+
+    #[test]
+    fn starts_keep_their_places_within_shorter_intervals() {
+        let schedule = Schedule {
+            interval: 900,
+            phase: Some(2000),
+            ..HOURLY
+        };
+        let starts = [0, 199, 200, 201, 1100].map(|time| schedule.next_phase(time));
+        assert_eq!(starts, [200, 200, 200, 1100, 1100]);
+        let always = Schedule {
+            interval: 0,
+            ..schedule
+        };
+        assert_eq!(always.next_phase(5), 5);
+        assert_eq!(after_success(always, NOW), Decision::Run { age: Some(0) });
     }
 
     #[test]
     fn a_clock_that_was_set_back_holds_nothing_up() {
-        let soon = after_success(HOURLY, NOW + 5);
-        let (age, left) = (0, 3600);
-        assert_eq!(soon, Decision::Wait(Reason::Recent { age, left }));
+        assert_eq!(after_success(HOURLY, NOW + 5), recent(0, 3540));
         let far = after_success(HOURLY, NOW + 400 * DAY);
-        assert_eq!(far, Decision::Run { days: 1, age: None });
+        assert_eq!(far, Decision::Run { age: None });
         let history = History {
             failures: 9,
             last_failure: NOW + 100,
             ..History::default()
         };
         let failed = HOURLY.decide(NOW, NOON, &history);
-        assert_eq!(failed, Decision::Run { days: 1, age: None });
+        assert_eq!(failed, Decision::Run { age: None });
     }
 
     #[test]
@@ -286,13 +349,16 @@ mod tests {
                     failures,
                     last_failure: NOW - since,
                 };
-                HOURLY.decide(NOW, NOON, &history)
+                let schedule = Schedule {
+                    phase: Some(NOW % HOUR + 1),
+                    ..HOURLY
+                };
+                schedule.decide(NOW, NOON, &history)
             };
-            let left = 1;
-            let waiting = Decision::Wait(Reason::Failed { failures, left });
-            assert_eq!(decide(pause - 1), waiting);
+            let reason = Reason::Failed(failures);
+            assert_eq!(decide(pause - 1), Decision::Wait { left: 1, reason });
             let age = Some(3 * DAY);
-            assert_eq!(decide(pause), Decision::Run { days: 3, age });
+            assert_eq!(decide(pause), Decision::Run { age });
         }
     }
 
@@ -301,30 +367,14 @@ mod tests {
         let daily = Schedule {
             interval: DAY,
             not_before: Some(NOON),
-            days: 1,
+            phase: None,
         };
         let history = History::default();
         let early = daily.decide(NOW, TimeOfDay(719), &history);
-        assert_eq!(early, Decision::Wait(Reason::TooEarly(NOON)));
-        let run = Decision::Run { days: 1, age: None };
+        let reason = Reason::TooEarly(NOON);
+        assert_eq!(early, Decision::Wait { left: 60, reason });
+        let run = Decision::Run { age: None };
         assert_eq!(daily.decide(NOW, NOON, &history), run);
-    }
-
-    #[test]
-    fn days_that_were_asked_for_are_the_least() {
-        let days = |days| match after_success(Schedule { days, ..HOURLY }, NOW - 5 * DAY) {
-            Decision::Run { days, .. } => days,
-            Decision::Wait(reason) => panic!("{reason}"),
-        };
-        assert_eq!([days(0), days(2), days(7), days(90)], [0, 5, 7, 90]);
-        let always = Schedule {
-            interval: 0,
-            ..HOURLY
-        };
-        assert!(matches!(
-            after_success(always, NOW),
-            Decision::Run { days: 1, .. }
-        ));
     }
 
     #[test]

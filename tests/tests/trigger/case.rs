@@ -8,6 +8,7 @@ use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station}
 
 pub(crate) const LAST: &str = "strfry/last_constellation_sync";
 pub(crate) const ATTEMPTS: &str = "strfry/constellation-trigger.json";
+pub(crate) const MEMORY: &str = "strfry/constellation-peers.json";
 pub(crate) const LOG: &str = "strfry/constellation-trigger.log";
 
 pub(crate) const HOUR: u64 = 3600;
@@ -32,8 +33,10 @@ pub(crate) fn station_with_peer(behaviour: Behaviour) -> (StationDir, ScriptedRe
     (station, relay, notes)
 }
 
+/// At once, whatever this station's time of the hour is.
 pub(crate) fn trigger(station: &StationDir) -> TestCommand {
-    station.command("constellation-sync").arg("trigger")
+    let command = station.command("constellation-sync");
+    command.args(["trigger", "--now"])
 }
 
 /// The time of the last success, as it is written.

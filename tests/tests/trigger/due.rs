@@ -1,5 +1,6 @@
 //! When a backfill is due, and what is remembered of it.
 
+use constellation_sync::choice::Identity;
 use constellation_tests::command::wait_until;
 use constellation_tests::relay::dead_url;
 use constellation_tests::station::ids;
@@ -7,8 +8,8 @@ use constellation_tests::{Behaviour, station};
 use rustix::process::Signal;
 
 use crate::case::{
-    ATTEMPTS, DAY, HOUR, LAST, LOG, is_recent, last_success, logged, now, station_with_peer,
-    trigger,
+    ATTEMPTS, DAY, HOUR, LAST, LOG, MEMORY, is_recent, last_success, logged, now,
+    station_with_peer, trigger,
 };
 
 fn hanging() -> Behaviour {
@@ -43,39 +44,88 @@ fn at_most_one_run_an_hour() {
     trigger(&station).output().expect_code(0);
     assert_eq!(relay.connections(), 3);
     assert!(is_recent(last_success(&station)));
-    assert_eq!(logged(&station, "[INFO] Backfill starts: --days 1"), 3);
+    assert_eq!(logged(&station, "[INFO] Backfill starts: "), 3);
     assert_eq!(logged(&station, "[INFO] Backfill done in"), 3);
     assert_eq!(logged(&station, "[INFO] No backfill"), 2);
 }
 
 #[test]
-fn as_many_days_as_lie_behind_and_30_at_the_most() {
-    for (behind, days) in [
-        (HOUR, 1),
-        (25 * HOUR, 2),
-        (7 * DAY - HOUR, 7),
-        (90 * DAY, 30),
-    ] {
-        let (station, _relay, notes) = station_with_peer(Behaviour::default());
-        station.write(LAST, (now() - behind).to_string());
-        trigger(&station).output().expect_code(0);
-        assert_eq!(station.stored_ids(), ids(&notes[..days]), "{behind}");
-        let words = format!("Backfill starts: --days {days};");
-        assert_eq!(logged(&station, &words), 1);
+fn a_station_that_was_off_for_a_week_catches_up_by_itself() {
+    let (station, _relay, notes) = station_with_peer(Behaviour::default());
+    trigger(&station).output().expect_code(0);
+    assert_eq!(station.stored_ids(), ids(&notes[..1]));
+    let week = 7 * DAY;
+    let last = last_success(&station);
+    let memory = station.read(MEMORY);
+    let earlier = memory.replace(&last.to_string(), &(last - week).to_string());
+    assert_ne!(memory, earlier);
+    station.write(MEMORY, earlier);
+    station.write(LAST, (last - week).to_string());
+    trigger(&station).output().expect_code(0);
+    assert_eq!(station.stored_ids(), ids(&notes[..8]));
+}
+
+/// A node id whose second of the hour lies so many seconds ahead.
+fn node_ahead(seconds: u64) -> String {
+    let wanted = (now() + seconds) % HOUR;
+    (0..)
+        .map(|number| format!("12D3Koo{number}"))
+        .find(|name| Identity::of(name).below(HOUR) == wanted)
+        .unwrap()
+}
+
+#[test]
+fn a_later_call_starts_at_this_station_s_time_of_the_hour() {
+    let (station, relay, _) = station_with_peer(Behaviour::default());
+    let before = format!(
+        r#"{{"version":1,"in_vain":0,"last":0,"called":{}}}"#,
+        now() - 300
+    );
+    station.write(ATTEMPTS, before);
+    station
+        .command("constellation-sync")
+        .arg("trigger")
+        .env("IPFSNODEID", node_ahead(1800))
+        .output()
+        .expect_code(0)
+        .expect_stdout("No backfill: it is not this station's time of the hour")
+        .expect_stdout("in 30 min");
+    assert_eq!(relay.connections(), 0);
+}
+
+#[test]
+fn the_last_call_before_this_station_s_time_of_the_hour_waits_for_it() {
+    let (station, relay, _) = station_with_peer(Behaviour::default());
+    // Called once an hour, then every five minutes.
+    for (apart, ahead) in [(HOUR, 1800), (300, 290)] {
+        let called = now() - apart;
+        let before = format!(r#"{{"version":1,"in_vain":0,"last":0,"called":{called}}}"#);
+        station.write(ATTEMPTS, before);
+        station.write(LOG, "");
+        let mut waiting = station
+            .command("constellation-sync")
+            .arg("trigger")
+            .env("IPFSNODEID", node_ahead(ahead))
+            .spawn();
+        wait_until("it to wait", || logged(&station, "Waiting for") == 1);
+        waiting.signal(Signal::TERM);
+        waiting.wait().expect_signal(15);
     }
+    assert_eq!(relay.connections(), 0);
 }
 
 #[test]
 fn a_day_is_a_last_success_too_and_anything_else_is_none() {
     let (station, relay, notes) = station_with_peer(Behaviour::default());
-    // The last success was at some time of the day that began 3 to 4 days ago.
     let date = std::process::Command::new("date")
         .args(["+%Y-%m-%d", "-d", "3 days ago"])
         .output()
         .unwrap();
     station.write(LAST, date.stdout);
-    trigger(&station).output().expect_code(0);
-    assert_eq!(station.stored_ids(), ids(&notes[..4]));
+    let output = trigger(&station).output();
+    output.expect_code(0);
+    assert_eq!(logged(&station, "the last success was"), 1);
+    assert_eq!(station.stored_ids(), ids(&notes[..1]));
     for (run, text) in ["", "yesterday", "\u{0}\u{1}", "99999999999999999999"]
         .iter()
         .enumerate()
@@ -165,7 +215,7 @@ fn a_failure_is_no_success_and_is_not_repeated_at_once() {
     other.write(ATTEMPTS, r#"{"version":1,"in_vain":3,"last":1}"#);
     trigger(&other).output().expect_code(1);
     assert!(is_recent(last_success(&other)));
-    assert_eq!(other.read(ATTEMPTS), "");
+    assert!(other.read(ATTEMPTS).contains("\"in_vain\":0"));
     assert_eq!(relay.connections(), 1);
 }
 
@@ -234,12 +284,11 @@ fn a_killed_run_was_in_vain() {
 fn options_of_the_backfill_pass_through() {
     let (station, relay, notes) = station_with_peer(Behaviour::default());
     let elsewhere = station!();
-    elsewhere.write(LAST, (now() - 3 * DAY - HOUR).to_string());
     elsewhere.member("alice@example.com", notes[0].pubkey);
     let output = elsewhere
         .command("constellation-sync")
         .env("HOME", "/nonexistent")
-        .args(["trigger", "--kinds", "1", "--days", "2", "--json"])
+        .args(["trigger", "--now", "--kinds", "1", "--days", "4", "--json"])
         .args(["--peer", &relay.url(), "--verbose", "--zen"])
         .arg(elsewhere.root())
         .output();
@@ -259,7 +308,7 @@ fn a_dry_run_says_what_would_be_and_writes_nothing() {
         .arg("--dry-run")
         .output()
         .expect_code(0)
-        .expect_stdout("of the last 5 days");
+        .expect_stdout("of the last day");
     station.write(LAST, now().to_string());
     trigger(&station)
         .arg("--dry-run")

@@ -38,6 +38,7 @@ fn from_cron(station: &StationDir, script: &str) -> TestCommand {
     TestCommand::new("/bin/bash", &station.home())
         .env("HOME", station.home())
         .env("PATH", "/usr/bin:/bin")
+        .env("CONSTELLATION_NOW", "true")
         .args(["-c", script])
 }
 
@@ -121,6 +122,7 @@ fn arguments_stay_as_they_are() {
     for script in [BACKFILL, TRIGGER] {
         let output = TestCommand::new(folder.join(script), &station.home())
             .env("HOME", station.home())
+            .env("CONSTELLATION_NOW", "true")
             .arg("--zen")
             .arg(&strange)
             .output();

@@ -1,0 +1,188 @@
+//! What became of asking one peer, and what follows from it: how long it is left alone,
+//! what it is worth, how far back it is asked. No clock and no file: the time is told.
+
+use serde::{Deserialize, Serialize};
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+/// For how long a peer that failed is left alone: an hour, doubled with each further
+/// failure up to a week.
+const FIRST_REST: u64 = HOUR;
+const LONGEST_REST: u64 = 7 * DAY;
+
+/// A run an hour later comes a little early every other time.
+const GRACE: u64 = 60;
+
+/// From so many failures in a row on a peer counts as dead until it answers.
+const DEAD: u32 = 2;
+
+/// How much of a score is what it was before; the rest is what the last run brought.
+const KEPT: f64 = 0.7;
+
+/// What became of asking one peer; times in Unix seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// When the last run began in which it gave everything.
+    pub last_success: Option<u64>,
+    /// How often it failed since.
+    pub failures: u32,
+    /// When the last of these runs began.
+    pub last_failure: u64,
+    /// How many wanted, verified, new events it brings in a run: a moving average.
+    pub score: f64,
+}
+
+/// How far back peers are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// So many days before the last success; 0 = everything there ever was.
+    pub days: u64,
+    /// So many days in all at the most, or `days` where that is more.
+    pub most_days: u64,
+}
+
+impl History {
+    /// It gave everything to the run that began at `now`, and brought so many new events.
+    pub fn succeed(&mut self, now: u64, brought: u64) {
+        // Some 10^15 are exact.
+        #[expect(clippy::cast_precision_loss, reason = "counts of events are far below")]
+        let brought = brought as f64;
+        self.score = match self.last_success {
+            Some(_) => KEPT * self.score + (1.0 - KEPT) * brought,
+            None => brought,
+        };
+        self.last_success = Some(now);
+        self.failures = 0;
+    }
+
+    /// It failed in the run that began at `now`.
+    pub fn fail(&mut self, now: u64) {
+        self.failures = self.failures.saturating_add(1);
+        self.last_failure = now;
+        self.score *= KEPT;
+    }
+
+    /// Whether it is left alone at `now`.
+    pub fn rests(&self, now: u64) -> bool {
+        let Some(doublings) = self.failures.checked_sub(1) else {
+            return false;
+        };
+        let rest = FIRST_REST
+            .saturating_mul(2_u64.saturating_pow(doublings))
+            .min(LONGEST_REST);
+        // A failure ahead of us was noted before the clock was set back.
+        now.checked_sub(self.last_failure)
+            .is_some_and(|age| age + GRACE < rest)
+    }
+
+    /// Whether it failed so often in a row that it counts as dead.
+    pub const fn is_dead(&self) -> bool {
+        self.failures >= DEAD
+    }
+
+    /// From when on its events are asked for at `now`: as many days as wanted before the
+    /// last success with it; where there was none, before `begin`, when this station
+    /// began to remember.
+    pub fn since(&self, now: u64, begin: u64, reach: Reach) -> u64 {
+        if reach.days == 0 {
+            return 0;
+        }
+        let last = self.last_success.unwrap_or(begin).min(now);
+        let days = |days: u64| days.saturating_mul(DAY);
+        let least = now.saturating_sub(days(reach.most_days.max(reach.days)));
+        last.saturating_sub(days(reach.days)).max(least)
+    }
+}
+
+/// How a peer's turn in a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It gave everything; so many events were wanted, genuine and new.
+    Gave(u64),
+    /// It did not.
+    Failed,
+}
+
+/// Remembers how a run that began at `now` went with each peer that was asked. Where all
+/// failed it was our own link: nobody is blamed.
+pub fn settle<'a>(now: u64, turns: impl IntoIterator<Item = (&'a mut History, Turn)>) {
+    let mut turns: Vec<_> = turns.into_iter().collect();
+    let is_own_link = turns.iter().all(|(_, turn)| *turn == Turn::Failed);
+    for (history, turn) in &mut turns {
+        match turn {
+            Turn::Gave(brought) => history.succeed(now, *brought),
+            Turn::Failed if is_own_link => {}
+            Turn::Failed => history.fail(now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    #[test]
+    fn a_peer_that_fails_is_left_alone_for_an_hour_and_ever_longer_up_to_a_week() {
+        let mut history = History::default();
+        assert!(!history.rests(NOW));
+        for hours in [1, 2, 4, 8, 16, 32, 64, 128, 168, 168] {
+            history.fail(NOW);
+            let end = NOW + hours * HOUR - GRACE;
+            assert!(history.rests(end - 1) && !history.rests(end), "{hours}");
+        }
+        assert!(!history.rests(NOW - 1), "the clock was set back");
+        history.succeed(NOW, 0);
+        assert!(!history.rests(NOW + 1));
+    }
+
+    #[test]
+    fn the_score_follows_what_is_brought() {
+        let mut history = History::default();
+        history.succeed(NOW, 100);
+        assert_eq!(history.score, 100.0);
+        history.succeed(NOW, 0);
+        assert_eq!(history.score, 70.0);
+        history.succeed(NOW, 10);
+        assert_eq!(history.score, 52.0);
+        history.fail(NOW);
+        assert_eq!(history.score, 36.4);
+    }
+
+    #[test]
+    fn where_all_fail_nobody_is_blamed() {
+        let mut histories = [History::default(); 2];
+        let after = |histories: &mut [History; 2], turns: [Turn; 2]| {
+            settle(NOW, histories.iter_mut().zip(turns));
+            histories.map(|history| history.failures)
+        };
+        assert_eq!(after(&mut histories, [Turn::Failed; 2]), [0, 0]);
+        let one = [Turn::Failed, Turn::Gave(7)];
+        assert_eq!(after(&mut histories, one), [1, 0]);
+        assert_eq!(histories[1].score, 7.0);
+    }
+
+    #[test]
+    fn each_peer_is_asked_back_to_its_last_success() {
+        let since = |last_success: Option<u64>, days, most_days| {
+            let history = History {
+                last_success,
+                ..History::default()
+            };
+            let reach = Reach { days, most_days };
+            NOW - history.since(NOW, NOW - 3 * DAY, reach)
+        };
+        assert_eq!(since(Some(NOW - HOUR), 1, 30), DAY + HOUR);
+        assert_eq!(since(Some(NOW - 30 * HOUR), 1, 30), 54 * HOUR);
+        assert_eq!(since(Some(NOW - 29 * DAY), 1, 30), 30 * DAY);
+        assert_eq!(since(Some(NOW - 300 * DAY), 1, 30), 30 * DAY);
+        assert_eq!(since(Some(NOW - 300 * DAY), 90, 30), 90 * DAY);
+        assert_eq!(since(None, 1, 30), 4 * DAY, "since the memory began");
+        assert_eq!(since(None, 1, 2), 2 * DAY);
+        assert_eq!(since(Some(NOW), 0, 30), NOW, "everything");
+        assert_eq!(since(Some(NOW + DAY), 1, 30), DAY, "the clock was set back");
+        assert_eq!(since(Some(NOW), u64::MAX, 30), NOW);
+    }
+}
