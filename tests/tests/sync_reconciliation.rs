@@ -139,7 +139,10 @@ fn a_few_events_that_nobody_delivers_are_reported_and_no_failure() {
     let report = sync_all(&station, &[]);
     expect_stored(&station, &events);
     let undelivered = report["undelivered"]["unknown"].as_u64().unwrap();
-    assert!(undelivered >= 10 && undelivered % 10 == 0, "{report}");
+    assert!(
+        undelivered >= 10 && undelivered.is_multiple_of(10),
+        "{report}"
+    );
     expect_logged(
         &station,
         &format!("Undelivered, by kind: unknown={undelivered}:"),
@@ -150,7 +153,7 @@ fn a_few_events_that_nobody_delivers_are_reported_and_no_failure() {
 fn listed_and_withheld_events_are_reported_by_kind() {
     let authors = Author::many(5);
     let events = notes(&authors, &[1, 7], 300, recent(), 3000);
-    let withheld = |event: &&Event| event.kind == 7 && event.content.len() % 2 == 0;
+    let withheld = |event: &&Event| event.kind == 7 && event.content.len().is_multiple_of(2);
     let count = events.iter().filter(withheld).count();
     assert!(count > 10);
     let behaviour = Behaviour {
