@@ -141,11 +141,14 @@ impl Collector<'_> {
             }
             let text = connection.receive(deadline, patience).await?;
             match message::parse(&text) {
+                // Before it is read: millions of tags take much more memory.
+                Some(FromRelay::Event { event: json, .. }) if intake.is_too_long(json) => {
+                    intake.refuse_garbage(Refusal::TooLong);
+                }
                 Some(FromRelay::Event {
                     subscription,
                     event: json,
                 }) => match Event::parse(json.as_bytes()) {
-                    Ok(_) if intake.is_too_long(json) => intake.refuse_garbage(Refusal::TooLong),
                     Ok(event) => match self.asked(&subscription, event.id) {
                         Asked::Yes if is_wanted(&event) => {
                             intake.take_fetched(event, json).await;
