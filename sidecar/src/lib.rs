@@ -227,7 +227,7 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
     };
     let turn = trigger.take_turn(|| backfill(&run, runtime, interruption, terminal, rotation));
     let result = match turn {
-        Ok(Turn::Ran(report)) => Ok(report),
+        Ok(Turn::Ran(report)) => Ok(*report),
         Ok(Turn::Skipped { left, reason }) => return skip(&trigger, &run.options, left, reason),
         Err(error) => Err(error),
     };

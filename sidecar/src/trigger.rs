@@ -74,7 +74,7 @@ pub struct TriggerOptions {
 #[derive(Debug)]
 pub enum Turn {
     /// A backfill.
-    Ran(Report),
+    Ran(Box<Report>),
     /// None.
     Skipped {
         /// When the next is due, in seconds.
@@ -263,7 +263,7 @@ impl Trigger {
                 self.journal.write(Level::WARN, &words);
             }
         }
-        result.map(Turn::Ran)
+        result.map(|report| Turn::Ran(Box::new(report)))
     }
 
     /// Writes to the log of the trigger.

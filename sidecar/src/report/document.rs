@@ -70,8 +70,9 @@ pub struct Document {
     pub events_by_kind: BTreeMap<u16, u64>,
     /// Events not let in, by reason.
     pub refused: BTreeMap<String, u64>,
-    /// Events that peers listed and none of them delivered.
-    pub undelivered: usize,
+    /// Events that peers listed and none of them delivered, by kind, or `unknown`.
+    #[serde(default)]
+    pub undelivered: BTreeMap<String, u64>,
     /// What strfry made of the events.
     pub import: Import,
     /// Who has a profile; nothing where nobody looked.
@@ -219,7 +220,7 @@ impl Document {
             events: 0,
             events_by_kind: BTreeMap::new(),
             refused: BTreeMap::new(),
-            undelivered: 0,
+            undelivered: BTreeMap::new(),
             import: Import::default(),
             profiles: None,
             peers: Vec::new(),
@@ -253,7 +254,7 @@ impl Document {
             events: report.sum(|_| true),
             events_by_kind: report.by_kind.clone(),
             refused: by_code(&report.refused()),
-            undelivered: report.undelivered,
+            undelivered: report.undelivered_by_kind(),
             import: Import {
                 events: imported.events,
                 mode: mode.to_owned(),
@@ -385,6 +386,8 @@ pub(crate) mod tests {
             ("/success", serde_json::json!(true)),
             ("/events_by_kind/22", serde_json::json!(5)),
             ("/refused/forged", serde_json::json!(4)),
+            ("/undelivered/4", serde_json::json!(3)),
+            ("/undelivered/unknown", serde_json::json!(1)),
             ("/import/added", serde_json::json!(30)),
             ("/peers/1/failure", serde_json::json!("it is dead")),
             ("/peers/1/code", serde_json::json!("silent")),

@@ -92,6 +92,21 @@ impl Report {
             .collect();
         (!words.is_empty()).then(|| format!("Left out: {}", words.join(" ")))
     }
+
+    /// `Undelivered, by kind: 4=3 unknown=1: …`, or nothing where all came that was listed.
+    pub fn undelivered_line(&self) -> Option<String> {
+        let words: Vec<String> = self
+            .undelivered_by_kind()
+            .iter()
+            .map(|(kind, count)| format!("{kind}={count}"))
+            .collect();
+        (!words.is_empty()).then(|| {
+            format!(
+                "Undelivered, by kind: {}: listed by peers and sent by none of them; deleted meanwhile, or only for clients who say who they are",
+                words.join(" ")
+            )
+        })
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +131,11 @@ mod tests {
         assert_eq!(
             report.refused_line().as_deref(),
             Some("Left out: unasked=2 forged=4")
+        );
+        let undelivered = report.undelivered_line();
+        assert!(
+            undelivered
+                .is_some_and(|line| line.starts_with("Undelivered, by kind: 4=3 unknown=1: "))
         );
     }
 }

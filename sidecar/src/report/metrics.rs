@@ -125,7 +125,7 @@ fn of_the_last_run(text: &mut Text, document: &Document) {
     text.gauge(
         "undelivered_events",
         "Events that peers listed in the last run and none delivered.",
-        document.undelivered,
+        document.undelivered.values().sum::<u64>(),
     );
     if let Some(profiles) = &document.profiles {
         let name = "profiles";

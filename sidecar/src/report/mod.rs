@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admit::Refusal;
 use crate::intake::Counts;
+use crate::level::Undelivered;
 use crate::relay::address::Address;
 use crate::strfry::import::Imported;
 
@@ -82,7 +83,7 @@ pub struct Report {
     /// Each peer that was asked.
     pub peers: Vec<PeerReport>,
     /// Events that peers listed and none of them delivered.
-    pub undelivered: usize,
+    pub undelivered: Undelivered,
     /// Events let in, by kind.
     pub by_kind: BTreeMap<u16, u64>,
     /// What strfry made of them.
@@ -150,6 +151,13 @@ impl Report {
             .sum()
     }
 
+    /// Counts of what was listed and not sent, by kind as a word.
+    fn undelivered_by_kind(&self) -> BTreeMap<String, u64> {
+        let word = |kind: Option<u16>| kind.map_or("unknown".to_owned(), |kind| kind.to_string());
+        let counts = self.undelivered.iter();
+        counts.map(|(kind, count)| (word(*kind), *count)).collect()
+    }
+
     /// Events that were not let in, by reason, over all peers.
     pub fn refused(&self) -> BTreeMap<Refusal, u64> {
         let mut sums = BTreeMap::new();
@@ -194,7 +202,7 @@ pub(crate) mod tests {
         };
         Report {
             followed: 127,
-            undelivered: 3,
+            undelivered: [(Some(4), 3), (None, 1)].into(),
             peers: vec![peer("ws://a", None), peer("ws://b", Some("it is dead"))],
             by_kind: [
                 (0, 1),

@@ -161,9 +161,9 @@ fn figures(document: &Document) -> Markup {
         ("Went back", back),
         ("Pubkeys followed", count(document.followed as u64)),
     ];
-    if document.undelivered > 0 {
-        let undelivered = count(document.undelivered as u64);
-        figures.push(("Listed, not delivered", undelivered));
+    let undelivered: u64 = document.undelivered.values().sum();
+    if undelivered > 0 {
+        figures.push(("Listed, not delivered", count(undelivered)));
     }
     html! {
         dl class="figures" {
