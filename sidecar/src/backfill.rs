@@ -198,15 +198,8 @@ impl<'a> Backfill<'a> {
         if let Err(error) = self.knowledge.save(&knowledge_path(self.run), self.now) {
             unwritten(&knowledge_path(self.run), &error);
         }
-        let undelivered = self
-            .leveling
-            .as_ref()
-            .map_or(0, |leveling| leveling.exchange.undelivered());
-        if undelivered > 0 {
-            info!(
-                "{undelivered} events are listed by peers and sent by none of them: deleted meanwhile, or only for clients who say who they are"
-            );
-        }
+        let leveling = self.leveling.as_ref();
+        let undelivered = leveling.map_or_else(Default::default, |leveling| leveling.undelivered());
         let succeeded = reports.iter().all(|report| report.failure.is_none());
         let interrupted = interrupted || step == Step::Interrupted;
         let outcome = match (&result, interrupted, succeeded) {
@@ -400,6 +393,9 @@ fn say(report: &Report, broken: Option<&ImportError>) {
         warn!("strfry rejected {count} events: {reason}");
     }
     if let Some(line) = report.refused_line() {
+        info!("{line}");
+    }
+    if let Some(line) = report.undelivered_line() {
         info!("{line}");
     }
     info!("{}", report.stats_line());
