@@ -8,6 +8,7 @@ use constellation_shared::station::NoRoot;
 
 use crate::follow::BlacklistUnreadable;
 use crate::friends::FriendsError;
+use crate::install::InstallError;
 use crate::lock::LockError;
 use crate::relay::connection::CertificateError;
 use crate::strfry::scan::ScanError;
@@ -50,6 +51,12 @@ pub enum SyncError {
     /// The friends cannot be gathered or listed.
     #[error(transparent)]
     Friends(#[from] FriendsError),
+    /// The bug report cannot be written.
+    #[error("{0} cannot be written; say where it may be: --output FILE")]
+    Bugreport(PathBuf, #[source] io::Error),
+    /// An install or uninstall stopped.
+    #[error(transparent)]
+    Install(#[from] InstallError),
     /// stdout is gone.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
@@ -67,6 +74,8 @@ impl SyncError {
             | Self::Certificate(_)
             | Self::Conf(..)
             | Self::Lock(LockError::Io(..))
+            | Self::Bugreport(..)
+            | Self::Install(_)
             | Self::Output(_) => 2,
             Self::NoStrfry(_)
             | Self::NoPeers(_)
