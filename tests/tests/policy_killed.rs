@@ -8,6 +8,7 @@
 mod policy_program;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -134,18 +135,35 @@ impl Killed {
     }
 }
 
-#[test]
-fn killed_at_any_moment_it_leaves_a_whole_list_and_loses_nothing() {
-    let seeds = 0..4;
+/// So many lists, four at a time, each in the hands of a program that is killed so often.
+fn kill(lists: u64, rounds: u32) {
+    let next = AtomicU64::new(0);
     thread::scope(|scope| {
-        for seed in seeds {
-            scope.spawn(move || {
-                let mut killed = Killed::new(seed);
-                for round in 0..15 {
-                    killed.round(round);
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= lists {
+                        return;
+                    }
+                    let mut killed = Killed::new(seed);
+                    for round in 0..rounds {
+                        killed.round(round);
+                    }
+                    killed.finish();
                 }
-                killed.finish();
             });
         }
     });
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_a_whole_list_and_loses_nothing() {
+    kill(4, 15);
+}
+
+#[test]
+#[ignore = "the long form of the one above, ten minutes"]
+fn killed_two_thousand_times_it_leaves_a_whole_list_and_loses_nothing() {
+    kill(40, 50);
 }
