@@ -8,6 +8,7 @@ use constellation_shared::station::NoRoot;
 
 use crate::follow::BlacklistUnreadable;
 use crate::friends::FriendsError;
+use crate::install::InstallError;
 use crate::lock::LockError;
 use crate::relay::connection::CertificateError;
 use crate::strfry::scan::ScanError;
@@ -53,6 +54,9 @@ pub enum SyncError {
     /// The bug report cannot be written.
     #[error("{0} cannot be written; say where it may be: --output FILE")]
     Bugreport(PathBuf, #[source] io::Error),
+    /// An install or uninstall stopped.
+    #[error(transparent)]
+    Install(#[from] InstallError),
     /// stdout is gone.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
@@ -71,6 +75,7 @@ impl SyncError {
             | Self::Conf(..)
             | Self::Lock(LockError::Io(..))
             | Self::Bugreport(..)
+            | Self::Install(_)
             | Self::Output(_) => 2,
             Self::NoStrfry(_)
             | Self::NoPeers(_)

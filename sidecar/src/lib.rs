@@ -7,8 +7,8 @@
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
 //! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`members`]
 //! (profiles, full syncs and friends once a run has ended), [`trigger`] (when), [`doctor`]
-//! (whether it will), [`why`] (what became of one event or key),
-//! [`bugreport`].
+//! (whether it will), [`why`] (what became of one event or key), [`bugreport`], [`install`]
+//! (how it comes to be called).
 #![cfg_attr(
     not(test),
     deny(
@@ -32,6 +32,7 @@ pub mod friends;
 pub mod history;
 pub mod inflow;
 pub mod inquiry;
+pub mod install;
 pub mod intake;
 pub mod knowledge;
 pub mod level;
@@ -145,6 +146,9 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
     if let Some(Command::Why(options)) = &run.options.command {
         return runtime.block_on(why::obey(&run, options, &mut io::stdout().lock()));
     }
+    if let Some(code) = set_up(&run)? {
+        return Ok(code);
+    }
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
     if let Some(command @ (Command::Profiles(_) | Command::Friends(_))) = &run.options.command {
         tracing_subscriber::registry().with(terminal).init();
@@ -191,6 +195,18 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         Turn::Ran(report) => finish(&report, json),
         Turn::Skipped { left, reason } => skip(&trigger, &run.options, left, reason),
     }
+}
+
+/// Installs or uninstalls where that is wanted.
+fn set_up(run: &Run) -> Result<Option<u8>, SyncError> {
+    let (station, dry_run, out) = (&run.station, run.options.dry_run, &mut io::stdout().lock());
+    Ok(match &run.options.command {
+        Some(Command::Install(options)) => Some(install::install(options, station, dry_run, out)?),
+        Some(Command::Uninstall(options)) => {
+            Some(install::uninstall(options, station, dry_run, out)?)
+        }
+        _ => None,
+    })
 }
 
 fn skip(trigger: &Trigger, options: &Options, left: u64, reason: Reason) -> Result<u8, SyncError> {

@@ -10,6 +10,7 @@ use constellation_shared::kinds;
 use crate::bugreport::BugreportOptions;
 use crate::doctor::DoctorOptions;
 use crate::history::{History, Reach};
+use crate::install::options::{InstallOptions, UninstallOptions};
 use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
 use crate::relay::address::{Address, AddressError};
 use crate::trigger::TriggerOptions;
@@ -129,6 +130,10 @@ pub enum Command {
     Why(WhyOptions),
     /// Gather in one file what a maintainer needs; it is sent nowhere
     Bugreport(BugreportOptions),
+    /// Put the scripts and the policy in place; with --systemd, a timer
+    Install(InstallOptions),
+    /// Put back what was there before the install
+    Uninstall(UninstallOptions),
 }
 
 /// A list of kinds.
@@ -160,7 +165,7 @@ impl Options {
     }
 
     /// Every option holds before and behind a subcommand.
-    fn definition() -> clap::Command {
+    pub fn definition() -> clap::Command {
         Self::command().mut_args(|argument| argument.global(true))
     }
 
@@ -168,14 +173,7 @@ impl Options {
     pub const fn trigger(&self) -> Option<&TriggerOptions> {
         match &self.command {
             Some(Command::Trigger(options)) => Some(options),
-            Some(
-                Command::Profiles(_)
-                | Command::Friends(_)
-                | Command::Doctor(_)
-                | Command::Why(_)
-                | Command::Bugreport(_),
-            )
-            | None => None,
+            _ => None,
         }
     }
 

@@ -1,20 +1,71 @@
 //! Writing a file whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 use std::process;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
 /// Writes a file beside the wanted one and puts it in its place.
 ///
 /// # Errors
 /// Those of writing; the file is then as it was before, and nothing is left beside it.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    put(path, content, None)
+}
+
+/// The same, for a file of another program's: mode and owner stay where it is there, and
+/// a symbolic link stays one.
+///
+/// # Errors
+/// As [`write`]; and where the file belongs to somebody else and we may not give ours away.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => put(path, content, None),
+        metadata => put(path, content, Some(&metadata?)),
+    }
+}
+
+/// Writes a text into the file that is there, for programs that watch the file itself and
+/// not its name, as strfry does its conf: of one that is put in its place they would notice
+/// no later change. It goes in at once, and is followed by line breaks until the rest of a
+/// longer one is cut off, so that a reader and a kill find a text that means the same.
+///
+/// # Errors
+/// Those of writing; where the disk is full, the file is as it was before.
+pub fn rewrite(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).open(path)?;
+    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, length) {
+        // Not every file system can promise room.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+        allocated => allocated?,
+    }
+    let before = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+    let mut padded = text.to_vec();
+    padded.resize(before.max(text.len()), b'\n');
+    file.write_all(&padded)?;
+    file.set_len(length)?;
+    file.sync_all()
+}
+
+fn put(path: &Path, content: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", process::id()));
     let beside = path.with_file_name(name);
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(content)?;
+        if let Some(like) = like {
+            let ours = file.metadata()?;
+            if (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
+                fchown(&file, Some(like.uid()), Some(like.gid()))?;
+            }
+            file.set_permissions(like.permissions())?;
+        }
         file.sync_all()?;
         fs::rename(&beside, path)
     });
@@ -39,5 +90,33 @@ mod tests {
         fs::write(dir.path().join("folder/x"), "").unwrap();
         assert!(write(&dir.path().join("folder"), b"three").is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode_and_a_link_stays_one() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("file"), dir.path().join("link"));
+        replace(&path, b"one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        symlink("file", &link).unwrap();
+        replace(&link, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o750);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_rewritten_file_is_the_same_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "three").unwrap();
+        let before = fs::metadata(&path).unwrap().ino();
+        for text in ["longer than that", "short", ""] {
+            rewrite(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(fs::metadata(&path).unwrap().ino(), before);
+        assert!(rewrite(&dir.path().join("none"), b"x").is_err());
     }
 }

@@ -27,9 +27,7 @@ pub async fn obey(run: &Run, command: &Command, output: &mut impl Write) -> Resu
     match command {
         Command::Profiles(command) => print_profiles(run, command, output).await,
         Command::Friends(command) => print_friends(run, *command, output).await,
-        Command::Trigger(_) | Command::Doctor(_) | Command::Why(_) | Command::Bugreport(_) => {
-            Ok(())
-        }
+        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,10 @@
-//! The few settings of `strfry.conf` that matter to us.
+//! The few settings of `strfry.conf` that matter to us, and the one that we [`edit`].
+
+pub mod edit;
 
 use std::fs;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// `events.maxEventSize` where the conf does not say (strfry's golpe.yaml).
@@ -45,25 +48,44 @@ pub fn database(conf: &Path, folder: &Path) -> PathBuf {
 /// The value of a setting in strfry's syntax: `name { name = value }`, `#` remarks. Of
 /// several the last counts. Quotes are taken off.
 pub fn setting(text: &str, path: &[&str]) -> Option<String> {
+    look(text, path).value.map(|token| token.word)
+}
+
+/// Where a setting stands.
+#[derive(Default)]
+struct Look {
+    /// The last value of that name.
+    value: Option<Token>,
+    /// Behind the last `{` of a block of that name.
+    inside: Option<usize>,
+}
+
+fn look(text: &str, path: &[&str]) -> Look {
     let mut inside: Vec<String> = Vec::new();
     let mut words: Vec<String> = Vec::new();
-    let mut found = None;
+    let mut found = Look::default();
     for token in tokens(text) {
-        match token.as_str() {
-            "{" => inside.push(words.pop().unwrap_or_default()),
-            "}" => {
+        match (token.word.as_str(), token.is_quoted) {
+            ("{", false) => {
+                inside.push(words.pop().unwrap_or_default());
+                if inside == path {
+                    found.inside = Some(token.place.end);
+                }
+            }
+            ("}", false) => {
                 inside.pop();
                 words.clear();
             }
-            "=" => {}
+            ("=", false) => {}
             _ => {
-                words.push(token);
-                if let [.., name, value] = words.as_slice() {
-                    let (last, outer) = path.split_last()?;
-                    if name == last && inside == outer {
-                        found = Some(value.clone());
-                        words.clear();
-                    }
+                words.push(token.word.clone());
+                if let [.., name, _] = words.as_slice()
+                    && let Some((last, outer)) = path.split_last()
+                    && name == last
+                    && inside == outer
+                {
+                    found.value = Some(token);
+                    words.clear();
                 }
             }
         }
@@ -73,16 +95,7 @@ pub fn setting(text: &str, path: &[&str]) -> Option<String> {
 
 /// Whether a conf has this block.
 pub fn has_block(text: &str, path: &[&str]) -> bool {
-    let mut inside: Vec<String> = Vec::new();
-    let mut name = String::new();
-    tokens(text).into_iter().any(|token| {
-        match token.as_str() {
-            "{" => inside.push(std::mem::take(&mut name)),
-            "}" => drop(inside.pop()),
-            _ => name = token,
-        }
-        inside == path
-    })
+    look(text, path).inside.is_some()
 }
 
 /// What strfry would not read in a conf.
@@ -132,41 +145,55 @@ pub fn fault(text: &str) -> Option<Fault> {
     valueless.or_else(|| Some(unfinished(open.pop()?, "this { is not closed")))
 }
 
-/// Braces, equals signs, quoted texts and words.
-fn tokens(text: &str) -> Vec<String> {
+/// A brace, an equals sign, a quoted text or a word.
+struct Token {
+    word: String,
+    is_quoted: bool,
+    /// In bytes, quotes included.
+    place: Range<usize>,
+}
+
+fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
+    let mut rest = text.char_indices().peekable();
+    while let Some((start, c)) = rest.next() {
+        let mut word = String::new();
         match c {
-            '#' => while rest.next_if(|&c| c != '\n').is_some() {},
-            '{' | '}' | '=' => tokens.push(c.to_string()),
+            '#' => {
+                while rest.next_if(|&(_, c)| c != '\n').is_some() {}
+                continue;
+            }
+            c if c.is_whitespace() || c == ',' || c == ';' => continue,
+            '{' | '}' | '=' => word.push(c),
             '"' => {
-                let mut word = String::new();
-                while let Some(c) = rest.next_if(|&c| c != '"') {
+                while let Some((_, c)) = rest.next_if(|&(_, c)| c != '"') {
                     word.push(c);
                 }
                 rest.next();
-                tokens.push(word);
             }
-            c if c.is_whitespace() || c == ',' || c == ';' => {}
             c => {
-                let mut word = String::from(c);
-                while let Some(c) = rest.next_if(|&c| !c.is_whitespace() && !"{}=#\",;".contains(c))
-                {
+                word.push(c);
+                let is_inside = |c: char| !c.is_whitespace() && !"{}=#\",;".contains(c);
+                while let Some((_, c)) = rest.next_if(|&(_, c)| is_inside(c)) {
                     word.push(c);
                 }
-                tokens.push(word);
             }
         }
+        let end = rest.peek().map_or(text.len(), |&(at, _)| at);
+        tokens.push(Token {
+            word,
+            is_quoted: c == '"',
+            place: start..end,
+        });
     }
     tokens
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const CONF: &str = r#"
+    pub(super) const CONF: &str = r#"
         ## maxEventSize = 1
         db = "./strfry-db/" # { events
         events { # what

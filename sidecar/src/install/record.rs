@@ -1,0 +1,116 @@
+//! What an install changed, so that it can be undone: `strfry/constellation-install.json`.
+//!
+//! Written before anything is changed, and removed after everything is changed back: a
+//! run that is killed in between can be repeated, and undone.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::strfry::conf::edit::Edit;
+
+/// The layout of the file.
+const VERSION: u32 = 1;
+
+/// What an install changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    version: u32,
+    /// In the order in which they were made.
+    pub changes: Vec<Change>,
+}
+
+/// A change, and what is needed to undo it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "change")]
+pub enum Change {
+    /// Lines at the end of a file of git's.
+    Lines {
+        /// The file.
+        path: PathBuf,
+        /// The lines, with the line break before them where one was missing.
+        lines: String,
+        /// There was no such file.
+        created: bool,
+    },
+    /// A script in the place of the station's.
+    Script {
+        /// Its path in `workspace/NIP-101`.
+        name: String,
+        /// What was there.
+        before: Before,
+    },
+    /// The plugin line of `strfry.conf`.
+    Conf {
+        /// The file.
+        path: PathBuf,
+        /// What was edited.
+        edit: Edit,
+    },
+}
+
+/// What was in a script's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Before {
+    /// What git has.
+    Git,
+    /// Something else, kept in the folder of the install.
+    Kept,
+    /// Nothing.
+    Nothing,
+}
+
+impl Record {
+    /// A record of these changes.
+    pub const fn new(changes: Vec<Change>) -> Self {
+        Self {
+            version: VERSION,
+            changes,
+        }
+    }
+
+    /// What a file says; none where it is no record, or one of another version.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let record: Self = serde_json::from_slice(bytes).ok()?;
+        (record.version == VERSION).then_some(record)
+    }
+
+    /// As it is written.
+    ///
+    /// # Errors
+    /// Where a path is not UTF-8.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
+    /// What was in this script's place before.
+    pub fn before(&self, script: &str) -> Option<Before> {
+        self.changes.iter().find_map(|change| match change {
+            Change::Script { name, before } if name == script => Some(*before),
+            _ => None,
+        })
+    }
+
+    /// The lines that were added to this file.
+    pub fn lines(&self, file: &std::path::Path) -> Option<(&str, bool)> {
+        self.changes.iter().find_map(|change| match change {
+            Change::Lines {
+                path,
+                lines,
+                created,
+            } if path == file => Some((lines.as_str(), *created)),
+            _ => None,
+        })
+    }
+
+    /// The edit of `strfry.conf`.
+    pub fn conf(&self) -> Option<&Edit> {
+        self.changes.iter().find_map(|change| match change {
+            Change::Conf { edit, .. } => Some(edit),
+            _ => None,
+        })
+    }
+}
