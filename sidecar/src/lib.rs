@@ -61,8 +61,10 @@ pub mod why;
 
 use std::env;
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use constellation_shared::Station;
 use indicatif::MultiProgress;
@@ -95,9 +97,13 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let words = chain(&error);
             if json {
+                let outcome = match error {
+                    SyncError::Interrupted => "interrupted",
+                    _ => "nothing_done",
+                };
                 let report = serde_json::json!({
                     "schema": 1,
-                    "outcome": "nothing_done",
+                    "outcome": outcome,
                     "exit_code": error.exit_code(),
                     "failure": words,
                 });
@@ -119,8 +125,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// How long the end waits for work that nobody needs any more: a name that DNS still looks
+/// for.
+const LAST_WAIT: Duration = Duration::from_millis(200);
+
 fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
-    let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
     let workers = thread::available_parallelism()
         .map_or(1, usize::from)
         .min(MOST_WORKERS);
@@ -128,6 +137,13 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         .worker_threads(workers)
         .enable_all()
         .build()?;
+    let result = run_on(&runtime, options, bars);
+    runtime.shutdown_timeout(LAST_WAIT);
+    result
+}
+
+fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
+    let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
     let run = Run {
         options,
         station,
@@ -180,6 +196,11 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
         let outcome = runtime.block_on(run.look(&mut io::stdout().lock()))?;
         return Ok(outcome.map_or(0, report::Outcome::exit_code));
     }
+    // From before there is anything to leave behind.
+    let interruption = {
+        let _inside = runtime.enter();
+        run::interruption()
+    };
     let lock_path = run.file("constellation-sync.lock");
     let locked = Lock::take(&lock_path, run.file("constellation-backfill.lock"));
     let _lock = locked.inspect_err(|error| {
@@ -187,11 +208,18 @@ fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
             trigger.note(&chain(error));
         }
     })?;
+    whole_file::sweep(&folder, |name| name.contains("constellation"));
+    whole_file::sweep(&run.station.profiles_dir(), |name| {
+        name.starts_with("_NIP101.")
+    });
     let json = run.options.json;
     let Some(trigger) = trigger else {
-        return finish(&backfill(&run, &runtime, terminal, rotation)?, json);
+        return finish(
+            &backfill(&run, runtime, interruption, terminal, rotation)?,
+            json,
+        );
     };
-    match trigger.take_turn(|| backfill(&run, &runtime, terminal, rotation))? {
+    match trigger.take_turn(|| backfill(&run, runtime, interruption, terminal, rotation))? {
         Turn::Ran(report) => finish(&report, json),
         Turn::Skipped { left, reason } => skip(&trigger, &run.options, left, reason),
     }
@@ -225,6 +253,7 @@ fn skip(trigger: &Trigger, options: &Options, left: u64, reason: Reason) -> Resu
 fn backfill(
     run: &Run,
     runtime: &Runtime,
+    interruption: impl Future<Output = ()>,
     terminal: Log,
     rotation: Rotation,
 ) -> Result<Report, SyncError> {
@@ -239,7 +268,14 @@ fn backfill(
         .with_profiles(run.file("hex-to-profile.log"), rotation);
     tracing_subscriber::registry().with(log).init();
     info!("Starting Astroport constellation backfill process");
-    runtime.block_on(async { Ok(Backfill::prepare(run).await?.carry_out().await) })
+    runtime.block_on(async {
+        let mut interruption = pin!(interruption);
+        let prepared = tokio::select! {
+            prepared = Backfill::prepare(run) => prepared?,
+            () = interruption.as_mut() => return Err(SyncError::Interrupted),
+        };
+        Ok(prepared.carry_out(interruption).await)
+    })
 }
 
 fn finish(report: &Report, json: bool) -> Result<u8, SyncError> {

@@ -104,6 +104,15 @@ pub struct Options {
         env = "CONSTELLATION_PATIENCE"
     )]
     pub patience: u64,
+    /// How many seconds strfry may go without bringing us further
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(1..=86_400),
+        env = "CONSTELLATION_STRFRY_PATIENCE"
+    )]
+    pub strfry_patience: u64,
     /// The report as one JSON document on stdout at the end
     #[arg(long, env = "CONSTELLATION_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,

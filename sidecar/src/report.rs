@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::admit::Refusal;
 use crate::intake::Counts;
+use crate::level::Undelivered;
 use crate::relay::address::Address;
 use crate::strfry::import::Imported;
 
@@ -68,7 +69,7 @@ pub struct Report {
     /// Each peer that was asked.
     pub peers: Vec<PeerReport>,
     /// Events that peers listed and none of them delivered.
-    pub undelivered: usize,
+    pub undelivered: Undelivered,
     /// Events let in, by kind.
     pub by_kind: BTreeMap<u16, u64>,
     /// What strfry made of them.
@@ -203,6 +204,28 @@ impl Report {
         (!words.is_empty()).then(|| format!("Left out: {}", words.join(" ")))
     }
 
+    /// `Undelivered, by kind: 4=3 unknown=1: …`, or nothing where all came that was listed.
+    pub fn undelivered_line(&self) -> Option<String> {
+        let words: Vec<String> = self
+            .undelivered_by_kind()
+            .iter()
+            .map(|(kind, count)| format!("{kind}={count}"))
+            .collect();
+        (!words.is_empty()).then(|| {
+            format!(
+                "Undelivered, by kind: {}: listed by peers and sent by none of them; deleted meanwhile, or only for clients who say who they are",
+                words.join(" ")
+            )
+        })
+    }
+
+    /// Counts of what was listed and not sent, by kind as a word.
+    fn undelivered_by_kind(&self) -> BTreeMap<String, u64> {
+        let word = |kind: Option<u16>| kind.map_or("unknown".to_owned(), |kind| kind.to_string());
+        let counts = self.undelivered.iter();
+        counts.map(|(kind, count)| (word(*kind), *count)).collect()
+    }
+
     /// The report as JSON, one line.
     ///
     /// # Errors
@@ -235,7 +258,7 @@ impl Report {
             "events": self.sum(|_| true),
             "events_by_kind": self.by_kind,
             "refused": by_code(&self.refused()),
-            "undelivered": self.undelivered,
+            "undelivered": self.undelivered_by_kind(),
             "import": {
                 "events": self.imported.events,
                 "mode": if self.verify { "verify" } else { "no-verify" },
@@ -270,6 +293,7 @@ mod tests {
             collected: 7,
             refused: [(Refusal::Forged, 2), (Refusal::Unasked, 1)].into(),
             garbage: 2,
+            odd: 0,
             refused_ids: Vec::new(),
         };
         let peer = |url: &str, failure: Option<&str>| PeerReport {
@@ -285,7 +309,7 @@ mod tests {
         };
         Report {
             followed: 127,
-            undelivered: 3,
+            undelivered: [(Some(4), 3), (None, 1)].into(),
             peers: vec![peer("ws://a", None), peer("ws://b", Some("it is dead"))],
             by_kind: [
                 (0, 1),
@@ -334,6 +358,11 @@ mod tests {
             report.refused_line().as_deref(),
             Some("Left out: unasked=2 forged=4")
         );
+        let undelivered = report.undelivered_line();
+        assert!(
+            undelivered
+                .is_some_and(|line| line.starts_with("Undelivered, by kind: 4=3 unknown=1: "))
+        );
     }
 
     #[test]
@@ -345,6 +374,8 @@ mod tests {
             ("/outcome", serde_json::json!("some_peers_failed")),
             ("/events_by_kind/22", serde_json::json!(5)),
             ("/refused/forged", serde_json::json!(4)),
+            ("/undelivered/4", serde_json::json!(3)),
+            ("/undelivered/unknown", serde_json::json!(1)),
             ("/import/added", serde_json::json!(30)),
             ("/peers/1/failure", serde_json::json!("it is dead")),
             ("/peers/1/code", serde_json::json!("silent")),
