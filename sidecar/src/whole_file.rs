@@ -20,7 +20,7 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// The same, readable for everybody (0644) whatever the umask is.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_readable(path: &Path, content: &[u8]) -> io::Result<()> {
     put(path, content, |file| {
         file.set_permissions(Permissions::from_mode(0o644))

@@ -1,4 +1,4 @@
-//! What a run says of itself: the lines that the station's scripts read ([`lines`]), the
+//! What a run says of itself: the lines that the station's scripts read, the
 //! document that programs and people read ([`document`], as JSON and as a [`page`]), what
 //! is remembered of earlier runs ([`history`]), figures for Prometheus ([`metrics`]), and
 //! who asks in between ([`status`]). [`publish`] writes them once a run has ended.
