@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use constellation_shared::{Event, EventId};
+use indicatif::ProgressBar;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::choice::AT_ONCE;
 use crate::error::chain;
@@ -109,6 +110,8 @@ pub struct Leveling {
     pub exchange: Exchange,
     /// The time of the run, Unix seconds.
     pub now: u64,
+    /// Where it is shown how many are missing, and how many of them came.
+    pub bar: ProgressBar,
     /// The earliest time that any peer will be asked for, as far as is known: all is
     /// looked up at once.
     earliest: u64,
@@ -127,8 +130,8 @@ impl Leveling {
         strfry: Strfry,
         refused: Refused,
         exchange: Exchange,
-        now: u64,
-        earliest: u64,
+        (now, earliest): (u64, u64),
+        bar: ProgressBar,
     ) -> Self {
         Self {
             strfry,
@@ -136,6 +139,7 @@ impl Leveling {
             exchange,
             now,
             earliest,
+            bar,
             holdings: Mutex::default(),
             lookup: tokio::sync::Mutex::new(true),
             turns: Semaphore::new(AT_ONCE),
@@ -163,6 +167,12 @@ impl Leveling {
             (true, Some(peer)) => self.exchange.release(peer, [event.id]),
             (true, None) => {}
         }
+    }
+
+    fn show_progress(&self) {
+        let (missing, came) = self.exchange.progress();
+        self.bar.set_length(missing as u64);
+        self.bar.set_position(came as u64);
     }
 
     /// Those whose kind is not known yet.
@@ -308,7 +318,10 @@ impl Progress {
                 (true, false) => {}
             }
             self.refusals = 0;
+            let listed = unrefused.len();
             leveling.exchange.offer(peer, unrefused);
+            leveling.show_progress();
+            debug!("{} lists {listed} events that are missing here", turn.url);
             turn.collect(connection, intake, is_part, &mut progress)
                 .await?;
         }
@@ -408,7 +421,7 @@ impl Turn<'_> {
         connection: &mut Connection<S>,
         intake: &mut Intake,
         waits: bool,
-        progress: impl FnMut(),
+        mut progress: impl FnMut(),
     ) -> Result<(), LevelError> {
         let manner = Manner {
             peer: self.peer,
@@ -418,6 +431,10 @@ impl Turn<'_> {
             waits,
         };
         let is_wanted = |event: &Event| self.wanted.wants(event);
+        let progress = || {
+            self.leveling.show_progress();
+            progress();
+        };
         let exchange = &self.leveling.exchange;
         collect(connection, exchange, intake, manner, is_wanted, progress).await?;
         match exchange.failures(self.peer) > MOST_FAILURES {
