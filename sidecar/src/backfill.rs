@@ -226,7 +226,9 @@ impl<'a> Backfill<'a> {
             imported,
             verify: options.verify,
             profiles: None,
+            people: Vec::new(),
             outcome,
+            broken: result.as_ref().err().map(|error| chain(error)),
         };
         if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed) {
             let members = Members {
@@ -288,6 +290,9 @@ impl<'a> Backfill<'a> {
                                 let place = place.map(|(_, place)| *place).next();
                                 let other = place.and_then(|place| self.choice.failed(place));
                                 waiting.extend(other);
+                                if self.choice.has_no_link() {
+                                    waiting.clear();
+                                }
                             }
                         }
                         self.knowledge.learn(report.address.to_string(), known);
@@ -429,6 +434,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
         code: Some("interrupted"),
+        reached: false,
         reconciled: false,
         broke_off: true,
         unreadable_kinds: Vec::new(),
