@@ -30,6 +30,13 @@ use crate::wanted::{Wanted, questions};
 
 /// How many authors one reconciliation names: with them the first message is below
 /// 64 KiB, the smallest that relays are known to take.
+///
+/// Without authors strfry compares by a tree that it keeps ready. Measured on a real one
+/// with 1,000 authors, 20,000 events of theirs and as many of others: nothing new 5.5 ms and
+/// 0.7 kB instead of 104 ms and 69 kB; but each event of others is then listed, downloaded
+/// once to learn that it is not wanted (20,000 of them 14 MB), and to be remembered, and
+/// anybody may write to a relay as much as they like. What we ask for is bounded by whom we
+/// follow, so the authors are named.
 const AUTHORS: usize = 850;
 
 /// The smallest message length with which reconciliation is tried, in bytes.
