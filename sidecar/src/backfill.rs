@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -31,13 +31,17 @@ use crate::refused::Refused;
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::report::{Outcome, PeerReport, Report};
-use crate::run::{Run, interruption, unix_time};
+use crate::run::{Run, unix_time};
 use crate::session::Session;
 use crate::strfry::import::{Import, ImportError};
 use crate::strfry::{Strfry, conf};
 use crate::tunnel::Patience;
 use crate::tunnel::tunnels::Tunnels;
 use crate::wanted::Wanted;
+
+/// How many peers have their turn at the same time. Each has a connection, and of those a
+/// process has 1024 where nobody raised its limit.
+const MOST_AT_ONCE: usize = 256;
 
 /// What a backfill works with, once it is known that there is something to do.
 pub struct Backfill<'a> {
@@ -151,7 +155,10 @@ impl<'a> Backfill<'a> {
     }
 
     /// Asks everybody, and says how it went.
-    pub async fn carry_out(mut self) -> Report {
+    pub async fn carry_out(
+        mut self,
+        mut interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> Report {
         let options = &self.run.options;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let verify = !options.trust_peers;
@@ -160,7 +167,6 @@ impl<'a> Backfill<'a> {
             Gate::default(),
             Import::new(self.strfry.clone(), options.verify),
         );
-        let mut interruption = pin!(interruption());
         let (mut reports, step) = self.ask(&mut inflow, interruption.as_mut()).await;
         if step != Step::Done {
             self.tunnels.close().await;
@@ -192,15 +198,8 @@ impl<'a> Backfill<'a> {
         if let Err(error) = self.knowledge.save(&knowledge_path(self.run), self.now) {
             unwritten(&knowledge_path(self.run), &error);
         }
-        let undelivered = self
-            .leveling
-            .as_ref()
-            .map_or(0, |leveling| leveling.exchange.undelivered());
-        if undelivered > 0 {
-            info!(
-                "{undelivered} events are listed by peers and sent by none of them: deleted meanwhile, or only for clients who say who they are"
-            );
-        }
+        let leveling = self.leveling.as_ref();
+        let undelivered = leveling.map_or_else(Default::default, |leveling| leveling.undelivered());
         let succeeded = reports.iter().all(|report| report.failure.is_none());
         let interrupted = interrupted || step == Step::Interrupted;
         let outcome = match (&result, interrupted, succeeded) {
@@ -217,7 +216,9 @@ impl<'a> Backfill<'a> {
             imported,
             verify: options.verify,
             profiles: None,
+            people: Vec::new(),
             outcome,
+            broken: result.as_ref().err().map(|error| chain(error)),
         };
         if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed) {
             let members = Members {
@@ -247,7 +248,7 @@ impl<'a> Backfill<'a> {
         let all = async {
             let mut waiting = VecDeque::from(self.choice.first().to_vec());
             loop {
-                while sessions.len() < self.choice.at_once()
+                while sessions.len() < self.choice.at_once().min(MOST_AT_ONCE)
                     && let Some(place) = waiting.pop_front()
                 {
                     if let Some(session) = self.session(place, &admission) {
@@ -279,6 +280,9 @@ impl<'a> Backfill<'a> {
                                 let place = place.map(|(_, place)| *place).next();
                                 let other = place.and_then(|place| self.choice.failed(place));
                                 waiting.extend(other);
+                                if self.choice.has_no_link() {
+                                    waiting.clear();
+                                }
                             }
                         }
                         self.knowledge.learn(report.address.to_string(), known);
@@ -396,6 +400,9 @@ fn say(report: &Report, broken: Option<&ImportError>) {
     if let Some(line) = report.refused_line() {
         info!("{line}");
     }
+    if let Some(line) = report.undelivered_line() {
+        info!("{line}");
+    }
     info!("{}", report.stats_line());
     info!("{}", report.import_line());
     info!("{}", report.peers_line());
@@ -432,6 +439,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
         code: Some("interrupted"),
+        reached: false,
         reconciled: false,
         broke_off: true,
         unreadable_kinds: Vec::new(),

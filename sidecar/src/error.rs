@@ -51,6 +51,9 @@ pub enum SyncError {
     /// The friends cannot be gathered or listed.
     #[error(transparent)]
     Friends(#[from] FriendsError),
+    /// By a signal.
+    #[error("interrupted before anybody was asked")]
+    Interrupted,
     /// The bug report cannot be written.
     #[error("{0} cannot be written; say where it may be: --output FILE")]
     Bugreport(PathBuf, #[source] io::Error),
@@ -82,6 +85,7 @@ impl SyncError {
             | Self::Blacklist(_)
             | Self::Scan(_)
             | Self::Friends(_) => 3,
+            Self::Interrupted => 130,
         }
     }
 }

@@ -92,8 +92,18 @@ impl Exchange {
         self.share().progress()
     }
 
+    /// See [`Share::failed`].
+    pub fn failed(&self, peer: PeerIndex) -> Vec<EventId> {
+        self.share().failed(peer).collect()
+    }
+
+    /// See [`Share::failures`].
+    pub fn failures(&self, peer: PeerIndex) -> usize {
+        self.share().failures(peer)
+    }
+
     /// See [`Share::undelivered`].
-    pub fn undelivered(&self) -> usize {
-        self.share().undelivered()
+    pub fn undelivered(&self) -> Vec<EventId> {
+        self.share().undelivered().collect()
     }
 }

@@ -21,7 +21,7 @@ use crate::share::PeerIndex;
 /// How many events are verified as one piece of work: some 3 ms of one core.
 const BATCH: usize = 64;
 
-/// How much content one piece of work holds, in bytes, give or take an event.
+/// How much JSON one piece of work holds, in bytes, give or take an event.
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// How many batches of verified events may wait for the gate.
@@ -70,6 +70,8 @@ pub struct Counts {
     pub refused: Refusals,
     /// How much of it only a broken or hostile relay sends.
     pub garbage: u64,
+    /// How many were asked for and are none by NIP-01.
+    pub odd: u64,
     /// The ids of those that were looked at for it.
     pub refused_ids: Vec<(EventId, Refusal)>,
 }
@@ -186,7 +188,7 @@ impl Intake {
         count(&self.tally, |counts| counts.received += 1);
         let is_new = self.admission.is_new(json);
         if is_new {
-            self.push(event, Source::Walked).await;
+            self.push(event, json, Source::Walked).await;
         }
         is_new
     }
@@ -208,6 +210,7 @@ impl Intake {
         let is_new = self.admission.is_new(json);
         if is_new {
             self.refuse(Refusal::Malformed);
+            count(&self.tally, |counts| counts.odd += 1);
         }
         is_new
     }
@@ -218,11 +221,11 @@ impl Intake {
     pub async fn take_fetched(&mut self, event: Event, json: &str) {
         count(&self.tally, |counts| counts.received += 1);
         self.admission.is_new(json);
-        self.push(event, Source::Fetched(self.peer)).await;
+        self.push(event, json, Source::Fetched(self.peer)).await;
     }
 
-    async fn push(&mut self, event: Event, source: Source) {
-        self.batch_bytes += event.content.len();
+    async fn push(&mut self, event: Event, json: &str, source: Source) {
+        self.batch_bytes += json.len();
         self.batch.push((event, source));
         if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
             self.flush().await;
@@ -245,6 +248,12 @@ impl Intake {
     pub fn garbage(&self) -> u64 {
         let counts = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         counts.garbage
+    }
+
+    /// How many came that were asked for and are none by NIP-01.
+    pub fn odd(&self) -> u64 {
+        let counts = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.odd
     }
 
     /// Sends what was taken to verification.

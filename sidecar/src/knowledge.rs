@@ -3,7 +3,6 @@
 //! delete.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -63,9 +62,8 @@ impl Knowledge {
     /// Reads what earlier runs left; where the file is missing, broken or of another
     /// version, memory begins at `now`, Unix seconds.
     pub fn load(path: &Path, now: u64) -> Self {
-        let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= LARGEST);
-        let text = if small { fs::read(path).ok() } else { None };
-        text.and_then(|text| serde_json::from_slice::<Self>(&text).ok())
+        whole_file::read(path, LARGEST)
+            .and_then(|text| serde_json::from_slice::<Self>(&text).ok())
             .filter(|knowledge| knowledge.version == VERSION)
             .unwrap_or_else(|| Self {
                 version: VERSION,
@@ -164,6 +162,7 @@ fn is_fresh(known: &Known, now: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const NOW: u64 = 1_800_000_000;
     const DAY: u64 = 86_400;

@@ -1,7 +1,7 @@
 //! One peer's turn by reconciliation: learn what it has and we lack, fetch the share of it
 //! that falls to this peer, and leave the rest to paging.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use crate::exchange::Exchange;
 use crate::intake::Intake;
 use crate::refused::Refused;
 use crate::relay::collect::{Manner, collect};
-use crate::relay::compare::{CompareError, compare};
+use crate::relay::compare::{CompareError, Compared, MOST_FAILURES, compare, filter};
 use crate::relay::connection::Connection;
 use crate::relay::fetch::FetchError;
 use crate::relay::information::Information;
 use crate::relay::pager::{LATEST, Window};
-use crate::relay::reconcile::Held;
+use crate::relay::reconcile::{self, Held};
 use crate::share::PeerIndex;
 use crate::strfry::Strfry;
-use crate::wanted::Wanted;
+use crate::wanted::{Wanted, questions};
 
 /// How many authors one reconciliation names: with them the first message is below
 /// 64 KiB, the smallest that relays are known to take.
@@ -43,6 +43,13 @@ const LARGEST_FRAME: u64 = 500_000;
 /// How many ids one question names at the most, and what one of them takes in bytes.
 const MOST_IDS: u64 = 500;
 const ID_LENGTH: u64 = 67;
+
+/// How often in a row a relay may refuse for the number of events: from all of time to a
+/// second it is halved 32 times.
+const MOST_REFUSALS: u32 = 40;
+
+/// Of how many undelivered events of a peer the kinds are found out.
+const MOST_NAMED: usize = 2000;
 
 /// For how long one peer waits for those before it at the most.
 pub const HEAD_START: Duration = Duration::from_secs(30);
@@ -88,6 +95,9 @@ impl Holdings {
     }
 }
 
+/// Counts of events that were listed and not sent, by kind; of `None` the kind is unknown.
+pub type Undelivered = BTreeMap<Option<u16>, u64>;
+
 /// What all sessions of a run share about reconciliation.
 #[derive(Debug)]
 pub struct Leveling {
@@ -107,6 +117,8 @@ pub struct Leveling {
     /// Held while something is looked up; whether strfry did tell.
     lookup: tokio::sync::Mutex<bool>,
     turns: Semaphore,
+    /// Of which kinds those are that a peer listed and did not send.
+    kinds: Mutex<HashMap<EventId, u16>>,
 }
 
 impl Leveling {
@@ -127,6 +139,7 @@ impl Leveling {
             holdings: Mutex::default(),
             lookup: tokio::sync::Mutex::new(true),
             turns: Semaphore::new(AT_ONCE),
+            kinds: Mutex::default(),
         }
     }
 
@@ -150,6 +163,29 @@ impl Leveling {
             (true, Some(peer)) => self.exchange.release(peer, [event.id]),
             (true, None) => {}
         }
+    }
+
+    /// Those whose kind is not known yet.
+    fn unnamed(&self, mut ids: Vec<EventId>) -> Vec<EventId> {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.retain(|id| !kinds.contains_key(id));
+        ids
+    }
+
+    /// These are of this kind.
+    fn name(&self, ids: impl IntoIterator<Item = EventId>, kind: u16) {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.extend(ids.into_iter().map(|id| (id, kind)));
+    }
+
+    /// How many events peers listed and none of them sent, by kind where that is known.
+    pub fn undelivered(&self) -> Undelivered {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut undelivered = Undelivered::new();
+        for id in self.exchange.undelivered() {
+            *undelivered.entry(kinds.get(&id).copied()).or_default() += 1;
+        }
+        undelivered
     }
 
     /// What we hold of what is wanted, looked up once for all peers; `None` where strfry
@@ -192,6 +228,8 @@ impl Leveling {
 #[derive(Debug)]
 pub struct Progress {
     todo: Vec<Window>,
+    /// How often in a row the number of events was refused.
+    refusals: u32,
     /// What must be paged through after all.
     pub to_walk: Vec<Window>,
     /// Kinds that the relay shows only to clients who say who they are.
@@ -226,51 +264,66 @@ impl Progress {
         });
         Self {
             todo: windows.collect(),
+            refusals: 0,
             to_walk: Vec::new(),
             unreadable_kinds: Vec::new(),
         }
     }
 
-    /// Learns what the relay has and we lack, and offers it to the exchange.
+    /// Learns what the relay has and we lack, and fetches this peer's share of it, window by
+    /// window: so the ids of one window are in hand at a time, not those of all.
     ///
     /// # Errors
     /// [`LevelError`].
-    pub async fn compare_all<S: AsyncRead + AsyncWrite + Unpin>(
+    pub async fn level_all<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         connection: &mut Connection<S>,
-        leveling: &Leveling,
-        holdings: &Holdings,
-        information: &Information,
-        (index, url): (PeerIndex, String),
-        patience: Duration,
+        turn: &Turn<'_>,
+        intake: &mut Intake,
+        mut progress: impl FnMut(),
     ) -> Result<(), LevelError> {
-        let length = information.max_message_length.unwrap_or(SMALLEST_MESSAGE);
+        let Turn { leveling, peer, .. } = *turn;
+        let length = turn.message_length();
         let frame_limit = (length.saturating_sub(MESSAGE_FRAME) / 2).min(LARGEST_FRAME);
         while let Some(window) = self.todo.last() {
-            let held = holdings.held(window);
-            let compared = compare(connection, window, &held, frame_limit, patience).await;
-            let needed = match compared {
-                Ok(needed) => needed,
+            let held = turn.holdings.held(window);
+            let filter = filter(window);
+            let compared = compare(connection, &filter, &held, frame_limit, turn.patience).await;
+            drop(held);
+            let Compared { needed, is_part } = match compared {
+                Ok(compared) => compared,
                 Err(error) => {
                     self.cope(error, leveling.now)?;
                     continue;
                 }
             };
-            self.todo.pop();
             let unrefused: HashSet<EventId> = needed
                 .into_iter()
-                .filter(|id| !leveling.refused.contains(*id, &url))
+                .filter(|id| !leveling.refused.contains(*id, &turn.url))
                 .collect();
-            leveling.exchange.offer(index, unrefused);
+            match (is_part, unrefused.is_empty()) {
+                (false, _) => drop(self.todo.pop()),
+                // What there is besides so many refused ones, a shorter window tells.
+                (true, true) => self.cope(CompareError::TooMany, leveling.now)?,
+                (true, false) => {}
+            }
+            self.refusals = 0;
+            leveling.exchange.offer(peer, unrefused);
+            turn.collect(connection, intake, is_part, &mut progress)
+                .await?;
         }
-        Ok(())
+        turn.collect(connection, intake, true, &mut progress).await
     }
 
     /// What to do with a window that could not be reconciled.
     fn cope(&mut self, error: CompareError, now: u64) -> Result<(), LevelError> {
         match error {
             CompareError::Connection(error) => Err(FetchError::Connection(error).into()),
+            CompareError::TooMany if self.refusals >= MOST_REFUSALS => {
+                Err(LevelError::Unfit(CompareError::TooMany))
+            }
             CompareError::TooMany => {
+                self.refusals += 1;
                 if let Some(window) = self.todo.pop() {
                     match halves(&window, now) {
                         Some(halves) => self.todo.extend(halves),
@@ -316,33 +369,88 @@ fn halves(window: &Window, now: u64) -> Option<[Window; 2]> {
     ])
 }
 
-/// Fetches this peer's share of what is missing.
-///
-/// # Errors
-/// [`FetchError`].
-pub async fn collect_share<S: AsyncRead + AsyncWrite + Unpin>(
-    connection: &mut Connection<S>,
-    leveling: &Leveling,
-    intake: &mut Intake,
-    wanted: &Wanted,
-    information: &Information,
-    manner: (PeerIndex, usize, Duration),
-    progress: impl FnMut(),
-) -> Result<(), FetchError> {
-    let (peer, questions, patience) = manner;
-    let length = information.max_message_length.unwrap_or(SMALLEST_MESSAGE);
-    let fitting = length.saturating_sub(MESSAGE_FRAME) / ID_LENGTH;
-    let limit = information.max_limit.unwrap_or(MOST_IDS);
-    let ids_at_once = fitting.min(limit).clamp(1, MOST_IDS);
-    let manner = Manner {
-        peer,
-        ids_at_once: usize::try_from(ids_at_once).unwrap_or(1),
-        questions,
-        patience,
-    };
-    let is_wanted = |event: &Event| wanted.wants(event);
-    let exchange = &leveling.exchange;
-    collect(connection, exchange, intake, manner, is_wanted, progress).await
+/// What one peer's turn works with.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// What the sessions share.
+    pub leveling: &'a Leveling,
+    /// What is here.
+    pub holdings: &'a Holdings,
+    /// What is wanted.
+    pub wanted: &'a Wanted,
+    /// The peer's place in the run.
+    pub peer: PeerIndex,
+    /// Its URL.
+    pub url: String,
+    /// What it tells of itself.
+    pub information: &'a Information,
+    /// How long it may go without bringing us further.
+    pub patience: Duration,
+}
+
+impl Turn<'_> {
+    /// How long a message to it may be, in bytes.
+    fn message_length(&self) -> u64 {
+        let told = self.information.max_message_length;
+        told.unwrap_or(SMALLEST_MESSAGE)
+    }
+
+    /// How many ids a question names.
+    fn ids_at_once(&self) -> usize {
+        let fitting = self.message_length().saturating_sub(MESSAGE_FRAME) / ID_LENGTH;
+        let limit = self.information.max_limit.unwrap_or(MOST_IDS);
+        usize::try_from(fitting.min(limit).clamp(1, MOST_IDS)).unwrap_or(1)
+    }
+
+    /// Fetches this peer's share of what is missing; `waits` for what others are fetching.
+    async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        connection: &mut Connection<S>,
+        intake: &mut Intake,
+        waits: bool,
+        progress: impl FnMut(),
+    ) -> Result<(), LevelError> {
+        let manner = Manner {
+            peer: self.peer,
+            ids_at_once: self.ids_at_once(),
+            questions: questions(self.information),
+            patience: self.patience,
+            waits,
+        };
+        let is_wanted = |event: &Event| self.wanted.wants(event);
+        let exchange = &self.leveling.exchange;
+        collect(connection, exchange, intake, manner, is_wanted, progress).await?;
+        match exchange.failures(self.peer) > MOST_FAILURES {
+            true => Err(LevelError::Unfit(CompareError::Invents)),
+            false => Ok(()),
+        }
+    }
+
+    /// Of which kinds those events are that the peer listed and did not send: asked by their
+    /// ids, it lists them again, kind by kind. What it does not list again stays unknown.
+    pub async fn name_undelivered<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        connection: &mut Connection<S>,
+    ) {
+        let failed = self.leveling.exchange.failed(self.peer);
+        let mut unnamed = self.leveling.unnamed(failed);
+        unnamed.truncate(MOST_NAMED);
+        let nothing = Held::from_iter([]);
+        for ids in unnamed.chunks(self.ids_at_once()) {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            for kind in &self.wanted.kinds {
+                let filter = serde_json::json!({"ids": ids, "kinds": [kind]}).to_string();
+                let frame = reconcile::SMALLEST_FRAME;
+                let listed = compare(connection, &filter, &nothing, frame, self.patience).await;
+                match listed {
+                    Ok(listed) => self.leveling.name(listed.needed, *kind),
+                    Err(CompareError::AuthRequired | CompareError::TooMany) => {}
+                    // It is a remark that is at stake, no event.
+                    Err(_) => return,
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

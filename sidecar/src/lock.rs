@@ -20,7 +20,7 @@ pub enum LockError {
     #[error("Backfill already running with PID: {0}")]
     Held(String),
     /// The file cannot be opened, locked or written.
-    #[error("{0} cannot be locked")]
+    #[error("{0} cannot be locked; check the free disk space and who owns it")]
     Io(String, #[source] io::Error),
 }
 
@@ -52,7 +52,12 @@ impl Lock {
         file.set_len(0)
             .and_then(|()| file.write_all(pid.as_bytes()))
             .map_err(io)?;
-        fs::write(&pid_file, pid).map_err(io)?;
+        let written = fs::write(&pid_file, pid);
+        written.map_err(|error| {
+            // What is half written says nothing to anybody.
+            let _ = fs::remove_file(&pid_file);
+            LockError::Io(pid_file.display().to_string(), error)
+        })?;
         Ok(Self {
             _file: file,
             pid_file,

@@ -2,7 +2,6 @@
 //! about a day (`strfry/constellation-missing-profiles.json`). Safe to delete.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -42,9 +41,8 @@ impl MissingProfiles {
     /// Reads what earlier runs left; nothing where the file is missing, broken or of
     /// another version.
     pub fn load(path: &Path) -> Self {
-        let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= LARGEST);
-        let text = if small { fs::read(path).ok() } else { None };
-        text.and_then(|text| serde_json::from_slice::<Self>(&text).ok())
+        whole_file::read(path, LARGEST)
+            .and_then(|text| serde_json::from_slice::<Self>(&text).ok())
             .filter(|missing| missing.version == VERSION)
             .unwrap_or_default()
     }
@@ -94,6 +92,7 @@ fn is_fresh(vain: &Vain, now: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn key(number: u32) -> Pubkey {
         let mut bytes = [7; 32];

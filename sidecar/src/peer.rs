@@ -15,6 +15,7 @@ use tracing::warn;
 
 use crate::peer_id::NoPeerId;
 use crate::relay::address::{Address, AddressError};
+use crate::whole_file;
 
 /// The longest description that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
@@ -184,7 +185,7 @@ pub fn own_node_id(station: &Station) -> Option<String> {
     {
         return Some(id.trim().to_owned());
     }
-    let config = fs::read(station.ipfs_config()).ok()?;
+    let config = whole_file::read(&station.ipfs_config(), LONGEST)?;
     let config: Value = serde_json::from_slice(&config).ok()?;
     let id = config.pointer("/Identity/PeerID")?.as_str()?;
     Some(id.to_owned())

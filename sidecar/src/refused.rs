@@ -6,7 +6,6 @@
 //! id is welcome from any other.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -39,12 +38,7 @@ impl Refused {
     /// nothing where the file is missing or of another version. A line that is none of
     /// ours is passed over.
     pub fn load(path: &Path, now: u64) -> Self {
-        let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= LARGEST);
-        let text = if small {
-            fs::read_to_string(path).ok()
-        } else {
-            None
-        };
+        let text = whole_file::read(path, LARGEST).and_then(|text| String::from_utf8(text).ok());
         let text = text.unwrap_or_default();
         let Some(lines) = text.strip_prefix(HEADING) else {
             return Self::default();
@@ -111,6 +105,7 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn id(byte: u8) -> EventId {
         EventId::from_bytes([byte; 32])

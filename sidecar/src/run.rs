@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use constellation_shared::Station;
 use indicatif::MultiProgress;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::choice::{self, Candidate, Choice, Identity};
 use crate::error::SyncError;
@@ -39,7 +39,8 @@ impl Run {
         let folder = absolute(self.station.strfry_dir());
         let given = self.options.strfry.clone();
         let binary = given.map_or_else(|| folder.join("strfry"), absolute);
-        Strfry::new(binary, folder)
+        let patience = Duration::from_secs(self.options.strfry_patience);
+        Strfry::new(binary, folder, patience)
     }
 
     /// A file of ours in strfry's folder.
@@ -147,16 +148,23 @@ pub(crate) fn unix_time() -> u64 {
         .map_or(0, |time| time.as_secs())
 }
 
-/// Ends with the first SIGINT or SIGTERM.
-pub(crate) async fn interruption() {
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signal) => {
+/// Ends with the first SIGINT or SIGTERM from now on; called within a runtime.
+pub(crate) fn interruption() -> impl Future<Output = ()> {
+    let caught = |kind| signal(kind).ok();
+    let (interrupt, terminate) = (
+        caught(SignalKind::interrupt()),
+        caught(SignalKind::terminate()),
+    );
+    let wait = async |signal: Option<Signal>| match signal {
+        Some(mut signal) => {
             signal.recv().await;
         }
-        Err(_) => std::future::pending().await,
+        None => std::future::pending().await,
     };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
+    async move {
+        tokio::select! {
+            () = wait(interrupt) => {}
+            () = wait(terminate) => {}
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::backoff::{MOST_ATTEMPTS, wait_after};
 use crate::error::chain;
 use crate::intake::{Admission, Counts, Intake, Tally};
 use crate::knowledge::Known;
-use crate::level::{self, LevelError, Leveling};
+use crate::level::{self, LevelError, Leveling, Turn};
 use crate::relay::address::Address;
 use crate::relay::compare::CompareError;
 use crate::relay::connection::{ConnectError, Connection, ConnectionError, Connector};
@@ -20,7 +20,7 @@ use crate::relay::information::{Information, InformationError};
 use crate::relay::pager::Pager;
 use crate::report::PeerReport;
 use crate::share::PeerIndex;
-use crate::wanted::{RESTRICTED_KINDS, Wanted, questions};
+use crate::wanted::{RESTRICTED_KINDS, Wanted};
 
 /// How long one peer may take: one that brings a little all the time must not keep all
 /// later runs from starting.
@@ -204,6 +204,7 @@ impl Session {
             seconds: start.elapsed().as_secs_f64(),
             failure,
             code,
+            reached,
             reconciled,
             broke_off,
             unreadable_kinds,
@@ -322,43 +323,34 @@ impl Session {
         let level = progress
             .level
             .get_or_insert_with(|| level::Progress::new(&holdings, self.wanted.since));
-        let peer = (self.index, self.address.to_string());
-        let compared = level
-            .compare_all(
-                &mut connection,
-                leveling,
-                &holdings,
-                information,
-                peer,
-                self.patience,
-            )
-            .await;
-        let bar = &self.bar;
-        let collected = match compared {
-            Ok(()) => {
-                let manner = (self.index, questions(information), self.patience);
-                level::collect_share(
-                    &mut connection,
-                    leveling,
-                    intake,
-                    &self.wanted,
-                    information,
-                    manner,
-                    || bar.inc(1),
-                )
-                .await
-                .map_err(|error| SessionError::Attempt(error.into()))
-            }
-            Err(LevelError::Unfit(error)) => Err(SessionError::Unfit(error)),
-            Err(LevelError::Fetch(error)) => Err(SessionError::Attempt(error.into())),
+        let turn = Turn {
+            leveling,
+            holdings: &holdings,
+            wanted: &self.wanted,
+            peer: self.index,
+            url: self.address.to_string(),
+            information,
+            patience: self.patience,
         };
+        let bar = &self.bar;
+        let leveled = level
+            .level_all(&mut connection, &turn, intake, || bar.inc(1))
+            .await;
         progress.bytes += connection.received();
-        collected?;
+        match leveled {
+            Ok(()) => {}
+            Err(LevelError::Unfit(error)) => {
+                leveling.exchange.leave(self.index);
+                return Err(SessionError::Unfit(error));
+            }
+            Err(LevelError::Fetch(error)) => return Err(SessionError::Attempt(error.into())),
+        }
         let to_walk = level.to_walk.clone();
         if !to_walk.is_empty() {
             let rest = || self.wanted.pager(to_walk, information);
             self.walk(&mut connection, intake, progress, rest).await?;
         }
+        turn.name_undelivered(&mut connection).await;
         connection.close().await;
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! Nothing is planned ahead: a peer that is ready takes the next ids that nobody is
 //! fetching. What it fails to deliver is free again for the others.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use constellation_shared::EventId;
 
@@ -38,8 +38,12 @@ pub struct Share {
     states: HashMap<EventId, State>,
     /// What each peer has and was not yet asked for.
     queues: Vec<VecDeque<EventId>>,
+    /// What each peer listed and, asked for it, did not bring.
+    failed: Vec<HashSet<EventId>>,
     /// How many are being fetched.
     asked: usize,
+    /// How many are settled.
+    settled: usize,
 }
 
 impl Share {
@@ -48,7 +52,9 @@ impl Share {
         Self {
             states: HashMap::new(),
             queues: vec![VecDeque::new(); peers],
+            failed: vec![HashSet::new(); peers],
             asked: 0,
+            settled: 0,
         }
     }
 
@@ -99,6 +105,7 @@ impl Share {
     pub fn settle(&mut self, id: EventId) {
         let before = self.states.insert(id, State::Settled);
         self.asked -= usize::from(matches!(before, Some(State::Asked(_))));
+        self.settled += usize::from(before != Some(State::Settled));
     }
 
     /// Whether anybody is fetching anything: as long as nobody fails, only the end of that
@@ -114,13 +121,31 @@ impl Share {
         {
             *state = State::Free;
             self.asked -= 1;
+            if let Some(failed) = self.failed.get_mut(peer) {
+                failed.insert(id);
+            }
         }
+    }
+
+    /// How many of those there are that this peer listed and, asked for them, did not bring.
+    pub fn failures(&self, peer: PeerIndex) -> usize {
+        self.failed.get(peer).map_or(0, HashSet::len)
+    }
+
+    /// Those themselves.
+    pub fn failed(&self, peer: PeerIndex) -> impl Iterator<Item = EventId> {
+        self.failed.get(peer).into_iter().flatten().copied()
     }
 
     /// This peer was asked for these and the connection broke: it may be asked again.
     pub fn give_back(&mut self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         for id in ids {
-            self.release(peer, id);
+            if let Some(state) = self.states.get_mut(&id)
+                && *state == State::Asked(peer)
+            {
+                *state = State::Free;
+                self.asked -= 1;
+            }
             if let Some(queue) = self.queues.get_mut(peer) {
                 queue.push_front(id);
             }
@@ -142,17 +167,13 @@ impl Share {
 
     /// How many are missing in all, and how many of them are settled.
     pub fn progress(&self) -> (usize, usize) {
-        let settled = self
-            .states
-            .values()
-            .filter(|state| **state == State::Settled);
-        (self.states.len(), settled.count())
+        (self.states.len(), self.settled)
     }
 
-    /// How many were missing and nobody brought.
-    pub fn undelivered(&self) -> usize {
-        let (missing, settled) = self.progress();
-        missing - settled
+    /// What was missing and nobody brought.
+    pub fn undelivered(&self) -> impl Iterator<Item = EventId> {
+        let states = self.states.iter();
+        states.filter_map(|(id, state)| (*state != State::Settled).then_some(*id))
     }
 }
 
@@ -213,7 +234,9 @@ mod tests {
         assert_eq!(share.claim(0, 100), Claim::Done, "it was asked already");
         assert_eq!(fetched(share.claim(1, 100)).len(), 10);
         share.leave(1);
-        assert_eq!(share.undelivered(), 10);
+        assert_eq!(share.undelivered().count(), 10);
+        assert_eq!(share.failed(0).count(), 10);
+        assert_eq!(share.failed(1).count(), 0, "it left");
     }
 
     #[test]
@@ -223,6 +246,7 @@ mod tests {
         let claimed = fetched(share.claim(0, 3));
         share.settle(claimed[0]);
         share.give_back(0, claimed[1..].iter().copied());
+        assert_eq!(share.failed(0).count(), 0);
         assert_eq!(fetched(share.claim(0, 3)).len(), 2);
     }
 

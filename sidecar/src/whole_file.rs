@@ -1,12 +1,12 @@
-//! Writing a file whole or not at all.
+//! Writing a file whole or not at all, and reading one that is what it should be.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, fchown};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::process;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 
 /// Writes a file beside the wanted one and puts it in its place.
@@ -14,7 +14,17 @@ use rustix::io::Errno;
 /// # Errors
 /// Those of writing; the file is then as it was before, and nothing is left beside it.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    put(path, content, None)
+    put(path, content, |_| Ok(()))
+}
+
+/// The same, readable for everybody (0644) whatever the umask is.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_readable(path: &Path, content: &[u8]) -> io::Result<()> {
+    put(path, content, |file| {
+        file.set_permissions(Permissions::from_mode(0o644))
+    })
 }
 
 /// The same, for a file of another program's: mode and owner stay where it is there, and
@@ -25,9 +35,21 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => put(path, content, None),
-        metadata => put(path, content, Some(&metadata?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => write(path, content),
+        metadata => {
+            let like = metadata?;
+            put(path, content, |file| liken(file, &like))
+        }
     }
+}
+
+/// Gives a file the owner and the mode of another.
+fn liken(file: &File, like: &Metadata) -> io::Result<()> {
+    let ours = file.metadata()?;
+    if (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
+        fchown(file, Some(like.uid()), Some(like.gid()))?;
+    }
+    file.set_permissions(like.permissions())
 }
 
 /// Writes a text into the file that is there, for programs that watch the file itself and
@@ -53,19 +75,17 @@ pub fn rewrite(path: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn put(path: &Path, content: &[u8], like: Option<&Metadata>) -> io::Result<()> {
+fn put(
+    path: &Path,
+    content: &[u8],
+    finish: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", process::id()));
     let beside = path.with_file_name(name);
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(content)?;
-        if let Some(like) = like {
-            let ours = file.metadata()?;
-            if (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
-                fchown(&file, Some(like.uid()), Some(like.gid()))?;
-            }
-            file.set_permissions(like.permissions())?;
-        }
+        finish(&file)?;
         file.sync_all()?;
         fs::rename(&beside, path)
     });
@@ -73,6 +93,38 @@ fn put(path: &Path, content: &[u8], like: Option<&Metadata>) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     written
+}
+
+/// Takes away what writers that were killed left beside the files of ours in this folder.
+/// Nobody else may be writing there. What cannot be taken away stays.
+pub fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let parts = name.to_str().and_then(|name| {
+            let (name, writer) = name.strip_suffix(".new")?.rsplit_once('.')?;
+            Some((name, writer.parse::<u32>().ok()?))
+        });
+        if parts.is_some_and(|(name, _)| is_ours(name)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Reads a file of at most `most` bytes; nothing where it is missing, larger, no regular
+/// file, or cannot be read. Never waits for a FIFO.
+pub fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .ok()?;
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() || metadata.len() > most {
+        return None;
+    }
+    let mut content = Vec::new();
+    file.take(most).read_to_end(&mut content).ok()?;
+    Some(content)
 }
 
 #[cfg(test)]
@@ -93,12 +145,47 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_writer_left_is_taken_away_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = [
+            "a.json.12.new",
+            "b.json.12.new",
+            "a.json",
+            "a.new",
+            "a.x.new",
+        ];
+        for name in names {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        sweep(dir.path(), |name| name.starts_with('a'));
+        let left = names.map(|name| dir.path().join(name).exists());
+        assert_eq!(left, [false, true, true, true, true]);
+    }
+
+    #[test]
+    fn what_is_no_file_of_that_size_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("file"), "four").unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("zero")).unwrap();
+        let mode = rustix::fs::Mode::RWXU;
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, path("fifo"), fifo, mode, 0).unwrap();
+        assert_eq!(read(&path("file"), 4).as_deref(), Some(&b"four"[..]));
+        assert_eq!(read(&path("file"), 3), None);
+        for nothing in ["folder", "zero", "fifo", "missing"] {
+            assert_eq!(read(&path(nothing), 1000), None, "{nothing}");
+        }
+    }
+
+    #[test]
     fn a_replaced_file_keeps_its_mode_and_a_link_stays_one() {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let dir = tempfile::tempdir().unwrap();
         let (path, link) = (dir.path().join("file"), dir.path().join("link"));
         replace(&path, b"one").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o750)).unwrap();
         symlink("file", &link).unwrap();
         replace(&link, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");

@@ -7,6 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::Resource;
+
 pub use crate::output::Output;
 
 /// A program that runs longer than this hangs. Far above what any needs on a slow machine.
@@ -140,6 +142,36 @@ impl Running {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Holds the memory of its own that it and its later children may have to so many
+    /// bytes: heap, stacks and private mappings (`RLIMIT_DATA`), not the pages of files.
+    pub fn limit_memory(&self, bytes: u64) {
+        self.limit(Resource::Data, bytes);
+    }
+
+    /// Holds the files that it and its later children may have open to so many.
+    pub fn limit_files(&self, count: u64) {
+        self.limit(Resource::Nofile, count);
+    }
+
+    fn limit(&self, resource: Resource, most: u64) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let limit = rustix::process::Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        };
+        // It may have ended already.
+        let _ = rustix::process::prlimit(Some(pid), resource, limit);
+    }
+
+    /// The most memory that it has had at once so far, in bytes; 0 once it has ended.
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kilobytes.unwrap_or_default() * 1024
     }
 
     /// Whether it has not ended yet.

@@ -28,7 +28,7 @@ pub mod stand_in;
 pub mod station;
 
 pub use author::Author;
-pub use relay::{Behaviour, ScriptedRelay};
+pub use relay::{Behaviour, RawRelay, ScriptedRelay};
 pub use station::StationDir;
 
 /// A [`StationDir`] with this package's `demo` behind its programs. Only in tests and

@@ -7,6 +7,7 @@ use constellation_shared::{Event, EventId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use super::compare::MOST_FAILURES;
 use super::connection::Connection;
 use super::fetch::{FetchError, MOST_GARBAGE, close};
 use super::message::{self, FromRelay};
@@ -26,6 +27,8 @@ pub struct Manner {
     pub questions: usize,
     /// How long it may go without bringing us further.
     pub patience: Duration,
+    /// Whether to wait for what others are fetching, which they may fail to bring.
+    pub waits: bool,
 }
 
 /// One question and what it still waits for.
@@ -46,7 +49,8 @@ enum Asked {
     No,
 }
 
-/// Fetches what the exchange gives this peer, until nothing is left that it could bring.
+/// Fetches what the exchange gives this peer, until nothing is left that it could bring, or
+/// it failed to bring too much.
 /// Events that `is_wanted` does not want are refused as unasked. Where this fails, what
 /// was being fetched is given back.
 ///
@@ -101,6 +105,9 @@ impl Collector<'_> {
         } = self.manner;
         let mut deadline = Instant::now() + patience;
         loop {
+            if self.exchange.failures(peer) > MOST_FAILURES {
+                return Ok(());
+            }
             while self.may_claim && self.open.len() < self.manner.questions {
                 match self.exchange.claim(peer, ids_at_once) {
                     Claim::Fetch(ids) => {
@@ -114,6 +121,9 @@ impl Collector<'_> {
             if self.open.is_empty() {
                 // What came is only settled once it was verified.
                 intake.flush().await;
+                if !self.manner.waits {
+                    return Ok(());
+                }
                 // A relay has time for pings while we wait for the others.
                 let ids = tokio::select! {
                     ids = self.exchange.claim_patiently(peer, ids_at_once) => ids,
@@ -131,11 +141,14 @@ impl Collector<'_> {
             }
             let text = connection.receive(deadline, patience).await?;
             match message::parse(&text) {
+                // Before it is read: millions of tags take much more memory.
+                Some(FromRelay::Event { event: json, .. }) if intake.is_too_long(json) => {
+                    intake.refuse_garbage(Refusal::TooLong);
+                }
                 Some(FromRelay::Event {
                     subscription,
                     event: json,
                 }) => match Event::parse(json.as_bytes()) {
-                    Ok(_) if intake.is_too_long(json) => intake.refuse_garbage(Refusal::TooLong),
                     Ok(event) => match self.asked(&subscription, event.id) {
                         Asked::Yes if is_wanted(&event) => {
                             intake.take_fetched(event, json).await;

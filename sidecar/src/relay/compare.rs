@@ -19,6 +19,9 @@ const FIRST_ANSWER: Duration = Duration::from_secs(15);
 /// How long one reconciliation may take in all.
 const ALL_ANSWERS: Duration = Duration::from_secs(300);
 
+/// How many events a relay may list and not send, in all.
+pub(crate) const MOST_FAILURES: usize = 10_000;
+
 /// The subscription of every reconciliation: one at a time on a connection.
 const NAME: &str = "neg";
 
@@ -38,8 +41,11 @@ pub enum CompareError {
     #[error("it refuses to reconcile: {0}")]
     Refused(String),
     /// It does not answer.
-    #[error("it says that it reconciles, and does not answer")]
+    #[error("it says that it reconciles, and does not go on")]
     Silent,
+    /// It lists what it does not have.
+    #[error("it lists more than {MOST_FAILURES} events that it does not send")]
+    Invents,
     /// What is here is unknown.
     #[error("what is here is unknown")]
     NothingToCompare,
@@ -48,20 +54,29 @@ pub enum CompareError {
     Reconcile(#[from] ReconcileError),
 }
 
-/// Finds out what a relay has of a window and we lack. `held` is what we hold of exactly
-/// that window.
+/// What a relay has and we lack.
+#[derive(Debug)]
+pub struct Compared {
+    /// The ids.
+    pub needed: HashSet<EventId>,
+    /// Whether there may be more, to be found once these are here.
+    pub is_part: bool,
+}
+
+/// Finds out what a relay has of a filter and we lack. `held` is what we hold of exactly
+/// that filter.
 ///
 /// # Errors
 /// [`CompareError`].
 pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
-    window: &Window,
+    filter: &str,
     held: &Held,
     frame_limit: u64,
     patience: Duration,
-) -> Result<HashSet<EventId>, CompareError> {
+) -> Result<Compared, CompareError> {
     let (mut reconciler, first) = Reconciler::begin(held, frame_limit)?;
-    let open = format!("[\"NEG-OPEN\",\"{NAME}\",{},\"{first}\"]", filter(window));
+    let open = format!("[\"NEG-OPEN\",\"{NAME}\",{filter},\"{first}\"]");
     connection.send(open).await?;
     let start = Instant::now();
     let mut answered = false;
@@ -73,10 +88,10 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
         };
         let deadline = (Instant::now() + patience).min(start + ALL_ANSWERS);
         let text = match connection.receive(deadline, patience).await {
-            Err(ConnectionError::Silent(_)) if !answered => return Err(CompareError::Silent),
             Err(ConnectionError::Silent(_)) if start.elapsed() >= ALL_ANSWERS => {
                 return Err(ReconcileError::Endless.into());
             }
+            Err(ConnectionError::Silent(_)) => return Err(CompareError::Silent),
             text => text?,
         };
         match message::parse(&text) {
@@ -85,18 +100,18 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
                 message,
             }) if subscription == NAME => {
                 answered = true;
-                match reconciler.take(message)? {
-                    Step::Send(next) => {
-                        let next = format!("[\"NEG-MSG\",\"{NAME}\",\"{next}\"]");
-                        connection.send(next).await?;
-                    }
-                    Step::Done => {
-                        connection
-                            .send(format!("[\"NEG-CLOSE\",\"{NAME}\"]"))
-                            .await?;
-                        return Ok(reconciler.into_needed());
-                    }
+                let step = reconciler.take(message)?;
+                if let Step::Send(next) = &step {
+                    let next = format!("[\"NEG-MSG\",\"{NAME}\",\"{next}\"]");
+                    connection.send(next).await?;
+                    continue;
                 }
+                let close = format!("[\"NEG-CLOSE\",\"{NAME}\"]");
+                connection.send(close).await?;
+                return Ok(Compared {
+                    needed: reconciler.into_needed(),
+                    is_part: step == Step::Enough,
+                });
             }
             Some(FromRelay::NegErr {
                 subscription,
@@ -126,7 +141,7 @@ fn refusal(reason: &Reason) -> CompareError {
 }
 
 /// The window as a filter; without `limit`, which strfry would honour.
-fn filter(window: &Window) -> String {
+pub fn filter(window: &Window) -> String {
     let authors: Vec<String> = window.authors.iter().map(ToString::to_string).collect();
     let mut filter = serde_json::json!({"authors": authors, "kinds": window.kinds});
     if let Some(fields) = filter.as_object_mut() {

@@ -16,6 +16,10 @@ use crate::intake::Intake;
 /// How many events and messages that mean nothing are taken of one relay.
 pub(super) const MOST_GARBAGE: u64 = 1000;
 
+/// How many events that were asked for and that NIP-01 spells otherwise are taken of one
+/// relay: some hold what others posted so, and each costs nothing to make.
+const MOST_ODD: u64 = 20_000;
+
 /// Why a relay was left before everything had come.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -30,6 +34,9 @@ pub enum FetchError {
         "more than {MOST_GARBAGE} of its events are forged, unasked, malformed or far too long"
     )]
     Garbage,
+    /// It sends what is spelled otherwise than NIP-01 has it, without an end.
+    #[error("more than {MOST_ODD} of its events are malformed")]
+    Odd,
     /// Nothing came but words, the last of which are these.
     #[error("no progress for {seconds} s, and it says: {1}", seconds = .0.as_secs())]
     SilentAfter(Duration, String),
@@ -47,7 +54,7 @@ impl FetchError {
         match self {
             Self::Connection(error) => error.code(),
             Self::Endless => "endless",
-            Self::Garbage => "garbage",
+            Self::Garbage | Self::Odd => "garbage",
             Self::SilentAfter(..) => "silent",
             Self::Limited(_) => "rate_limited",
             Self::Refused(_) => "refused",
@@ -112,13 +119,15 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                     (Asked::Yes | Asked::Late, _) => {
                         // Where strfry is slow that is not the relay's fault.
                         let left = deadline.saturating_duration_since(Instant::now());
-                        let is_new = match Event::parse(json.as_bytes()) {
-                            _ if intake.is_too_long(json) => {
-                                intake.refuse_garbage(Refusal::TooLong);
-                                false
+                        // Before it is read: millions of tags take much more memory.
+                        let is_new = if intake.is_too_long(json) {
+                            intake.refuse_garbage(Refusal::TooLong);
+                            false
+                        } else {
+                            match Event::parse(json.as_bytes()) {
+                                Ok(event) => intake.take(event, json).await,
+                                Err(_) => intake.refuse_odd(json),
                             }
-                            Ok(event) => intake.take(event, json).await,
-                            Err(_) => intake.refuse_odd(json),
                         };
                         progress(connection.received());
                         let is_progress = is_new && asked == Asked::Yes;
@@ -169,6 +178,9 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
         }
         if intake.garbage() > MOST_GARBAGE {
             return Err(FetchError::Garbage);
+        }
+        if intake.odd() > MOST_ODD {
+            return Err(FetchError::Odd);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What client and relay say to each other (NIP-01, NIP-42).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use constellation_shared::Pubkey;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// What a relay says.
@@ -88,7 +90,7 @@ impl Reason {
 
 /// Reads a relay's message; `None` for what is no message at all.
 pub fn parse(text: &str) -> Option<FromRelay<'_>> {
-    let parts: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+    let Parts(parts) = serde_json::from_str(text).ok()?;
     let [kind, rest @ ..] = parts.as_slice() else {
         return None;
     };
@@ -153,6 +155,39 @@ pub fn head(json: &str) -> Option<Head> {
     })
 }
 
+/// How many elements of a message mean anything.
+const MOST_PARTS: usize = 4;
+
+/// The first elements of an array: of the millions that fit into one message no more than
+/// that are remembered.
+struct Parts<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Parts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Parts<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Parts<'de>, A::Error> {
+                let mut parts = Vec::with_capacity(MOST_PARTS);
+                while parts.len() < MOST_PARTS {
+                    match array.next_element()? {
+                        Some(part) => parts.push(part),
+                        None => return Ok(Parts(parts)),
+                    }
+                }
+                while array.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Parts(parts))
+            }
+        }
+        deserializer.deserialize_seq(Elements)
+    }
+}
+
 #[derive(Deserialize)]
 struct Words<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -165,6 +200,15 @@ fn words<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_the_elements_that_count_is_passed_over() {
+        let long = format!("[\"EOSE\",\"s\"{}]", ",[7]".repeat(1000));
+        assert!(
+            matches!(parse(&long), Some(FromRelay::Eose { subscription }) if subscription == "s")
+        );
+        assert!(parse(&long[..long.len() - 1]).is_none(), "it does not end");
+    }
 
     #[test]
     fn messages_of_every_kind() {

@@ -11,8 +11,9 @@ use negentropy::{Id, Negentropy, NegentropyStorageVector};
 /// The smallest frame that the protocol works with, in bytes.
 pub const SMALLEST_FRAME: u64 = 4096;
 
-/// The most ids that one reconciliation may say we lack.
-const MOST_NEEDED: usize = 2_000_000;
+/// So many ids that we lack are enough for once; what else there is shows in another
+/// reconciliation, when these are here.
+const ENOUGH: usize = 200_000;
 
 /// The most rounds: half a million events in the smallest frames take some 1,200.
 const MOST_ROUNDS: u32 = 5_000;
@@ -40,6 +41,8 @@ pub enum Step {
     Send(String),
     /// All differences are known.
     Done,
+    /// There may be more, for another time.
+    Enough,
 }
 
 /// Why a reconciliation cannot go on.
@@ -51,7 +54,7 @@ pub enum ReconcileError {
     /// Not the protocol, version 1.
     #[error("its reconciliation message is not negentropy version 1")]
     Protocol(#[source] negentropy::Error),
-    /// More ids than any relay has for us, or more rounds than it takes.
+    /// More rounds than it takes.
     #[error("its reconciliation does not come to an end")]
     Endless,
 }
@@ -96,10 +99,11 @@ impl<'a> Reconciler<'a> {
             .map_err(ReconcileError::Protocol)?;
         let ids = need.into_iter().map(|id| EventId::from_bytes(*id));
         self.needed.extend(ids);
-        if self.needed.len() > MOST_NEEDED || self.rounds > MOST_ROUNDS {
+        if self.rounds > MOST_ROUNDS {
             return Err(ReconcileError::Endless);
         }
         Ok(match answer {
+            Some(_) if self.needed.len() >= ENOUGH => Step::Enough,
             Some(answer) => Step::Send(constellation_shared::hex(&answer)),
             None => Step::Done,
         })
@@ -160,7 +164,7 @@ mod tests {
                 .unwrap()
             {
                 Step::Send(next) => message = next,
-                Step::Done => return reconciler.into_needed(),
+                Step::Done | Step::Enough => return reconciler.into_needed(),
             }
         }
     }
@@ -230,7 +234,7 @@ mod tests {
             rounds += 1;
             match reconciler.take(&wrong) {
                 Ok(Step::Send(_)) => {}
-                Ok(Step::Done) => panic!("it ended"),
+                Ok(Step::Done | Step::Enough) => panic!("it ended"),
                 Err(error) => break error,
             }
         };

@@ -1,10 +1,9 @@
 //! What the local strfry holds of a window: ids and times, by streaming scans.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 use constellation_shared::EventId;
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use super::Strfry;
 use super::scan::ScanError;
@@ -13,9 +12,6 @@ use crate::relay::pager::Window;
 /// How many authors or ids a scan names at the most: one argument of a program holds 131,072
 /// bytes (Linux' MAX_ARG_STRLEN), 1,956 authors.
 const MOST_NAMED: usize = 1_900;
-
-/// How much of stderr explains a scan that went wrong, in bytes.
-const WORDS: u64 = 16 * 1024;
 
 /// The two fields that count; the others are passed over.
 #[derive(Deserialize)]
@@ -67,48 +63,13 @@ impl Strfry {
         filter: &str,
         held: &mut Vec<(u64, EventId)>,
     ) -> Result<(), ScanError> {
-        let mut child = self
-            .command()
-            .args(["scan", filter])
-            .spawn()
-            .map_err(ScanError::Start)?;
-        let stderr = child.stderr.take();
-        let words = tokio::spawn(async move {
-            let mut words = VecDeque::new();
-            if let Some(mut stderr) = stderr {
-                let mut piece = [0; 4096];
-                while let Ok(length @ 1..) = stderr.read(&mut piece).await {
-                    words.extend(piece.get(..length).unwrap_or_default());
-                    let surplus = words
-                        .len()
-                        .saturating_sub(usize::try_from(WORDS).unwrap_or(0));
-                    words.drain(..surplus);
-                }
-            }
-            Vec::from(words)
-        });
-        if let Some(stdout) = child.stdout.take() {
-            let mut reader = BufReader::with_capacity(256 * 1024, stdout);
-            let mut line = Vec::new();
-            while reader
-                .read_until(b'\n', &mut line)
-                .await
-                .map_err(ScanError::Start)?
-                > 0
+        let mut hold = |line: &[u8]| {
+            if let Ok(head) = serde_json::from_slice::<Head<'_>>(line)
+                && let Ok(id) = head.id.parse()
             {
-                if let Ok(head) = serde_json::from_slice::<Head<'_>>(&line)
-                    && let Ok(id) = head.id.parse()
-                {
-                    held.push((head.created_at, id));
-                }
-                line.clear();
+                held.push((head.created_at, id));
             }
-        }
-        let status = child.wait().await.map_err(ScanError::Start)?;
-        if status.success() {
-            return Ok(());
-        }
-        let words = words.await.unwrap_or_default();
-        Err(ScanError::ended(status, &words))
+        };
+        self.read_lines(&["scan", filter], &mut hold).await
     }
 }

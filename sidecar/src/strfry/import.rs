@@ -28,8 +28,8 @@ const MOST_ON_ITS_WAY: usize = 12 * 1024 * 1024;
 /// How many children may die one after another without having committed anything.
 const MOST_BARREN: u32 = 3;
 
-/// How long strfry may take to commit what it was given; a Raspberry Pi's card is slow.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a strfry may take to end that has no more input.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How many lines of stderr are kept to explain a death.
 const KEPT_WORDS: usize = 5;
@@ -143,7 +143,7 @@ impl Import {
     async fn feed_all(&mut self, lines: &mut mpsc::Receiver<Vec<Line>>) -> Result<(), ImportError> {
         loop {
             if self.bytes_on_its_way >= MOST_ON_ITS_WAY {
-                match timeout(PATIENCE, next_said(&mut self.running)).await {
+                match timeout(self.strfry.patience, next_said(&mut self.running)).await {
                     Ok(Some(said)) => self.hear(said),
                     // Silent for minutes with its hands full, or gone.
                     Ok(None) | Err(_) => self.replace().await?,
@@ -185,7 +185,7 @@ impl Import {
             return false;
         };
         matches!(
-            timeout(PATIENCE, stdin.write_all(text.as_bytes())).await,
+            timeout(self.strfry.patience, stdin.write_all(text.as_bytes())).await,
             Ok(Ok(()))
         )
     }
@@ -279,13 +279,15 @@ impl Import {
             };
             running.stdin = None;
             let mut is_done = false;
-            while let Ok(Some(said)) = timeout(PATIENCE, next_said(&mut self.running)).await {
+            while let Ok(Some(said)) =
+                timeout(self.strfry.patience, next_said(&mut self.running)).await
+            {
                 is_done |= matches!(said, Said::Done { .. });
                 self.hear(said);
             }
             if is_done {
                 if let Some(mut running) = self.running.take() {
-                    let _ = timeout(PATIENCE, running.child.wait()).await;
+                    let _ = timeout(self.strfry.patience, running.child.wait()).await;
                 }
                 return Ok(());
             }
@@ -324,7 +326,7 @@ impl Import {
         };
         running.stdin = None;
         // It may be ending by itself; one that hangs is made to.
-        let ended = timeout(Duration::from_secs(5), running.child.wait()).await;
+        let ended = timeout(LAST_WORDS.min(self.strfry.patience), running.child.wait()).await;
         let hung = ended.is_err();
         let status = match ended {
             Ok(status) => status,
@@ -428,7 +430,7 @@ mod tests {
 
     #[test]
     fn the_summary_is_believed_where_strfry_said_less_before() {
-        let strfry = Strfry::new(PathBuf::new(), PathBuf::new());
+        let strfry = Strfry::new(PathBuf::new(), PathBuf::new(), Duration::MAX);
         let mut import = Import::new(strfry, false);
         import.on_its_way = (0..9).map(line).collect();
         import.bytes_on_its_way = 9 * "{}".len();
@@ -452,7 +454,7 @@ mod tests {
 
     #[test]
     fn numbers_that_cannot_be_are_taken_as_they_come() {
-        let strfry = Strfry::new(PathBuf::new(), PathBuf::new());
+        let strfry = Strfry::new(PathBuf::new(), PathBuf::new(), Duration::MAX);
         let mut import = Import::new(strfry, false);
         import.on_its_way = (0..9).map(line).collect();
         import.bytes_on_its_way = 9 * "{}".len();

@@ -12,6 +12,7 @@ pub mod scan;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
 
@@ -20,12 +21,18 @@ use tokio::process::Command;
 pub struct Strfry {
     binary: PathBuf,
     folder: PathBuf,
+    patience: Duration,
 }
 
 impl Strfry {
-    /// The strfry at `binary`, working in `folder`.
-    pub const fn new(binary: PathBuf, folder: PathBuf) -> Self {
-        Self { binary, folder }
+    /// The strfry at `binary`, working in `folder`, which hangs where it brings us no
+    /// further for so long.
+    pub const fn new(binary: PathBuf, folder: PathBuf, patience: Duration) -> Self {
+        Self {
+            binary,
+            folder,
+            patience,
+        }
     }
 
     /// The binary.

@@ -1,7 +1,6 @@
 //! What strfry holds.
 
 use std::io;
-use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
 use constellation_shared::{EventId, Pubkey};
@@ -17,9 +16,6 @@ const LONGEST_ARGUMENT: usize = 131_072;
 
 /// What an author takes in a filter, in bytes: 64 digits, two quotes and a comma.
 const AUTHOR_LENGTH: usize = 67;
-
-/// How long strfry may go without a line; each command waits for the database's writer.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The longest line that is looked at, in bytes: the longest event that strfry takes from
 /// a stream.
@@ -41,14 +37,8 @@ pub enum ScanError {
     #[error("strfry scan could not be read")]
     Read(#[source] io::Error),
     /// It says nothing and does not end.
-    #[error("strfry scan says nothing for {} s", PATIENCE.as_secs())]
-    Silent,
-}
-
-impl ScanError {
-    pub(super) fn ended(status: ExitStatus, stderr: &[u8]) -> Self {
-        Self::Exit(status.to_string(), last_words(stderr))
-    }
+    #[error("strfry scan says nothing for {} s", .0.as_secs())]
+    Silent(Duration),
 }
 
 impl Strfry {
@@ -65,22 +55,15 @@ impl Strfry {
     /// # Errors
     /// [`ScanError`].
     pub async fn count_matching(&self, filter: &str) -> Result<u64, ScanError> {
-        let output = self
-            .command()
-            .args(["scan", "--count", filter])
-            .output()
-            .await
-            .map_err(ScanError::Start)?;
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = output;
-        if !status.success() {
-            return Err(ScanError::ended(status, &stderr));
-        }
-        let text = String::from_utf8_lossy(&stdout);
-        text.trim().parse().map_err(|_| ScanError::Count)
+        let mut count = None;
+        let mut number = |line: &[u8]| {
+            count = str::from_utf8(line)
+                .ok()
+                .and_then(|text| text.trim().parse().ok());
+        };
+        self.read_lines(&["scan", "--count", filter], &mut number)
+            .await?;
+        count.ok_or(ScanError::Count)
     }
 
     /// Hands each event of these authors and kinds to `each` as strfry spells it, without
@@ -96,7 +79,7 @@ impl Strfry {
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), ScanError> {
         for filter in filters(authors, kinds) {
-            self.scan_once(&filter, &mut each).await?;
+            self.read_lines(&["scan", &filter], &mut each).await?;
         }
         Ok(())
     }
@@ -109,24 +92,38 @@ impl Strfry {
         let mut found = None;
         let filter = format!("{{\"ids\":[\"{id}\"]}}");
         let mut keep = |line: &[u8]| found = Some(String::from_utf8_lossy(line).into_owned());
-        self.scan_once(&filter, &mut keep).await?;
+        self.read_lines(&["scan", &filter], &mut keep).await?;
         Ok(found)
     }
 
-    async fn scan_once(&self, filter: &str, each: &mut impl FnMut(&[u8])) -> Result<(), ScanError> {
+    /// Runs a command, and hands each line of its stdout to `each`.
+    pub(super) async fn read_lines(
+        &self,
+        args: &[&str],
+        each: &mut impl FnMut(&[u8]),
+    ) -> Result<(), ScanError> {
         let mut command = self.command();
-        command.args(["scan", filter]);
-        let mut child = command.spawn().map_err(ScanError::Start)?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        // Both at once: a full pipe of either would hold up strfry.
-        let (read, words) = tokio::join!(lines(stdout, each), all_words(stderr));
+        command.args(args);
         // A child that hangs dies with its handle.
-        read?;
-        let status = child.wait().await.map_err(ScanError::Read)?;
-        match status.success() {
-            true => Ok(()),
-            false => Err(ScanError::Exit(status.to_string(), last_words(&words))),
+        let mut child = command.spawn().map_err(ScanError::Start)?;
+        // Beside the other: a full pipe of either would hold up strfry. Ends with it.
+        let mut words = tokio::spawn(last_of(child.stderr.take()));
+        let read = lines(child.stdout.take(), self.patience, each).await;
+        let status = match read {
+            Ok(()) => timeout(self.patience, child.wait()).await,
+            Err(error) => {
+                words.abort();
+                return Err(error);
+            }
+        };
+        let status = status.map_err(|_| ScanError::Silent(self.patience))?;
+        let status = status.map_err(ScanError::Read)?;
+        if status.success() {
+            return Ok(());
         }
+        let said = timeout(self.patience, &mut words).await;
+        let said = said.ok().and_then(Result::ok).unwrap_or_default();
+        Err(ScanError::Exit(status.to_string(), last_words(&said)))
     }
 }
 
@@ -146,7 +143,11 @@ fn filters(authors: &[Pubkey], kinds: &[u16]) -> Vec<String> {
         .collect()
 }
 
-async fn lines(stdout: Option<ChildStdout>, each: &mut impl FnMut(&[u8])) -> Result<(), ScanError> {
+async fn lines(
+    stdout: Option<ChildStdout>,
+    patience: Duration,
+    each: &mut impl FnMut(&[u8]),
+) -> Result<(), ScanError> {
     let Some(stdout) = stdout else { return Ok(()) };
     let mut reader = BufReader::with_capacity(64 * 1024, stdout);
     let mut line = Vec::new();
@@ -155,8 +156,8 @@ async fn lines(stdout: Option<ChildStdout>, each: &mut impl FnMut(&[u8])) -> Res
     loop {
         line.clear();
         let mut piece = (&mut reader).take(LONGEST_LINE);
-        let read = timeout(PATIENCE, piece.read_until(b'\n', &mut line)).await;
-        let read = read.map_err(|_| ScanError::Silent)?;
+        let read = timeout(patience, piece.read_until(b'\n', &mut line)).await;
+        let read = read.map_err(|_| ScanError::Silent(patience))?;
         if read.map_err(ScanError::Read)? == 0 {
             return Ok(());
         }
@@ -168,16 +169,15 @@ async fn lines(stdout: Option<ChildStdout>, each: &mut impl FnMut(&[u8])) -> Res
     }
 }
 
-/// The end of what strfry says on stderr, however much that is. Ends with strfry, or with
-/// the patience that its other stream is given.
-async fn all_words(stderr: Option<ChildStderr>) -> Vec<u8> {
+/// The end of what strfry says on stderr, however much that is.
+async fn last_of(stderr: Option<ChildStderr>) -> Vec<u8> {
     const KEPT: usize = 64 * 1024;
     let mut words = Vec::new();
     let Some(mut stderr) = stderr else {
         return words;
     };
     let mut piece = vec![0; 8192];
-    while let Ok(Ok(length @ 1..)) = timeout(PATIENCE, stderr.read(&mut piece)).await {
+    while let Ok(length @ 1..) = stderr.read(&mut piece).await {
         words.extend_from_slice(piece.get(..length).unwrap_or_default());
         let surplus = words.len().saturating_sub(KEPT);
         words.drain(..surplus);

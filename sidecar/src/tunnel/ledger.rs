@@ -149,8 +149,7 @@ impl Drop for Ledger {
 }
 
 fn read(path: &Path) -> Vec<Entry> {
-    let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= LARGEST);
-    let text = if small { fs::read(path).ok() } else { None };
+    let text = whole_file::read(path, LARGEST);
     let file = text.and_then(|text| serde_json::from_slice::<File>(&text).ok());
     let records = match file {
         Some(file) if file.version == VERSION => file.tunnels,

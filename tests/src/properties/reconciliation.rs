@@ -55,7 +55,7 @@ pub fn holds(data: &[u8]) {
         is_honest &= told;
         match reconciler.take(&answer) {
             Ok(Step::Send(next)) => message = next,
-            Ok(Step::Done) => {
+            Ok(Step::Done | Step::Enough) => {
                 let needed = reconciler.into_needed();
                 if is_honest {
                     assert_eq!(needed, missing);

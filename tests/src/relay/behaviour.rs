@@ -1,6 +1,9 @@
 //! [`Behaviour`]: the limits and the manners of a scripted relay.
 
+use std::collections::HashSet;
 use std::time::Duration;
+
+use constellation_shared::EventId;
 
 /// The limits and the manners of a relay. The default is a stock strfry that restricts no
 /// kind.
@@ -28,6 +31,8 @@ pub struct Behaviour {
     /// Kind 4 is not served: a REQ for it alone gets AUTH and CLOSED, from others it is
     /// left out without a word, **after** the limit was applied, as in strfry.
     pub restrict_dms: bool,
+    /// Events that are listed (NIP-77) and never sent.
+    pub withholds: HashSet<EventId>,
     /// Messages sent as soon as a connection stands: NOTICE, AUTH, nonsense.
     pub greeting: Vec<String>,
     /// Every REQ is refused with CLOSED and this reason.
@@ -62,6 +67,7 @@ impl Default for Behaviour {
             nip77: Nip77::Served,
             max_sync_events: 1_000_000,
             restrict_dms: false,
+            withholds: HashSet::new(),
             greeting: Vec::new(),
             refuse: None,
             extra: Vec::new(),
@@ -99,6 +105,20 @@ pub enum Nip77 {
     RefusedByNotice,
     /// Nothing at all, though NIP-11 advertises it.
     NeverAnswers,
+    /// NEG-ERR with this reason.
+    Refuses(&'static str),
+    /// Besides what it has it lists so many ids that nobody has, others each time.
+    Invents(usize),
+    /// It lists each id three times.
+    Repeats,
+    /// It says that all differs, whatever it is told.
+    NeverEnds,
+    /// Not hex.
+    Garbage,
+    /// It begins, and says nothing more.
+    FallsSilent,
+    /// It begins, and the first connection breaks off then.
+    BreaksOffOnce,
 }
 
 impl Behaviour {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use constellation_shared::EventId;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -156,7 +157,10 @@ impl Connection {
         for filter in filters {
             let limit = filter.limit.min(behaviour.max_limit);
             for record in store.query(filter, behaviour.until_exclusive, limit) {
-                let withheld = behaviour.restrict_dms && record.kind == 4;
+                let withheld = behaviour.restrict_dms && record.kind == 4
+                    || behaviour
+                        .withholds
+                        .contains(&EventId::from_bytes(record.id));
                 if !withheld && sent.insert(Arc::as_ptr(record).addr()) {
                     self.deliver_one(name, &record.json).await?;
                 }

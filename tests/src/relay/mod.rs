@@ -4,6 +4,7 @@
 mod behaviour;
 mod connection;
 mod http;
+pub mod raw;
 mod reconcile;
 mod store;
 
@@ -17,6 +18,7 @@ use constellation_shared::Event;
 use tokio::sync::oneshot;
 
 pub use behaviour::{Behaviour, Nip11, Nip77};
+pub use raw::RawRelay;
 use store::Store;
 
 /// A relay in a thread of its own, on a port of its own, gone when it is dropped.

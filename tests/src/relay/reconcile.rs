@@ -1,8 +1,9 @@
 //! The relay's side of NIP-77.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use negentropy::{Id, Negentropy, NegentropyStorageVector};
+use negentropy::{Id, Negentropy, NegentropyStorageBase, NegentropyStorageVector};
 use serde_json::{Value, json};
 
 use super::behaviour::{Behaviour, Nip77};
@@ -14,6 +15,12 @@ use crate::record::from_hex;
 
 /// strfry's frames, in bytes: hex doubles them.
 const FRAME_BYTES: u64 = 500_000;
+
+/// How often ids were invented.
+static INVENTIONS: AtomicU64 = AtomicU64::new(0);
+
+/// Protocol version 1; up to the end of time, no id; a fingerprint, of nothing that is.
+const ALL_DIFFERS: &str = "6100000100000000000000000000000000000000";
 
 /// What was opened: the ids in question, and how they are compared.
 pub(super) struct Reconciliation {
@@ -45,8 +52,39 @@ impl Reconciliation {
             let reason = "blocked: too many query results";
             return Err(json!(["NEG-ERR", name, reason, cap]).to_string());
         }
+        if let Nip77::Invents(invented) = behaviour.nip77 {
+            let turn = INVENTIONS.fetch_add(1, Ordering::Relaxed);
+            for number in 0..invented as u64 {
+                let mut id = [0xee; 32];
+                id[..8].copy_from_slice(&number.to_be_bytes());
+                id[8..16].copy_from_slice(&turn.to_be_bytes());
+                let created_at = filter.since.max(1);
+                ids.insert(created_at, Id::from_byte_array(id)).unwrap();
+            }
+        }
         ids.seal().unwrap();
         Ok(Self { ids })
+    }
+
+    /// A message that lists each id three times.
+    fn repeated(&self) -> Vec<u8> {
+        // Protocol version 1; up to the end of time, no id; a list of ids.
+        let mut message = vec![0x61, 0, 0, 2];
+        let count = 3 * self.ids.size().unwrap();
+        let digits = (0..5)
+            .rev()
+            .map(|place| (count >> (7 * place)) as u8 & 0x7f);
+        message.extend(digits.enumerate().map(|(place, digit)| match place {
+            4 => digit,
+            _ => digit | 0x80,
+        }));
+        for _ in 0..3 {
+            for place in 0..self.ids.size().unwrap() {
+                let item = self.ids.get_item(place).unwrap().unwrap();
+                message.extend_from_slice(item.id.as_bytes());
+            }
+        }
+        message
     }
 
     /// The message that answers one of theirs, and whether it was understood.
@@ -74,14 +112,17 @@ impl Connection {
         name: &str,
         message: &[Value],
     ) -> Result<(), Gone> {
+        let breaks_off = self.shared.counts.reconciliations.load(Ordering::SeqCst) <= 1;
         if command == "NEG-OPEN" {
             Counts::add(&self.shared.counts.reconciliations, 1);
         }
         match self.behaviour.nip77 {
-            Nip77::Served => {}
             Nip77::Absent => return self.notice("bad msg: unknown cmd").await,
             Nip77::RefusedByNotice => return self.notice("bad msg: negentropy disabled").await,
             Nip77::NeverAnswers => return Ok(()),
+            Nip77::FallsSilent if command == "NEG-MSG" => return Ok(()),
+            Nip77::BreaksOffOnce if command == "NEG-MSG" && breaks_off => return Err(Gone),
+            _ => {}
         }
         if command == "NEG-CLOSE" {
             self.reconciliations.remove(name);
@@ -111,9 +152,15 @@ impl Connection {
                 Err(refusal) => return self.send(refusal).await,
             };
         }
-        let answer = match self.reconciliations.get(name) {
-            Some(opened) => opened.answer(name, &bytes),
-            None => {
+        let say = |message: &str| Ok(json!(["NEG-MSG", name, message]).to_string());
+        let answer = match (self.behaviour.nip77, self.reconciliations.get(name)) {
+            (Nip77::Refuses(reason), _) => Err(json!(["NEG-ERR", name, reason]).to_string()),
+            (Nip77::Garbage, _) => say("no hex"),
+            (Nip77::NeverEnds | Nip77::FallsSilent, _) => say(ALL_DIFFERS),
+            (Nip77::BreaksOffOnce, _) if breaks_off => say(ALL_DIFFERS),
+            (Nip77::Repeats, Some(opened)) => say(&const_hex::encode(opened.repeated())),
+            (_, Some(opened)) => opened.answer(name, &bytes),
+            (_, None) => {
                 Err(json!(["NEG-ERR", name, "closed: unknown subscription handle"]).to_string())
             }
         };

@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod children;
+pub(crate) mod left_behind;
 pub(crate) mod tls;
 
 use std::collections::BTreeMap;

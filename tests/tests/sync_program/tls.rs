@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
+use rcgen::{CertificateParams, KeyPair};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -20,12 +21,24 @@ pub(crate) struct TlsFront {
 impl TlsFront {
     /// Takes connections for this name alone, and hands them on to a `ws://` address.
     pub(crate) fn start(name: &str, behind: &str) -> Self {
+        Self::start_with(&CertificateParams::new([name.to_owned()]).unwrap(), behind)
+    }
+
+    /// The same, with a certificate whose time is over.
+    pub(crate) fn start_expired(name: &str, behind: &str) -> Self {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        Self::start_with(&params, behind)
+    }
+
+    fn start_with(params: &CertificateParams, behind: &str) -> Self {
         let behind: SocketAddr = behind.strip_prefix("ws://").unwrap().parse().unwrap();
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let pair = KeyPair::generate().unwrap();
+        let made = params.self_signed(&pair).unwrap();
+        let key = PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
         let config = ServerConfig::builder()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![made.der().clone()], key)
             .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -53,7 +66,7 @@ impl TlsFront {
         });
         Self {
             port,
-            certificate: made.cert.pem(),
+            certificate: made.pem(),
         }
     }
 
