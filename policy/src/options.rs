@@ -21,9 +21,10 @@ use crate::lists::Sources;
     args_conflicts_with_subcommands = false
 )]
 #[command(after_help = "\
-Wire it in strfry.conf:   relay { writePolicy { plugin = \"/usr/local/bin/constellation-policy\" } }
-Try it by hand:           echo '{\"type\":\"new\",\"event\":{\"id\":\"x\",\"pubkey\":\"<64 hex>\"}}' | constellation-policy
-Ask why:                  constellation-policy explain npub1…
+Examples:
+  relay { writePolicy { plugin = \"/usr/local/bin/constellation-policy\" } }    in strfry.conf
+  echo '{\"type\":\"new\",\"event\":{\"id\":\"x\",\"pubkey\":\"<64 hex>\"}}' | constellation-policy
+  constellation-policy explain npub1…                                         why is it blocked?
 
 Lists are read again when they change, within a second; no restart is needed.")]
 pub struct Options {
@@ -75,6 +76,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Say which lists and lines a key stands in, and the verdict (exit 0 allow, 1 block)
+    #[command(after_help = "\
+Examples:
+  constellation-policy explain npub1…
+  sudo -u strfry constellation-policy --zen /home/captain/.zen explain 3bf0c63f…    as strfry sees it
+
+Exit code: 0 where all of them may write, 1 where one is blocked, 2 where one is no key.")]
     Explain {
         /// Keys as hex or npub
         #[arg(required = true, value_name = "PUBKEY")]

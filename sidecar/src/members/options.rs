@@ -107,16 +107,26 @@ impl MemberOptions {
     }
 }
 
-/// `constellation-sync friends`
+/// Show which friends of the local members amisOfAmis.txt lacks, and add them
 #[derive(Debug, Clone, Copy, Args)]
+#[command(after_help = "\
+Examples:
+  constellation-sync friends                   who would be added
+  constellation-sync friends --write           add them
+  constellation-sync friends --keep-blocked    but not who is on blacklist.txt")]
 pub struct FriendsCommand {
     /// Add them
     #[arg(long, env = "CONSTELLATION_WRITE", value_parser = BoolishValueParser::new())]
     pub write: bool,
 }
 
-/// `constellation-sync profiles`
+/// Print the profiles that the local strfry holds, of these pubkeys or of all followed
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  constellation-sync profiles
+  constellation-sync profiles npub1… --format json
+  constellation-sync profiles --format csv > profiles.csv")]
 pub struct ProfilesCommand {
     /// 64 hex digits or npub1…; without, all followed pubkeys
     #[arg(value_name = "PUBKEY")]
