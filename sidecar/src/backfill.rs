@@ -278,6 +278,9 @@ impl<'a> Backfill<'a> {
                                 let place = place.map(|(_, place)| *place).next();
                                 let other = place.and_then(|place| self.choice.failed(place));
                                 waiting.extend(other);
+                                if self.choice.has_no_link() {
+                                    waiting.clear();
+                                }
                             }
                         }
                         self.knowledge.learn(report.address.to_string(), known);

@@ -21,7 +21,7 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// a symbolic link stays one.
 ///
 /// # Errors
-/// As [`write`]; and where the file belongs to somebody else and we may not give ours away.
+/// As [`write()`]; and where the file belongs to somebody else and we may not give ours away.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match fs::metadata(path) {
