@@ -82,7 +82,8 @@ fn three_runs(stations: usize, authors: u64, count: usize) -> f64 {
     expect_stored(&station, &events);
     let sent: u64 = relays.iter().map(ScriptedRelay::events_sent).sum();
     assert_eq!(sent, events.len() as u64, "each event came once");
-    assert!(everybody.len() >= 16, "others each time: {everybody:?}");
+    // Two by rotation each time; the others may be the same by chance.
+    assert!(everybody.len() >= 12, "others each time: {everybody:?}");
     most
 }
 
