@@ -360,6 +360,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_the_same_while_it_grows_and_another_in_its_place_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let [list, other] = ["list", "other"].map(|name| ListFile::own(dir.path().join(name)));
+        fs::write(list.path(), "one").unwrap();
+        fs::write(other.path(), "one").unwrap();
+        let state = |list: &ListFile| list.signature().unwrap().unwrap();
+        let before = state(&list);
+        fs::write(list.path(), "longer").unwrap();
+        let grown = state(&list);
+        assert_eq!((before.length(), grown.length()), (3, 6));
+        assert!(grown.is_same_file(&before));
+        assert!(!grown.is_same_file(&state(&other)));
+        let elsewhere = Signature {
+            device: !grown.device,
+            ..grown
+        };
+        assert!(!grown.is_same_file(&elsewhere));
+    }
+
+    #[test]
     fn every_change_changes_the_signature() {
         let dir = tempfile::tempdir().unwrap();
         let list = ListFile::own(dir.path().join("list"));

@@ -373,6 +373,7 @@ mod tests {
 
     #[test]
     fn keys_are_found_by_their_leading_bits() {
+        assert!(KeySet::default().is_empty());
         let mut bytes = [0; 32];
         bytes[..2].copy_from_slice(&[0xab, 0xcd]);
         let number = |bits| KeySet::number(Pubkey::from_bytes(bytes), bits);

@@ -2,7 +2,7 @@
 //! node behind which it is.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hyper::Uri;
 
@@ -51,7 +51,7 @@ impl Address {
             Some("wss") => true,
             _ => return Err(AddressError::Scheme),
         };
-        let host = uri.host().filter(|host| !host.is_empty());
+        let host = uri.host().filter(|host| is_host(host));
         let host = host.ok_or(AddressError::Url)?.to_ascii_lowercase();
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         // A port that is no number of 16 bits is none to the library.
@@ -152,6 +152,18 @@ impl Address {
     }
 }
 
+/// A name, or an IP address, an IPv6 one in brackets (RFC 3986); the library lets more pass.
+fn is_host(host: &str) -> bool {
+    let within = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    match within {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(in_name),
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.tunnel {
@@ -203,6 +215,9 @@ mod tests {
             ("ws://ho st", AddressError::Url),
             ("wss://host/\u{202e}x", AddressError::Url),
             ("wss://host/é", AddressError::Url),
+            ("wss://user[2001:db8::1]:4848", AddressError::Url),
+            ("wss://[relay.example.org]", AddressError::Url),
+            ("wss://host'$(reboot)", AddressError::Url),
         ] {
             assert_eq!(Address::parse(text), Err(error), "{text}");
         }

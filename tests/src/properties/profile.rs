@@ -27,9 +27,11 @@ pub fn holds(content: &[u8]) {
     let text = render::json(&profiles, AT);
     let entries: Value = serde_json::from_str(&text).unwrap();
     let expected = match serde_json::from_str(&content) {
-        Ok(Value::Object(fields)) => Value::Object(fields),
-        _ => json!({}),
+        Ok(Value::Object(fields)) => Value::Object(fields).to_string(),
+        _ => "{}".to_owned(),
     };
+    // Spelled and read again, as numbers beyond 17 digits lose their last ones on the way.
+    let expected: Value = serde_json::from_str(&expected).unwrap();
     assert_eq!(entries[0]["profile"], expected);
     assert!(super::is_harmless(&text.replace('\n', "")), "{text}");
 
