@@ -2,7 +2,7 @@
 //! is another module's.
 
 use std::collections::VecDeque;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use std::thread;
 use std::time::Duration;
 
 use constellation_shared::EventId;
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -28,7 +27,6 @@ use crate::level::{HEAD_START, Leveling};
 use crate::members::Members;
 use crate::peer::{self, Peer};
 use crate::refused::Refused;
-use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::report::{Outcome, PeerReport, Report};
 use crate::run::{Run, unix_time};
@@ -42,6 +40,12 @@ use crate::wanted::Wanted;
 /// How many peers have their turn at the same time. Each has a connection, and of those a
 /// process has 1024 where nobody raised its limit.
 const MOST_AT_ONCE: usize = 256;
+
+/// How far one peer is.
+const PEER_BAR: &str = "{spinner} {msg}: {pos} events in {elapsed}";
+
+/// How far all of them are with what they listed and we lacked.
+const MISSING_BAR: &str = "{spinner} {pos} of {len} missing events came [{bar:30}]";
 
 /// What a backfill works with, once it is known that there is something to do.
 pub struct Backfill<'a> {
@@ -128,7 +132,8 @@ impl<'a> Backfill<'a> {
                 _ => refused.clone(),
             };
             let exchange = Exchange::new(choice.most_tries());
-            let leveling = Leveling::new(strfry.clone(), refused, exchange, now, earliest);
+            let bar = run.bar(MISSING_BAR, String::new());
+            let leveling = Leveling::new(strfry.clone(), refused, exchange, (now, earliest), bar);
             Arc::new(leveling)
         });
         Ok(Self {
@@ -199,6 +204,11 @@ impl<'a> Backfill<'a> {
             unwritten(&knowledge_path(self.run), &error);
         }
         let leveling = self.leveling.as_ref();
+        if let Some(leveling) = leveling {
+            leveling.bar.finish_and_clear();
+            let (missing, came) = leveling.exchange.progress();
+            info!("{missing} events were missing, {came} of them came");
+        }
         let undelivered = leveling.map_or_else(Default::default, |leveling| leveling.undelivered());
         let succeeded = reports.iter().all(|report| report.failure.is_none());
         let interrupted = interrupted || step == Step::Interrupted;
@@ -216,7 +226,9 @@ impl<'a> Backfill<'a> {
             imported,
             verify: options.verify,
             profiles: None,
+            people: Vec::new(),
             outcome,
+            broken: result.as_ref().err().map(|error| chain(error)),
         };
         if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed) {
             let members = Members {
@@ -278,6 +290,9 @@ impl<'a> Backfill<'a> {
                                 let place = place.map(|(_, place)| *place).next();
                                 let other = place.and_then(|place| self.choice.failed(place));
                                 waiting.extend(other);
+                                if self.choice.has_no_link() {
+                                    waiting.clear();
+                                }
                             }
                         }
                         self.knowledge.learn(report.address.to_string(), known);
@@ -308,7 +323,7 @@ impl<'a> Backfill<'a> {
             leveling: self.leveling.clone(),
             tally: Arc::clone(&tally),
             known: self.knowledge.of(&url, self.now).cloned(),
-            bar: self.bar(&peer.address),
+            bar: self.run.bar(PEER_BAR, peer.address.to_string()),
             address: peer.address.clone(),
             connector: self.connector.clone(),
             admission: Arc::clone(admission),
@@ -352,21 +367,6 @@ impl<'a> Backfill<'a> {
                 chain(&error)
             ),
         }
-    }
-
-    fn bar(&self, address: &Address) -> ProgressBar {
-        if !io::stderr().is_terminal() {
-            return ProgressBar::hidden();
-        }
-        let bar = self.run.bars.add(ProgressBar::new_spinner());
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner} {msg}: {pos} events in {elapsed}")
-        {
-            bar.set_style(style);
-        }
-        bar.set_message(address.to_string());
-        bar.enable_steady_tick(Duration::from_millis(200));
-        bar
     }
 }
 
@@ -434,6 +434,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         seconds: 0.0,
         failure: Some("the run ended before it was done".to_owned()),
         code: Some("interrupted"),
+        reached: false,
         reconciled: false,
         broke_off: true,
         unreadable_kinds: Vec::new(),

@@ -220,12 +220,15 @@ impl Choice {
         self.has_succeeded = true;
     }
 
-    /// One of them failed: who takes its place, if anybody does. Where all failed it is
-    /// our own link, and nobody does.
+    /// Whether so many failed, and no other, that it is our own link: nobody is asked any more.
+    pub const fn has_no_link(&self) -> bool {
+        !self.has_succeeded && self.failures >= self.first.len()
+    }
+
+    /// One of them failed: who takes its place, if anybody does.
     pub fn failed(&mut self, peer: usize) -> Option<usize> {
         self.failures += 1;
-        let is_own_link = !self.has_succeeded && self.failures >= self.first.len();
-        if is_own_link || self.failures > self.first.len() * (MOST_TRIES - 1) {
+        if self.has_no_link() || self.failures > self.first.len() * (MOST_TRIES - 1) {
             return None;
         }
         let reason = *self.reasons.get(&peer)?;

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use constellation_shared::{Event, EventId};
+use indicatif::ProgressBar;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::choice::AT_ONCE;
 use crate::error::chain;
@@ -29,6 +30,13 @@ use crate::wanted::{Wanted, questions};
 
 /// How many authors one reconciliation names: with them the first message is below
 /// 64 KiB, the smallest that relays are known to take.
+///
+/// Without authors strfry compares by a tree that it keeps ready. Measured on a real one
+/// with 1,000 authors, 20,000 events of theirs and as many of others: nothing new 5.5 ms and
+/// 0.7 kB instead of 104 ms and 69 kB; but each event of others is then listed, downloaded
+/// once to learn that it is not wanted (20,000 of them 14 MB), and to be remembered, and
+/// anybody may write to a relay as much as they like. What we ask for is bounded by whom we
+/// follow, so the authors are named.
 const AUTHORS: usize = 850;
 
 /// The smallest message length with which reconciliation is tried, in bytes.
@@ -109,6 +117,8 @@ pub struct Leveling {
     pub exchange: Exchange,
     /// The time of the run, Unix seconds.
     pub now: u64,
+    /// Where it is shown how many are missing, and how many of them came.
+    pub bar: ProgressBar,
     /// The earliest time that any peer will be asked for, as far as is known: all is
     /// looked up at once.
     earliest: u64,
@@ -127,8 +137,8 @@ impl Leveling {
         strfry: Strfry,
         refused: Refused,
         exchange: Exchange,
-        now: u64,
-        earliest: u64,
+        (now, earliest): (u64, u64),
+        bar: ProgressBar,
     ) -> Self {
         Self {
             strfry,
@@ -136,6 +146,7 @@ impl Leveling {
             exchange,
             now,
             earliest,
+            bar,
             holdings: Mutex::default(),
             lookup: tokio::sync::Mutex::new(true),
             turns: Semaphore::new(AT_ONCE),
@@ -163,6 +174,12 @@ impl Leveling {
             (true, Some(peer)) => self.exchange.release(peer, [event.id]),
             (true, None) => {}
         }
+    }
+
+    fn show_progress(&self) {
+        let (missing, came) = self.exchange.progress();
+        self.bar.set_length(missing as u64);
+        self.bar.set_position(came as u64);
     }
 
     /// Those whose kind is not known yet.
@@ -308,7 +325,10 @@ impl Progress {
                 (true, false) => {}
             }
             self.refusals = 0;
+            let listed = unrefused.len();
             leveling.exchange.offer(peer, unrefused);
+            leveling.show_progress();
+            debug!("{} lists {listed} events that are missing here", turn.url);
             turn.collect(connection, intake, is_part, &mut progress)
                 .await?;
         }
@@ -408,7 +428,7 @@ impl Turn<'_> {
         connection: &mut Connection<S>,
         intake: &mut Intake,
         waits: bool,
-        progress: impl FnMut(),
+        mut progress: impl FnMut(),
     ) -> Result<(), LevelError> {
         let manner = Manner {
             peer: self.peer,
@@ -418,6 +438,10 @@ impl Turn<'_> {
             waits,
         };
         let is_wanted = |event: &Event| self.wanted.wants(event);
+        let progress = || {
+            self.leveling.show_progress();
+            progress();
+        };
         let exchange = &self.leveling.exchange;
         collect(connection, exchange, intake, manner, is_wanted, progress).await?;
         match exchange.failures(self.peer) > MOST_FAILURES {

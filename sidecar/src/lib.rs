@@ -5,10 +5,10 @@
 //! they are asked until nothing is missing), [`tunnel`] (how those without a public
 //! address are reached), [`admit`] (what is let in), [`intake`] (each
 //! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
-//! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`members`]
-//! (profiles, full syncs and friends once a run has ended), [`trigger`] (when), [`doctor`]
-//! (whether it will), [`why`] (what became of one event or key), [`bugreport`], [`install`]
-//! (how it comes to be called).
+//! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`notify`]
+//! (who is told when it matters), [`members`] (profiles, full syncs and friends once a run
+//! has ended), [`trigger`] (when), [`doctor`] (whether it will), [`why`] (what became of one
+//! event or key), [`bugreport`], [`install`] (how it comes to be called).
 #![cfg_attr(
     not(test),
     deny(
@@ -40,6 +40,7 @@ pub mod lock;
 pub mod log;
 pub mod members;
 pub mod missing;
+pub mod notify;
 pub mod options;
 pub mod overview;
 pub mod peer;
@@ -79,7 +80,9 @@ use crate::error::{SyncError, chain};
 use crate::lock::{Lock, LockError};
 use crate::log::{Log, Rotation};
 use crate::options::{Command, Options};
-use crate::report::Report;
+use crate::report::document::Document;
+use crate::report::publish::{Begin, publish};
+use crate::report::{Report, status};
 use crate::run::Run;
 use crate::trigger::schedule::{self, Decision, Reason, Schedule};
 use crate::trigger::{Trigger, Turn};
@@ -89,38 +92,32 @@ const MOST_WORKERS: usize = 4;
 
 /// The whole program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
+    let begin = Begin::now();
     let options = Options::from_command_line();
-    let json = options.json;
     let bars = MultiProgress::new();
-    match run(options, &bars) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            let words = chain(&error);
-            if json {
-                let outcome = match error {
-                    SyncError::Interrupted => "interrupted",
-                    _ => "nothing_done",
-                };
-                let report = serde_json::json!({
-                    "schema": 1,
-                    "outcome": outcome,
-                    "exit_code": error.exit_code(),
-                    "failure": words,
-                });
-                let _ = writeln!(io::stdout(), "{report}");
-            }
-            match &error {
-                // stdout is for the report alone where one is wanted.
-                SyncError::Lock(LockError::Held(_)) if !json => {
-                    let _ = writeln!(io::stdout(), "{words}");
-                }
-                // Where the log is on, it says so on the terminal too.
-                _ if tracing::dispatcher::has_been_set() => error!("Backfill failed: {words}"),
-                _ => {
-                    let _ = writeln!(io::stderr(), "constellation-sync: {words}");
-                }
-            }
-            ExitCode::from(error.exit_code())
+    let code = run(options.clone(), &bars).unwrap_or_else(|error| {
+        if options.json {
+            let when = begin.circumstances(&options);
+            let document = Document::of_failure(error.exit_code(), &chain(&error), when);
+            let _ = document.write(&mut io::stdout());
+        }
+        complain(&error, options.json);
+        error.exit_code()
+    });
+    ExitCode::from(code)
+}
+
+fn complain(error: &SyncError, json: bool) {
+    let words = chain(error);
+    match error {
+        // stdout is for the report alone where one is wanted.
+        SyncError::Lock(LockError::Held(_)) if !json => {
+            let _ = writeln!(io::stdout(), "{words}");
+        }
+        // Where the log is on, it says so on the terminal too.
+        _ if tracing::dispatcher::has_been_set() => error!("Backfill failed: {words}"),
+        _ => {
+            let _ = writeln!(io::stderr(), "constellation-sync: {words}");
         }
     }
 }
@@ -159,8 +156,19 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
     if !folder.is_dir() {
         return Err(SyncError::NoFolder(folder));
     }
-    if let Some(Command::Why(options)) = &run.options.command {
-        return runtime.block_on(why::obey(&run, options, &mut io::stdout().lock()));
+    let mut output = io::stdout();
+    match &run.options.command {
+        Some(Command::Status(command)) => {
+            let (json, now) = (run.options.json, run::unix_time());
+            return status::obey(*command, json, &folder, now, &mut output);
+        }
+        Some(Command::Notify(command)) => {
+            return runtime.block_on(notify::command::obey(&run, *command, &mut output));
+        }
+        Some(Command::Why(options)) => {
+            return runtime.block_on(why::obey(&run, options, &mut output));
+        }
+        _ => {}
     }
     if let Some(code) = set_up(&run)? {
         return Ok(code);
@@ -212,17 +220,18 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
     whole_file::sweep(&run.station.profiles_dir(), |name| {
         name.starts_with("_NIP101.")
     });
-    let json = run.options.json;
+    let begin = Begin::now();
     let Some(trigger) = trigger else {
-        return finish(
-            &backfill(&run, runtime, interruption, terminal, rotation)?,
-            json,
-        );
+        let result = backfill(&run, runtime, interruption, terminal, rotation);
+        return finish(&run, runtime, &result, &begin);
     };
-    match trigger.take_turn(|| backfill(&run, runtime, interruption, terminal, rotation))? {
-        Turn::Ran(report) => finish(&report, json),
-        Turn::Skipped { left, reason } => skip(&trigger, &run.options, left, reason),
-    }
+    let turn = trigger.take_turn(|| backfill(&run, runtime, interruption, terminal, rotation));
+    let result = match turn {
+        Ok(Turn::Ran(report)) => Ok(*report),
+        Ok(Turn::Skipped { left, reason }) => return skip(&trigger, &run.options, left, reason),
+        Err(error) => Err(error),
+    };
+    finish(&run, runtime, &result, &begin)
 }
 
 /// Installs or uninstalls where that is wanted.
@@ -278,10 +287,19 @@ fn backfill(
     })
 }
 
-fn finish(report: &Report, json: bool) -> Result<u8, SyncError> {
-    if json {
-        let json = report.to_json().map_err(io::Error::other)?;
-        writeln!(io::stdout(), "{json}")?;
+/// Publishes what a run came to, and returns its exit code.
+fn finish(
+    run: &Run,
+    runtime: &Runtime,
+    result: &Result<Report, SyncError>,
+    begin: &Begin,
+) -> Result<u8, SyncError> {
+    let document = runtime.block_on(publish(run, result, begin));
+    if run.options.json {
+        document.write(&mut io::stdout())?;
     }
-    Ok(report.outcome.exit_code())
+    if let Err(error) = result {
+        complain(error, run.options.json);
+    }
+    Ok(document.exit_code)
 }

@@ -1,7 +1,7 @@
 //! What the backfill can be told on its command line or by environment variables.
 
 use std::num::ParseIntError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -12,7 +12,11 @@ use crate::doctor::DoctorOptions;
 use crate::history::{History, Reach};
 use crate::install::options::{InstallOptions, UninstallOptions};
 use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
+use crate::notify::HookOptions;
+use crate::notify::command::NotifyCommand;
 use crate::relay::address::{Address, AddressError};
+use crate::report::options::ReportOptions;
+use crate::report::status::StatusCommand;
 use crate::trigger::TriggerOptions;
 use crate::why::WhyOptions;
 
@@ -119,6 +123,12 @@ pub struct Options {
     /// Profiles, full syncs and friends after a backfill
     #[command(flatten)]
     pub members: MemberOptions,
+    /// Where a run is reported.
+    #[command(flatten)]
+    pub report: ReportOptions,
+    /// Who is told.
+    #[command(flatten)]
+    pub hooks: HookOptions,
     /// Something else than a backfill at once
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -129,6 +139,10 @@ pub struct Options {
 pub enum Command {
     /// A backfill where one is due, else nothing: for jobs that run every few minutes
     Trigger(TriggerOptions),
+    /// Show the last report; exit code 1 where the last success is too old
+    Status(StatusCommand),
+    /// Show which commands would be called, or call them
+    Notify(NotifyCommand),
     /// Print the profiles that the local strfry holds, of these pubkeys or of all followed
     Profiles(ProfilesCommand),
     /// Show which friends of the local members amisOfAmis.txt lacks, and add them
@@ -206,6 +220,12 @@ impl Options {
         given
             .filter(|path| !path.as_os_str().is_empty())
             .unwrap_or_else(|| PathBuf::from("ipfs"))
+    }
+
+    /// Where figures for Prometheus go; a variable that is set to nothing counts as none.
+    pub fn metrics_file(&self) -> Option<&Path> {
+        let file = self.report.metrics.as_deref();
+        file.filter(|path| !path.as_os_str().is_empty())
     }
 
     /// The oldest time that every peer is asked for at `now`, Unix seconds.

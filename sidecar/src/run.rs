@@ -1,12 +1,12 @@
 //! What a run works on, and what it can say without doing anything.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use constellation_shared::Station;
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::choice::{self, Candidate, Choice, Identity};
@@ -41,6 +41,20 @@ impl Run {
         let binary = given.map_or_else(|| folder.join("strfry"), absolute);
         let patience = Duration::from_secs(self.options.strfry_patience);
         Strfry::new(binary, folder, patience)
+    }
+
+    /// A bar or a number that shows progress, where somebody looks on.
+    pub fn bar(&self, template: &str, message: String) -> ProgressBar {
+        if !io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = self.bars.add(ProgressBar::new(0));
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(message);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
     }
 
     /// A file of ours in strfry's folder.

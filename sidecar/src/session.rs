@@ -204,6 +204,7 @@ impl Session {
             seconds: start.elapsed().as_secs_f64(),
             failure,
             code,
+            reached,
             reconciled,
             broke_off,
             unreadable_kinds,

@@ -23,7 +23,7 @@ use tracing::Level;
 use crate::error::SyncError;
 use crate::error::chain;
 use crate::log::{Journal, Rotation};
-use crate::report::{Outcome, Report};
+use crate::report::Report;
 use crate::whole_file;
 use schedule::{Decision, History, MOST_DELAY, Reason, Schedule, TimeOfDay, parse_last, words};
 
@@ -74,7 +74,7 @@ pub struct TriggerOptions {
 #[derive(Debug)]
 pub enum Turn {
     /// A backfill.
-    Ran(Report),
+    Ran(Box<Report>),
     /// None.
     Skipped {
         /// When the next is due, in seconds.
@@ -243,7 +243,10 @@ impl Trigger {
         let result = backfill();
         let took = words(clock.elapsed().as_secs());
         let (code, cause) = match &result {
-            Ok(report) => (report.outcome.exit_code(), why_in_vain(report)),
+            Ok(report) => {
+                let vain = report.why_in_vain().map(ToOwned::to_owned);
+                (report.outcome.exit_code(), vain)
+            }
             Err(error) => (error.exit_code(), Some(chain(error))),
         };
         match cause {
@@ -260,7 +263,7 @@ impl Trigger {
                 self.journal.write(Level::WARN, &words);
             }
         }
-        result.map(Turn::Ran)
+        result.map(|report| Turn::Ran(Box::new(report)))
     }
 
     /// Writes to the log of the trigger.
@@ -292,19 +295,6 @@ impl Trigger {
             self.journal.write(Level::ERROR, &words);
         }
     }
-}
-
-/// Why the next one cannot go on from here. In a constellation some station is always
-/// down: one peer that gave all it has is enough, as each holds what all have.
-fn why_in_vain(report: &Report) -> Option<String> {
-    let cause = match report.outcome {
-        Outcome::Complete => return None,
-        Outcome::SomePeersFailed if report.succeeded() > 0 => return None,
-        Outcome::SomePeersFailed => "no peer gave all it has",
-        Outcome::NothingDone => "nothing could be stored",
-        Outcome::Interrupted => "it was interrupted",
-    };
-    Some(cause.to_owned())
 }
 
 fn seconds(time: &Zoned) -> u64 {

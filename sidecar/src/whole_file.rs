@@ -1,8 +1,8 @@
 //! Writing a file whole or not at all, and reading one that is what it should be.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::process;
 
@@ -14,7 +14,17 @@ use rustix::io::Errno;
 /// # Errors
 /// Those of writing; the file is then as it was before, and nothing is left beside it.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    put(path, content, None)
+    put(path, content, |_| Ok(()))
+}
+
+/// The same, readable for everybody (0644) whatever the umask is.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_readable(path: &Path, content: &[u8]) -> io::Result<()> {
+    put(path, content, |file| {
+        file.set_permissions(Permissions::from_mode(0o644))
+    })
 }
 
 /// The same, for a file of another program's: mode and owner stay where it is there, and
@@ -25,9 +35,21 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => put(path, content, None),
-        metadata => put(path, content, Some(&metadata?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => write(path, content),
+        metadata => {
+            let like = metadata?;
+            put(path, content, |file| liken(file, &like))
+        }
     }
+}
+
+/// Gives a file the owner and the mode of another.
+fn liken(file: &File, like: &Metadata) -> io::Result<()> {
+    let ours = file.metadata()?;
+    if (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
+        fchown(file, Some(like.uid()), Some(like.gid()))?;
+    }
+    file.set_permissions(like.permissions())
 }
 
 /// Writes a text into the file that is there, for programs that watch the file itself and
@@ -41,6 +63,8 @@ pub fn rewrite(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut file = File::options().write(true).open(path)?;
     let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
     match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, length) {
+        // Nothing takes no room.
+        Err(Errno::INVAL) if text.is_empty() => {}
         // Not every file system can promise room.
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
         allocated => allocated?,
@@ -53,19 +77,17 @@ pub fn rewrite(path: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn put(path: &Path, content: &[u8], like: Option<&Metadata>) -> io::Result<()> {
+fn put(
+    path: &Path,
+    content: &[u8],
+    finish: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", process::id()));
     let beside = path.with_file_name(name);
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(content)?;
-        if let Some(like) = like {
-            let ours = file.metadata()?;
-            if (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
-                fchown(&file, Some(like.uid()), Some(like.gid()))?;
-            }
-            file.set_permissions(like.permissions())?;
-        }
+        finish(&file)?;
         file.sync_all()?;
         fs::rename(&beside, path)
     });
@@ -165,7 +187,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, link) = (dir.path().join("file"), dir.path().join("link"));
         replace(&path, b"one").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o750)).unwrap();
         symlink("file", &link).unwrap();
         replace(&link, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");

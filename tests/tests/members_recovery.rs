@@ -111,7 +111,7 @@ fn thirty_of_a_hundred_are_recovered_from_four_peers_two_behind_tunnels_and_one_
 
     // All of them are known now: nobody is synced fully any more.
     sync(&station, &["--json", ipfs[0], ipfs[1]])
-        .expect_stdout(r#""profiles":{"found":100,"missing":0}"#);
+        .expect_stdout(r#""profiles":{"found":100,"missing":0,"#);
     assert!(!log(&station).contains("FULL SYNC"));
     assert!(station.tunnels().is_empty(), "a tunnel is left open");
 }

@@ -7,13 +7,16 @@
 
 mod policy_program;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use constellation_tests::station;
-use policy_program::{ACCEPT, BLOCKED, BROKEN, PROGRAM, Policy, clean, key, request, wait_for};
+use policy_program::{
+    ACCEPT, BLOCKED, BROKEN, PROGRAM, Policy, UNAVAILABLE, clean, is_root, key, request, wait_for,
+};
 use rustix::process::Signal;
 
 #[test]
@@ -90,6 +93,32 @@ fn a_station_that_is_not_there_is_said_and_blocks_nobody() {
     assert_eq!(policy.ask_key(1), ACCEPT);
     let stderr = policy.close();
     assert!(stderr.contains("/nowhere is not there"), "{stderr}");
+}
+
+/// As root there is no folder that cannot be entered, but what is no folder cannot either.
+#[test]
+fn a_station_that_cannot_be_looked_into_is_said_and_lets_nobody_in() {
+    let station = station!();
+    station.blacklist(&[key(1)]);
+    let zen = match is_root() {
+        true => {
+            station.write("file", "");
+            station.root().join("file")
+        }
+        false => {
+            fs::set_permissions(station.root(), Permissions::from_mode(0o000)).unwrap();
+            station.root().to_owned()
+        }
+    };
+    let mut policy = Policy::start_with(&station, &["--zen", zen.to_str().unwrap()]);
+    // A list below what is no folder is missing, and so is empty.
+    let answer = if is_root() { ACCEPT } else { UNAVAILABLE };
+    assert_eq!(policy.ask_key(1), answer);
+    let stderr = policy.close();
+    fs::set_permissions(station.root(), Permissions::from_mode(0o755)).unwrap();
+    let said = format!("{} cannot be looked into (", zen.display());
+    assert_eq!(stderr.matches(&said).count(), 1, "{stderr}");
+    assert!(stderr.contains("check --zen or CONSTELLATION_ZEN, and who may enter it"));
 }
 
 #[test]

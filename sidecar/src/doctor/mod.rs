@@ -130,7 +130,7 @@ fn absolute(path: PathBuf) -> PathBuf {
 
 /// Colours are for people: on a terminal, and only where they are not unwanted
 /// (<https://no-color.org>).
-fn wants_colours() -> bool {
+pub(crate) fn wants_colours() -> bool {
     let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     io::stdout().is_terminal() && !unwanted
 }

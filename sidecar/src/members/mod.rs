@@ -5,9 +5,10 @@ pub mod command;
 mod full_sync;
 pub mod options;
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 
-use constellation_shared::Pubkey;
+use constellation_shared::{Pubkey, Station, list_file};
 use tracing::{error, info, warn};
 
 use crate::admit::Rules;
@@ -20,7 +21,7 @@ use crate::profile::render::{self, short, utc};
 use crate::profile::{self, Profiles};
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
-use crate::report::{Outcome, ProfileCounts, Report};
+use crate::report::{Outcome, Person, ProfileCounts, Report};
 use crate::run::{Run, unix_time};
 
 /// The target of the lines that go to `hex-to-profile.log` too.
@@ -131,6 +132,23 @@ impl Members<'_> {
         };
         say!("{}", counts.line());
         report.profiles = Some(counts);
+        report.people = self.people(&profiles);
+    }
+
+    /// Everybody who is followed, by name.
+    fn people(&self, profiles: &Profiles) -> Vec<Person> {
+        let members = local_members(&self.run.station);
+        let person = |key: &Pubkey| Person {
+            pubkey: *key,
+            name: profiles.get(key).map(|profile| {
+                let fields = &profile.fields;
+                let names = [&fields.name, &fields.display_name];
+                let name = names.into_iter().find(|name| !name.trim().is_empty());
+                name.cloned().unwrap_or_default()
+            }),
+            is_member: members.contains(key),
+        };
+        self.keys.iter().map(person).collect()
     }
 
     /// Names everybody, and returns those who are to be synced fully.
@@ -167,4 +185,18 @@ impl Members<'_> {
             .inspect_err(|error| error!("profiles could not be read: {}", chain(error)))
             .ok()
     }
+}
+
+/// The keys of the members of this station. What is wrong with their files was said when
+/// they were read for the run.
+fn local_members(station: &Station) -> BTreeSet<Pubkey> {
+    let mut keys = BTreeSet::new();
+    for list in list_file::member_keys(station).unwrap_or_default() {
+        if let Ok(Some(open)) = list.open() {
+            let _ = open.read(|_, key| {
+                keys.insert(key);
+            });
+        }
+    }
+    keys
 }

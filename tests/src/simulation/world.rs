@@ -276,6 +276,9 @@ impl World {
                     let other = run.choice.failed(place);
                     run.queue
                         .extend(other.map(|place| peer_at(place, own, last)));
+                    if run.choice.has_no_link() {
+                        run.queue.clear();
+                    }
                 }
             }
         }

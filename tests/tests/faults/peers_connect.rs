@@ -241,7 +241,7 @@ fn nip_11_that_lies_low() -> Fault {
 
 fn nip_11_that_promises_reconciliation() -> Fault {
     telling(told(r#"{"supported_nips":[77]}"#), Nip77::NeverAnswers)
-        .says("it says that it reconciles, and does not answer")
+        .says("it says that it reconciles, and does not go on")
 }
 
 fn nip_11_that_hangs() -> Fault {

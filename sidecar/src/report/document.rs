@@ -1,0 +1,436 @@
+//! The report as a document: what `constellation-report.json` holds, `--json` prints and the
+//! page shows. Its JSON Schema is `package/constellation-report.schema.json`.
+//!
+//! Within one `schema` number fields are only ever added. Everything in it that others
+//! wrote (URLs, names, reasons) is cut, one line, and free of what a terminal would obey;
+//! it is not escaped for HTML.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::history::{Hour, RunSummary};
+use super::{Outcome, PeerReport, Person, Report};
+use crate::admit::Refusal;
+use crate::foreign::{escaped_json, shown};
+
+/// The number of its layout.
+pub const SCHEMA: u32 = 1;
+
+/// The most characters of a name, of a URL and of a reason.
+const MOST_OF_A_NAME: usize = 60;
+const MOST_OF_A_URL: usize = 300;
+const MOST_OF_A_REASON: usize = 500;
+
+/// How many pubkeys are listed at the most.
+const MOST_LISTED: usize = 1000;
+
+/// Everything about a run, and what is remembered of those before it. Times are Unix
+/// seconds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Document {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of this program.
+    pub version: String,
+    /// The name of this machine.
+    pub station: String,
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// With which exit code.
+    pub exit_code: u8,
+    /// Whether it counts as a success: at least one peer gave all that it has.
+    pub success: bool,
+    /// Why it does not.
+    pub failure: Option<String>,
+    /// When it began.
+    pub started_at: u64,
+    /// When it ended.
+    pub finished_at: u64,
+    /// The same as this machine's clock shows it, `2025-10-30T13:35:02+01:00`.
+    pub finished: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// How many days back it went; 0 = everything.
+    pub days: u64,
+    /// When the last run that succeeded ended, be it this one.
+    pub last_success_at: Option<u64>,
+    /// How old that may become before something is wrong, in seconds.
+    pub max_age_seconds: u64,
+    /// How many runs failed in a row, this one included.
+    pub failures_in_a_row: u32,
+    /// The last call of `--on-failure` or `--on-recovery`.
+    pub told: Option<Call>,
+    /// How many pubkeys are followed.
+    pub followed: usize,
+    /// Events let in, each once.
+    pub events: u64,
+    /// The same by kind.
+    pub events_by_kind: BTreeMap<u16, u64>,
+    /// Events not let in, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Events that peers listed and none of them delivered, by kind, or `unknown`.
+    #[serde(default)]
+    pub undelivered: BTreeMap<String, u64>,
+    /// What strfry made of the events.
+    pub import: Import,
+    /// Who has a profile; nothing where nobody looked.
+    pub profiles: Option<Profiles>,
+    /// Each peer that was asked.
+    pub peers: Vec<Peer>,
+    /// The last runs, the newest first.
+    pub runs: Vec<RunSummary>,
+    /// The last hours, the newest first; hours without a run are left out.
+    pub hours: Vec<Hour>,
+}
+
+/// What strfry made of the events.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Import {
+    /// Events that it was given.
+    pub events: u64,
+    /// `verify` or `no-verify`.
+    pub mode: String,
+    /// New in the database.
+    pub added: u64,
+    /// There already.
+    pub dups: u64,
+    /// Older than one that replaces it.
+    pub replaced: u64,
+    /// Deleted by its author.
+    pub deleted: u64,
+    /// Refused, by strfry's reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// How many `strfry import` had to be started anew.
+    pub replaced_children: u32,
+}
+
+/// Who has a profile.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Profiles {
+    /// How many have one.
+    pub found: usize,
+    /// How many have none.
+    pub missing: usize,
+    /// Who: members of this station first, and those without a profile before the others.
+    #[serde(default)]
+    pub listed: Vec<Listed>,
+    /// How many are not listed for their number.
+    #[serde(default)]
+    pub unlisted: usize,
+}
+
+/// A followed pubkey.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Listed {
+    /// 64 hex digits.
+    pub pubkey: String,
+    /// Its name, which may be empty; none without a profile.
+    pub name: Option<String>,
+    /// Whether it is a member of this station.
+    pub member: bool,
+}
+
+/// What became of one peer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its relay.
+    pub url: String,
+    /// Whether everything could be had.
+    pub complete: bool,
+    /// Why not.
+    pub failure: Option<String>,
+    /// The stable word for that.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Whether it answered at all.
+    #[serde(default)]
+    pub reached: bool,
+    /// Events that were asked for and came.
+    pub received: u64,
+    /// Those that no other peer had sent before, and that were let in.
+    pub collected: u64,
+    /// Those that were not let in, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Bytes of its messages.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Whether it told what it has (NIP-77); else everything was paged through.
+    pub reconciled: bool,
+    /// Kinds that it shows only to clients who say who they are (NIP-42).
+    pub unreadable_kinds: Vec<u16>,
+}
+
+/// A call of `--on-failure` or `--on-recovery`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// `failure` or `recovery`.
+    pub event: String,
+    /// When.
+    pub at: u64,
+    /// Why the command failed; nothing where it did not.
+    pub failure: Option<String>,
+}
+
+/// When and where a run was.
+#[derive(Debug, Clone, Default)]
+pub struct Circumstances {
+    /// The name of this machine.
+    pub station: String,
+    /// When it began and ended, Unix seconds.
+    pub started_at: u64,
+    /// When it ended.
+    pub finished_at: u64,
+    /// The same as this machine's clock shows it.
+    pub finished: String,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// How many days back it went.
+    pub days: u64,
+    /// How old the last success may become, in seconds.
+    pub max_age: u64,
+}
+
+impl Document {
+    /// The document of a run that could do nothing, for this reason.
+    pub fn of_failure(exit_code: u8, reason: &str, when: Circumstances) -> Self {
+        Self {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            station: shown(&when.station, MOST_OF_A_NAME),
+            outcome: match exit_code == Outcome::Interrupted.exit_code() {
+                true => Outcome::Interrupted,
+                false => Outcome::NothingDone,
+            },
+            exit_code,
+            success: false,
+            failure: Some(shown(reason, MOST_OF_A_REASON)),
+            started_at: when.started_at,
+            finished_at: when.finished_at,
+            finished: when.finished,
+            seconds: when.seconds,
+            days: when.days,
+            last_success_at: None,
+            max_age_seconds: when.max_age,
+            failures_in_a_row: 0,
+            told: None,
+            followed: 0,
+            events: 0,
+            events_by_kind: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            undelivered: BTreeMap::new(),
+            import: Import::default(),
+            profiles: None,
+            peers: Vec::new(),
+            runs: Vec::new(),
+            hours: Vec::new(),
+        }
+    }
+
+    /// The document of a run that came to its end.
+    pub fn of_run(report: &Report, when: Circumstances) -> Self {
+        let vain = report.why_in_vain();
+        let reason = report.broken.as_deref().or(vain);
+        let imported = &report.imported;
+        let mode = if report.verify { "verify" } else { "no-verify" };
+        let rejected = imported.rejected.iter();
+        let profiles = report.profiles.map(|counts| {
+            let listed: Vec<Listed> = report.people.iter().map(listed).collect();
+            let (listed, unlisted) = cut(listed, counts.found + counts.missing);
+            Profiles {
+                found: counts.found,
+                missing: counts.missing,
+                listed,
+                unlisted,
+            }
+        });
+        Self {
+            outcome: report.outcome,
+            success: vain.is_none(),
+            failure: reason.map(|reason| shown(reason, MOST_OF_A_REASON)),
+            followed: report.followed,
+            events: report.sum(|_| true),
+            events_by_kind: report.by_kind.clone(),
+            refused: by_code(&report.refused()),
+            undelivered: report.undelivered_by_kind(),
+            import: Import {
+                events: imported.events,
+                mode: mode.to_owned(),
+                added: imported.written.added,
+                dups: imported.written.dups,
+                replaced: imported.written.replaced,
+                deleted: imported.written.deleted,
+                rejected: rejected
+                    .map(|(reason, count)| (shown(reason, MOST_OF_A_REASON), *count))
+                    .collect(),
+                replaced_children: imported.replaced_children,
+            },
+            profiles,
+            peers: report.peers.iter().map(peer).collect(),
+            ..Self::of_failure(report.outcome.exit_code(), "", when)
+        }
+    }
+
+    /// How many peers gave everything.
+    pub fn synced(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.complete).count()
+    }
+
+    /// How the run ended, in a few words.
+    pub fn headline(&self) -> String {
+        let (synced, all) = (self.synced(), self.peers.len());
+        match self.outcome {
+            Outcome::Complete if all == 1 => "The one peer is synced".to_owned(),
+            Outcome::Complete => format!("All {all} peers are synced"),
+            Outcome::SomePeersFailed if synced == 0 => {
+                format!("None of {all} peers could be synced completely")
+            }
+            Outcome::SomePeersFailed => format!("{synced} of {all} peers are synced"),
+            Outcome::NothingDone => "Nothing could be done".to_owned(),
+            Outcome::Interrupted => "The run was interrupted".to_owned(),
+        }
+    }
+
+    /// Writes its line of JSON.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write(&self, output: &mut impl Write) -> io::Result<()> {
+        let json = self.to_json().map_err(io::Error::other)?;
+        writeln!(output, "{json}")
+    }
+
+    /// One line of JSON, harmless on a terminal.
+    ///
+    /// # Errors
+    /// None that is known of: it is made of texts and numbers.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        Ok(escaped_json(&serde_json::to_string(self)?))
+    }
+}
+
+fn by_code(refused: &BTreeMap<Refusal, u64>) -> BTreeMap<String, u64> {
+    refused
+        .iter()
+        .map(|(refusal, count)| (refusal.code().to_owned(), *count))
+        .collect()
+}
+
+fn peer(peer: &PeerReport) -> Peer {
+    let failure = peer.failure.as_deref();
+    Peer {
+        url: shown(&peer.address.to_string(), MOST_OF_A_URL),
+        complete: peer.failure.is_none(),
+        failure: failure.map(|reason| shown(reason, MOST_OF_A_REASON)),
+        code: peer.code.map(ToOwned::to_owned),
+        // One that was cut off in the middle has not said so itself.
+        reached: peer.reached || peer.counts.received > 0,
+        received: peer.counts.received,
+        collected: peer.counts.collected,
+        refused: by_code(&peer.counts.refused),
+        bytes: peer.bytes,
+        // Milliseconds are enough.
+        seconds: (peer.seconds * 1000.0).round() / 1000.0,
+        reconciled: peer.reconciled,
+        unreadable_kinds: peer.unreadable_kinds.clone(),
+    }
+}
+
+fn listed(person: &Person) -> Listed {
+    let name = person.name.as_deref();
+    Listed {
+        pubkey: person.pubkey.to_hex(),
+        name: name.map(|name| shown(name, MOST_OF_A_NAME)),
+        member: person.is_member,
+    }
+}
+
+/// The first ones, and how many of `all` are not among them.
+fn cut(mut listed: Vec<Listed>, all: usize) -> (Vec<Listed>, usize) {
+    listed.sort_by_key(|listed| (!listed.member, listed.name.is_some()));
+    listed.truncate(MOST_LISTED);
+    let unlisted = all.saturating_sub(listed.len());
+    (listed, unlisted)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::report::tests::report;
+
+    /// The document of a run with a peer that was not reached.
+    pub(crate) fn document() -> Document {
+        let when = Circumstances {
+            station: "sat".to_owned(),
+            started_at: 1_795_341_170,
+            finished_at: 1_795_341_173,
+            finished: "2026-11-22T10:32:53+01:00".to_owned(),
+            seconds: 3.25,
+            days: 1,
+            max_age: 10_800,
+        };
+        let mut document = Document::of_run(&report(), when);
+        document.peers[1].reached = false;
+        document
+    }
+
+    #[test]
+    fn the_json_says_what_the_report_says() {
+        let json: serde_json::Value = serde_json::from_str(&document().to_json().unwrap()).unwrap();
+        for (pointer, value) in [
+            ("/schema", serde_json::json!(1)),
+            ("/exit_code", serde_json::json!(1)),
+            ("/outcome", serde_json::json!("some_peers_failed")),
+            ("/success", serde_json::json!(true)),
+            ("/events_by_kind/22", serde_json::json!(5)),
+            ("/refused/forged", serde_json::json!(4)),
+            ("/undelivered/4", serde_json::json!(3)),
+            ("/undelivered/unknown", serde_json::json!(1)),
+            ("/import/added", serde_json::json!(30)),
+            ("/peers/1/failure", serde_json::json!("it is dead")),
+            ("/peers/1/code", serde_json::json!("silent")),
+            ("/peers/0/code", serde_json::json!(null)),
+            ("/peers/0/complete", serde_json::json!(true)),
+            ("/profiles/listed/0/name", serde_json::json!("Alice")),
+            ("/profiles/unlisted", serde_json::json!(125)),
+        ] {
+            assert_eq!(json.pointer(pointer), Some(&value), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_is_cut_and_harmless() {
+        let mut report = report();
+        report.people[0].name = Some("\u{202e}\u{1b}[2J".to_owned() + &"x".repeat(1_000_000));
+        report.peers[1].failure = Some("a\nb\u{7}".repeat(1000));
+        let document = Document::of_run(&report, Circumstances::default());
+        let json = document.to_json().unwrap();
+        assert!(json.len() < 4000, "{}", json.len());
+        assert!(!json.contains(['\u{202e}', '\u{1b}', '\n']), "{json}");
+        let again: Document = serde_json::from_str(&json).unwrap();
+        assert_eq!(again.to_json().unwrap(), json);
+    }
+
+    #[test]
+    fn members_and_those_without_a_profile_come_first() {
+        let person = |byte, name: Option<&str>, member| Listed {
+            pubkey: format!("{byte}"),
+            name: name.map(ToOwned::to_owned),
+            member,
+        };
+        let all = vec![
+            person(1, Some("a"), false),
+            person(2, None, false),
+            person(3, Some("c"), true),
+            person(4, None, true),
+        ];
+        let (listed, unlisted) = cut(all, 9);
+        let order: Vec<&str> = listed.iter().map(|person| &person.pubkey[..]).collect();
+        assert_eq!((order, unlisted), (vec!["4", "3", "2", "1"], 5));
+        let many = vec![person(1, None, false); MOST_LISTED + 7];
+        let (listed, unlisted) = cut(many, MOST_LISTED + 7);
+        assert_eq!((listed.len(), unlisted), (MOST_LISTED, 7));
+    }
+}

@@ -1,0 +1,255 @@
+//! What a run says of itself: the lines that the station's scripts read, the
+//! document that programs and people read ([`document`], as JSON and as a [`page`]), what
+//! is remembered of earlier runs ([`history`]), figures for Prometheus ([`metrics`]), and
+//! who asks in between ([`status`]). [`publish`] writes them once a run has ended.
+
+pub mod document;
+pub mod history;
+mod lines;
+pub mod metrics;
+pub mod options;
+pub mod page;
+pub mod publish;
+pub mod status;
+mod words;
+
+use std::collections::BTreeMap;
+
+use constellation_shared::Pubkey;
+use serde::{Deserialize, Serialize};
+
+use crate::admit::Refusal;
+use crate::intake::Counts;
+use crate::level::Undelivered;
+use crate::relay::address::Address;
+use crate::strfry::import::Imported;
+
+/// How a run ended; its number is the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every peer was synced.
+    Complete,
+    /// Some peers were not.
+    SomePeersFailed,
+    /// No peers, no strfry, or its import is broken.
+    NothingDone,
+    /// By a signal.
+    Interrupted,
+}
+
+impl Outcome {
+    /// The exit code.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::SomePeersFailed => 1,
+            Self::NothingDone => 3,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// What became of one peer.
+#[derive(Debug, Clone)]
+pub struct PeerReport {
+    /// Its relay.
+    pub address: Address,
+    /// What came from it.
+    pub counts: Counts,
+    /// Bytes of its messages.
+    pub bytes: u64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Why not everything could be had; nothing where everything was.
+    pub failure: Option<String>,
+    /// The stable word for that.
+    pub code: Option<&'static str>,
+    /// Whether it answered at all.
+    pub reached: bool,
+    /// Whether we learned by reconciliation (NIP-77) what it has.
+    pub reconciled: bool,
+    /// Whether it was left before its end; else it had what could not be had.
+    pub broke_off: bool,
+    /// Kinds that it shows only to clients who say who they are (NIP-42).
+    pub unreadable_kinds: Vec<u16>,
+}
+
+/// A whole run.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// How many pubkeys were followed.
+    pub followed: usize,
+    /// Each peer that was asked.
+    pub peers: Vec<PeerReport>,
+    /// Events that peers listed and none of them delivered.
+    pub undelivered: Undelivered,
+    /// Events let in, by kind.
+    pub by_kind: BTreeMap<u16, u64>,
+    /// What strfry made of them.
+    pub imported: Imported,
+    /// Whether strfry verified once more.
+    pub verify: bool,
+    /// Who has a profile; nothing where nobody looked.
+    pub profiles: Option<ProfileCounts>,
+    /// The same by name, as far as they are listed.
+    pub people: Vec<Person>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why nothing more could be stored, where that is so.
+    pub broken: Option<String>,
+}
+
+/// How many of the followed pubkeys have a profile in the local strfry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ProfileCounts {
+    /// These have one.
+    pub found: usize,
+    /// These have none.
+    pub missing: usize,
+}
+
+/// A followed pubkey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Whose.
+    pub pubkey: Pubkey,
+    /// As its author wrote it, and so not yet fit to be shown; none without a profile.
+    pub name: Option<String>,
+    /// Whether it is a member of this station.
+    pub is_member: bool,
+}
+
+impl Report {
+    /// How many peers gave everything.
+    pub fn succeeded(&self) -> usize {
+        self.peers
+            .iter()
+            .filter(|peer| peer.failure.is_none())
+            .count()
+    }
+
+    /// Why the run counts as failed; nothing where it succeeded. In a constellation some
+    /// station is always down: one peer that gave all it has is enough, as each holds what
+    /// all have.
+    pub fn why_in_vain(&self) -> Option<&'static str> {
+        match self.outcome {
+            Outcome::Complete => None,
+            Outcome::SomePeersFailed if self.succeeded() > 0 => None,
+            Outcome::SomePeersFailed => Some("no peer gave all it has"),
+            Outcome::NothingDone => Some("nothing could be stored"),
+            Outcome::Interrupted => Some("it was interrupted"),
+        }
+    }
+
+    /// Events let in, each once, of the kinds that are wanted.
+    fn sum(&self, wanted: impl Fn(u16) -> bool) -> u64 {
+        let kinds = self.by_kind.iter();
+        kinds
+            .filter(|(kind, _)| wanted(**kind))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// Counts of what was listed and not sent, by kind as a word.
+    fn undelivered_by_kind(&self) -> BTreeMap<String, u64> {
+        let word = |kind: Option<u16>| kind.map_or("unknown".to_owned(), |kind| kind.to_string());
+        let counts = self.undelivered.iter();
+        counts.map(|(kind, count)| (word(*kind), *count)).collect()
+    }
+
+    /// Events that were not let in, by reason, over all peers.
+    pub fn refused(&self) -> BTreeMap<Refusal, u64> {
+        let mut sums = BTreeMap::new();
+        for (refusal, count) in self.peers.iter().flat_map(|peer| &peer.counts.refused) {
+            *sums.entry(*refusal).or_default() += count;
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::strfry::said::Written;
+
+    /// A run with a peer that gave everything and one that was not reached.
+    pub(crate) fn report() -> Report {
+        let counts = Counts {
+            received: 9,
+            collected: 7,
+            refused: [(Refusal::Forged, 2), (Refusal::Unasked, 1)].into(),
+            garbage: 2,
+            odd: 0,
+            refused_ids: Vec::new(),
+        };
+        let peer = |url: &str, failure: Option<&str>| PeerReport {
+            address: Address::parse(url).unwrap(),
+            counts: counts.clone(),
+            bytes: 1000,
+            seconds: 0.5,
+            failure: failure.map(ToOwned::to_owned),
+            code: failure.map(|_| "silent"),
+            reached: failure.is_none(),
+            reconciled: failure.is_none(),
+            broke_off: failure.is_some(),
+            unreadable_kinds: vec![4],
+        };
+        let person = |byte, name: Option<&str>| Person {
+            pubkey: Pubkey::from_bytes([byte; 32]),
+            name: name.map(ToOwned::to_owned),
+            is_member: byte == 1,
+        };
+        Report {
+            followed: 127,
+            undelivered: [(Some(4), 3), (None, 1)].into(),
+            peers: vec![peer("ws://a", None), peer("ws://b", Some("it is dead"))],
+            by_kind: [
+                (0, 1),
+                (1, 2),
+                (4, 3),
+                (21, 4),
+                (22, 5),
+                (30500, 6),
+                (30312, 7),
+                (9, 8),
+            ]
+            .into(),
+            imported: Imported {
+                events: 36,
+                written: Written {
+                    added: 30,
+                    dups: 2,
+                    replaced: 1,
+                    deleted: 1,
+                },
+                rejected: [("tag val too large".to_owned(), 2)].into(),
+                replaced_children: 0,
+            },
+            verify: false,
+            profiles: Some(ProfileCounts {
+                found: 1,
+                missing: 126,
+            }),
+            people: vec![person(1, Some("Alice")), person(2, None)],
+            outcome: Outcome::SomePeersFailed,
+            broken: None,
+        }
+    }
+
+    #[test]
+    fn one_peer_that_gave_all_is_a_success() {
+        let mut report = report();
+        assert_eq!(report.why_in_vain(), None);
+        report.peers.remove(0);
+        assert_eq!(report.why_in_vain(), Some("no peer gave all it has"));
+        for (outcome, succeeds) in [
+            (Outcome::Complete, true),
+            (Outcome::NothingDone, false),
+            (Outcome::Interrupted, false),
+        ] {
+            report.outcome = outcome;
+            assert_eq!(report.why_in_vain().is_none(), succeeds, "{outcome:?}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What can be told about the report.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Where a run is reported besides strfry's folder.
+#[derive(Debug, Clone, Args)]
+pub struct ReportOptions {
+    /// Write figures for Prometheus here, for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE", env = "CONSTELLATION_METRICS")]
+    pub metrics: Option<PathBuf>,
+}

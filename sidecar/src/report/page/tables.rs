@@ -1,0 +1,265 @@
+//! The tables.
+
+use jiff::tz::TimeZone;
+use maud::{Markup, html};
+
+use super::local;
+use crate::report::Outcome;
+use crate::report::document::{Document, Listed, Peer, Profiles};
+use crate::report::history::RunSummary;
+use crate::report::words::{bytes, count, duration};
+
+/// How many rows a table has at the most; the JSON has them all.
+const MOST_PEERS: usize = 500;
+const MOST_LISTED: usize = 300;
+
+/// What the reasons mean, by which an event is left out.
+const REASONS: [(&str, &str); 10] = [
+    ("malformed", "not an event as NIP-01 spells it"),
+    ("unasked", "another author, kind or time than asked for"),
+    ("forged", "id or signature not true"),
+    ("blocked", "its author is blacklisted"),
+    ("visitor", "a greeting of a visitor"),
+    ("expired", "its expiration has passed"),
+    ("ephemeral", "of a kind that is not stored"),
+    ("future", "dated more than 15 minutes ahead"),
+    ("too_long", "longer than this strfry takes"),
+    ("deleted", "its own author deleted it"),
+];
+
+/// What is not in the table for its length.
+fn more(left: usize, what: &str) -> Markup {
+    html! {
+        @if left > 0 {
+            p class="caption" { (count(left as u64)) " more " (what) "." }
+        }
+    }
+}
+
+pub(super) fn peers(document: &Document) -> Markup {
+    let mut peers: Vec<&Peer> = document.peers.iter().collect();
+    peers.sort_by_key(|peer| {
+        let events = std::cmp::Reverse(peer.collected);
+        (peer.complete, peer.reached, events, &peer.url)
+    });
+    html! {
+        section {
+            h2 { "Peers" }
+            @if peers.is_empty() {
+                p class="none" { "No peer was asked." }
+            } @else {
+                table class="peers" {
+                    thead { tr {
+                        th { "Peer" } th { "Result" } th { "Asked by" }
+                        th class="n" { "Events" } th class="n" { "Bytes" } th class="n" { "Time" }
+                    } }
+                    tbody {
+                        @for peer in peers.iter().take(MOST_PEERS) { (peer_row(peer)) }
+                    }
+                }
+                (more(peers.len().saturating_sub(MOST_PEERS), "peers are in the JSON"))
+                p class="caption" {
+                    "Events: those let in that no other peer had sent before. A peer that is level with the others brings few."
+                }
+            }
+        }
+    }
+}
+
+fn peer_row(peer: &Peer) -> Markup {
+    let (mark, result, class) = match (peer.complete, peer.reached) {
+        (true, _) => ("✔", "synced", "good"),
+        (false, true) => ("!", "in part", "bad"),
+        (false, false) => ("✘", "not reached", "bad"),
+    };
+    let asked = match (peer.reached, peer.reconciled) {
+        (false, _) => "–",
+        (true, true) => "comparison (NIP-77)",
+        (true, false) => "paging",
+    };
+    html! {
+        tr class=(class) {
+            td class="url" { bdi { (peer.url) } }
+            td class="result" { span class="mark" { (mark) } " " (result) }
+            td class="asked" { (asked) }
+            td class="n" data-title="events" { (count(peer.collected)) }
+            td class="n" data-title="received" { (bytes(peer.bytes)) }
+            td class="n" data-title="took" { (duration(peer.seconds)) }
+        }
+        @if let Some(failure) = &peer.failure {
+            tr class="failure" {
+                td colspan="6" {
+                    bdi { (failure) }
+                    @if let Some(code) = &peer.code { " " code class="dim" { (code) } }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn refusals(document: &Document) -> Markup {
+    let refused = &document.refused;
+    let rejected = &document.import.rejected;
+    let meaning = |code: &str| {
+        let reason = REASONS.iter().find(|(reason, _)| *reason == code);
+        reason.map_or("", |(_, meaning)| *meaning)
+    };
+    html! {
+        section {
+            h2 { "Left out" }
+            @if refused.is_empty() && rejected.is_empty() {
+                p class="none" { "Nothing: every event that came was let in." }
+            } @else {
+                table {
+                    thead { tr { th { "Reason" } th { "What it is" } th class="n" { "Events" } } }
+                    tbody {
+                        @for (reason, number) in refused {
+                            tr {
+                                td { code { (reason) } }
+                                td { (meaning(reason)) }
+                                td class="n" { (count(*number)) }
+                            }
+                        }
+                        @for (reason, number) in rejected {
+                            tr {
+                                td { "strfry" }
+                                td { bdi { (reason) } }
+                                td class="n" { (count(*number)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn profiles(document: &Document) -> Markup {
+    html! {
+        section {
+            h2 { "Profiles" }
+            @match &document.profiles {
+                None => p class="none" { "This run did not look for profiles." }
+                Some(profiles) => {
+                    p {
+                        b { (count(profiles.found as u64)) } " followed pubkeys have a profile, "
+                        b { (count(profiles.missing as u64)) } " have none."
+                    }
+                    (people(profiles))
+                }
+            }
+        }
+    }
+}
+
+fn people(profiles: &Profiles) -> Markup {
+    let (members, others): (Vec<&Listed>, Vec<&Listed>) =
+        profiles.listed.iter().partition(|person| person.member);
+    let shown_others = MOST_LISTED.saturating_sub(members.len());
+    let hidden = others.len().saturating_sub(shown_others)
+        + members.len().saturating_sub(MOST_LISTED)
+        + profiles.unlisted;
+    html! {
+        @if !members.is_empty() {
+            h3 { "Members of this station" }
+            (list(&members, MOST_LISTED))
+        }
+        @if !others.is_empty() {
+            details {
+                summary { "The other pubkeys that are followed" }
+                (list(&others, shown_others))
+            }
+        }
+        (more(hidden, "are not listed here"))
+    }
+}
+
+fn list(people: &[&Listed], most: usize) -> Markup {
+    html! {
+        ul class="people" {
+            @for person in people.iter().take(most) {
+                li class=(if person.name.is_some() { "good" } else { "bad" }) {
+                    code title=(person.pubkey) { (person.pubkey.get(..8).unwrap_or_default()) } " "
+                    @match person.name.as_deref() {
+                        None => span class="mark" { "✘ no profile" }
+                        Some("") => span class="dim" { "no name" }
+                        Some(name) => bdi { (name) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn runs(document: &Document, zone: &TimeZone) -> Markup {
+    html! {
+        section {
+            h2 {
+                @match document.runs.len() {
+                    1 => "The last run",
+                    runs => { "The last " (runs) " runs" }
+                }
+            }
+            table class="runs" {
+                thead { tr {
+                    th { "Ended" } th { "Result" } th class="n" { "Peers" } th class="n" { "Events" }
+                    th class="n" { "New" } th class="n" { "Bytes" } th class="n" { "Time" } th { "What failed" }
+                } }
+                tbody {
+                    @for run in &document.runs { (run_row(run, zone)) }
+                }
+            }
+        }
+    }
+}
+
+fn run_row(run: &RunSummary, zone: &TimeZone) -> Markup {
+    let (mark, result, class) = match (run.success, run.outcome) {
+        (_, Outcome::Interrupted) => ("–", "interrupted", ""),
+        (true, Outcome::Complete) => ("✔", "synced", "good"),
+        (true, _) => ("!", "in part", "partly"),
+        (false, _) => ("✘", "failed", "bad"),
+    };
+    let ended = local(run.finished_at, zone);
+    html! {
+        tr class=(class) {
+            td class="when" {
+                @if let Some(time) = ended {
+                    time datetime=(time.timestamp()) { (time.strftime("%a %-d %b %H:%M").to_string()) }
+                }
+            }
+            td class="result" { span class="mark" { (mark) } " " (result) }
+            td class="n" data-title="peers" { (run.synced) "/" (run.peers) }
+            td class="n" data-title="events" { (count(run.events)) }
+            td class="n" data-title="new" { (count(run.added)) }
+            td class="n" data-title="received" { (bytes(run.bytes)) }
+            td class="n" data-title="took" { (duration(run.seconds)) }
+            td class="reason" { @if let Some(failure) = &run.failure { bdi { (failure) } } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admit::Refusal;
+
+    #[test]
+    fn every_reason_has_its_meaning() {
+        for refusal in [
+            Refusal::Malformed,
+            Refusal::Unasked,
+            Refusal::Forged,
+            Refusal::Blocked,
+            Refusal::Visitor,
+            Refusal::Expired,
+            Refusal::Ephemeral,
+            Refusal::Future,
+            Refusal::TooLong,
+            Refusal::Deleted,
+        ] {
+            let code = refusal.code();
+            assert!(REASONS.iter().any(|(reason, _)| *reason == code), "{code}");
+        }
+    }
+}

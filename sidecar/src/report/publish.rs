@@ -1,0 +1,234 @@
+//! What happens with the report once a run has ended: it is written, its figures are, and
+//! the captain is told where that is due. Nothing of that changes how the run ended.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+use jiff::{Timestamp, Zoned};
+use tracing::{info, warn};
+
+use super::document::{Call, Circumstances, Document};
+use super::history::History;
+use super::{Report, metrics, page};
+use crate::error::SyncError;
+use crate::error::chain;
+use crate::foreign::shown;
+use crate::notify::Occasion;
+use crate::notify::hook::{self, Message};
+use crate::options::Options;
+use crate::run::{Run, interruption};
+use crate::whole_file;
+
+/// The files, in strfry's folder.
+pub const JSON: &str = "constellation-report.json";
+/// The page.
+pub const PAGE: &str = "constellation-report.html";
+/// The memory.
+pub const HISTORY: &str = "constellation-runs.json";
+
+/// How old the last success may become at the least, and beyond the interval of the
+/// trigger, in seconds: two runs may be missed.
+const LEAST_MAX_AGE: u64 = 3 * 3600;
+const BEYOND_INTERVAL: u64 = 2 * 3600;
+
+/// The most characters of a reason.
+const MOST_OF_A_REASON: usize = 300;
+
+/// When a run began.
+#[derive(Debug, Clone)]
+pub struct Begin {
+    clock: Instant,
+    started_at: u64,
+}
+
+impl Begin {
+    /// Now.
+    pub fn now() -> Self {
+        Self {
+            clock: Instant::now(),
+            started_at: seconds(&Zoned::now()),
+        }
+    }
+
+    /// What a document says of the time and place of a run that ends now.
+    pub fn circumstances(&self, options: &Options) -> Circumstances {
+        let now = Zoned::now();
+        Circumstances {
+            station: station_name(),
+            started_at: self.started_at,
+            finished_at: seconds(&now),
+            finished: now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            seconds: (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+            days: options.days,
+            max_age: max_age(options.trigger().map(|trigger| trigger.interval)),
+        }
+    }
+}
+
+fn seconds(time: &Zoned) -> u64 {
+    u64::try_from(time.timestamp().as_second()).unwrap_or(0)
+}
+
+/// How old the last success may become, in seconds, where the trigger has this interval in
+/// minutes, or where there is none.
+fn max_age(interval: Option<u64>) -> u64 {
+    let interval = interval.unwrap_or(0).saturating_mul(60);
+    interval.saturating_add(BEYOND_INTERVAL).max(LEAST_MAX_AGE)
+}
+
+/// The name of this machine; empty where it cannot be told.
+fn station_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
+/// Writes everything that is to be written after a run, and tells what is to be told;
+/// returns the document as it was written last.
+pub async fn publish(run: &Run, result: &Result<Report, SyncError>, begin: &Begin) -> Document {
+    let when = begin.circumstances(&run.options);
+    let mut document = match result {
+        Ok(report) => Document::of_run(report, when),
+        Err(error) => Document::of_failure(error.exit_code(), &chain(error), when),
+    };
+    let history_path = run.file(HISTORY);
+    let mut history = History::load(&history_path);
+    let failures_before = history.failures_in_a_row;
+    history.take(&mut document);
+    let due = due(run, &mut history, &document);
+    said(&history_path, history.save(&history_path));
+    write(run, &document, &history);
+    let Some((occasion, command)) = due else {
+        return document;
+    };
+    let reason = reason(occasion, failures_before, &document);
+    let message = message(run, occasion, &reason, &history, document.exit_code);
+    let patience = run.options.hooks.patience();
+    let (lines, called) = hook::call(&command, &message, patience, interruption()).await;
+    let option = occasion.option();
+    info!("{option} was called: {reason}");
+    for line in lines {
+        info!("{option}: {line}");
+    }
+    if let Err(error) = &called {
+        warn!("{option} failed: {}", chain(error));
+    }
+    history.told.last = Some(Call {
+        event: occasion.to_string(),
+        at: document.finished_at,
+        failure: called.err().map(|error| chain(&error)),
+    });
+    document.told.clone_from(&history.told.last);
+    said(&history_path, history.save(&history_path));
+    write(run, &document, &history);
+    document
+}
+
+/// Which command is to be called now. That it is, is taken down.
+fn due(run: &Run, history: &mut History, document: &Document) -> Option<(Occasion, String)> {
+    if document.outcome == super::Outcome::Interrupted {
+        return None;
+    }
+    let (options, now) = (&run.options.hooks, document.finished_at);
+    let failures = history.failures_in_a_row;
+    let occasion = history.told.due(failures, options.on_failure_after, now)?;
+    let command = options.command(occasion).map(ToOwned::to_owned);
+    // Who was not told of a failure is not told of its end.
+    if command.is_some() || occasion == Occasion::Recovery {
+        history.told.note(occasion, now);
+    }
+    Some((occasion, command?))
+}
+
+fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> String {
+    let reason = match occasion {
+        Occasion::Failure => {
+            let run = document.runs.first();
+            let cause = run.and_then(|run| run.failure.as_deref()).unwrap_or("");
+            match document.failures_in_a_row {
+                1 => format!("the run failed: {cause}"),
+                failures => format!("{failures} runs in a row failed; the last one: {cause}"),
+            }
+        }
+        Occasion::Recovery => {
+            let headline = document.headline();
+            format!("a run succeeded after {failures_before} failed ones: {headline}")
+        }
+    };
+    shown(&reason, MOST_OF_A_REASON)
+}
+
+/// What a command is told.
+pub fn message(
+    run: &Run,
+    occasion: Occasion,
+    reason: &str,
+    history: &History,
+    exit_code: u8,
+) -> Message {
+    let path = |name: &str| {
+        let path = run.file(name);
+        let path = std::path::absolute(&path).unwrap_or(path);
+        path.to_string_lossy().into_owned()
+    };
+    let last = history.last_success_at.and_then(|time| {
+        let time = Timestamp::from_second(i64::try_from(time).ok()?).ok()?;
+        Some(time.to_string())
+    });
+    Message {
+        variables: vec![
+            ("CONSTELLATION_OCCASION", occasion.to_string()),
+            ("CONSTELLATION_REASON", reason.to_owned()),
+            ("CONSTELLATION_REPORT", path(JSON)),
+            ("CONSTELLATION_PAGE", path(PAGE)),
+            ("CONSTELLATION_STATION", station_name()),
+            (
+                "CONSTELLATION_FAILURES",
+                history.failures_in_a_row.to_string(),
+            ),
+            ("CONSTELLATION_EXIT_CODE", exit_code.to_string()),
+            ("CONSTELLATION_LAST_SUCCESS", last.unwrap_or_default()),
+        ],
+    }
+}
+
+fn write(run: &Run, document: &Document, history: &History) {
+    let json = document.to_json().map_err(io::Error::other);
+    let path = run.file(JSON);
+    said(
+        &path,
+        json.and_then(|json| whole_file::write(&path, (json + "\n").as_bytes())),
+    );
+    let path = run.file(PAGE);
+    let page = page::render(document);
+    said(&path, whole_file::write(&path, page.as_bytes()));
+    if let Some(path) = run.options.metrics_file() {
+        let text = metrics::render(document, &history.totals);
+        said(path, whole_file::write_readable(path, text.as_bytes()));
+    }
+}
+
+fn said(path: &Path, written: io::Result<()>) {
+    if let Err(error) = written {
+        warn!(
+            "{} could not be written: {error}; check its folder, who may write there, and the free disk space",
+            path.display()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_may_be_missed_before_something_is_wrong() {
+        let hours = |interval| max_age(interval) / 3600;
+        assert_eq!(hours(None), 3);
+        assert_eq!(hours(Some(0)), 3);
+        assert_eq!(hours(Some(60)), 3);
+        assert_eq!(hours(Some(1440)), 26);
+        assert!(max_age(Some(u64::MAX)) > 0);
+    }
+}

@@ -1,0 +1,86 @@
+//! Numbers for people.
+
+/// `12 345`, with narrow blanks that do not break.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push('\u{202f}');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `830 B`, `12.3 kB`, `4.5 MB`, in powers of ten.
+pub(crate) fn bytes(number: u64) -> String {
+    let mut scaled = u128::from(number) * 10;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if scaled < 10_000 || unit == "GB" {
+            let (whole, tenth) = (scaled / 10, scaled % 10);
+            return match (unit, whole) {
+                ("B", _) | (_, 100..) => format!("{whole}\u{202f}{unit}"),
+                _ => format!("{whole}.{tenth}\u{202f}{unit}"),
+            };
+        }
+        scaled /= 1000;
+    }
+    String::new()
+}
+
+/// `3.2 s`, `4 min`, `2 h`.
+pub(crate) fn duration(seconds: f64) -> String {
+    match seconds {
+        0.0..60.0 => format!("{seconds:.1}\u{202f}s"),
+        60.0..7200.0 => format!("{:.0}\u{202f}min", (seconds / 60.0).floor()),
+        _ => format!("{:.0}\u{202f}h", (seconds / 3600.0).floor()),
+    }
+}
+
+/// `1 peer`, `2 peers`.
+pub(crate) fn number_of(number: u64, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", count(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_people_read_them() {
+        let plain = |text: String| text.replace('\u{202f}', "_");
+        for (number, words) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1_000"),
+            (1234567, "1_234_567"),
+        ] {
+            assert_eq!(plain(count(number)), words);
+        }
+        for (number, words) in [
+            (0, "0_B"),
+            (999, "999_B"),
+            (1000, "1.0_kB"),
+            (99_949, "99.9_kB"),
+            (100_000, "100_kB"),
+            (4_560_000, "4.5_MB"),
+            (u64::MAX, "18446744073_GB"),
+        ] {
+            assert_eq!(plain(bytes(number)), words);
+        }
+        for (seconds, words) in [
+            (0.04, "0.0_s"),
+            (59.9, "59.9_s"),
+            (61.0, "1_min"),
+            (9000.0, "2_h"),
+        ] {
+            assert_eq!(plain(duration(seconds)), words);
+        }
+        assert_eq!(
+            (number_of(1, "peer"), number_of(2, "peer")),
+            ("1 peer".to_owned(), "2 peers".to_owned())
+        );
+    }
+}
