@@ -207,7 +207,9 @@ impl<'a> Backfill<'a> {
         if let Some(leveling) = leveling {
             leveling.bar.finish_and_clear();
             let (missing, came) = leveling.exchange.progress();
-            info!("{missing} events were missing, {came} of them came");
+            if missing > 0 {
+                info!("{missing} events were missing, {came} of them came");
+            }
         }
         let undelivered = leveling.map_or_else(Default::default, |leveling| leveling.undelivered());
         let succeeded = reports.iter().all(|report| report.failure.is_none());

@@ -217,10 +217,10 @@ impl Intake {
 
     /// Takes an event that the exchange gave this peer to fetch. It was not asked of
     /// anybody else meanwhile, so it is looked at even if the same bytes came by another
-    /// way: the exchange waits to hear what became of it.
+    /// way: the exchange waits to hear what became of it. Its bytes are not kept in mind, as
+    /// its id is.
     pub async fn take_fetched(&mut self, event: Event, json: &str) {
         count(&self.tally, |counts| counts.received += 1);
-        self.admission.is_new(json);
         self.push(event, json, Source::Fetched(self.peer)).await;
     }
 

@@ -1,6 +1,9 @@
 //! One peer's turn by reconciliation: learn what it has and we lack, fetch the share of it
 //! that falls to this peer, and leave the rest to paging.
 
+mod holdings;
+mod turn;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,16 +20,17 @@ use crate::error::chain;
 use crate::exchange::Exchange;
 use crate::intake::Intake;
 use crate::refused::Refused;
-use crate::relay::collect::{Manner, collect};
-use crate::relay::compare::{CompareError, Compared, MOST_FAILURES, compare, filter};
+use crate::relay::compare::{CompareError, Compared, compare, filter};
 use crate::relay::connection::Connection;
 use crate::relay::fetch::FetchError;
 use crate::relay::information::Information;
 use crate::relay::pager::{LATEST, Window};
-use crate::relay::reconcile::{self, Held};
 use crate::share::PeerIndex;
 use crate::strfry::Strfry;
-use crate::wanted::{Wanted, questions};
+use crate::wanted::Wanted;
+
+pub use holdings::Holdings;
+pub use turn::Turn;
 
 /// How many authors one reconciliation names: with them the first message is below
 /// 64 KiB, the smallest that relays are known to take.
@@ -48,60 +52,12 @@ const MESSAGE_FRAME: u64 = 1000;
 /// The largest frame, in bytes: what strfry sends itself at the most.
 const LARGEST_FRAME: u64 = 500_000;
 
-/// How many ids one question names at the most, and what one of them takes in bytes.
-const MOST_IDS: u64 = 500;
-const ID_LENGTH: u64 = 67;
-
 /// How often in a row a relay may refuse for the number of events: from all of time to a
 /// second it is halved 32 times.
 const MOST_REFUSALS: u32 = 40;
 
-/// Of how many undelivered events of a peer the kinds are found out.
-const MOST_NAMED: usize = 2000;
-
 /// For how long one peer waits for those before it at the most.
 pub const HEAD_START: Duration = Duration::from_secs(30);
-
-/// What is here of each window that is reconciled: what the local strfry held at the
-/// beginning, and what has come since.
-#[derive(Debug, Default)]
-pub struct Holdings {
-    since: u64,
-    windows: Vec<(Window, Mutex<Known>)>,
-}
-
-/// Times and ids of events.
-type Known = Vec<(u64, EventId)>;
-
-impl Holdings {
-    /// What is held of a part of one of the windows.
-    fn held(&self, part: &Window) -> Held {
-        let whole = self.windows.iter().find(|(whole, _)| {
-            whole.kinds == part.kinds && whole.authors.first() == part.authors.first()
-        });
-        let span = part.since..=part.until;
-        let Some((_, held)) = whole else {
-            return Held::from_iter([]);
-        };
-        let held = held.lock().unwrap_or_else(PoisonError::into_inner);
-        let inside = held
-            .iter()
-            .filter(|(created_at, _)| span.contains(created_at));
-        inside.copied().collect()
-    }
-
-    /// A verified event has come.
-    fn add(&self, event: &Event) {
-        let window = self.windows.iter().find(|(window, _)| {
-            window.kinds.contains(&event.kind)
-                && window.authors.binary_search(&event.pubkey).is_ok()
-        });
-        if let Some((_, held)) = window {
-            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.push((event.created_at, event.id));
-        }
-    }
-}
 
 /// Counts of events that were listed and not sent, by kind; of `None` the kind is unknown.
 pub type Undelivered = BTreeMap<Option<u16>, u64>;
@@ -218,10 +174,10 @@ impl Leveling {
             since: wanted.since.min(self.earliest),
             ..wanted.clone()
         };
-        let mut windows = Vec::new();
+        let mut holdings = Holdings::since(widest.since);
         for window in widest.windows_of(AUTHORS) {
             match self.strfry.holdings(&window).await {
-                Ok(held) => windows.push((window, Mutex::new(held))),
+                Ok(held) => holdings.push(window, held),
                 Err(error) => {
                     let error = chain(&error);
                     warn!("{error}: what is here is unknown, so everything is asked for");
@@ -230,8 +186,7 @@ impl Leveling {
                 }
             }
         }
-        let since = widest.since;
-        let holdings = Arc::new(Holdings { since, windows });
+        let holdings = Arc::new(holdings);
         self.looked_up().push(Arc::clone(&holdings));
         Some(holdings)
     }
@@ -275,7 +230,7 @@ pub fn is_fit(information: &Information) -> bool {
 impl Progress {
     /// At the beginning, for everything since then, Unix seconds.
     pub fn new(holdings: &Holdings, since: u64) -> Self {
-        let windows = holdings.windows.iter().map(|(window, _)| Window {
+        let windows = holdings.windows().map(|window| Window {
             since,
             ..window.clone()
         });
@@ -314,10 +269,12 @@ impl Progress {
                     continue;
                 }
             };
-            let unrefused: HashSet<EventId> = needed
+            let mut unrefused: HashSet<EventId> = needed
                 .into_iter()
                 .filter(|id| !leveling.refused.contains(*id, &turn.url))
                 .collect();
+            // Others bring events while this relay tells what it has.
+            turn.holdings.retain_missing(window, &mut unrefused);
             match (is_part, unrefused.is_empty()) {
                 (false, _) => drop(self.todo.pop()),
                 // What there is besides so many refused ones, a shorter window tells.
@@ -389,94 +346,6 @@ fn halves(window: &Window, now: u64) -> Option<[Window; 2]> {
     ])
 }
 
-/// What one peer's turn works with.
-#[derive(Debug)]
-pub struct Turn<'a> {
-    /// What the sessions share.
-    pub leveling: &'a Leveling,
-    /// What is here.
-    pub holdings: &'a Holdings,
-    /// What is wanted.
-    pub wanted: &'a Wanted,
-    /// The peer's place in the run.
-    pub peer: PeerIndex,
-    /// Its URL.
-    pub url: String,
-    /// What it tells of itself.
-    pub information: &'a Information,
-    /// How long it may go without bringing us further.
-    pub patience: Duration,
-}
-
-impl Turn<'_> {
-    /// How long a message to it may be, in bytes.
-    fn message_length(&self) -> u64 {
-        let told = self.information.max_message_length;
-        told.unwrap_or(SMALLEST_MESSAGE)
-    }
-
-    /// How many ids a question names.
-    fn ids_at_once(&self) -> usize {
-        let fitting = self.message_length().saturating_sub(MESSAGE_FRAME) / ID_LENGTH;
-        let limit = self.information.max_limit.unwrap_or(MOST_IDS);
-        usize::try_from(fitting.min(limit).clamp(1, MOST_IDS)).unwrap_or(1)
-    }
-
-    /// Fetches this peer's share of what is missing; `waits` for what others are fetching.
-    async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        connection: &mut Connection<S>,
-        intake: &mut Intake,
-        waits: bool,
-        mut progress: impl FnMut(),
-    ) -> Result<(), LevelError> {
-        let manner = Manner {
-            peer: self.peer,
-            ids_at_once: self.ids_at_once(),
-            questions: questions(self.information),
-            patience: self.patience,
-            waits,
-        };
-        let is_wanted = |event: &Event| self.wanted.wants(event);
-        let progress = || {
-            self.leveling.show_progress();
-            progress();
-        };
-        let exchange = &self.leveling.exchange;
-        collect(connection, exchange, intake, manner, is_wanted, progress).await?;
-        match exchange.failures(self.peer) > MOST_FAILURES {
-            true => Err(LevelError::Unfit(CompareError::Invents)),
-            false => Ok(()),
-        }
-    }
-
-    /// Of which kinds those events are that the peer listed and did not send: asked by their
-    /// ids, it lists them again, kind by kind. What it does not list again stays unknown.
-    pub async fn name_undelivered<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        connection: &mut Connection<S>,
-    ) {
-        let failed = self.leveling.exchange.failed(self.peer);
-        let mut unnamed = self.leveling.unnamed(failed);
-        unnamed.truncate(MOST_NAMED);
-        let nothing = Held::from_iter([]);
-        for ids in unnamed.chunks(self.ids_at_once()) {
-            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-            for kind in &self.wanted.kinds {
-                let filter = serde_json::json!({"ids": ids, "kinds": [kind]}).to_string();
-                let frame = reconcile::SMALLEST_FRAME;
-                let listed = compare(connection, &filter, &nothing, frame, self.patience).await;
-                match listed {
-                    Ok(listed) => self.leveling.name(listed.needed, *kind),
-                    Err(CompareError::AuthRequired | CompareError::TooMany) => {}
-                    // It is a remark that is at stake, no event.
-                    Err(_) => return,
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -509,20 +378,5 @@ mod tests {
         let mut expected: Vec<(u64, u64)> = (10..=40).map(|second| (second, second)).collect();
         expected.push((41, LATEST));
         assert_eq!(seconds, expected);
-    }
-
-    #[test]
-    fn what_is_held_of_a_part_is_found() {
-        let id = |byte| EventId::from_bytes([byte; 32]);
-        let held = vec![(5, id(1)), (15, id(2)), (25, id(3))];
-        let holdings = Holdings {
-            since: 0,
-            windows: vec![(window(0, LATEST), Mutex::new(held))],
-        };
-        let part = holdings.held(&window(10, 20));
-        assert_eq!(
-            format!("{part:?}"),
-            format!("{:?}", Held::from_iter([(15, id(2))]))
-        );
     }
 }

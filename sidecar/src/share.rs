@@ -17,8 +17,6 @@ enum State {
     Free,
     /// This peer was asked for it.
     Asked(PeerIndex),
-    /// It came, or will not be taken from anybody.
-    Settled,
 }
 
 /// What a peer is given to fetch.
@@ -35,6 +33,7 @@ pub enum Claim {
 /// Who has what, and who fetches it.
 #[derive(Debug)]
 pub struct Share {
+    /// What is missing still. What is settled takes no memory here.
     states: HashMap<EventId, State>,
     /// What each peer has and was not yet asked for.
     queues: Vec<VecDeque<EventId>>,
@@ -42,7 +41,7 @@ pub struct Share {
     failed: Vec<HashSet<EventId>>,
     /// How many are being fetched.
     asked: usize,
-    /// How many are settled.
+    /// How many came, or will not be taken from anybody.
     settled: usize,
 }
 
@@ -91,7 +90,8 @@ impl Share {
                     claimed.push(id);
                 }
                 Some(State::Asked(_)) => queue.push_back(id),
-                Some(State::Settled) | None => {}
+                // It is settled.
+                None => {}
             }
         }
         match (claimed.is_empty(), queue.is_empty()) {
@@ -103,9 +103,9 @@ impl Share {
 
     /// The event is here, or is refused whoever sends it.
     pub fn settle(&mut self, id: EventId) {
-        let before = self.states.insert(id, State::Settled);
+        let before = self.states.remove(&id);
         self.asked -= usize::from(matches!(before, Some(State::Asked(_))));
-        self.settled += usize::from(before != Some(State::Settled));
+        self.settled += usize::from(before.is_some());
     }
 
     /// Whether anybody is fetching anything: as long as nobody fails, only the end of that
@@ -165,15 +165,14 @@ impl Share {
         }
     }
 
-    /// How many are missing in all, and how many of them are settled.
+    /// How many were missing in all, and how many of them are settled.
     pub fn progress(&self) -> (usize, usize) {
-        (self.states.len(), self.settled)
+        (self.states.len() + self.settled, self.settled)
     }
 
     /// What was missing and nobody brought.
     pub fn undelivered(&self) -> impl Iterator<Item = EventId> {
-        let states = self.states.iter();
-        states.filter_map(|(id, state)| (*state != State::Settled).then_some(*id))
+        self.states.keys().copied()
     }
 }
 
@@ -253,8 +252,11 @@ mod tests {
     #[test]
     fn what_is_settled_is_asked_of_nobody() {
         let mut share = Share::new(2);
-        share.settle(id(1));
+        share.offer(1, [id(1)]);
+        assert_eq!(share.claim(1, 9), Claim::Fetch(vec![id(1)]));
         share.offer(0, [id(1), id(2)]);
+        share.settle(id(1));
+        assert_eq!(share.progress(), (2, 1));
         assert_eq!(share.claim(0, 9), Claim::Fetch(vec![id(2)]));
         share.release(1, id(2));
         assert_eq!(
