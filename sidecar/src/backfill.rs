@@ -195,7 +195,11 @@ impl<'a> Backfill<'a> {
         }
         // What strfry did not take is not had; and who was cut off by us is not to blame.
         if result.is_ok() && !interrupted && step == Step::Done {
-            self.knowledge.settle(self.now, reports.iter().map(turn));
+            // Who gave some kinds may have others that no later run would reach back to.
+            let is_whole = options.kinds.is_none();
+            let turns = reports.iter().map(turn);
+            let turns = turns.filter(|(_, turn)| is_whole || *turn == Turn::Failed);
+            self.knowledge.settle(self.now, turns);
         }
         let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
         self.knowledge

@@ -130,6 +130,17 @@ fn the_twenty_kinds_and_no_other_unless_told() {
 }
 
 #[test]
+fn a_run_of_some_kinds_alone_is_no_success_that_later_runs_rely_on() {
+    let authors = Author::many(1);
+    let (station, _relay) = with_peer(&authors, &[authors[0].note(recent(), "here")]);
+    let learned = "strfry/constellation-peers.json";
+    sync_all(&station, &["--kinds", "1"]);
+    assert!(station.read(learned).contains("\"last_success\":null"));
+    sync_all(&station, &[]);
+    assert!(!station.read(learned).contains("\"last_success\":null"));
+}
+
+#[test]
 fn no_dms_leaves_out_kind_4() {
     let authors = Author::many(10);
     let events = notes(&authors, &[1, 4, 7], 300, recent(), 3000);
