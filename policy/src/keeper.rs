@@ -170,6 +170,8 @@ impl Work {
                 Err(RecvTimeoutError::Disconnected) => true,
             };
             if closed {
+                self.refresh();
+                self.keep_the_pardoned(&mut keys);
                 if let Some(remover) = &mut self.remover {
                     remover.finish(&mut keys);
                 }
@@ -180,12 +182,19 @@ impl Work {
             if let Some(filters) = &self.filters {
                 filters.look();
             }
+            self.keep_the_pardoned(&mut keys);
             match &mut self.remover {
                 Some(remover) => remover.work(&mut keys),
                 None => keys.clear(),
             }
             next_look = Instant::now() + LOOK_EVERY;
         }
+    }
+
+    /// Who was pardoned and is not any more stays on the blacklist.
+    fn keep_the_pardoned(&self, keys: &mut BTreeSet<Pubkey>) {
+        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        keys.retain(|key| lists.verdict(key) == Some(Verdict::Pardon));
     }
 
     fn refresh(&mut self) {

@@ -187,19 +187,20 @@ impl<'a> Backfill<'a> {
             interrupted,
         } = closed;
         self.count(&mut reports);
-        if result.is_ok() && imported.written.added < gate.passed().len() as u64 {
+        // Of what was cut off nobody knows whether it would have been kept.
+        let is_settled = result.is_ok() && !interrupted && step == Step::Done;
+        if is_settled && imported.written.added < gate.passed().len() as u64 {
             self.remember_what_was_not_kept(&gate).await;
         }
         if let Err(error) = self.refused.save(&refused_path(self.run)) {
             unwritten(&refused_path(self.run), &error);
         }
         // What strfry did not take is not had; and who was cut off by us is not to blame.
-        if result.is_ok() && !interrupted && step == Step::Done {
+        if is_settled {
             // Who gave some kinds may have others that no later run would reach back to.
             let is_whole = options.kinds.is_none();
             let turns = reports.iter().map(turn);
-            let turns = turns.filter(|(_, turn)| is_whole || *turn == Turn::Failed);
-            self.knowledge.settle(self.now, turns);
+            self.knowledge.settle(self.now, turns, is_whole);
         }
         let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
         self.knowledge
@@ -216,7 +217,8 @@ impl<'a> Backfill<'a> {
             }
         }
         let undelivered = leveling.map_or_else(Default::default, |leveling| leveling.undelivered());
-        let succeeded = reports.iter().all(|report| report.failure.is_none());
+        let succeeded =
+            !reports.is_empty() && reports.iter().all(|report| report.failure.is_none());
         let interrupted = interrupted || step == Step::Interrupted;
         let outcome = match (&result, interrupted, succeeded) {
             (Err(_), ..) => Outcome::NothingDone,
@@ -351,8 +353,11 @@ impl<'a> Backfill<'a> {
             let mut counts = intake::counts(tally);
             let address = &peer.address;
             for (id, refusal) in counts.refused_ids.drain(..) {
-                let sender = address.to_string();
-                self.refused.remember(id, refusal, &sender, self.now);
+                // Of what was not verified the id may be another event's.
+                if !self.run.options.trust_peers {
+                    let sender = address.to_string();
+                    self.refused.remember(id, refusal, &sender, self.now);
+                }
             }
             info!("Collected {} events from {address}", counts.collected);
             let report = reports.iter_mut().find(|report| report.address == *address);

@@ -60,6 +60,11 @@ impl Exchange {
         }
     }
 
+    /// See [`Share::take_over`].
+    pub fn take_over(&self, peer: PeerIndex) {
+        self.change(|share| share.take_over(peer));
+    }
+
     /// See [`Share::settle`].
     pub fn settle(&self, id: EventId) {
         let mut share = self.share();

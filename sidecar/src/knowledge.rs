@@ -106,8 +106,14 @@ impl Knowledge {
         }
     }
 
-    /// Remembers how a run that began at `now` went: see [`settle`].
-    pub fn settle(&mut self, now: u64, turns: impl IntoIterator<Item = (String, Turn)>) {
+    /// Remembers how a run that began at `now` went: see [`settle`]. One that asked for a
+    /// part of what there is has no successes that later runs could rely on.
+    pub fn settle(
+        &mut self,
+        now: u64,
+        turns: impl IntoIterator<Item = (String, Turn)>,
+        is_whole: bool,
+    ) {
         let mut turns: Vec<(String, Turn, History)> = turns
             .into_iter()
             .map(|(url, turn)| {
@@ -116,7 +122,10 @@ impl Knowledge {
             })
             .collect();
         settle(now, turns.iter_mut().map(|(_, turn, h)| (h, *turn)));
-        for (url, _, history) in turns {
+        for (url, turn, history) in turns {
+            if !is_whole && turn != Turn::Failed {
+                continue;
+            }
             if let Some(peer) = self.remember(url) {
                 peer.last_seen = peer.last_seen.max(now);
                 peer.history = history;
@@ -211,7 +220,7 @@ mod tests {
     fn what_became_of_asking_a_peer_is_remembered_for_90_days_after_it_was_last_seen() {
         let mut knowledge = nothing();
         let turns = [("ws://a", Turn::Gave(50)), ("ws://b", Turn::Failed)];
-        knowledge.settle(NOW, turns.map(|(url, turn)| (url.to_owned(), turn)));
+        knowledge.settle(NOW, turns.map(|(url, turn)| (url.to_owned(), turn)), true);
         let mut knowledge = saved(&mut knowledge, NOW);
         let a = knowledge.history("ws://a");
         assert_eq!((a.last_success, a.score), (Some(NOW), 50.0));
@@ -237,11 +246,11 @@ mod tests {
         let mut knowledge = nothing();
         for number in 0..MOST_PEERS as u64 + 50 {
             let url = format!("wss://{}.example/{number}", "x".repeat(400));
-            knowledge.settle(NOW + number, [(url.clone(), Turn::Gave(1))]);
+            knowledge.settle(NOW + number, [(url.clone(), Turn::Gave(1))], true);
             knowledge.learn(url, known(NOW + number));
         }
         let long = "x".repeat(LONGEST_URL + 1);
-        knowledge.settle(NOW, [(long, Turn::Gave(1))]);
+        knowledge.settle(NOW, [(long, Turn::Gave(1))], true);
         let knowledge = saved(&mut knowledge, NOW + 20_000);
         assert_eq!(knowledge.peers.len(), MOST_PEERS);
         let times = knowledge.peers.values().map(|peer| peer.last_seen);

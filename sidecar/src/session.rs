@@ -279,6 +279,8 @@ impl Session {
                     let error = chain(&error);
                     info!("{}: {error}; its events are paged through", self.address);
                     progress.unfit = true;
+                    // It may have been made for a part.
+                    progress.pager = None;
                 }
                 Err(SessionError::Attempt(error)) => return Err(error),
                 Ok(()) => return Ok(()),

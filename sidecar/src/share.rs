@@ -108,6 +108,16 @@ impl Share {
         self.settled += usize::from(before.is_some());
     }
 
+    /// What this peer has and others are fetching is free for it to fetch.
+    pub fn take_over(&mut self, peer: PeerIndex) {
+        for id in self.queues.get(peer).into_iter().flatten() {
+            if let Some(state @ State::Asked(_)) = self.states.get_mut(id) {
+                *state = State::Free;
+                self.asked -= 1;
+            }
+        }
+    }
+
     /// Whether anybody is fetching anything: as long as nobody fails, only the end of that
     /// changes something for those who wait.
     pub const fn is_fetching(&self) -> bool {
@@ -236,6 +246,26 @@ mod tests {
         assert_eq!(share.undelivered().count(), 10);
         assert_eq!(share.failed(0).count(), 10);
         assert_eq!(share.failed(1).count(), 0, "it left");
+    }
+
+    #[test]
+    fn what_a_slow_one_holds_up_another_takes_over() {
+        let mut share = Share::new(2);
+        share.offer(0, ids(0..10));
+        share.offer(1, ids(0..10));
+        let slow = fetched(share.claim(0, 10));
+        assert_eq!(share.claim(1, 10), Claim::Wait);
+        share.take_over(1);
+        assert_eq!(fetched(share.claim(1, 10)).len(), 10);
+        // The slow one brings some of it after all, and fails to bring the rest.
+        slow[..3].iter().for_each(|id| share.settle(*id));
+        slow[3..].iter().for_each(|id| share.release(0, *id));
+        ids(3..10).for_each(|id| share.settle(id));
+        assert_eq!(
+            (share.claim(1, 10), share.progress()),
+            (Claim::Done, (10, 10))
+        );
+        assert!(!share.is_fetching());
     }
 
     #[test]

@@ -139,6 +139,12 @@ pub fn quoted_text(text: &str) -> String {
     }
 }
 
+/// The command that changes a file by this script of sed, both quoted: the file itself. What
+/// `sed -i` puts in its place strfry takes up once, and then watches no more.
+pub fn edit(script: &str, file: &str) -> String {
+    format!("sed -E {script} {file} > {file}.new && cat {file}.new > {file} && rm {file}.new")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

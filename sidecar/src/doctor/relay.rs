@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use constellation_shared::kinds::DIRECT_MESSAGE;
 
-use super::finding::{Finding, quoted};
+use super::finding::{Finding, edit, quoted};
 use crate::error::chain;
 use crate::inquiry::{Unanswered, ask};
 use crate::relay::address::Address;
@@ -109,16 +109,14 @@ impl Facts {
         }
         let conf = quoted(&self.conf);
         let remedy = match self.restricted {
-            Some(_) => {
-                format!(r#"sed -i -E 's/^(\s*restrictedReadKinds\s*=\s*)[^#]*/\1"" /' {conf}"#)
-            }
-            None if self.has_auth_block => {
-                format!(
-                    r#"sed -i -E 's/^\s*auth\s*\{{/&\n        restrictedReadKinds = ""/' {conf}"#
-                )
-            }
-            None => format!(
-                r#"sed -i -E 's/^\s*relay\s*\{{/&\n    auth {{\n        restrictedReadKinds = ""\n    }}/' {conf}"#
+            Some(_) => edit(r#"'s/^(\s*restrictedReadKinds\s*=\s*)[^#]*/\1"" /'"#, &conf),
+            None if self.has_auth_block => edit(
+                r#"'s/^\s*auth\s*\{/&\n        restrictedReadKinds = ""/'"#,
+                &conf,
+            ),
+            None => edit(
+                r#"'s/^\s*relay\s*\{/&\n    auth {\n        restrictedReadKinds = ""\n    }/'"#,
+                &conf,
             ),
         };
         Some(Finding::warn(

@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::finding::{Finding, Level, quoted, worst};
+use super::finding::{Finding, Level, edit, quoted, worst};
 use crate::error::chain;
 use crate::strfry::{Strfry, conf};
 
@@ -147,7 +147,7 @@ impl Facts {
 
     fn judge_nofiles(&self) -> Finding {
         let conf = quoted(&self.conf);
-        let remedy = format!(r"sed -i -E 's/^(\s*nofiles\s*=\s*)[^#]*/\10 /' {conf}");
+        let remedy = edit(r"'s/^(\s*nofiles\s*=\s*)[^#]*/\10 /'", &conf);
         let limit = self.hard_limit.unwrap_or(u64::MAX);
         match self.number(&["relay", "nofiles"]) {
             Some(Err(value)) => Finding::fail(
@@ -170,7 +170,8 @@ impl Facts {
     fn judge_event_size(&self) -> Finding {
         let conf = quoted(&self.conf);
         let set = |name: &str, value: u64| {
-            format!(r"sed -i -E 's/^(\s*{name}\s*=\s*)[^#]*/\1{value} /' {conf}")
+            let script = format!(r"'s/^(\s*{name}\s*=\s*)[^#]*/\1{value} /'");
+            edit(&script, &conf)
         };
         let size = match self.number(&["events", "maxEventSize"]) {
             Some(Err(value)) => {
@@ -219,11 +220,9 @@ impl Facts {
             "the database is {} MB long, {percent} % of dbParams.mapsize",
             length / (1024 * 1024)
         );
-        let remedy = format!(
-            r"sed -i -E 's/^(\s*mapsize\s*=\s*)[^#]*/\1{} /' {}; then restart strfry",
-            DEFAULT_MAP_SIZE.max(map.saturating_mul(2)),
-            quoted(&self.conf)
-        );
+        let size = DEFAULT_MAP_SIZE.max(map.saturating_mul(2));
+        let script = format!(r"'s/^(\s*mapsize\s*=\s*)[^#]*/\1{size} /'");
+        let remedy = edit(&script, &quoted(&self.conf)) + "; then restart strfry";
         Some(match percent {
             0..80 => Finding::ok("map", text),
             80..95 => Finding::warn("map_full", text, remedy),
@@ -237,9 +236,9 @@ impl Facts {
             Err(why) if why.contains("NOFILES") => Finding::fail(
                 "nofiles",
                 format!("strfry does not start: {why}"),
-                format!(
-                    r"sed -i -E 's/^\s*relay\s*\{{/&\n    nofiles = 0/' {}",
-                    quoted(&self.conf)
+                edit(
+                    r"'s/^\s*relay\s*\{/&\n    nofiles = 0/'",
+                    &quoted(&self.conf),
                 ),
             ),
             Err(why) => Finding::fail(

@@ -8,13 +8,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::compare::MOST_FAILURES;
-use super::connection::Connection;
+use super::connection::{Connection, ConnectionError};
 use super::fetch::{FetchError, MOST_GARBAGE, close};
 use super::message::{self, FromRelay};
 use crate::admit::Refusal;
 use crate::exchange::Exchange;
 use crate::intake::Intake;
 use crate::share::{Claim, PeerIndex};
+
+/// How often in a row a relay may want fewer questions than the one that is open.
+const MOST_REFUSALS: u32 = 10;
+
+/// How many refused questions are asked again in halves.
+const MOST_REFUSED_QUESTIONS: u32 = 1000;
 
 /// How a relay is asked for ids.
 #[derive(Debug, Clone, Copy)]
@@ -70,8 +76,12 @@ pub async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
         next_name: 0,
         open: BTreeMap::new(),
         may_claim: true,
+        refusals: 0,
+        refused_questions: 0,
     };
     let result = collector.run(connection, intake, is_wanted, progress).await;
+    // Others wait to hear what became of what came, also where the connection broke.
+    intake.flush().await;
     let unfinished = collector
         .open
         .into_values()
@@ -87,6 +97,10 @@ struct Collector<'a> {
     open: BTreeMap<String, Question>,
     /// Whether there may be something to claim.
     may_claim: bool,
+    /// How often in a row it wanted fewer questions.
+    refusals: u32,
+    /// How many questions it refused.
+    refused_questions: u32,
 }
 
 impl Collector<'_> {
@@ -128,8 +142,14 @@ impl Collector<'_> {
                 let ids = tokio::select! {
                     ids = self.exchange.claim_patiently(peer, ids_at_once) => ids,
                     // Nothing that was asked for; a relay that leaves shows itself.
-                    text = connection.receive(Instant::now() + patience * 10, patience) => {
-                        text?;
+                    text = connection.receive(Instant::now() + patience * 2, patience) => {
+                        match text {
+                            // It is not this relay that is slow: what the slow ones hold up
+                            // is fetched here, at the price of a few events that come twice.
+                            Err(ConnectionError::Silent(_)) => self.exchange.take_over(peer),
+                            text => drop(text?),
+                        }
+                        self.may_claim = true;
                         continue;
                     }
                 };
@@ -153,6 +173,7 @@ impl Collector<'_> {
                         Asked::Yes if is_wanted(&event) => {
                             intake.take_fetched(event, json).await;
                             progress();
+                            self.refusals = 0;
                             deadline = Instant::now() + patience;
                         }
                         Asked::Yes => {
@@ -175,13 +196,23 @@ impl Collector<'_> {
                         self.end(connection, question).await?;
                     }
                 }
-                Some(FromRelay::Closed { subscription, .. }) => {
+                Some(FromRelay::Closed {
+                    subscription,
+                    reason,
+                }) if self.open.contains_key(&subscription) => {
+                    if matches!(reason.prefix(), "rate-limited" | "error") {
+                        return Err(FetchError::Limited(reason.as_str().to_owned()));
+                    }
                     if let Some(question) = self.open.remove(&subscription) {
-                        self.exchange.release(peer, question.ids);
                         self.may_claim = true;
+                        self.ask_in_halves(connection, question).await?;
                     }
                 }
                 Some(FromRelay::Notice(reason)) if reason.says_too_many_subscriptions() => {
+                    self.refusals += 1;
+                    if self.refusals > MOST_REFUSALS {
+                        return Err(FetchError::Limited(reason.as_str().to_owned()));
+                    }
                     let given_back = std::mem::take(&mut self.open);
                     for (name, question) in given_back {
                         connection.send(close(&name)).await?;
@@ -211,6 +242,23 @@ impl Collector<'_> {
             true => Asked::Again,
             false => Asked::No,
         }
+    }
+
+    /// A relay that refused the question may only mind some of its ids.
+    async fn ask_in_halves<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        question: Question,
+    ) -> Result<(), FetchError> {
+        let mut ids: Vec<EventId> = question.ids.into_iter().collect();
+        self.refused_questions += 1;
+        if ids.len() < 2 || self.refused_questions > MOST_REFUSED_QUESTIONS {
+            self.exchange.release(self.manner.peer, ids);
+            return Ok(());
+        }
+        let rest = ids.split_off(ids.len() / 2);
+        self.ask(connection, ids).await?;
+        self.ask(connection, rest).await
     }
 
     /// A relay that sent some of what was asked for may only have sent as many as it does
