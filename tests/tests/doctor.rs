@@ -447,8 +447,13 @@ fn find(fault: &Fault) {
         Command => remedy,
         Behind(words) => remedy.split_once(words).unwrap().1,
     };
+    // strfry watches the file that it read, not what takes its place.
+    let conf = sound.station.strfry_dir().join("strfry.conf");
+    let inode = || std::fs::metadata(&conf).map(|conf| std::os::unix::fs::MetadataExt::ino(&conf));
+    let before = inode().ok();
     let shell = TestCommand::new("sh", &sound.station.home()).args(["-c", command]);
     shell.output().expect_code(0);
+    assert!(before.is_none() || inode().ok() == before, "{command}");
     assert_eq!(sound.found(), [], "after {command}");
 }
 

@@ -110,6 +110,28 @@ fn a_signal_ends_it_and_what_had_come_is_stored() {
 }
 
 #[test]
+fn what_a_hanging_strfry_did_not_store_is_not_taken_for_refused() {
+    let authors = Author::many(5);
+    let events = notes(&authors, &PLAIN_KINDS, 200, recent(), 3000);
+    let relay = ScriptedRelay::start(&events, Behaviour::default());
+    // A real strfry does not hang when it is told to.
+    let station = StationDir::builder(env!("CARGO_BIN_EXE_demo"))
+        .stand_in()
+        .build();
+    follow(&station, &authors, &[&relay.url()]);
+    let mut running = command(&station, &[])
+        .env("STANDIN_ONLY", "import")
+        .env("STANDIN_HANG", "1")
+        .spawn();
+    wait_until("all of it under way", || relay.events_sent() == 200);
+    running.signal(Signal::TERM);
+    running.wait().expect_code(130);
+    assert_eq!(station.stored_ids().len(), 0);
+    sync_all(&station, &[]);
+    expect_stored(&station, &events);
+}
+
+#[test]
 fn wrong_usage_and_configuration() {
     let station = station!();
     let peer = dead_url();
