@@ -449,7 +449,7 @@ fn find(fault: &Fault) {
     };
     // strfry watches the file that it read, not what takes its place.
     let conf = sound.station.strfry_dir().join("strfry.conf");
-    let inode = || std::fs::metadata(&conf).map(|conf| std::os::unix::fs::MetadataExt::ino(&conf));
+    let inode = || fs::metadata(&conf).map(|conf| std::os::unix::fs::MetadataExt::ino(&conf));
     let before = inode().ok();
     let shell = TestCommand::new("sh", &sound.station.home()).args(["-c", command]);
     shell.output().expect_code(0);
