@@ -105,7 +105,7 @@ impl Plan<'_> {
             .collect();
         writeln!(
             output,
-            "Would ask for the events {span} of {} pubkeys ({} blocked ones left out)",
+            "Would ask for the events {span} of {} pubkeys (none of the {} blocked ones)",
             self.followed.keys.len(),
             self.followed.blocked.len()
         )?;
