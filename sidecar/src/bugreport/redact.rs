@@ -103,8 +103,14 @@ fn without_named_secrets(line: &str) -> String {
         redacted.push_str(sign);
         rest = behind;
         if SECRET_NAMES.iter().any(|secret| name.ends_with(secret)) {
-            let value = behind.trim_start_matches([' ', '"', '\'']);
-            let end = value.find(['"', '\'', ' ', ',', '\n', '}']);
+            let quoted = behind.trim_start_matches(' ');
+            let value = quoted.trim_start_matches(['"', '\'']);
+            // In quotes a value may be of several words.
+            let end = match quoted.chars().next() {
+                Some(quote @ ('"' | '\'')) => value.find([quote, '\n']),
+                _ if name.ends_with("mnemonic") => value.find('\n'),
+                _ => value.find(['"', '\'', ' ', ',', '\n', '}']),
+            };
             let end = end.unwrap_or(value.len());
             if end > 0 {
                 redacted.push_str(SECRET);
@@ -186,6 +192,20 @@ mod tests {
     const HEX: &str = "3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d";
     const NPUB: &str = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6";
     const NSEC: &str = "nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5";
+
+    #[test]
+    fn a_secret_of_several_words_leaves_none_of_them() {
+        for (text, redacted) in [
+            (
+                r#"{"mnemonic": "abandon ability able", "days": 1}"#,
+                r#"{"mnemonic":[secret]", "days": 1}"#,
+            ),
+            ("password='two words' x=1", "password=[secret]' x=1"),
+            ("mnemonic = abandon ability able", "mnemonic =[secret]"),
+        ] {
+            assert_eq!(without_named_secrets(text), redacted);
+        }
+    }
 
     #[test]
     fn keys_addresses_and_folders_are_shortened() {
