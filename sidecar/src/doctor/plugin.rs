@@ -3,11 +3,11 @@
 use std::env;
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use constellation_shared::counted;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::finding::{Finding, quoted, quoted_text};
 use super::person::{ENTER, Person, READ, name_of};
 use crate::foreign::shown;
+use crate::whole_file;
 
 /// The name of the policy's program.
 const POLICY: &str = "constellation-policy";
@@ -185,7 +186,10 @@ fn fault(answers: &Result<Vec<String>, String>) -> Option<String> {
         Err(why) => return Some(why.clone()),
     };
     let [first, second] = answers.as_slice() else {
-        return Some(format!("{} answers to 2 requests", answers.len()));
+        return Some(format!(
+            "{} to 2 requests",
+            counted(answers.len(), "answer")
+        ));
     };
     let quote = |answer: &str| Some(format!("it says {}", shown(answer, LONGEST_ANSWER)));
     if !first.contains("\"doctor-1\"") || !first.contains("\"invalid: ") {
@@ -228,10 +232,7 @@ fn is_policy(program: &Path) -> bool {
 /// The text of a script; nothing where it is none.
 fn script(path: &Path) -> String {
     let read = || -> io::Result<String> {
-        let file = fs::File::open(path)?;
-        if file.metadata()?.file_type().is_fifo() {
-            return Ok(String::new());
-        }
+        let file = whole_file::open(path)?;
         let mut text = Vec::new();
         file.take(LONGEST_SCRIPT).read_to_end(&mut text)?;
         Ok(match text.starts_with(b"#!") {

@@ -142,7 +142,10 @@ fn carry_out(
     };
     match (plan.steps.is_empty(), dry_run) {
         (true, _) => writeln!(out, "Nothing is left to do{undo}")?,
-        (false, true) => writeln!(out, "These {} steps would be done{undo}", plan.steps.len())?,
+        (false, true) => match plan.steps.len() {
+            1 => writeln!(out, "This step would be done{undo}")?,
+            steps => writeln!(out, "These {steps} steps would be done{undo}")?,
+        },
         (false, false) => writeln!(out, "Done{undo}")?,
     }
     Ok(u8::from(!plan.is_whole))

@@ -8,8 +8,12 @@ use super::found::{Found, Script};
 use super::record::Record;
 use super::step::{Kind, Step};
 use super::{InstallError, PLUGIN, SCRIPTS};
+use crate::foreign::shown;
 use crate::strfry::conf::edit;
 use crate::strfry::conf::setting;
+
+/// How much of a plugin line is shown, in characters.
+const LONGEST: usize = 300;
 
 /// What is to be in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +130,7 @@ fn way(found: &Found, wanted: &Wanted) -> Way {
             "the policy is not in force: relay.writePolicy.plugin in {} is \"{}\"; pass \
              --write-conf, which makes it \"{}\"",
             found.conf.path.display(),
-            plugin.escape_debug(),
+            shown(&plugin, LONGEST),
             wanted.command
         )),
     }
