@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::doctor::{self, DoctorOptions, finding};
 use crate::error::SyncError;
+use crate::install::POLICY;
 use crate::profile::render::utc;
 use crate::run::{Run, unix_time};
 use crate::whole_file;
@@ -135,12 +136,11 @@ fn pretty(json: &str) -> String {
 
 /// The policy beside this program, else the one on PATH.
 fn policy_beside() -> PathBuf {
-    let name = "constellation-policy";
     let beside = env::args_os().next().map(PathBuf::from);
-    let beside = beside.map(|program| program.with_file_name(name));
+    let beside = beside.map(|program| program.with_file_name(POLICY));
     beside
         .filter(|path| path.is_file())
-        .unwrap_or_else(|| PathBuf::from(name))
+        .unwrap_or_else(|| PathBuf::from(POLICY))
 }
 
 async fn version(program: &OsStr) -> String {

@@ -43,7 +43,8 @@ pub fn max_event_size(conf: &Path) -> io::Result<usize> {
 pub fn database(conf: &Path, folder: &Path) -> PathBuf {
     let text = read(conf).ok().flatten().unwrap_or_default();
     let db = setting(&text, &["db"]).unwrap_or_else(|| "strfry-db".to_owned());
-    folder.join(db).join("data.mdb")
+    // Without what changes nothing: `./strfry-db/`.
+    folder.join(db).join("data.mdb").components().collect()
 }
 
 /// The value of a setting in strfry's syntax: `name { name = value }`, `#` remarks. Of

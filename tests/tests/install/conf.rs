@@ -29,7 +29,9 @@ fn the_line_alone_is_changed_and_the_plugin_script_stays_theirs() {
         .expect_code(0)
         .expect_stdout("it says plugin = \"/")
         .expect_stdout(&format!("undone by putting back \"{old}\"\n"));
-    case.run(&["install", "--write-conf"]).expect_code(0);
+    case.run(&["install", "--write-conf"])
+        .expect_code(0)
+        .expect_stdout("No running strfry of this station is seen");
     let command = plugin(&case);
     assert_eq!(conf(&case).replace(&command, &old), before);
     case.expect_policy(&command);
