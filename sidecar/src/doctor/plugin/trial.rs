@@ -26,7 +26,8 @@ const REQUESTS: &str = concat!(
     "\n"
 );
 
-/// Starts it as strfry does, and asks. The policy is told to change nothing.
+/// Starts it as strfry does, in its folder, and asks two questions; the answers, or why
+/// there are none. The policy is told to change nothing.
 pub async fn ask(command: &str, folder: &Path) -> Result<Vec<String>, String> {
     let mut shell = Command::new("sh");
     shell
@@ -78,7 +79,7 @@ pub async fn ask(command: &str, folder: &Path) -> Result<Vec<String>, String> {
     }
 }
 
-/// What is wrong with the answers to [`REQUESTS`].
+/// What is wrong with the answers of [`ask`].
 pub fn fault(answers: &Result<Vec<String>, String>) -> Option<String> {
     let answers = match answers {
         Ok(answers) => answers,
