@@ -12,6 +12,7 @@ mod said;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -69,14 +70,25 @@ impl Filters {
 
     /// Looks which filters there are.
     pub fn look(&self) {
+        let entries = fs::read_dir(&self.folder);
+        self.look_through(
+            entries.map(|entries| entries.map(|entry| entry.map(|entry| entry.file_name()))),
+        );
+    }
+
+    fn look_through(&self, names: io::Result<impl Iterator<Item = io::Result<OsString>>>) {
         let mut complaints = BTreeMap::new();
-        let found = match fs::read_dir(&self.folder) {
-            Ok(entries) => Some(self.among(entries, &mut complaints)),
+        let listed = match names {
+            Ok(names) => self.among(names, &mut complaints),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let complaint = "is not there: until it is, no filter is run; check --filters";
                 complaints.insert(self.folder.clone(), complaint.to_owned());
-                Some(BTreeSet::new())
+                Ok(BTreeSet::new())
             }
+            Err(error) => Err(error),
+        };
+        let found = match listed {
+            Ok(found) => Some(found),
             Err(error) => {
                 let known = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
                 let consequence = match *known {
@@ -101,18 +113,20 @@ impl Filters {
         self.complain_of_all(complaints);
     }
 
+    /// The kinds that have a filter, by the names in the folder; a name that cannot be read
+    /// may be that of any filter.
     fn among(
         &self,
-        entries: fs::ReadDir,
+        names: impl Iterator<Item = io::Result<OsString>>,
         complaints: &mut BTreeMap<PathBuf, String>,
-    ) -> BTreeSet<u64> {
+    ) -> io::Result<BTreeSet<u64>> {
         let mut kinds = BTreeSet::new();
-        for entry in entries.flatten() {
-            let name = entry.file_name();
+        for name in names {
+            let name = name?;
             let Some(kind) = name.to_str().and_then(kind_of) else {
                 continue;
             };
-            let path = entry.path();
+            let path = self.folder.join(&name);
             let wrong = match fs::metadata(&path) {
                 Ok(metadata) if !metadata.is_file() => "is no file",
                 Ok(_) if access(&path, Access::EXEC_OK).is_err() => "is not executable",
@@ -127,7 +141,7 @@ impl Filters {
                 format!("{wrong}: it is passed over; chmod +x it, or take it out of the folder");
             complaints.insert(path, complaint);
         }
-        kinds
+        Ok(kinds)
     }
 
     /// What there is to do with an event of this kind, as its request spells it.

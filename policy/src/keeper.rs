@@ -16,6 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use constellation_shared::Pubkey;
+use constellation_shared::counted;
 use constellation_shared::verdict::Verdict;
 use tracing::{error, info, warn};
 
@@ -317,8 +318,9 @@ impl Remover {
                 if lines > 0 {
                     let names: Vec<String> = keys.iter().map(Pubkey::to_hex).collect();
                     info!(
-                        "{}: {lines} lines of friends or members removed: {}",
+                        "{}: {} of friends or members removed: {}",
                         self.blacklist.display(),
+                        counted(lines, "line"),
                         names.join(" ")
                     );
                 }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use constellation_shared::counted;
 use constellation_shared::list_file::{self, ListFile};
 use constellation_shared::verdict::{Standing, Verdict};
 use constellation_shared::wot::KeySet;
@@ -153,8 +154,8 @@ impl Loader {
         }
         let pardoned = pardoned.map_or_else(|| Arc::clone(&current.pardoned), Arc::new);
         debug!(
-            "lists loaded: {} keys blocked, {} of them friends or members",
-            blocked.len(),
+            "lists loaded: {} blocked, {} of them friends or members",
+            counted(blocked.len(), "key"),
             pardoned.len()
         );
         Some(Lists {

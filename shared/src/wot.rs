@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io::{self, BufRead};
 
+use crate::counted;
 use crate::key::Pubkey;
 
 /// The longest line that is looked at, in bytes: a key, blanks and a remark fit many
@@ -76,8 +77,7 @@ impl Faults {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.count == 1 { "" } else { "s" };
-        write!(f, "{} line{plural} skipped", self.count)?;
+        write!(f, "{} skipped", counted(self.count, "line"))?;
         for (i, (number, text)) in self.first.iter().enumerate() {
             let separator = if i == 0 { ":" } else { "," };
             write!(f, "{separator} line {number} \"{text}\"")?;

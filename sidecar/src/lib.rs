@@ -42,6 +42,7 @@ pub mod members;
 pub mod missing;
 pub mod notify;
 pub mod options;
+pub mod output;
 pub mod overview;
 pub mod peer;
 pub mod peer_id;
@@ -80,6 +81,7 @@ use crate::error::{SyncError, chain};
 use crate::lock::{Lock, LockError};
 use crate::log::{Log, Rotation};
 use crate::options::{Command, Options};
+use crate::output::stdout;
 use crate::report::document::Document;
 use crate::report::publish::{Begin, publish};
 use crate::report::{Report, status};
@@ -101,7 +103,7 @@ pub fn main() -> ExitCode {
         if options.json {
             let when = begin.circumstances(&options);
             let document = Document::of_failure(error.exit_code(), &chain(&error), when);
-            let _ = document.write(&mut io::stdout());
+            let _ = document.write(&mut stdout());
         }
         complain(&error, options.json);
         error.exit_code()
@@ -114,7 +116,7 @@ fn complain(error: &SyncError, json: bool) {
     match error {
         // stdout is for the report alone where one is wanted.
         SyncError::Lock(LockError::Held(_)) if !json => {
-            let _ = writeln!(io::stdout(), "{words}");
+            let _ = writeln!(stdout(), "{words}");
         }
         // Where the log is on, it says so on the terminal too.
         _ if tracing::dispatcher::has_been_set() => error!("Backfill failed: {words}"),
@@ -149,16 +151,16 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
         bars: bars.clone(),
     };
     if let Some(Command::Doctor(options)) = &run.options.command {
-        return runtime.block_on(doctor::obey(&run, options, &mut io::stdout().lock()));
+        return runtime.block_on(doctor::obey(&run, options, &mut stdout()));
     }
     if let Some(Command::Bugreport(options)) = &run.options.command {
-        return runtime.block_on(bugreport::obey(&run, options, &mut io::stdout().lock()));
+        return runtime.block_on(bugreport::obey(&run, options, &mut stdout()));
     }
     let folder = run.station.strfry_dir();
     if !folder.is_dir() {
         return Err(SyncError::NoFolder(folder));
     }
-    let mut output = io::stdout();
+    let mut output = stdout();
     match &run.options.command {
         Some(Command::Status(command)) => {
             let (json, now) = (run.options.json, run::unix_time());
@@ -178,11 +180,7 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
     if let Some(command @ (Command::Profiles(_) | Command::Friends(_))) = &run.options.command {
         tracing_subscriber::registry().with(terminal).init();
-        runtime.block_on(members::command::obey(
-            &run,
-            command,
-            &mut io::stdout().lock(),
-        ))?;
+        runtime.block_on(members::command::obey(&run, command, &mut stdout()))?;
         return Ok(0);
     }
     let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;
@@ -203,7 +201,7 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
     }
     if is_look {
         tracing_subscriber::registry().with(terminal).init();
-        let outcome = runtime.block_on(run.look(&mut io::stdout().lock()))?;
+        let outcome = runtime.block_on(run.look(&mut stdout()))?;
         return Ok(outcome.map_or(0, report::Outcome::exit_code));
     }
     // From before there is anything to leave behind.
@@ -238,7 +236,7 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
 
 /// Installs or uninstalls where that is wanted.
 fn set_up(run: &Run) -> Result<Option<u8>, SyncError> {
-    let (station, dry_run, out) = (&run.station, run.options.dry_run, &mut io::stdout().lock());
+    let (station, dry_run, out) = (&run.station, run.options.dry_run, &mut stdout());
     Ok(match &run.options.command {
         Some(Command::Install(options)) => Some(install::install(options, station, dry_run, out)?),
         Some(Command::Uninstall(options)) => {
@@ -256,7 +254,7 @@ fn skip(trigger: &Trigger, options: &Options, left: u64, reason: Reason) -> Resu
     }
     // stdout is for the report alone where one is wanted.
     if !options.json {
-        writeln!(io::stdout(), "{words}")?;
+        writeln!(stdout(), "{words}")?;
     }
     Ok(0)
 }
@@ -298,7 +296,7 @@ fn finish(
 ) -> Result<u8, SyncError> {
     let document = runtime.block_on(publish(run, result, begin));
     if run.options.json {
-        document.write(&mut io::stdout())?;
+        document.write(&mut stdout())?;
     }
     if let Err(error) = result {
         complain(error, run.options.json);

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use constellation_shared::counted;
 use constellation_shared::{Pubkey, kinds};
 
 use crate::follow::Followed;
@@ -105,8 +106,8 @@ impl Plan<'_> {
             .collect();
         writeln!(
             output,
-            "Would ask for the events {span} of {} pubkeys (none of the {} blocked ones)",
-            self.followed.keys.len(),
+            "Would ask for the events {span} of {} (none of the {} blocked ones)",
+            counted(self.followed.keys.len(), "pubkey"),
             self.followed.blocked.len()
         )?;
         writeln!(output, "Would ask for the kinds: {}", names.join(", "))?;

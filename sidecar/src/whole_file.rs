@@ -3,18 +3,34 @@
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
-use std::process;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
+
+/// The mode of a new file, of which the umask takes its part.
+const USUAL: u32 = 0o666;
+
+/// The mode of a file until it gets the right one, and of one that is its owner's alone.
+const PRIVATE: u32 = 0o600;
+
+/// How many names beside a file may be taken already.
+const MOST_TRIES: u32 = 100;
 
 /// Writes a file beside the wanted one and puts it in its place.
 ///
 /// # Errors
 /// Those of writing; the file is then as it was before, and nothing is left beside it.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    put(path, content, |_| Ok(()))
+    put(path, content, USUAL, |_| Ok(()))
+}
+
+/// The same, for its owner alone (0600) from its first byte on.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    put(path, content, PRIVATE, |_| Ok(()))
 }
 
 /// The same, readable for everybody (0644) whatever the umask is.
@@ -22,7 +38,7 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As [`write()`].
 pub fn write_readable(path: &Path, content: &[u8]) -> io::Result<()> {
-    put(path, content, |file| {
+    put(path, content, PRIVATE, |file| {
         file.set_permissions(Permissions::from_mode(0o644))
     })
 }
@@ -38,7 +54,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => write(path, content),
         metadata => {
             let like = metadata?;
-            put(path, content, |file| liken(file, &like))
+            put(path, content, PRIVATE, |file| liken(file, &like))
         }
     }
 }
@@ -80,13 +96,11 @@ pub fn rewrite(path: &Path, text: &[u8]) -> io::Result<()> {
 fn put(
     path: &Path,
     content: &[u8],
+    mode: u32,
     finish: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", process::id()));
-    let beside = path.with_file_name(name);
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(content)?;
+    let (mut file, beside) = create_beside(path, mode)?;
+    let written = file.write_all(content).and_then(|()| {
         finish(&file)?;
         file.sync_all()?;
         fs::rename(&beside, path)
@@ -95,6 +109,29 @@ fn put(
         let _ = fs::remove_file(&beside);
     }
     written
+}
+
+/// A new file beside another, never one that is there: in a folder that others write in,
+/// that may be a link to somewhere else. [`sweep`] knows the name.
+fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+    let mut tries = 0;
+    loop {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.new", fastrand::u32(..)));
+        let beside = path.with_file_name(name);
+        let mut options = OpenOptions::new();
+        match options
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&beside)
+        {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < MOST_TRIES => {
+                tries += 1;
+            }
+            created => return created.map(|file| (file, beside)),
+        }
+    }
 }
 
 /// Takes away what writers that were killed left beside the files of ours in this folder.
@@ -112,16 +149,26 @@ pub fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) {
     }
 }
 
-/// Reads a file of at most `most` bytes; nothing where it is missing, larger, no regular
-/// file, or cannot be read. Never waits for a FIFO.
-pub fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
+/// Opens a regular file for reading. Never waits for a FIFO.
+///
+/// # Errors
+/// Those of opening; and where it is a folder, a FIFO or a device.
+pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-        .ok()?;
-    let metadata = file.metadata().ok()?;
-    if !metadata.is_file() || metadata.len() > most {
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no regular file")),
+    }
+}
+
+/// Reads a file of at most `most` bytes; nothing where it is missing, larger, no regular
+/// file, or cannot be read. Never waits for a FIFO.
+pub fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
+    let file = open(path).ok()?;
+    if file.metadata().ok()?.len() > most {
         return None;
     }
     let mut content = Vec::new();
@@ -144,6 +191,26 @@ mod tests {
         fs::write(dir.path().join("folder/x"), "").unwrap();
         assert!(write(&dir.path().join("folder"), b"three").is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn the_file_beside_is_new_and_as_closed_as_the_file_itself() {
+        use std::os::unix::fs::{MetadataExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        let (_, beside) = create_beside(&path, PRIVATE).unwrap();
+        assert_eq!(mode(&beside), 0o600);
+        // Whatever is planted there, a name beside the file is not opened twice.
+        symlink(&path, dir.path().join("file.1.new")).unwrap();
+        let (_, other) = create_beside(&path, USUAL).unwrap();
+        assert!(other != beside && !path.exists());
+        write_private(&path, b"mine").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        write_readable(&path, b"everybody's").unwrap();
+        assert_eq!(mode(&path), 0o644);
+        sweep(dir.path(), |name| name == "file");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -178,6 +245,7 @@ mod tests {
         assert_eq!(read(&path("file"), 3), None);
         for nothing in ["folder", "zero", "fifo", "missing"] {
             assert_eq!(read(&path(nothing), 1000), None, "{nothing}");
+            assert!(open(&path(nothing)).is_err(), "{nothing}");
         }
     }
 

@@ -12,29 +12,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
-use constellation_shared::Event;
 use constellation_tests::author::notes;
 use constellation_tests::relay::dead_url;
-use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
+use constellation_tests::{Author, ScriptedRelay, StationDir, station};
 use serde_json::json;
 use sync_program::{
     ERROR_LOG, LOG, PLAIN_KINDS, PROGRAM, all_kinds, command, expect_logged, expect_stored, follow,
-    paged, recent, report, said, sync,
+    paged, recent, report, said, sync, with_stuck_peer,
 };
-
-/// A station, and a peer that stops in the middle of some events and waits.
-fn with_stuck_peer(after: usize) -> (StationDir, ScriptedRelay, Vec<Event>) {
-    let authors = Author::many(5);
-    let events = notes(&authors, &PLAIN_KINDS, 400, recent(), 3000);
-    let stuck = Behaviour {
-        hang_after_events: Some(after),
-        ..paged(500)
-    };
-    let relay = ScriptedRelay::start(&events, stuck);
-    let station = station!();
-    follow(&station, &authors, &[&relay.url()]);
-    (station, relay, events)
-}
 
 /// The value of `field` as `sync_report.sh` finds it, with its own tools.
 fn grepped(station: &StationDir, prefix: &str, field: &str) -> String {

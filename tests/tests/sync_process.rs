@@ -4,31 +4,16 @@ mod sync_program;
 
 use std::fs;
 
-use constellation_shared::Event;
 use constellation_tests::author::notes;
-use constellation_tests::command::wait_until;
+use constellation_tests::command::{TestCommand, wait_until};
 use constellation_tests::relay::dead_url;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 use rustix::process::Signal;
 use sync_program::children::{children, is_alive};
 use sync_program::{
     LOCK, LOG, PID_FILE, PLAIN_KINDS, PROGRAM, command, expect_logged, expect_stored, follow,
-    paged, recent, report, sync, sync_all,
+    paged, recent, report, sync, sync_all, with_stuck_peer,
 };
-
-/// A station, and a peer that stops in the middle of some events and waits.
-fn with_stuck_peer(after: usize) -> (StationDir, ScriptedRelay, Vec<Event>) {
-    let authors = Author::many(5);
-    let events = notes(&authors, &PLAIN_KINDS, 400, recent(), 3000);
-    let stuck = Behaviour {
-        hang_after_events: Some(after),
-        ..paged(500)
-    };
-    let relay = ScriptedRelay::start(&events, stuck);
-    let station = station!();
-    follow(&station, &authors, &[&relay.url()]);
-    (station, relay, events)
-}
 
 #[test]
 fn a_second_instance_says_so_and_takes_nothing_away() {
@@ -129,6 +114,49 @@ fn what_a_hanging_strfry_did_not_store_is_not_taken_for_refused() {
     assert_eq!(station.stored_ids().len(), 0);
     sync_all(&station, &[]);
     expect_stored(&station, &events);
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_changes_nothing() {
+    let (station, relay, _) = with_stuck_peer(100);
+    relay.behave(paged(500));
+    sync_all(&station, &[]);
+    // A FIFO that is opened for writing, and whose reader is gone before anything is said.
+    let unread = "mkfifo unread; exec 3<>unread 4>unread 3<&-; exec \"$0\" \"$@\" >&4";
+    let program = station.program(PROGRAM).display().to_string();
+    let event = "0".repeat(64);
+    for arguments in [
+        &["status"][..],
+        &["status", "--json"],
+        &["doctor"],
+        &["why", &event],
+        &["notify"],
+        &["profiles"],
+        &["friends"],
+        &["--stats"],
+        &["--show-hex"],
+        &["--dry-run"],
+        &["trigger", "--now"],
+        &["bugreport"],
+        &["--json"],
+        &["install", "--dry-run"],
+    ] {
+        let _ = fs::remove_file(station.home().join("unread"));
+        let read = station.run(PROGRAM, arguments);
+        let output = TestCommand::new("sh", &station.home())
+            .env("HOME", station.home())
+            .args(["-c", unread, &program])
+            .args(arguments)
+            .output();
+        assert_eq!(
+            (&output.stdout[..], output.status),
+            ("", read.status),
+            "{output}"
+        );
+        for words in ["Broken pipe", "cannot be written", "could not be written"] {
+            assert!(!output.stderr.contains(words), "{output}");
+        }
+    }
 }
 
 #[test]

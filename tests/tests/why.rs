@@ -77,6 +77,26 @@ fn each_fate_of_an_event_is_told() {
 }
 
 #[test]
+fn what_is_here_and_at_a_peer_is_just_that_however_old_it_is() {
+    let friend = &Author::many(1)[0];
+    let stranger = &Author::many(2)[1];
+    let old = friend.note(recent() - 3 * DAY, "old");
+    let odd = friend.sign(9999, recent(), &[], "odd");
+    let blocked = stranger.note(recent(), "blocked since");
+    let events = [old, odd, blocked];
+    let (station, relay) = station_with(&events);
+    station.blacklist(&[stranger.pubkey()]);
+    station.import(&events);
+    for (event, fate) in events.iter().zip(["here", "here", "blocked"]) {
+        let answer = why(&station, &[&event.id.to_string()], 0);
+        let expected = json!([{"url": relay.url(), "has": true, "fate": fate}]);
+        assert_eq!(answer["peers"], expected, "{fate}");
+    }
+    let text = station.run("constellation-sync", &["why", &events[0].id.to_bech32()]);
+    text.expect_code(0).expect_stdout("has it too\n");
+}
+
+#[test]
 fn what_the_backfill_refused_is_remembered_and_what_it_brought_is_here() {
     let friend = &Author::many(1)[0];
     let (wanted, visitor) = (

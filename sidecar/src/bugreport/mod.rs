@@ -5,9 +5,8 @@ pub mod redact;
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::doctor::{self, DoctorOptions, finding};
 use crate::error::SyncError;
+use crate::install::POLICY;
 use crate::profile::render::utc;
 use crate::run::{Run, unix_time};
 use crate::whole_file;
@@ -68,7 +68,9 @@ pub async fn obey(
     let path = given.unwrap_or_else(|| run.file("constellation-bugreport.txt"));
     let home = env::var("HOME").unwrap_or_default();
     let text = redact::redact(&gather(run).await?, &home);
-    write(&path, &text).map_err(|error| SyncError::Bugreport(path.clone(), error))?;
+    // For its owner alone: what is in it he is to look through first.
+    whole_file::write_private(&path, text.as_bytes())
+        .map_err(|error| SyncError::Bugreport(path.clone(), error))?;
     let shown = path.display();
     writeln!(
         output,
@@ -78,12 +80,6 @@ pub async fn obey(
         finding::quoted(&path)
     )?;
     Ok(0)
-}
-
-/// For its owner alone: what is in it he is to look through first.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    whole_file::write(path, text.as_bytes())?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }
 
 async fn gather(run: &Run) -> Result<String, SyncError> {
@@ -140,12 +136,11 @@ fn pretty(json: &str) -> String {
 
 /// The policy beside this program, else the one on PATH.
 fn policy_beside() -> PathBuf {
-    let name = "constellation-policy";
     let beside = env::args_os().next().map(PathBuf::from);
-    let beside = beside.map(|program| program.with_file_name(name));
+    let beside = beside.map(|program| program.with_file_name(POLICY));
     beside
         .filter(|path| path.is_file())
-        .unwrap_or_else(|| PathBuf::from(name))
+        .unwrap_or_else(|| PathBuf::from(POLICY))
 }
 
 async fn version(program: &OsStr) -> String {
@@ -183,7 +178,7 @@ fn system() -> String {
 
 fn read_start(path: &Path, most: u64) -> Option<String> {
     let mut bytes = Vec::new();
-    let file = File::open(path).ok()?;
+    let file = whole_file::open(path).ok()?;
     file.take(most).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -191,7 +186,7 @@ fn read_start(path: &Path, most: u64) -> Option<String> {
 /// The last lines of a log. The first of what is read may be the rest of one whose start,
 /// and so what it is, is unknown: it is left out.
 fn log_end(path: &Path) -> Option<String> {
-    let mut file = File::open(path).ok()?;
+    let mut file = whole_file::open(path).ok()?;
     let length = file.metadata().ok()?.len();
     let from = length.saturating_sub(LOG_END);
     file.seek(SeekFrom::Start(from)).ok()?;

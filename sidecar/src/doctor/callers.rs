@@ -1,10 +1,13 @@
 //! Who starts the next run: the station's scripts, cron, or a timer of systemd.
 
+mod timers;
+
+use std::borrow::Cow;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,7 +15,12 @@ use constellation_shared::Station;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::finding::{Finding, quoted, quoted_text};
+use self::timers::Timer;
+use super::finding::{Finding, quoted};
+use super::person::name_of;
+use crate::report::history::History;
+use crate::report::publish::HISTORY;
+use crate::trigger::schedule::words;
 
 /// Our program, as callers name it.
 const PROGRAM: &str = "constellation-sync";
@@ -23,16 +31,23 @@ const SCRIPTS: [&str; 2] = [
     "workspace/NIP-101/constellation_sync_trigger.sh",
 ];
 
+/// The station's own that call these.
+const STATION_S: [&str; 2] = ["_12345.sh", "20h12.process.sh"];
+
+/// What calls us where nothing else does.
+const CRON_LINE: &str = "*/10 * * * * constellation-sync trigger";
+
+/// The last of the runs that come by themselves is no longer ago, in seconds: some
+/// stations call once a day.
+const LATE: u64 = 26 * 3600;
+
+/// How far apart they are at the least, in seconds: whoever tries it by hand does it at once.
+const APART: u64 = 3000;
+
+const TWO_DAYS: u64 = 50 * 3600;
+
 /// Where the scripts look for the program besides PATH, some below HOME.
 const PROGRAM_FOLDERS: [&str; 4] = [".cargo/bin", "/usr/local/bin", ".local/bin", "/snap/bin"];
-
-/// Where systemd keeps what it starts, some below HOME.
-const UNIT_FOLDERS: [&str; 4] = [
-    "/etc/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-    ".config/systemd/user",
-];
 
 /// How long crontab may take.
 const CRONTAB_PATIENCE: Duration = Duration::from_secs(4);
@@ -46,28 +61,47 @@ pub struct Facts {
     program: Option<PathBuf>,
     /// The lines of cron's tables that name us.
     cron: Vec<String>,
-    /// Our timers, and whether they are enabled.
-    timers: Vec<(PathBuf, bool)>,
+    /// Our timers.
+    timers: Vec<Timer>,
+    /// What of the station's own calls its scripts.
+    stations: Vec<String>,
+    /// How many runs there were lately, and how long ago the last, where they come by
+    /// themselves.
+    regular: Option<(usize, u64)>,
 }
 
 impl Facts {
-    /// Looks at a station's scripts, and at cron and systemd of the machine.
-    pub async fn gather(station: &Station) -> Self {
+    /// Looks at a station's scripts, at cron and systemd of the machine, and at what was
+    /// recorded of runs until `now`, Unix seconds.
+    pub async fn gather(station: &Station, now: u64) -> Self {
+        let owner = fs::metadata(station.root()).map_or(0, |metadata| metadata.uid());
+        let owner = name_of(owner);
+        let (tables, timers) = tokio::join!(cron_tables(), Timer::all(&owner));
+        let history = History::load(&station.strfry_dir().join(HISTORY));
         Self {
             scripts: scripts(station),
             program: program(),
-            cron: cron_lines().await,
-            timers: timers(),
+            cron: lines_that_name(&tables, &our_names()),
+            timers,
+            stations: [
+                processes_of(&STATION_S),
+                lines_that_name(&tables, &STATION_S)
+                    .into_iter()
+                    .map(|line| format!("cron: {line}"))
+                    .collect(),
+            ]
+            .concat(),
+            regular: regular(history.runs.iter().map(|run| run.finished_at), now),
         }
     }
 
     /// What is wrong with them.
     pub fn judge(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let mut callers = Vec::new();
+        let mut ready = Vec::new();
         for (path, _, may_run) in self.scripts.iter().filter(|(_, calls_us, _)| *calls_us) {
             match may_run {
-                true => callers.push(path.display().to_string()),
+                true => ready.push(path.display().to_string()),
                 false => findings.push(Finding::fail(
                     "script_not_executable",
                     format!(
@@ -78,7 +112,7 @@ impl Facts {
                 )),
             }
         }
-        if !callers.is_empty() && self.program.is_none() {
+        if !ready.is_empty() && self.program.is_none() {
             findings.push(Finding::fail(
                 "program_not_found",
                 format!("the station's scripts would not find {PROGRAM}: it is in none of the folders where they look"),
@@ -88,43 +122,85 @@ impl Facts {
                 ),
             ));
         }
-        callers.extend(self.cron.iter().map(|line| format!("cron: {line}")));
-        for (timer, enabled) in &self.timers {
-            match enabled {
-                true => callers.push(timer.display().to_string()),
-                false if callers.is_empty() => {
-                    let user = match timer.starts_with("/etc") || timer.starts_with("/usr") {
-                        true => "sudo systemctl",
-                        false => "systemctl --user",
-                    };
-                    findings.push(Finding::fail(
-                        "timer_not_enabled",
-                        format!("{} is there, and not enabled", timer.display()),
-                        format!(
-                            "{user} enable --now {}",
-                            quoted_text(&timer.file_name().unwrap_or_default().to_string_lossy())
-                        ),
-                    ));
-                }
-                false => {}
+        let mut callers: Vec<String> = self
+            .cron
+            .iter()
+            .map(|line| format!("cron: {line}"))
+            .collect();
+        let running = self.timers.iter().filter(|timer| timer.runs());
+        callers.extend(running.map(|timer| timer.path.display().to_string()));
+        let scripts = ready.join(" and ");
+        match (ready.is_empty(), self.stations.is_empty(), self.regular) {
+            (true, ..) => {}
+            (false, false, _) => {
+                callers.push(format!("{scripts}, called by {}", self.stations.join(" and ")));
             }
+            (false, true, Some((runs, age))) => callers.push(format!(
+                "{scripts}: who calls is not seen, and {runs} runs in the last two days, the last of them {} ago, say that somebody does",
+                words(age)
+            )),
+            (false, true, None) => {}
         }
         if !callers.is_empty() {
             let text = format!("the next run is started by {}", callers.join("; "));
             findings.push(Finding::ok("callers", text));
-        } else if findings.is_empty() {
-            let theirs = self.scripts.first().map_or_else(
-                || "there is no script in workspace/NIP-101".to_owned(),
-                |(path, ..)| format!("{} is not ours", path.display()),
-            );
-            findings.push(Finding::fail(
-                "nobody_calls",
-                format!("nobody starts the next run: {theirs}, no cron line and no timer names {PROGRAM}"),
-                format!("{PROGRAM} install; or in crontab -e: 0 * * * * {PROGRAM} trigger"),
-            ));
+            return findings;
         }
+        let idle = self.timers.iter().find(|timer| !timer.runs());
+        findings.extend(idle.map(Timer::judge));
+        if !findings.is_empty() {
+            return findings;
+        }
+        findings.push(match ready.is_empty() {
+            false => Finding::warn(
+                "nobody_seen_calling",
+                format!(
+                    "{scripts} would start the next run, but nobody is seen who calls: neither a process nor a cron line names {}, and no runs an hour or more apart were recorded in the last two days",
+                    STATION_S.join(" or ")
+                ),
+                format!("start the station's own programs; or in crontab -e: {CRON_LINE}"),
+            ),
+            true => {
+                let theirs = self.scripts.first().map_or_else(
+                    || "there is no script in workspace/NIP-101".to_owned(),
+                    |(path, ..)| format!("{} is not ours", path.display()),
+                );
+                Finding::fail(
+                    "nobody_calls",
+                    format!("nobody starts the next run: {theirs}, no cron line and no timer names {PROGRAM}"),
+                    format!("{PROGRAM} install; or in crontab -e: {CRON_LINE}"),
+                )
+            }
+        });
         findings
     }
+}
+
+/// How many runs of the last two days ended, and how long ago the last one, where they say
+/// that somebody calls: the last one within [`LATE`], and another an hour before it.
+fn regular(ended: impl Iterator<Item = u64>, now: u64) -> Option<(usize, u64)> {
+    let ages = ended.map(|time| now.saturating_sub(time));
+    let ages: Vec<u64> = ages.filter(|&age| age <= TWO_DAYS).collect();
+    let (last, first) = (ages.iter().min()?, ages.iter().max()?);
+    (*last <= LATE && first - last >= APART).then_some((ages.len(), *last))
+}
+
+/// The processes that run one of these scripts.
+fn processes_of(scripts: &[&str]) -> Vec<String> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found = entries.filter_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let arguments = fs::read(entry.path().join("cmdline")).ok()?;
+        // `bash SCRIPT`, or the script itself.
+        let mut words = arguments.split(|&byte| byte == 0).take(2);
+        let script = words.find_map(|word| {
+            let word = String::from_utf8_lossy(word);
+            let name = word.rsplit('/').next()?;
+            scripts.iter().find(|script| **script == name).copied()
+        })?;
+        Some(format!("{script} (process {pid})"))
+    });
+    found.collect()
 }
 
 fn scripts(station: &Station) -> Vec<(PathBuf, bool, bool)> {
@@ -152,8 +228,8 @@ fn program() -> Option<PathBuf> {
     found.find(|path| crate::backfill::is_program(path))
 }
 
-/// The lines of this user's table and of the machine's that name us.
-async fn cron_lines() -> Vec<String> {
+/// This user's table of cron, and the machine's.
+async fn cron_tables() -> Vec<String> {
     let mut command = Command::new("crontab");
     command
         .arg("-l")
@@ -168,41 +244,22 @@ async fn cron_lines() -> Vec<String> {
         tables.push(fs::read(entry.path()).unwrap_or_default());
     }
     let texts = tables.iter().map(|table| String::from_utf8_lossy(table));
-    texts.flat_map(|text| lines_that_call(&text)).collect()
+    texts.map(Cow::into_owned).collect()
 }
 
-fn lines_that_call(table: &str) -> Vec<String> {
-    let calls = |line: &&str| {
-        let scripts = SCRIPTS
-            .iter()
-            .filter_map(|script| script.rsplit('/').next());
-        let mut names = scripts.chain([PROGRAM]);
-        !line.starts_with('#') && names.any(|name| line.contains(name))
-    };
-    let lines = table.lines().map(str::trim).filter(calls);
-    lines.map(ToOwned::to_owned).collect()
-}
-
-/// Enabled ones first: the others may be the templates of these.
-fn timers() -> Vec<(PathBuf, bool)> {
-    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let folders = UNIT_FOLDERS.map(|folder| home.join(folder));
-    let enabled = folders
+fn our_names() -> Vec<&'static str> {
+    let scripts = SCRIPTS
         .iter()
-        .flat_map(|folder| timers_in(&folder.join("timers.target.wants")));
-    let there = folders.iter().flat_map(|folder| timers_in(folder));
-    let enabled = enabled.map(|path| (path, true));
-    enabled.chain(there.map(|path| (path, false))).collect()
+        .filter_map(|script| script.rsplit('/').next());
+    scripts.chain([PROGRAM]).collect()
 }
 
-fn timers_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_ours = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // One for each user may be made of the template.
-        name.starts_with(PROGRAM) && name.ends_with(".timer") && !name.ends_with("@.timer")
-    };
-    entries.map(|entry| entry.path()).filter(is_ours).collect()
+/// The lines that are no remarks and name one of these.
+fn lines_that_name(tables: &[String], names: &[&str]) -> Vec<String> {
+    let lines = tables.iter().flat_map(|table| table.lines()).map(str::trim);
+    let lines =
+        lines.filter(|line| !line.starts_with('#') && names.iter().any(|name| line.contains(name)));
+    lines.map(ToOwned::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -216,6 +273,8 @@ mod tests {
             program: Some("/usr/local/bin/constellation-sync".into()),
             cron: Vec::new(),
             timers: Vec::new(),
+            stations: vec!["_12345.sh (process 7)".to_owned()],
+            regular: None,
         };
         change(&mut facts);
         let findings = facts.judge();
@@ -235,10 +294,14 @@ mod tests {
             ["script_not_executable"]
         );
         assert_eq!(bad(|facts| facts.program = None), ["program_not_found"]);
-        let timer = |enabled| {
+        let timer = |is_enabled| {
             bad(move |facts| {
                 facts.scripts.clear();
-                facts.timers = vec![("/etc/systemd/system/x.timer".into(), enabled)];
+                facts.timers = vec![Timer {
+                    path: "/etc/systemd/system/x.timer".into(),
+                    is_enabled,
+                    is_active: None,
+                }];
             })
         };
         assert_eq!(timer(true), none);
@@ -251,9 +314,39 @@ mod tests {
     }
 
     #[test]
+    fn scripts_that_nobody_calls_start_nothing() {
+        let alone = |change: fn(&mut Facts)| {
+            bad(move |facts| {
+                facts.stations.clear();
+                change(facts);
+            })
+        };
+        assert_eq!(alone(|_| ()), ["nobody_seen_calling"]);
+        assert_eq!(alone(|facts| facts.regular = Some((9, 60))), [""; 0]);
+        let cron = |facts: &mut Facts| facts.cron = vec!["* * * * * x.sh".to_owned()];
+        assert_eq!(alone(cron), [""; 0]);
+    }
+
+    #[test]
+    fn runs_that_come_by_themselves_are_an_hour_apart() {
+        const NOW: u64 = 1_800_000_000;
+        let regular = |ages: &[u64]| regular(ages.iter().map(|age| NOW - age), NOW);
+        assert_eq!(regular(&[]), None);
+        assert_eq!(regular(&[60]), None);
+        assert_eq!(regular(&[60, 120, 180]), None);
+        assert_eq!(regular(&[60, 60 + APART]), Some((2, 60)));
+        assert_eq!(regular(&[LATE + 1, LATE + 1 + APART]), None);
+        assert_eq!(regular(&[60, TWO_DAYS + 1]), None);
+        assert_eq!(regular(&[LATE, TWO_DAYS]), Some((2, LATE)));
+    }
+
+    #[test]
     fn cron_lines_that_call_us() {
         let table = "# constellation-sync trigger\n\n0 * * * * /usr/local/bin/constellation-sync trigger\n\
-                     5 12 * * * root ~/.zen/workspace/NIP-101/backfill_constellation.sh --days 1\n1 1 * * * true\n";
-        assert_eq!(lines_that_call(table).len(), 2);
+                     5 12 * * * root ~/.zen/workspace/NIP-101/backfill_constellation.sh --days 1\n\
+                     12 20 * * * ~/.zen/Astroport.ONE/20h12.process.sh\n1 1 * * * true\n";
+        let tables = [table.to_owned()];
+        assert_eq!(lines_that_name(&tables, &our_names()).len(), 2);
+        assert_eq!(lines_that_name(&tables, &STATION_S).len(), 1);
     }
 }

@@ -37,8 +37,11 @@ pub fn judge(mut ahead: Vec<i64>) -> Finding {
     let off = median.unsigned_abs();
     let direction = if median > 0 { "slow" } else { "fast" };
     let text = format!(
-        "our clock is {off} s {direction} against {} relays that tell the time",
-        ahead.len()
+        "our clock is {off} s {direction} against {}",
+        match ahead.len() {
+            1 => "one relay that tells the time".to_owned(),
+            more => format!("{more} relays that tell the time"),
+        }
     );
     let remedy = "sudo timedatectl set-ntp true";
     match off {

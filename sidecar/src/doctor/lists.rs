@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use constellation_shared::counted;
 use constellation_shared::list_file::{self, ListFile};
 use constellation_shared::wot::Faults;
 use constellation_shared::{Pubkey, Station};
@@ -115,7 +116,9 @@ impl Facts {
                 "make a MULTIPASS, or wait for amisOfAmis.txt to be rebuilt, which takes an hour a day",
             )),
             Some(count) => {
-                findings.push(Finding::ok("followed", format!("{count} keys are followed")));
+                let verb = if count == 1 { "is" } else { "are" };
+                let text = format!("{} {verb} followed", counted(count, "key"));
+                findings.push(Finding::ok("followed", text));
             }
             // It was said above why not.
             None => {}
@@ -142,7 +145,7 @@ fn judge(list: &Read, name: &'static str, consequence: &str) -> Finding {
     match &list.outcome {
         Ok(None) => Finding::ok(name, format!("{path} is not there, and counts as empty")),
         Ok(Some((keys, faults))) if faults.count == 0 => {
-            Finding::ok(name, format!("{path} holds {keys} keys"))
+            Finding::ok(name, format!("{path} holds {}", counted(*keys, "key")))
         }
         Ok(Some((_, faults))) => faulty(list, faults),
         Err(error) => Finding::fail(
@@ -183,7 +186,7 @@ fn judge_members(members: &[Read]) -> Vec<Finding> {
             let read = list.outcome.as_ref().ok().and_then(Option::as_ref);
             read.is_some_and(|(keys, _)| *keys > 0)
         });
-        let text = format!("{} local members", count.count());
+        let text = counted(count.count(), "local member");
         findings.push(Finding::ok("members", text));
     }
     findings

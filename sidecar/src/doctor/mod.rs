@@ -2,7 +2,7 @@
 //! each what mends it.
 //!
 //! A module for each group of things: [`folders`], [`strfry`], [`lists`], [`plugin`],
-//! [`relay`] (our own), [`peers`] and the [`clock`] beside theirs, [`callers`], [`runs`]. In each,
+//! [`serving`] (what runs of these), [`relay`] (our own), [`peers`] and the [`clock`] beside theirs, [`callers`], [`runs`]. In each,
 //! `gather` looks at the machine and changes nothing on it, and `judge` makes a
 //! [`Finding`] of what was seen. Everything together takes some ten seconds at the most.
 
@@ -16,6 +16,7 @@ pub mod person;
 pub mod plugin;
 pub mod relay;
 pub mod runs;
+pub mod serving;
 pub mod strfry;
 
 use std::env;
@@ -103,17 +104,23 @@ pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>,
         plugin::Facts::gather(&conf, &command, &folder, user.as_ref()),
         relay::Facts::gather(conf.clone(), &text, &inquiry.connector, dms),
         peers::Facts::gather(run, &inquiry, dms),
-        callers::Facts::gather(station),
+        callers::Facts::gather(station, unix_time()),
     );
     inquiry.close().await;
     let lists = lists::Facts::gather(station, &inquiry.descriptions, user.as_ref()).judge();
     findings.extend(strfry.judge());
     // Without a conf there is no plugin line and no port to be right or wrong.
     if !text.is_empty() {
+        let serving = serving::Facts::gather(&folder, plugin.program());
         let plugin = plugin.judge();
+        let is_ours = plugin.code == "plugin";
         // A policy that cannot read its lists says so, and what is wrong are the lists.
         if plugin.code != plugin::NO_ANSWER || worst(&lists) < Level::Fail {
             findings.push(plugin);
+        }
+        // Where another one is meant to decide, or none, that is said.
+        if is_ours {
+            findings.extend(serving.judge());
         }
         findings.extend(relay.judge());
     }

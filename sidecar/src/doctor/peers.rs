@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use constellation_shared::counted;
 use constellation_shared::kinds::{DIRECT_MESSAGE, PROFILE};
 use futures_util::future::join_all;
 use tokio::time::timeout;
@@ -179,7 +180,10 @@ impl Facts {
             let reasons: Vec<String> = reasons.take(MOST_NAMED).collect();
             return vec![Finding::fail(
                 "no_peer_reached",
-                format!("none of {asked} peers answers: {}", reasons.join("; ")),
+                match asked {
+                    1 => format!("the only peer does not answer: {}", reasons.join("; ")),
+                    _ => format!("none of {asked} peers answers: {}", reasons.join("; ")),
+                },
                 "is this machine online? ping -c 1 1.1.1.1; getent hosts example.org",
             )];
         }
@@ -231,7 +235,9 @@ impl Facts {
             count => Some(Finding::warn(
                 "peers_keep_dms",
                 format!(
-                    "{count} peers keep direct messages (kind 4) from who does not say who he is, so that they stay there: {named}"
+                    "direct messages (kind 4) do not come from {}, which {} them for who says who he is: {named}",
+                    counted(count, "peer"),
+                    if count == 1 { "keeps" } else { "keep" }
                 ),
                 "their captains decide: relay.auth.restrictedReadKinds = \"\" in their strfry.conf; or leave them out: --no-dms",
             )),

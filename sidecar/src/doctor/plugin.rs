@@ -1,44 +1,23 @@
-//! The plugin line of `strfry.conf`: that it names our policy, and that the policy answers.
+//! The plugin line of `strfry.conf`: that it names our policy, and that the policy answers
+//! on [`trial`].
+
+pub mod trial;
 
 use std::env;
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
-use tokio::time::timeout;
 
 use super::finding::{Finding, quoted, quoted_text};
 use super::person::{ENTER, Person, READ, name_of};
-use crate::foreign::shown;
-
-/// The name of the policy's program.
-const POLICY: &str = "constellation-policy";
+use crate::install::POLICY;
+use crate::whole_file;
 
 /// It is our policy, and does not answer as it should.
 pub const NO_ANSWER: &str = "plugin_no_answer";
 
-/// How long it may take to answer: half of strfry's own patience.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// How much of a script is searched for the policy's name, in bytes.
 const LONGEST_SCRIPT: u64 = 64 * 1024;
-
-/// How much of an answer is shown, in characters.
-const LONGEST_ANSWER: usize = 200;
-
-/// Two requests: of an author whom nobody is, and of one who may or may not write; of a
-/// kind for which no station has a filter.
-const REQUESTS: &str = concat!(
-    r#"{"type":"new","event":{"id":"doctor-1","kind":65535,"pubkey":"not a key"},"receivedAt":0,"sourceType":"IP4","sourceInfo":"127.0.0.1"}"#,
-    "\n",
-    r#"{"type":"new","event":{"id":"doctor-2","kind":65535,"pubkey":"0000000000000000000000000000000000000000000000000000000000000001"},"receivedAt":0,"sourceType":"IP4","sourceInfo":"127.0.0.1"}"#,
-    "\n"
-);
 
 /// What is known of the plugin.
 #[derive(Debug)]
@@ -89,7 +68,7 @@ impl Facts {
             .zip(strfry_user)
             .is_some_and(|(us, strfry)| us.uid != strfry.uid);
         let answers = match is_ours && closed.is_none() {
-            true => Some(ask(command, folder).await),
+            true => Some(trial::ask(command, folder).await),
             false => None,
         };
         Self {
@@ -104,6 +83,11 @@ impl Facts {
             other_user,
             answers,
         }
+    }
+
+    /// The program in the line, where it is there.
+    pub fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
     }
 
     /// What is wrong with it.
@@ -148,7 +132,7 @@ impl Facts {
                 install,
             );
         }
-        if let Some(fault) = self.answers.as_ref().and_then(fault) {
+        if let Some(fault) = self.answers.as_ref().and_then(trial::fault) {
             return Finding::fail(
                 NO_ANSWER,
                 format!("the plugin {command:?} does not answer as it should: {fault}"),
@@ -178,29 +162,6 @@ impl Facts {
     }
 }
 
-/// What is wrong with the answers to [`REQUESTS`].
-fn fault(answers: &Result<Vec<String>, String>) -> Option<String> {
-    let answers = match answers {
-        Ok(answers) => answers,
-        Err(why) => return Some(why.clone()),
-    };
-    let [first, second] = answers.as_slice() else {
-        return Some(format!("{} answers to 2 requests", answers.len()));
-    };
-    let quote = |answer: &str| Some(format!("it says {}", shown(answer, LONGEST_ANSWER)));
-    if !first.contains("\"doctor-1\"") || !first.contains("\"invalid: ") {
-        // A shadowing policy says no reason.
-        let is_shadow = first.contains("\"doctor-1\"") && first.contains("\"shadowReject\"");
-        if !is_shadow {
-            return quote(first);
-        }
-    }
-    if !second.contains("\"doctor-2\"") || second.contains("\"error: ") {
-        return quote(second);
-    }
-    None
-}
-
 /// The program that a shell would start first, where it is there.
 fn program(command: &str, folder: &Path) -> Option<PathBuf> {
     let mut words = command.split_whitespace().skip_while(|word| {
@@ -228,10 +189,7 @@ fn is_policy(program: &Path) -> bool {
 /// The text of a script; nothing where it is none.
 fn script(path: &Path) -> String {
     let read = || -> io::Result<String> {
-        let file = fs::File::open(path)?;
-        if file.metadata()?.file_type().is_fifo() {
-            return Ok(String::new());
-        }
+        let file = whole_file::open(path)?;
         let mut text = Vec::new();
         file.take(LONGEST_SCRIPT).read_to_end(&mut text)?;
         Ok(match text.starts_with(b"#!") {
@@ -240,58 +198,6 @@ fn script(path: &Path) -> String {
         })
     };
     read().unwrap_or_default()
-}
-
-/// Starts it as strfry does, and asks. The policy is told to change nothing.
-async fn ask(command: &str, folder: &Path) -> Result<Vec<String>, String> {
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", command])
-        .current_dir(folder)
-        .env("CONSTELLATION_NO_REMOVE", "true")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true);
-    let mut child = shell.spawn().map_err(|error| error.to_string())?;
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let talk = async {
-        let mut answers = Vec::new();
-        if let (Some(mut stdin), Some(stdout)) = (stdin, stdout) {
-            // One that ends at once does not read it.
-            let _ = stdin.write_all(REQUESTS.as_bytes()).await;
-            let mut lines = BufReader::new(stdout).lines();
-            while answers.len() < 2 {
-                match lines.next_line().await {
-                    Ok(Some(line)) => answers.push(line),
-                    Ok(None) | Err(_) => break,
-                }
-            }
-        }
-        answers
-    };
-    let talked = timeout(PATIENCE, talk).await;
-    let ended = match &talked {
-        Ok(answers) if answers.is_empty() => timeout(PATIENCE, child.wait()).await.ok(),
-        _ => None,
-    };
-    // The shell and whatever it started.
-    let group = child.id().and_then(|id| i32::try_from(id).ok());
-    if let Some(group) = group.and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    }
-    match talked {
-        Err(_) => Err(format!("nothing within {} s", PATIENCE.as_secs())),
-        Ok(answers) if answers.is_empty() => {
-            let status = ended.and_then(Result::ok);
-            Err(status.map_or_else(
-                || "it says nothing".to_owned(),
-                |status| format!("it says nothing, and ends with {status}"),
-            ))
-        }
-        Ok(answers) => Ok(answers),
-    }
 }
 
 #[cfg(test)]
@@ -318,7 +224,7 @@ mod tests {
         assert!(program("sh", folder).is_some());
     }
 
-    fn facts(answers: Option<Result<Vec<String>, String>>) -> Facts {
+    fn facts() -> Facts {
         Facts {
             conf: "/zen/strfry/strfry.conf".into(),
             command: "/usr/local/bin/constellation-policy".to_owned(),
@@ -327,46 +233,14 @@ mod tests {
             says_where: false,
             closed: None,
             other_user: false,
-            answers,
+            answers: None,
         }
-    }
-
-    fn good() -> Option<Result<Vec<String>, String>> {
-        Some(Ok(vec![
-            r#"{"id":"doctor-1","action":"reject","msg":"invalid: pubkey is not 32 bytes of hex"}"#
-                .to_owned(),
-            r#"{"id":"doctor-2","action":"accept"}"#.to_owned(),
-        ]))
-    }
-
-    #[test]
-    fn what_the_policy_answers_is_understood() {
-        let code = |answers| facts(answers).judge().code;
-        assert_eq!(code(good()), "plugin");
-        let answer = |text: &str| vec![text.to_owned()];
-        let closed =
-            r#"{"id":"doctor-2","action":"reject","msg":"error: policy lists unavailable"}"#;
-        let good = good().unwrap().unwrap();
-        for bad in [
-            Ok(Vec::new()),
-            Ok(answer(&good[0])),
-            Ok([answer(&good[0]), answer(closed)].concat()),
-            Ok([answer(&good[1]), answer(&good[0])].concat()),
-            Err("nothing within 5 s".to_owned()),
-        ] {
-            assert_eq!(code(Some(bad.clone())), "plugin_no_answer", "{bad:?}");
-        }
-        let shadow = answer(r#"{"id":"doctor-1","action":"shadowReject"}"#);
-        assert_eq!(
-            code(Some(Ok([shadow, answer(&good[1])].concat()))),
-            "plugin"
-        );
     }
 
     #[test]
     fn each_trouble_with_the_line_is_named() {
         let judge = |change: &dyn Fn(&mut Facts)| {
-            let mut facts = facts(good());
+            let mut facts = facts();
             change(&mut facts);
             let finding = facts.judge();
             (finding.code, finding.level)

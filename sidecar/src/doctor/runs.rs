@@ -1,13 +1,13 @@
 //! What became of the last runs, and whether one is at work.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::finding::{Finding, quoted};
 use crate::trigger::schedule::words;
 use crate::trigger::{State, state};
+use crate::whole_file;
 
 /// Without a success for so long, in seconds, something is wrong: the station's scripts
 /// call at least once a day.
@@ -19,6 +19,10 @@ const LONG: u64 = 4 * 3600;
 /// How far ahead the time of a success may be, in seconds: a clock is set back now and
 /// then.
 const AHEAD: u64 = 3600;
+
+/// How much of a log, and of a file with a process id, is read at the most, in bytes.
+const LARGEST_LOG: u64 = 64 * 1024 * 1024;
+const LARGEST_PID: u64 = 1024;
 
 /// What is known of the runs, times in Unix seconds.
 #[derive(Debug)]
@@ -105,14 +109,16 @@ impl Facts {
 
     fn judge_attempts(&self) -> Option<Finding> {
         let log = self.folder.join("constellation-trigger.log");
+        let last = words(self.now.saturating_sub(self.state.last_in_vain));
         (self.state.in_vain > 0).then(|| {
             Finding::warn(
                 "in_vain",
-                format!(
-                    "{} attempts in a row were in vain, the last of them {} ago",
-                    self.state.in_vain,
-                    words(self.now.saturating_sub(self.state.last_in_vain))
-                ),
+                match self.state.in_vain {
+                    1 => format!("the last attempt, {last} ago, was in vain"),
+                    more => format!(
+                        "the last {more} attempts were in vain, the last of them {last} ago"
+                    ),
+                },
                 format!("see why: grep WARN {} | tail -n 3", quoted(&log)),
             )
         })
@@ -151,7 +157,7 @@ impl Facts {
 
 /// When the run ended that this is the log of, where it came to its end.
 fn completed(log: &Path) -> Option<u64> {
-    let text = fs::read(log).ok()?;
+    let text = whole_file::read(log, LARGEST_LOG)?;
     let done = b"Backfill process completed";
     let is_done = text.windows(done.len()).any(|window| window == done);
     let modified = fs::metadata(log).and_then(|metadata| metadata.modified());
@@ -164,11 +170,10 @@ fn unix(time: SystemTime) -> u64 {
 }
 
 fn running(pid_file: &Path) -> Option<Running> {
-    let read = || -> io::Result<(String, SystemTime)> {
-        let text = fs::read_to_string(pid_file)?;
-        Ok((text, fs::metadata(pid_file)?.modified()?))
-    };
-    let (text, modified) = read().ok()?;
+    let text = String::from_utf8(whole_file::read(pid_file, LARGEST_PID)?).ok()?;
+    let modified = fs::metadata(pid_file)
+        .and_then(|file| file.modified())
+        .ok()?;
     let pid = text.trim().parse().ok()?;
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut names = arguments.split(|&byte| byte == 0).take(2).map(|argument| {
@@ -187,6 +192,7 @@ fn running(pid_file: &Path) -> Option<Running> {
 mod tests {
     use super::*;
     use crate::doctor::finding::Level;
+    use std::io;
 
     const NOW: u64 = 1_800_000_000;
 

@@ -14,7 +14,7 @@ use crate::error::chain;
 use crate::strfry::{Strfry, conf};
 
 /// How long strfry may take to say its version.
-const VERSION_PATIENCE: Duration = Duration::from_secs(4);
+const VERSION_PATIENCE: Duration = Duration::from_secs(8);
 
 /// How long a scan for one id may take: it waits for whoever writes.
 const SCAN_PATIENCE: Duration = Duration::from_secs(8);
@@ -52,6 +52,8 @@ pub enum Trouble {
     Missing,
     /// It is there, and does not run.
     Broken(String),
+    /// It is there, and says nothing in time.
+    Slow,
 }
 
 impl Facts {
@@ -84,7 +86,7 @@ impl Facts {
     /// What is wrong with it.
     pub fn judge(&self) -> Vec<Finding> {
         let mut findings = vec![self.judge_version(), self.judge_conf()];
-        if worst(&findings) == Level::Ok {
+        if worst(&findings) < Level::Fail {
             findings.push(self.judge_nofiles());
             findings.push(self.judge_event_size());
             findings.extend(self.judge_map());
@@ -104,6 +106,14 @@ impl Facts {
                 "strfry_missing",
                 format!("{path} is not a program"),
                 "install strfry there, or say where it is with --strfry PATH or CONSTELLATION_STRFRY",
+            ),
+            Err(Trouble::Slow) => Finding::warn(
+                "strfry_slow",
+                format!(
+                    "{path} did not say its version within {} s: this machine has much to do, or its disk is slow",
+                    VERSION_PATIENCE.as_secs()
+                ),
+                "look again when less is going on; what keeps it: top, iostat -x 5",
             ),
             Err(Trouble::Broken(why)) => Finding::fail(
                 "strfry_broken",
@@ -266,12 +276,7 @@ async fn version(strfry: &Strfry) -> Result<String, Trouble> {
         .kill_on_drop(true);
     let output = timeout(VERSION_PATIENCE, command.output())
         .await
-        .map_err(|_| {
-            broken(format!(
-                "no version within {} s",
-                VERSION_PATIENCE.as_secs()
-            ))
-        })?
+        .map_err(|_| Trouble::Slow)?
         .map_err(|error| broken(error.to_string()))?;
     let text = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
@@ -364,6 +369,11 @@ mod tests {
             codes(&saying("DB too old")),
             [("strfry_refuses", Level::Fail)]
         );
+        let slow = Facts {
+            version: Err(Trouble::Slow),
+            ..facts("")
+        };
+        assert_eq!(codes(&slow), [("strfry_slow", Level::Warn)]);
         let known = Facts {
             text: Ok(Some("relay { nofiles = 20001 }".to_owned())),
             ..saying(words)

@@ -7,8 +7,12 @@ use super::plan::Wanted;
 use super::record::{Before, Change, Record};
 use super::step::{Action, Kind, Step};
 use super::{InstallError, PLUGIN};
+use crate::foreign::shown;
 use crate::strfry::conf::edit::{self, Edit, with_plugin, without};
 use crate::strfry::conf::setting;
+
+/// How much of a plugin line is shown, in characters.
+const LONGEST: usize = 300;
 
 /// Steps and the changes that they make.
 #[derive(Default)]
@@ -180,14 +184,12 @@ impl Draft {
                 if kept.is_none() {
                     self.write(&backup, text.as_bytes(), Kind::Plain, why);
                 }
-                let why = format!(
-                    "strfry's plugin is constellation-policy; undone by putting back {}",
-                    match edit.old.is_empty() {
-                        true => "nothing",
-                        false => edit.old.as_str(),
-                    }
-                    .escape_debug()
-                );
+                let undone = match edit.old.is_empty() {
+                    true => "taking the line out".to_owned(),
+                    false => format!("putting back {}", shown(&edit.old, LONGEST)),
+                };
+                let plugin = shown(&wanted.command, LONGEST);
+                let why = format!("it says plugin = \"{plugin}\"; undone by {undone}");
                 self.write(&found.conf, edited.as_bytes(), Kind::Watched, &why);
                 // From the first of several, so that all are undone.
                 let edit = match kept {

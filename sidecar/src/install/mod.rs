@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use constellation_shared::Station;
 
 use crate::strfry::conf;
+use crate::strfry::process::Relay;
 pub use error::InstallError;
 use found::Found;
 use options::{InstallOptions, UninstallOptions};
@@ -50,6 +51,9 @@ pub const SCRIPTS: [(&str, &str); 2] = [
 
 /// The station's own plugin, by its path in `workspace/NIP-101`.
 pub const PLUGIN: &str = "relay.writePolicy.plugin/all_but_blacklist.sh";
+
+/// The name of the policy's program.
+pub const POLICY: &str = "constellation-policy";
 
 /// Runs `install`; the exit code.
 ///
@@ -94,7 +98,43 @@ pub fn install(
         strfry.name,
         policy.display()
     )?;
-    carry_out(&plan, "install", dry_run, out)
+    let code = carry_out(&plan, "install", dry_run, out)?;
+    match dry_run || !plan.is_whole {
+        true => Ok(code),
+        false => say_taken_up(&found.conf.path, out),
+    }
+}
+
+/// Says whether a running strfry has taken up the policy, or will; the exit code.
+fn say_taken_up(conf: &Path, out: &mut impl Write) -> Result<u8, InstallError> {
+    let folder = conf.parent().unwrap_or(conf);
+    let Some(Relay {
+        pid,
+        plugin,
+        watches_conf,
+    }) = Relay::find(folder)
+    else {
+        let words = "No running strfry of this station is seen: it starts the policy with the first event that somebody writes";
+        writeln!(out, "{words}")?;
+        return Ok(0);
+    };
+    if plugin.is_some_and(|plugin| plugin.name == POLICY) {
+        writeln!(out, "strfry (process {pid}) has the policy at work")?;
+        return Ok(0);
+    }
+    if watches_conf == Some(false) {
+        writeln!(
+            out,
+            "! strfry (process {pid}) watches another file than {}, which was put in its place: it notices no change of it; sudo systemctl restart strfry",
+            conf.display()
+        )?;
+        return Ok(1);
+    }
+    writeln!(
+        out,
+        "strfry (process {pid}) starts the policy with the next event that somebody writes; `constellation-sync doctor` says when it has"
+    )?;
+    Ok(0)
 }
 
 /// Runs `uninstall`; the exit code.
@@ -142,7 +182,10 @@ fn carry_out(
     };
     match (plan.steps.is_empty(), dry_run) {
         (true, _) => writeln!(out, "Nothing is left to do{undo}")?,
-        (false, true) => writeln!(out, "These {} steps would be done{undo}", plan.steps.len())?,
+        (false, true) => match plan.steps.len() {
+            1 => writeln!(out, "This step would be done{undo}")?,
+            steps => writeln!(out, "These {steps} steps would be done{undo}")?,
+        },
         (false, false) => writeln!(out, "Done{undo}")?,
     }
     Ok(u8::from(!plan.is_whole))
@@ -178,7 +221,6 @@ fn plain(path: &Path) -> Result<(), InstallError> {
 
 /// The policy: the one that was named, the one beside us, or the one on PATH.
 fn policy(given: Option<&Path>) -> Result<PathBuf, InstallError> {
-    const NAME: &str = "constellation-policy";
     if let Some(given) = given.filter(|path| !path.as_os_str().is_empty()) {
         let absolute = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
         return match absolute.is_file() {
@@ -186,13 +228,13 @@ fn policy(given: Option<&Path>) -> Result<PathBuf, InstallError> {
             false => Err(InstallError::NoPolicy(absolute)),
         };
     }
-    let beside = invoked().map(|path| path.with_file_name(NAME));
+    let beside = invoked().map(|path| path.with_file_name(POLICY));
     let path = env::var_os("PATH").unwrap_or_default();
-    let on_path = env::split_paths(&path).map(|folder| folder.join(NAME));
+    let on_path = env::split_paths(&path).map(|folder| folder.join(POLICY));
     let mut places = beside.into_iter().chain(on_path);
     places
         .find(|path| path.is_file())
-        .ok_or_else(|| InstallError::NoPolicy(PathBuf::from(NAME)))
+        .ok_or_else(|| InstallError::NoPolicy(PathBuf::from(POLICY)))
 }
 
 /// The path of this program, as it was called where that says it.

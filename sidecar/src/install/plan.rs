@@ -7,9 +7,13 @@ use super::draft::Draft;
 use super::found::{Found, Script};
 use super::record::Record;
 use super::step::{Kind, Step};
-use super::{InstallError, PLUGIN, SCRIPTS};
+use super::{InstallError, PLUGIN, POLICY, SCRIPTS};
+use crate::foreign::shown;
 use crate::strfry::conf::edit;
 use crate::strfry::conf::setting;
+
+/// How much of a plugin line is shown, in characters.
+const LONGEST: usize = 300;
 
 /// What is to be in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +117,7 @@ fn way(found: &Found, wanted: &Wanted) -> Way {
         None => plugin.split(' ').next(),
     };
     let program = program.unwrap_or_default();
-    let is_policy = Path::new(program).file_name() == Some("constellation-policy".as_ref());
+    let is_policy = Path::new(program).file_name() == Some(POLICY.as_ref());
     let has_script = found
         .scripts
         .get(PLUGIN)
@@ -126,7 +130,7 @@ fn way(found: &Found, wanted: &Wanted) -> Way {
             "the policy is not in force: relay.writePolicy.plugin in {} is \"{}\"; pass \
              --write-conf, which makes it \"{}\"",
             found.conf.path.display(),
-            plugin.escape_debug(),
+            shown(&plugin, LONGEST),
             wanted.command
         )),
     }

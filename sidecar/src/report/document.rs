@@ -283,10 +283,14 @@ impl Document {
         let (synced, all) = (self.synced(), self.peers.len());
         match self.outcome {
             Outcome::Complete if all == 1 => "The one peer is synced".to_owned(),
+            Outcome::SomePeersFailed if all == 1 && synced == 0 => {
+                "The one peer could not be synced completely".to_owned()
+            }
             Outcome::Complete => format!("All {all} peers are synced"),
             Outcome::SomePeersFailed if synced == 0 => {
                 format!("None of {all} peers could be synced completely")
             }
+            Outcome::SomePeersFailed if synced == 1 => format!("1 of {all} peers is synced"),
             Outcome::SomePeersFailed => format!("{synced} of {all} peers are synced"),
             Outcome::NothingDone => "Nothing could be done".to_owned(),
             Outcome::Interrupted => "The run was interrupted".to_owned(),

@@ -3,7 +3,6 @@
 //! sums then begin anew.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -120,8 +119,7 @@ impl History {
     /// Reads what earlier runs left; nothing where the file is missing, broken or of
     /// another version.
     pub fn load(path: &Path) -> Self {
-        let small = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= LARGEST);
-        let text = if small { fs::read(path).ok() } else { None };
+        let text = whole_file::read(path, LARGEST);
         text.and_then(|text| serde_json::from_slice::<Self>(&text).ok())
             .filter(|history| history.version == VERSION)
             .unwrap_or_default()
@@ -225,6 +223,7 @@ fn summary(document: &Document) -> RunSummary {
 mod tests {
     use super::*;
     use crate::report::document::tests::document;
+    use std::fs;
 
     fn run_at(time: u64, outcome: Outcome, success: bool) -> Document {
         Document {

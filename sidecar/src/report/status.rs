@@ -1,7 +1,7 @@
 //! `constellation-sync status`: the last report in the terminal, and whether the last
 //! success is recent enough.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -14,6 +14,7 @@ use crate::doctor::wants_colours;
 use crate::error::SyncError;
 use crate::foreign::escaped_json;
 use crate::trigger::schedule::words;
+use crate::whole_file;
 
 /// The largest report that is read, in bytes; one of ours has a tenth of that.
 const LARGEST: u64 = 16 * 1024 * 1024;
@@ -94,7 +95,7 @@ pub fn freshness(document: Option<&Document>, max_age: Option<u64>, now: u64) ->
 /// # Errors
 /// Those of reading, and where it is no report.
 pub fn load(path: &Path) -> io::Result<Option<Document>> {
-    let file = match File::open(path) {
+    let file = match whole_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
@@ -329,7 +330,7 @@ mod tests {
         };
         assert_eq!(
             shown(false),
-            "! sat: 1 of 2 peers are synced\n\
+            "! sat: 1 of 2 peers is synced\n\
              \x20 last run      12 min ago, 2026-11-22T10:32:53+01:00, in 3.2 s, exit code 1\n\
              \x20 last success  12 min ago, at most 3 h is sound\n\
              \x20 events        36 let in, 30 of them new; left out: forged 4, unasked 2\n\

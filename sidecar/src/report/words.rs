@@ -1,5 +1,7 @@
 //! Numbers for people.
 
+use constellation_shared::counted;
+
 /// `12 345`, with narrow blanks that do not break.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -40,8 +42,7 @@ pub(crate) fn duration(seconds: f64) -> String {
 
 /// `1 peer`, `2 peers`.
 pub(crate) fn number_of(number: u64, one: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", count(number))
+    counted(number, one).replacen(&number.to_string(), &count(number), 1)
 }
 
 #[cfg(test)]

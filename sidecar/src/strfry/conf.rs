@@ -2,10 +2,11 @@
 
 pub mod edit;
 
-use std::fs;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use crate::whole_file;
 
 /// `events.maxEventSize` where the conf does not say (strfry's golpe.yaml).
 pub const DEFAULT_MAX_EVENT_SIZE: usize = 65_536;
@@ -18,7 +19,7 @@ const LONGEST: u64 = 1024 * 1024;
 /// # Errors
 /// Those of reading the file.
 pub fn read(conf: &Path) -> io::Result<Option<String>> {
-    let file = match fs::File::open(conf) {
+    let file = match whole_file::open(conf) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
@@ -40,9 +41,10 @@ pub fn max_event_size(conf: &Path) -> io::Result<usize> {
 
 /// Where the database's file lies, by the conf's `db`, which is relative to `folder`.
 pub fn database(conf: &Path, folder: &Path) -> PathBuf {
-    let text = fs::read_to_string(conf).unwrap_or_default();
+    let text = read(conf).ok().flatten().unwrap_or_default();
     let db = setting(&text, &["db"]).unwrap_or_else(|| "strfry-db".to_owned());
-    folder.join(db).join("data.mdb")
+    // Without what changes nothing: `./strfry-db/`.
+    folder.join(db).join("data.mdb").components().collect()
 }
 
 /// The value of a setting in strfry's syntax: `name { name = value }`, `#` remarks. Of
@@ -192,6 +194,7 @@ fn tokens(text: &str) -> Vec<Token> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use std::fs;
 
     pub(super) const CONF: &str = r#"
         ## maxEventSize = 1

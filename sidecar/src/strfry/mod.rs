@@ -1,5 +1,6 @@
 //! The strfry of this station as a subprocess: what its conf says ([`conf`]), what it
-//! holds ([`scan`], [`holdings`]), what it is given ([`import`]) and what it says of that ([`said`]).
+//! holds ([`scan`], [`holdings`]), what it is given ([`import`]) and what it says of that
+//! ([`said`]); and the relay that runs beside ([`process`]).
 //!
 //! Each of its commands runs with its own folder as working directory, since `db` in its
 //! conf is relative to that.
@@ -7,6 +8,7 @@
 pub mod conf;
 pub mod holdings;
 pub mod import;
+pub mod process;
 pub mod said;
 pub mod scan;
 

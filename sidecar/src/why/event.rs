@@ -18,6 +18,8 @@ use crate::strfry::conf;
 /// What becomes of an event that a peer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
+    /// It is here already.
+    Here,
     /// The next backfill brings it.
     Wanted,
     /// It is refused.
@@ -36,6 +38,7 @@ impl Fate {
     /// The stable word for it.
     pub const fn code(self) -> &'static str {
         match self {
+            Self::Here => "here",
             Self::Wanted => "wanted",
             Self::Refused(refusal) => refusal.code(),
             Self::NotFollowed => "not_followed",
@@ -48,6 +51,7 @@ impl Fate {
     /// What to do about it.
     pub const fn advice(self) -> &'static str {
         match self {
+            Self::Here => "nothing: it is here",
             Self::Wanted => "nothing, the next backfill brings it; at once: constellation-sync",
             Self::Refused(Refusal::Malformed) => {
                 "nothing: it is no event by NIP-01; its author's program is at fault"
@@ -160,12 +164,17 @@ pub async fn look_into(run: &Run, inquiry: &Inquiry, id: EventId) -> Result<Answ
             continue;
         };
         let (event, mut fate) = admission.fate(id, event);
-        if let (Some(event), Fate::Wanted, false) = (&event, fate, is_here) {
-            fate = fate_by_database(run, event).await?;
+        match (&event, fate) {
+            // What is refused is worth a word even so: it came before its author was
+            // blocked, or that peer has a forgery of it.
+            (_, Fate::Refused(_)) => {}
+            _ if is_here => fate = Fate::Here,
+            (Some(event), Fate::Wanted) => fate = fate_by_database(run, event).await?,
+            _ => {}
         }
-        let words = match is_here && fate == Fate::Wanted {
-            true => "has it too".to_owned(),
-            false => format!("has it: {}", fate.code()),
+        let words = match fate {
+            Fate::Here => "has it too".to_owned(),
+            fate => format!("has it: {}", fate.code()),
         };
         lines.push(format!("  {peer} {words}"));
         peers.push(json!({"url": peer, "has": true, "fate": fate.code()}));

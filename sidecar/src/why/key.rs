@@ -1,5 +1,6 @@
 //! Why a key is followed, or not.
 
+use constellation_shared::counted;
 use constellation_shared::explain::{Explanation, Place, places};
 use constellation_shared::list_file::{self, ListFile};
 use constellation_shared::verdict::Verdict;
@@ -114,10 +115,12 @@ pub async fn look_into(run: &Run, inquiry: &Inquiry, key: Pubkey) -> Result<Answ
     lines.extend(named.map(|place| format!("  {place}")));
     let days = match run.options.days {
         0 => "of all time".to_owned(),
+        1 => "of the last day".to_owned(),
         days => format!("of the last {days} days"),
     };
     lines.push(format!(
-        "  here: {in_window} events {days}, {} profile",
+        "  here: {} {days}, {} profile",
+        counted(in_window, "event"),
         if has_profile { "a" } else { "no" }
     ));
     let mut peers = Vec::new();

@@ -23,9 +23,16 @@ fn the_line_alone_is_changed_and_the_plugin_script_stays_theirs() {
     let path = case.station.strfry_dir().join("strfry.conf");
     let file = || fs::metadata(&path).unwrap().ino();
     let same = file();
-    case.run(&["install", "--write-conf"]).expect_code(0);
-    let command = plugin(&case);
     let old = case.workspace.join(PLUGIN).display().to_string();
+    // As it stands there, quotes and all.
+    case.run(&["install", "--write-conf", "--dry-run"])
+        .expect_code(0)
+        .expect_stdout("it says plugin = \"/")
+        .expect_stdout(&format!("undone by putting back \"{old}\"\n"));
+    case.run(&["install", "--write-conf"])
+        .expect_code(0)
+        .expect_stdout("No running strfry of this station is seen");
+    let command = plugin(&case);
     assert_eq!(conf(&case).replace(&command, &old), before);
     case.expect_policy(&command);
     assert_eq!(case.script(PLUGIN), "#!/bin/sh\n# their plugin\n");

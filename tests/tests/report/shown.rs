@@ -68,7 +68,7 @@ fn a_run_with_failures_shows_them() {
     expect_all(
         &station.read(PAGE),
         &[
-            "1 of 3 peers are synced",
+            "1 of 3 peers is synced",
             &url(&dead),
             "✘</span> not reached",
             "cannot connect to",
@@ -88,7 +88,7 @@ fn a_run_with_failures_shows_them() {
     expect_all(
         &status.stdout,
         &[
-            "1 of 3 peers are synced",
+            "1 of 3 peers is synced",
             "✘ not reached",
             &url(&dead),
             "! in part",
@@ -132,7 +132,7 @@ fn a_failed_run_leaves_the_last_success_and_adds_to_the_runs() {
     expect_all(
         &station.read(PAGE),
         &[
-            "None of 1 peers could be synced",
+            "The one peer could not be synced",
             "2 runs in a row have failed",
             "The last 3 runs",
         ],

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use constellation_shared::{Event, EventId, kinds};
+use constellation_tests::author::notes;
 use constellation_tests::command::{Output, TestCommand};
 use constellation_tests::relay::Nip77;
 use constellation_tests::station::ids;
@@ -86,6 +87,20 @@ pub(crate) fn with_liar(
     let relay = ScriptedRelay::start(events, behaviour);
     follow(&station, authors, &[&relay.url()]);
     (station, relay)
+}
+
+/// A station, and a peer that stops in the middle of some events and waits.
+pub(crate) fn with_stuck_peer(after: usize) -> (StationDir, ScriptedRelay, Vec<Event>) {
+    let authors = Author::many(5);
+    let events = notes(&authors, &PLAIN_KINDS, 400, recent(), 3000);
+    let stuck = Behaviour {
+        hang_after_events: Some(after),
+        ..paged(500)
+    };
+    let relay = ScriptedRelay::start(&events, stuck);
+    let station = constellation_tests::station!();
+    follow(&station, &authors, &[&relay.url()]);
+    (station, relay, events)
 }
 
 /// The backfill, about to be started with a report.

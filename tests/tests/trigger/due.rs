@@ -5,6 +5,7 @@ use constellation_tests::command::wait_until;
 use constellation_tests::relay::dead_url;
 use constellation_tests::station::ids;
 use constellation_tests::{Behaviour, station};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use crate::case::{
@@ -317,6 +318,19 @@ fn a_dry_run_says_what_would_be_and_writes_nothing() {
         .expect_stdout("No backfill");
     assert_eq!(relay.connections(), 0);
     assert_eq!(station.read(LOG) + &station.read(ATTEMPTS), "");
+}
+
+#[test]
+fn what_is_no_file_does_not_hold_it() {
+    let (station, _relay, notes) = station_with_peer(Behaviour::default());
+    for file in [LAST, ATTEMPTS] {
+        let path = station.root().join(file);
+        mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    }
+    trigger(&station).output().expect_code(0);
+    assert_eq!(station.stored_ids(), ids(&notes[..1]));
+    assert_eq!(logged(&station, "is passed over: it is no regular file"), 1);
+    assert!(is_recent(last_success(&station)));
 }
 
 #[test]

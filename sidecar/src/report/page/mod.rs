@@ -256,7 +256,7 @@ mod tests {
         for part in [
             "<time datetime=\"2026-11-22T09:52:53Z\">Sun 22 Nov 2026, 10:52 (09:52 UTC)</time>",
             "If it is later than <b><time datetime=\"2026-11-22T12:52:53Z\">",
-            "1 of 2 peers are synced",
+            "1 of 2 peers is synced",
             "it is dead",
             "no profile",
         ] {
