@@ -7,7 +7,7 @@
     reason = "what fails here is a failed test"
 )]
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use constellation_shared::{EventId, hex, unhex};
