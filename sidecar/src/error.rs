@@ -11,6 +11,7 @@ use crate::friends::FriendsError;
 use crate::install::InstallError;
 use crate::lock::LockError;
 use crate::relay::connection::CertificateError;
+use crate::runtime::NoRuntime;
 use crate::strfry::scan::ScanError;
 
 /// Why a run could do nothing at all; each says what to do about it.
@@ -51,6 +52,9 @@ pub enum SyncError {
     /// The friends cannot be gathered or listed.
     #[error(transparent)]
     Friends(#[from] FriendsError),
+    /// The system gives no threads.
+    #[error(transparent)]
+    Runtime(#[from] NoRuntime),
     /// By a signal.
     #[error("interrupted before anybody was asked")]
     Interrupted,
@@ -84,7 +88,8 @@ impl SyncError {
             | Self::NoPeers(_)
             | Self::Blacklist(_)
             | Self::Scan(_)
-            | Self::Friends(_) => 3,
+            | Self::Friends(_)
+            | Self::Runtime(_) => 3,
             Self::Interrupted => 130,
         }
     }

@@ -52,6 +52,7 @@ pub mod refused;
 pub mod relay;
 pub mod report;
 pub mod run;
+mod runtime;
 pub mod session;
 pub mod share;
 pub mod strfry;
@@ -65,7 +66,6 @@ use std::env;
 use std::io::{self, Write};
 use std::pin::pin;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use constellation_shared::Station;
@@ -88,9 +88,6 @@ use crate::report::{Report, status};
 use crate::run::Run;
 use crate::trigger::schedule::{self, Decision, Reason, Schedule};
 use crate::trigger::{Trigger, Turn};
-
-/// How many threads wait for the network at the most; verification has threads of its own.
-const MOST_WORKERS: usize = 4;
 
 /// The whole program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
@@ -129,13 +126,7 @@ fn complain(error: &SyncError, json: bool) {
 const LAST_WAIT: Duration = Duration::from_millis(200);
 
 fn run(options: Options, bars: &MultiProgress) -> Result<u8, SyncError> {
-    let workers = thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(MOST_WORKERS);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
-        .enable_all()
-        .build()?;
+    let runtime = runtime::start()?;
     let result = run_on(&runtime, options, bars);
     runtime.shutdown_timeout(LAST_WAIT);
     result

@@ -160,6 +160,26 @@ fn a_reader_who_has_seen_enough_changes_nothing() {
 }
 
 #[test]
+fn without_a_file_or_a_thread_to_begin_with_it_says_so() {
+    let station = station!();
+    for files in [3, 4, 5, 6] {
+        let begin = format!("ulimit -n {files}; exec \"$0\" --show-hex");
+        let output = TestCommand::new("sh", &station.home())
+            .env("HOME", station.home())
+            .args(["-c", &begin])
+            .arg(station.program(PROGRAM))
+            .output();
+        output.expect_not_stderr("panicked");
+        // So few that the dynamic linker finds nothing.
+        if output.status.code() != Some(127) {
+            output
+                .expect_code(3)
+                .expect_stderr("the system gives it no threads or files to begin with");
+        }
+    }
+}
+
+#[test]
 fn wrong_usage_and_configuration() {
     let station = station!();
     let peer = dead_url();

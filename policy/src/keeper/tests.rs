@@ -91,11 +91,19 @@ fn nothing_is_let_in_once_the_thread_is_gone() {
 /// One who opened the list before it was replaced, unseen, and writes while we end.
 #[test]
 fn what_is_appended_in_the_moment_of_the_end_reaches_the_list() {
+    // The promise is one of 200 ms. Who took longer, on a busy machine, tries again.
+    while !appended_in_the_moment_of_the_end(Duration::from_millis(200)) {}
+}
+
+/// Whether it was appended within this time.
+fn appended_in_the_moment_of_the_end(within: Duration) -> bool {
     let (_root, sources) = station(&[1, 2]);
     write(&sources.friends[0], &[1]);
     let list = sources.blacklist.clone();
     let mut unseen = fs::OpenOptions::new().append(true).open(&list).unwrap();
     let keeper = Keeper::start(sources, true, None).unwrap();
+    // Before this nothing is replaced.
+    let asked = Instant::now();
     assert_eq!(keeper.verdict(&key(1)), Some(Verdict::Pardon));
     let closing = thread::spawn(|| keeper.close());
     while fs::read_to_string(&list)
@@ -105,11 +113,15 @@ fn what_is_appended_in_the_moment_of_the_end_reaches_the_list() {
         thread::yield_now();
     }
     io::Write::write_all(&mut unseen, b"late\n").unwrap();
+    let in_time = asked.elapsed() < within;
     closing.join().unwrap();
-    let text = fs::read_to_string(&list).unwrap();
-    assert_eq!(text, format!("{}\nlate\n", key(2)));
-    // And a short run leaves nothing behind.
-    assert_eq!(names_beside(&list), 0);
+    if in_time {
+        let text = fs::read_to_string(&list).unwrap();
+        assert_eq!(text, format!("{}\nlate\n", key(2)));
+        // And a short run leaves nothing behind.
+        assert_eq!(names_beside(&list), 0);
+    }
+    in_time
 }
 
 fn names_beside(list: &Path) -> usize {

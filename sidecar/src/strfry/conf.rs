@@ -70,6 +70,8 @@ fn look(text: &str, path: &[&str]) -> Look {
         match (token.word.as_str(), token.is_quoted) {
             ("{", false) => {
                 inside.push(words.pop().unwrap_or_default());
+                // A word further back names no value inside the block.
+                words.clear();
                 if inside == path {
                     found.inside = Some(token.place.end);
                 }
@@ -222,6 +224,8 @@ pub(crate) mod tests {
             Some("10")
         );
         assert_eq!(of(&["events", "nothing"]), None);
+        let odd = "size = events { size = 1 }";
+        assert_eq!(setting(odd, &["events", "size"]).as_deref(), Some("1"));
         assert!(has_block(CONF, &["relay", "writePolicy"]));
         assert!(!has_block(CONF, &["writePolicy"]));
         assert!(!has_block(CONF, &["relay", "b"]));

@@ -106,6 +106,8 @@ pub struct Import {
     on_its_way: VecDeque<Line>,
     bytes_on_its_way: usize,
     barren: u32,
+    /// Whether the running child did not take all that it was given.
+    is_cut_off: bool,
     /// What the running child said of its events so far: written, and how many rejected.
     said_by_child: (Written, u64),
     imported: Imported,
@@ -122,6 +124,7 @@ impl Import {
             on_its_way: VecDeque::new(),
             bytes_on_its_way: 0,
             barren: 0,
+            is_cut_off: false,
             said_by_child: Default::default(),
             imported: Imported::default(),
         }
@@ -184,10 +187,9 @@ impl Import {
         else {
             return false;
         };
-        matches!(
-            timeout(self.strfry.patience, stdin.write_all(text.as_bytes())).await,
-            Ok(Ok(()))
-        )
+        let written = timeout(self.strfry.patience, stdin.write_all(text.as_bytes())).await;
+        self.is_cut_off = !matches!(written, Ok(Ok(())));
+        !self.is_cut_off
     }
 
     fn start(&mut self) -> Result<(), ImportError> {
@@ -267,8 +269,11 @@ impl Import {
             let sum = self.imported.rejected.entry(reason).or_default();
             *sum = sum.saturating_add(unnamed);
         }
-        self.on_its_way.clear();
-        self.bytes_on_its_way = 0;
+        // What did not reach it is in no summary; what did, the next child calls dups.
+        if !self.is_cut_off {
+            self.on_its_way.clear();
+            self.bytes_on_its_way = 0;
+        }
     }
 
     /// Closes strfry's input and waits until it has stored everything.
@@ -478,6 +483,37 @@ mod tests {
         import.imported.add(other);
         assert_eq!(import.imported.rejected_count(), u64::MAX);
         assert_eq!(import.bytes_on_its_way, 0);
+    }
+
+    /// A strfry that was hung up on while it was slow, or that ends early, says how many it
+    /// has taken: the others are none of them.
+    #[tokio::test]
+    async fn what_a_child_did_not_take_is_fed_again_though_it_ends_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        // `sh import …`
+        let script = "if mkdir once 2>/dev/null; then read line; added=1
+            else cat > fed; added=$(grep -c . fed); fi
+            echo \"Done. Processed $added lines. $added added, 0 rejected, 0 dups\" >&2\n";
+        std::fs::write(dir.path().join("import"), script).unwrap();
+        let (program, folder) = (PathBuf::from("/bin/sh"), dir.path().to_owned());
+        let strfry = Strfry::new(program, folder, Duration::from_secs(60));
+        let (sender, lines) = mpsc::channel(1);
+        // More than a pipe holds.
+        let long = |byte| Line {
+            json: format!("{{\"{byte}\":\"{}\"}}", "x".repeat(1000)),
+            ..line(byte)
+        };
+        let fed: Vec<Line> = (0..200).map(long).collect();
+        let expected = spell(&fed);
+        sender.send(fed).await.unwrap();
+        drop(sender);
+        let (imported, result) = Import::new(strfry, false).run(lines).await;
+        result.unwrap();
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join("fed")).unwrap(),
+            expected
+        );
+        assert_eq!(imported.replaced_children, 1);
     }
 
     #[test]

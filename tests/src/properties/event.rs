@@ -18,6 +18,9 @@ pub enum Seen {
     OddSpelling,
     /// Only nostr as an event: its fields stand in an array, without their names.
     Array,
+    /// Only nostr as an event: its kind is beyond 65535 (NIP-01), and nostr keeps the last
+    /// 16 bits of it.
+    KindTooHigh,
 }
 
 /// Both read the same fields and come to the same verdict, but for spellings that NIP-01
@@ -42,6 +45,7 @@ pub fn seen(json: &[u8]) -> Seen {
                 (Err(_), _) => Seen::NoEvent,
                 (Ok(_), EventError::Spelling(_)) => Seen::OddSpelling,
                 (Ok(_), EventError::Shape(_)) if json.trim_ascii().starts_with(b"[") => Seen::Array,
+                (Ok(_), EventError::Shape(_)) if has_kind_too_high(json) => Seen::KindTooHigh,
                 (Ok(_), error) => panic!("only nostr reads it as an event: {error:?}"),
             };
         }
@@ -66,4 +70,10 @@ pub fn seen(json: &[u8]) -> Seen {
         Ok(()) => Seen::Genuine,
         Err(_) => Seen::Forged,
     }
+}
+
+fn has_kind_too_high(json: &[u8]) -> bool {
+    let event: Result<serde_json::Value, _> = serde_json::from_slice(json);
+    let kind = event.ok().and_then(|event| event["kind"].as_u64());
+    kind.is_some_and(|kind| kind > u64::from(u16::MAX))
 }

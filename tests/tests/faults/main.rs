@@ -19,3 +19,4 @@ mod row;
 mod strfry;
 #[path = "../sync_program/mod.rs"]
 mod sync_program;
+mod torture;
