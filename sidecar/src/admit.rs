@@ -42,6 +42,20 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Malformed,
+        Self::Unasked,
+        Self::Forged,
+        Self::Blocked,
+        Self::Visitor,
+        Self::Expired,
+        Self::Ephemeral,
+        Self::Future,
+        Self::TooLong,
+        Self::Deleted,
+    ];
+
     /// The stable word for it in logs and reports.
     pub const fn code(self) -> &'static str {
         match self {

@@ -214,7 +214,7 @@ fn show_sync(out: &mut impl Write, station: &StationDir, people: &People) -> io:
         "   The log that the station's scripts read, strfry/constellation-backfill.log:"
     )?;
     for line in station.read("strfry/constellation-backfill.log").lines() {
-        writeln!(out, "   {line:.150}")?;
+        writeln!(out, "   {line}")?;
     }
     Ok(())
 }

@@ -4,10 +4,12 @@
 //! where `constellation-runs.json` was deleted, as Prometheus expects of counters. A run
 //! that fails leaves `constellation_sync_last_success_timestamp_seconds` as it was.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 use super::document::{Document, Peer};
 use super::history::Totals;
+use crate::admit::Refusal;
 
 /// How many peers have figures of their own at the most: each is a time series.
 const MOST_PEERS: usize = 500;
@@ -208,12 +210,19 @@ fn of_all_runs(text: &mut Text, totals: &Totals) {
         "Bytes of the messages of the peers.",
         totals.bytes,
     );
-    if !totals.refused.is_empty() {
-        let name = "refused_events_total";
-        text.family(name, "counter", "Events that were not let in, by reason.");
-        for (reason, count) in &totals.refused {
-            text.sample(name, &[("reason", reason)], count);
-        }
+    let name = "refused_events_total";
+    text.family(name, "counter", "Events that were not let in, by reason.");
+    // Each reason from the first run on: of a counter that appears with its first event,
+    // Prometheus sees no increase.
+    let mut refused: BTreeMap<&str, u64> = Refusal::ALL.map(|reason| (reason.code(), 0)).into();
+    refused.extend(
+        totals
+            .refused
+            .iter()
+            .map(|(reason, count)| (reason.as_str(), *count)),
+    );
+    for (reason, count) in refused {
+        text.sample(name, &[("reason", reason)], count);
     }
 }
 
@@ -257,6 +266,14 @@ mod tests {
             ("constellation_sync_runs_total{result=\"failure\"}", "1"),
             ("constellation_sync_peers{state=\"unreachable\"}", "1"),
             ("constellation_sync_events_total ", "72"),
+            (
+                "constellation_sync_refused_events_total{reason=\"forged\"}",
+                "8",
+            ),
+            (
+                "constellation_sync_refused_events_total{reason=\"too_long\"}",
+                "0",
+            ),
         ] {
             assert_eq!(value(&text, sample), Some(expected), "{sample}\n{text}");
         }
