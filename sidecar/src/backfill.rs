@@ -121,7 +121,7 @@ impl<'a> Backfill<'a> {
             .iter()
             .filter_map(|place| candidates.get(*place));
         let earliest = first
-            .map(|peer| knowledge.since(&peer.address.to_string(), now, reach))
+            .map(|peer| knowledge.since(&peer.address.to_string(), &wanted.kinds, now, reach))
             .min()
             .unwrap_or(wanted.since);
         let refused = Refused::load(&refused_path(run), now);
@@ -197,10 +197,8 @@ impl<'a> Backfill<'a> {
         }
         // What strfry did not take is not had; and who was cut off by us is not to blame.
         if is_settled {
-            // Who gave some kinds may have others that no later run would reach back to.
-            let is_whole = options.kinds.is_none();
             let turns = reports.iter().map(turn);
-            self.knowledge.settle(self.now, turns, is_whole);
+            self.knowledge.settle(self.now, turns, &self.wanted.kinds);
         }
         let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
         self.knowledge
@@ -336,7 +334,9 @@ impl<'a> Backfill<'a> {
             connector: self.connector.clone(),
             admission: Arc::clone(admission),
             wanted: Arc::new(Wanted {
-                since: self.knowledge.since(&url, self.now, reach),
+                since: self
+                    .knowledge
+                    .since(&url, &self.wanted.kinds, self.now, reach),
                 ..self.wanted.clone()
             }),
             patience: self.patience,

@@ -5,7 +5,7 @@
 //! meet in one [`Gate`], which knows what was already passed on and what its author
 //! deleted.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +38,7 @@ pub struct Admission {
     verify: bool,
     /// What was looked at already, by its bytes: a forged twin has the id of the genuine
     /// event, and must not stand in for it. Two keyed hashes of 64 bits each.
-    seen: Mutex<HashSet<u128>>,
+    seen: Mutex<BTreeSet<u128>>,
     hashers: [RandomState; 2],
     /// Who waits to hear what became of an event.
     leveling: Option<Arc<Leveling>>,
@@ -119,9 +119,13 @@ impl Admission {
         let admitted = match is_forged {
             true => Err(Refusal::Forged),
             false => self.rules.check(&event).and_then(|()| {
-                let line = event.to_json();
+                let mut line = event.to_json();
                 match self.rules.takes_line(line.len()) {
-                    true => Ok(line),
+                    true => {
+                        // It is kept until strfry has stored it.
+                        line.shrink_to_fit();
+                        Ok(line)
+                    }
                     false => Err(Refusal::TooLong),
                 }
             }),
@@ -293,7 +297,8 @@ pub struct Line {
 /// The one place that every verified event passes.
 #[derive(Debug, Default)]
 pub struct Gate {
-    passed: HashSet<EventId>,
+    /// In a tree, which grows by a node: a table doubles, old and new side by side.
+    passed: BTreeSet<EventId>,
     /// Ids that a deletion in hand names, and by whom (NIP-09).
     deleted: HashMap<EventId, Vec<Pubkey>>,
     by_kind: BTreeMap<u16, u64>,
@@ -335,7 +340,7 @@ impl Gate {
     }
 
     /// The ids of all that came so far.
-    pub const fn passed(&self) -> &HashSet<EventId> {
+    pub const fn passed(&self) -> &BTreeSet<EventId> {
         &self.passed
     }
 

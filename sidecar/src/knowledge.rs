@@ -2,10 +2,11 @@
 //! (`strfry/constellation-peers.json`): what became of asking it, and its limits. Safe to
 //! delete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
+use constellation_shared::kinds;
 use serde::{Deserialize, Serialize};
 
 use crate::history::{History, Reach, Turn, settle};
@@ -47,6 +48,37 @@ struct Remembered {
     limits: Option<Known>,
     #[serde(flatten)]
     history: History,
+    /// What it gave at its last success; the 20 kinds where nothing else is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gave: Option<Gave>,
+}
+
+/// What a peer gave, where it was asked for other kinds than the usual 20.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Gave {
+    kinds: Vec<u16>,
+    /// When it last gave the 20, Unix seconds.
+    usual: Option<u64>,
+}
+
+impl Remembered {
+    /// When it last gave all of these kinds, as far as is remembered, Unix seconds.
+    fn gave(&self, kinds: &[u16]) -> Option<u64> {
+        let usual = kinds.iter().all(|kind| kinds::find(*kind).is_some());
+        match &self.gave {
+            Some(gave) if kinds.iter().all(|kind| gave.kinds.contains(kind)) => {
+                self.history.last_success
+            }
+            Some(gave) if usual => gave.usual,
+            None if usual => self.history.last_success,
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// The usual kinds.
+fn usual() -> Vec<u16> {
+    kinds::KINDS.iter().map(|kind| kind.number).collect()
 }
 
 /// What is known of all peers, by URL.
@@ -92,9 +124,15 @@ impl Knowledge {
         peer.map_or_else(History::default, |peer| peer.history)
     }
 
-    /// From when on a peer's events are asked for at `now`, Unix seconds.
-    pub fn since(&self, url: &str, now: u64, reach: Reach) -> u64 {
-        self.history(url).since(now, self.begin, reach)
+    /// From when on a peer's events of these kinds are asked for at `now`, Unix seconds:
+    /// who gave some kinds may have others that no later run would reach back to.
+    pub fn since(&self, url: &str, kinds: &[u16], now: u64, reach: Reach) -> u64 {
+        let last_success = self.peers.get(url).and_then(|peer| peer.gave(kinds));
+        let history = History {
+            last_success,
+            ..self.history(url)
+        };
+        history.since(now, self.begin, reach)
     }
 
     /// These are peers at `now`, Unix seconds, whether they are asked or not.
@@ -106,14 +144,16 @@ impl Knowledge {
         }
     }
 
-    /// Remembers how a run that began at `now` went: see [`settle`]. One that asked for a
-    /// part of what there is has no successes that later runs could rely on.
+    /// Remembers how a run that began at `now` and asked for these kinds went: see
+    /// [`settle`].
     pub fn settle(
         &mut self,
         now: u64,
         turns: impl IntoIterator<Item = (String, Turn)>,
-        is_whole: bool,
+        kinds: &[u16],
     ) {
+        let asked: BTreeSet<u16> = kinds.iter().copied().collect();
+        let is_usual = asked == BTreeSet::from_iter(usual());
         let mut turns: Vec<(String, Turn, History)> = turns
             .into_iter()
             .map(|(url, turn)| {
@@ -123,11 +163,14 @@ impl Knowledge {
             .collect();
         settle(now, turns.iter_mut().map(|(_, turn, h)| (h, *turn)));
         for (url, turn, history) in turns {
-            if !is_whole && turn != Turn::Failed {
-                continue;
-            }
             if let Some(peer) = self.remember(url) {
                 peer.last_seen = peer.last_seen.max(now);
+                if turn != Turn::Failed {
+                    peer.gave = (!is_usual).then(|| Gave {
+                        kinds: kinds.to_vec(),
+                        usual: peer.gave(&usual()),
+                    });
+                }
                 peer.history = history;
             }
         }
@@ -220,7 +263,8 @@ mod tests {
     fn what_became_of_asking_a_peer_is_remembered_for_90_days_after_it_was_last_seen() {
         let mut knowledge = nothing();
         let turns = [("ws://a", Turn::Gave(50)), ("ws://b", Turn::Failed)];
-        knowledge.settle(NOW, turns.map(|(url, turn)| (url.to_owned(), turn)), true);
+        let turns = turns.map(|(url, turn)| (url.to_owned(), turn));
+        knowledge.settle(NOW, turns, &usual());
         let mut knowledge = saved(&mut knowledge, NOW);
         let a = knowledge.history("ws://a");
         assert_eq!((a.last_success, a.score), (Some(NOW), 50.0));
@@ -235,10 +279,41 @@ mod tests {
     #[test]
     fn a_peer_never_spoken_to_is_asked_back_to_the_beginning_of_memory() {
         let knowledge = saved(&mut nothing(), NOW);
-        let since = |now| now - knowledge.since("ws://new", now, REACH);
+        let since = |now| now - knowledge.since("ws://new", &usual(), now, REACH);
         assert_eq!(since(NOW), DAY);
         assert_eq!(since(NOW + 3 * DAY), 4 * DAY);
         assert_eq!(since(NOW + 300 * DAY), 30 * DAY);
+    }
+
+    #[test]
+    fn a_success_counts_for_the_kinds_that_were_asked_for() {
+        let url = "ws://a";
+        let mut knowledge = nothing();
+        let mut asked = |day: u64, kinds: &[u16]| {
+            let gave = [(url.to_owned(), Turn::Gave(1))];
+            knowledge.settle(NOW + day * DAY, gave, kinds);
+            knowledge = saved(&mut knowledge, NOW + day * DAY);
+            let since = |kinds: &[u16]| {
+                let now = NOW + 20 * DAY;
+                let since = knowledge.since(url, kinds, now, REACH);
+                // A day before the last success.
+                21 - (now - since) / DAY
+            };
+            [
+                since(&usual()),
+                since(&[0, 1]),
+                since(&[1]),
+                since(&[30_078]),
+            ]
+        };
+        // Never: back to the beginning of memory.
+        assert_eq!(asked(1, &[0, 1]), [0, 1, 1, 0]);
+        assert_eq!(asked(2, &usual()), [2, 2, 2, 0]);
+        assert_eq!(asked(3, &[1]), [2, 2, 3, 0]);
+        assert_eq!(asked(4, &[1, 0]), [2, 4, 4, 0]);
+        let more = [usual(), vec![30_078]].concat();
+        assert_eq!(asked(5, &more), [5, 5, 5, 5]);
+        assert_eq!(asked(6, &[1]), [5, 5, 6, 0]);
     }
 
     #[test]
@@ -246,11 +321,11 @@ mod tests {
         let mut knowledge = nothing();
         for number in 0..MOST_PEERS as u64 + 50 {
             let url = format!("wss://{}.example/{number}", "x".repeat(400));
-            knowledge.settle(NOW + number, [(url.clone(), Turn::Gave(1))], true);
+            knowledge.settle(NOW + number, [(url.clone(), Turn::Gave(1))], &usual());
             knowledge.learn(url, known(NOW + number));
         }
         let long = "x".repeat(LONGEST_URL + 1);
-        knowledge.settle(NOW, [(long, Turn::Gave(1))], true);
+        knowledge.settle(NOW, [(long, Turn::Gave(1))], &usual());
         let knowledge = saved(&mut knowledge, NOW + 20_000);
         assert_eq!(knowledge.peers.len(), MOST_PEERS);
         let times = knowledge.peers.values().map(|peer| peer.last_seen);

@@ -4,7 +4,7 @@
 mod holdings;
 mod turn;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -269,7 +269,7 @@ impl Progress {
                     continue;
                 }
             };
-            let mut unrefused: HashSet<EventId> = needed
+            let mut unrefused: Vec<EventId> = needed
                 .into_iter()
                 .filter(|id| !leveling.refused.contains(*id, &turn.url))
                 .collect();

@@ -123,19 +123,20 @@ impl Run {
             let now = unix_time();
             let knowledge = Knowledge::load(&self.file("constellation-peers.json"), now);
             let choice = self.choice(&peers, &knowledge, now);
+            let kinds = options.wanted_kinds();
             let first = choice.first().iter().filter_map(|place| peers.get(*place));
             let peers: Vec<(&Peer, u64)> = first
                 .map(|peer| {
                     (
                         peer,
-                        now - knowledge.since(&peer.url(), now, options.reach()),
+                        now - knowledge.since(&peer.url(), &kinds, now, options.reach()),
                     )
                 })
                 .collect();
             let plan = Plan {
                 peers: &peers,
                 followed: &followed,
-                kinds: &options.wanted_kinds(),
+                kinds: &kinds,
                 days: options.days,
                 strfry: strfry.binary(),
                 ipfs: &options.ipfs_program(),

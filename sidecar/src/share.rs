@@ -4,7 +4,7 @@
 //! Nothing is planned ahead: a peer that is ready takes the next ids that nobody is
 //! fetching. What it fails to deliver is free again for the others.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use constellation_shared::EventId;
 
@@ -34,7 +34,7 @@ pub enum Claim {
 #[derive(Debug)]
 pub struct Share {
     /// What is missing still. What is settled takes no memory here.
-    states: HashMap<EventId, State>,
+    states: BTreeMap<EventId, State>,
     /// What each peer has and was not yet asked for.
     queues: Vec<VecDeque<EventId>>,
     /// What each peer listed and, asked for it, did not bring.
@@ -49,7 +49,7 @@ impl Share {
     /// Nothing is missing yet, of so many peers.
     pub fn new(peers: usize) -> Self {
         Self {
-            states: HashMap::new(),
+            states: BTreeMap::new(),
             queues: vec![VecDeque::new(); peers],
             failed: vec![HashSet::new(); peers],
             asked: 0,

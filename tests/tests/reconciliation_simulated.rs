@@ -7,7 +7,7 @@
     reason = "what fails here is a failed test"
 )]
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use constellation_shared::{EventId, hex, unhex};
@@ -95,7 +95,7 @@ async fn simulate(seed: u64) -> bool {
         lies: one_of(&mut random, 5, 4),
         random,
     };
-    let naive: HashSet<EventId> = world.theirs.difference(&ours).map(|(_, id)| *id).collect();
+    let naive: BTreeSet<EventId> = world.theirs.difference(&ours).map(|(_, id)| *id).collect();
     let held = Held::from_iter(ours.iter().copied());
     // As a session does: a connection that breaks is made anew.
     for attempt in 0..=UNLUCKY {

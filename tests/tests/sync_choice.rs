@@ -6,7 +6,7 @@ mod sync_program;
 use constellation_shared::Event;
 use constellation_tests::author::notes;
 use constellation_tests::{Author, ScriptedRelay, StationDir, station};
-use serde_json::json;
+use serde_json::{Value, json};
 use sync_program::{
     DAY, PLAIN_KINDS, all_kinds, expect_logged, expect_stored, follow, paged, recent, refused,
     said, sync_all,
@@ -130,14 +130,33 @@ fn the_twenty_kinds_and_no_other_unless_told() {
 }
 
 #[test]
-fn a_run_of_some_kinds_alone_is_no_success_that_later_runs_rely_on() {
+fn a_run_of_some_kinds_is_a_success_for_these_alone() {
     let authors = Author::many(1);
-    let (station, _relay) = with_peer(&authors, &[authors[0].note(recent(), "here")]);
+    let (station, relay) = with_peer(&authors, &[authors[0].note(recent(), "here")]);
+    let now = recent();
+    // Nothing gives a window of its own: peers are asked from the last success on.
+    let long_ago = |memory: String| {
+        let mut memory: Value = serde_json::from_str(&memory).unwrap();
+        memory["begin"] = (now - 9 * DAY).into();
+        memory.to_string()
+    };
     let learned = "strfry/constellation-peers.json";
+    let asked_back = |options: &[&str]| {
+        let before = relay.received().len();
+        station.write(learned, long_ago(station.read(learned)));
+        sync_all(&station, options);
+        let asked = relay.received().split_off(before).concat();
+        let since = asked.split("\"since\":").nth(1).unwrap();
+        let since: u64 = since.split([',', '}']).next().unwrap().parse().unwrap();
+        (now + DAY / 2 - since) / DAY
+    };
     sync_all(&station, &["--kinds", "1"]);
-    assert!(station.read(learned).contains("\"last_success\":null"));
-    sync_all(&station, &[]);
-    assert!(!station.read(learned).contains("\"last_success\":null"));
+    assert_eq!(asked_back(&["--kinds", "1"]), 1);
+    assert_eq!(asked_back(&[]), 10, "its other kinds nobody asked for yet");
+    assert_eq!(asked_back(&[]), 1);
+    assert_eq!(asked_back(&["--kinds", "1"]), 1);
+    assert_eq!(asked_back(&["--no-dms"]), 1);
+    assert_eq!(asked_back(&[]), 1, "a smaller question takes nothing back");
 }
 
 #[test]

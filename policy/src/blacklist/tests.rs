@@ -113,6 +113,20 @@ fn a_read_only_list_stays_as_it_is() {
 }
 
 #[test]
+fn a_list_that_cannot_be_reached_is_no_missing_one() {
+    let (dir, path) = list("");
+    let keys = BTreeSet::from([key(1)]);
+    let said = |path: &Path| match remove(path, &keys, &mut Vec::new()) {
+        Err(error) => error.to_string(),
+        Ok(lines) => panic!("{lines} lines of it left"),
+    };
+    assert_eq!(said(&path.join("below a file")), "cannot find it");
+    let socket = dir.path().join("socket");
+    let _open = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    assert_eq!(said(&socket), "cannot read it");
+}
+
+#[test]
 fn a_line_appended_to_the_replaced_file_reaches_the_list() {
     let (dir, path) = list(&format!("{}\n{}\n", key(1), key(2)));
     let mut late = OpenOptions::new().append(true).open(&path).unwrap();

@@ -1,6 +1,6 @@
 //! What is here of what is wanted, while a run goes on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use constellation_shared::{Event, EventId};
@@ -18,7 +18,7 @@ pub struct Holdings {
 }
 
 /// Events, and their times.
-type Known = HashMap<EventId, u64>;
+type Known = BTreeMap<EventId, u64>;
 
 impl Holdings {
     /// Nothing yet, of anything that is newer than this.
@@ -59,7 +59,7 @@ impl Holdings {
     }
 
     /// Leaves of these ids those that are not held of a part of one of the windows.
-    pub(super) fn retain_missing(&self, part: &Window, ids: &mut HashSet<EventId>) {
+    pub(super) fn retain_missing(&self, part: &Window, ids: &mut Vec<EventId>) {
         if let Some(held) = self.whole(part) {
             ids.retain(|id| !held.contains_key(id));
         }
@@ -104,8 +104,8 @@ mod tests {
             format!("{part:?}"),
             format!("{:?}", Held::from_iter([(15, id(2))]))
         );
-        let mut listed = HashSet::from([id(2), id(4)]);
+        let mut listed = vec![id(2), id(4)];
         holdings.retain_missing(&window(10, 20), &mut listed);
-        assert_eq!(listed, HashSet::from([id(4)]));
+        assert_eq!(listed, [id(4)]);
     }
 }

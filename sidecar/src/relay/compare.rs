@@ -1,6 +1,6 @@
 //! The conversation of a reconciliation (NIP-77): NEG-OPEN, NEG-MSG, NEG-CLOSE.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use constellation_shared::EventId;
@@ -58,7 +58,7 @@ pub enum CompareError {
 #[derive(Debug)]
 pub struct Compared {
     /// The ids.
-    pub needed: HashSet<EventId>,
+    pub needed: BTreeSet<EventId>,
     /// Whether there may be more, to be found once these are here.
     pub is_part: bool,
 }

@@ -3,7 +3,7 @@
 //! Nothing here touches the network: the relay's messages go in, ours come out. The relay
 //! may invent ids, repeat them, or never come to an end: memory and rounds are bounded.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use constellation_shared::EventId;
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
@@ -13,7 +13,7 @@ pub const SMALLEST_FRAME: u64 = 4096;
 
 /// So many ids that we lack are enough for once; what else there is shows in another
 /// reconciliation, when these are here.
-const ENOUGH: usize = 200_000;
+const ENOUGH: usize = 50_000;
 
 /// The most rounds: half a million events in the smallest frames take some 1,200.
 const MOST_ROUNDS: u32 = 5_000;
@@ -63,7 +63,9 @@ pub enum ReconcileError {
 #[derive(Debug)]
 pub struct Reconciler<'a> {
     negentropy: Negentropy<'a, NegentropyStorageVector>,
-    needed: HashSet<EventId>,
+    /// In a tree, like all that grows with the events: a table doubles, with the old and
+    /// the new one side by side.
+    needed: BTreeSet<EventId>,
     rounds: u32,
 }
 
@@ -79,7 +81,7 @@ impl<'a> Reconciler<'a> {
         let first = negentropy.initiate().map_err(ReconcileError::Protocol)?;
         let begun = Self {
             negentropy,
-            needed: HashSet::new(),
+            needed: BTreeSet::new(),
             rounds: 0,
         };
         Ok((begun, constellation_shared::hex(&first)))
@@ -110,7 +112,7 @@ impl<'a> Reconciler<'a> {
     }
 
     /// What the relay has and we lack, as far as it is known, each once.
-    pub fn into_needed(self) -> HashSet<EventId> {
+    pub fn into_needed(self) -> BTreeSet<EventId> {
         self.needed
     }
 }
@@ -118,7 +120,6 @@ impl<'a> Reconciler<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     /// A generator of numbers, the same for the same seed (SplitMix64).
     struct Seeded(u64);
@@ -147,7 +148,7 @@ mod tests {
 
     type Set = BTreeSet<(u64, EventId)>;
 
-    fn needed(ours: &Set, theirs: &Set, frame: u64) -> HashSet<EventId> {
+    fn needed(ours: &Set, theirs: &Set, frame: u64) -> BTreeSet<EventId> {
         let (held, relay) = (
             Held::from_iter(ours.clone()),
             Held::from_iter(theirs.clone()),
@@ -184,7 +185,7 @@ mod tests {
             for _ in 0..random.below(600) {
                 theirs.insert(random.event(times));
             }
-            let naive: HashSet<EventId> = theirs.difference(&ours).map(|(_, id)| *id).collect();
+            let naive: BTreeSet<EventId> = theirs.difference(&ours).map(|(_, id)| *id).collect();
             for frame in [4096, 30_000] {
                 assert_eq!(
                     needed(&ours, &theirs, frame),

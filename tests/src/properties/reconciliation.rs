@@ -1,6 +1,6 @@
 //! Reconciliation (NIP-77) against a relay that is honest until it lies.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use constellation_shared::{EventId, hex};
 use constellation_sync::relay::reconcile::{Held, Reconciler, Step};
@@ -28,7 +28,7 @@ pub fn holds(data: &[u8]) {
     let held: Vec<_> = events(0, ours + common).collect();
     let offered: Vec<_> = events(ours, common + theirs).collect();
     let known: HashSet<EventId> = held.iter().map(|(_, id)| *id).collect();
-    let missing: HashSet<EventId> = offered
+    let missing: BTreeSet<EventId> = offered
         .iter()
         .map(|(_, id)| *id)
         .filter(|id| !known.contains(id))
