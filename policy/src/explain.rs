@@ -21,7 +21,9 @@ pub fn explain(sources: &Sources, keys: &[Pubkey], output: &mut impl Write) -> i
     let mut worst = Verdict::Allow;
     for key in keys {
         let explanation = Explanation::of(key, &blacklist, &pardoning, &members_dir);
-        let verdict = explanation.verdict;
+        if explanation.verdict != Verdict::Allow && worst != Verdict::Block {
+            worst = explanation.verdict;
+        }
         writeln!(output, "{key} {}", explanation.words())?;
         if explanation.places.is_empty() {
             writeln!(output, "  in no list")?;
@@ -29,12 +31,39 @@ pub fn explain(sources: &Sources, keys: &[Pubkey], output: &mut impl Write) -> i
         for place in explanation.places {
             writeln!(output, "  {}", place.words())?;
         }
-        if verdict == Verdict::Block || worst == Verdict::Allow {
-            worst = verdict;
-        }
     }
     for (folder, error) in unreadable {
         writeln!(output, "{} cannot be read: {error}", folder.display())?;
     }
     Ok(worst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use constellation_shared::Station;
+
+    #[test]
+    fn the_worst_of_all_verdicts_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        let [allowed, pardoned, blocked] = [1, 2, 3].map(|byte| Pubkey::from_bytes([byte; 32]));
+        std::fs::create_dir_all(station.strfry_dir()).unwrap();
+        std::fs::write(station.blacklist(), format!("{pardoned}\n{blocked}\n")).unwrap();
+        std::fs::write(station.friends(), format!("{pardoned}\n")).unwrap();
+        let sources = Sources {
+            blacklist: station.blacklist(),
+            friends: vec![station.friends()],
+            swarm: true,
+            station,
+        };
+        let worst = |keys: &[Pubkey]| explain(&sources, keys, &mut io::sink()).unwrap();
+        assert_eq!(worst(&[allowed]), Verdict::Allow);
+        assert_eq!(worst(&[pardoned, allowed]), Verdict::Pardon);
+        assert_eq!(worst(&[allowed, pardoned]), Verdict::Pardon);
+        assert_eq!(
+            worst(&[pardoned, blocked, allowed, pardoned]),
+            Verdict::Block
+        );
+    }
 }

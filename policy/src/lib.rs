@@ -21,6 +21,8 @@ pub mod explain;
 pub mod filters;
 pub mod keeper;
 pub mod lists;
+#[cfg(test)]
+mod logged;
 pub mod message;
 pub mod options;
 mod scan;

@@ -12,10 +12,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use constellation_tests::{StationDir, station};
-use policy_program::{ACCEPT, BLOCKED, Policy, in_force, is_root, key, request, wait_for};
+use policy_program::{
+    ACCEPT, BLOCKED, PROGRAM, Policy, clean, in_force, is_root, key, request, wait_for,
+};
 use rustix::process::Signal;
 
 const REFUSED: &str = r#""action":"reject","msg":"blocked: refused by a filter of this relay""#;
@@ -164,6 +167,24 @@ fn a_request_too_long_for_an_argument_comes_by_stdin() {
         policy.write(long.replace(r#""kind":1"#, r#""kind":2"#) + "\n");
         assert_eq!(policy.answer(), answered("1", ACCEPT));
     }
+    policy.close();
+}
+
+/// Where the kernel takes less for all arguments together (`ulimit -s`).
+#[test]
+fn a_request_that_is_too_long_for_this_system_comes_by_stdin_too() {
+    let filtered = Filtered::new(&[("1.sh", "echo \"$#$CONSTELLATION_EVENT\" > how")]);
+    let mut command = Command::new("sh");
+    clean(&mut command, &filtered.station.home());
+    command
+        .args(["-c", "ulimit -s 256; exec \"$0\" --filters \"$1\""])
+        .arg(filtered.station.program(PROGRAM))
+        .arg(&filtered.folder);
+    let mut policy = Policy::spawn(command);
+    let long = of_kind("1").replace("say ", &format!("say {}", "x".repeat(120_000)));
+    policy.write(format!("{long}\n"));
+    assert_eq!(policy.answer(), answered("1", ACCEPT));
+    assert_eq!(filtered.read("how"), "0stdin\n");
     policy.close();
 }
 

@@ -137,19 +137,14 @@ impl Shown {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::sync::Mutex;
+    use std::io::Write;
 
     use super::*;
+    use crate::logged::logged;
 
     /// What is logged of what two runs print.
     fn shown(runs: [&str; 2]) -> String {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(Mutex::new(log.reopen().unwrap()))
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
+        logged(|| {
             let mut shown = Shown::new(1);
             for (number, text) in (1..).zip(runs) {
                 shown.go_on(number);
@@ -160,8 +155,7 @@ mod tests {
                 }
             }
             shown.end_line();
-        });
-        fs::read_to_string(log.path()).unwrap()
+        })
     }
 
     #[test]
@@ -192,5 +186,17 @@ mod tests {
         );
         let (first, _) = log.split_once("left out").unwrap();
         assert_eq!(first.matches(": a line\n").count(), most);
+    }
+
+    #[test]
+    fn each_line_is_shown_by_itself_and_the_last_without_its_end() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"one\ntwo\nthree").unwrap();
+        drop(writer);
+        let log = logged(|| read(reader, 7, &AtomicU64::new(1)));
+        let words = log
+            .lines()
+            .map(|line| line.split_once("filter 7.sh: ").unwrap().1);
+        assert_eq!(words.collect::<Vec<_>>(), ["one", "two", "three"], "{log}");
     }
 }

@@ -3,9 +3,10 @@
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Mutex;
 
 use constellation_shared::Station;
+
+use crate::logged::logged;
 
 fn key(byte: u8) -> Pubkey {
     Pubkey::from_bytes([byte; 32])
@@ -49,28 +50,15 @@ fn verdict(work: &Work, byte: u8) -> Option<Verdict> {
     work.lists.read().unwrap().verdict(&key(byte))
 }
 
-/// What is logged meanwhile.
-fn said(work: impl FnOnce()) -> String {
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(Mutex::new(log.reopen().unwrap()))
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    fs::read_to_string(log.path()).unwrap()
-}
-
 #[test]
 fn lines_that_leave_are_said_and_nothing_else_is() {
     let (_root, sources) = station(&[1, 2]);
     let mut remover = Remover::new(sources.blacklist.clone());
-    let mut remove = |byte| said(|| remover.remove(&mut BTreeSet::from([key(byte)])));
+    let mut remove = |byte| logged(|| remover.remove(&mut BTreeSet::from([key(byte)])));
     let log = remove(1);
     let words = format!("1 line of friends or members removed: {}", key(1));
     assert_eq!(log.matches(&words).count(), 1, "{log}");
     assert_eq!(remove(1), "");
-    let mut work = work(sources);
-    assert_eq!(said(|| work.refresh()), "");
 }
 
 #[test]
@@ -186,6 +174,23 @@ fn names_beside(list: &Path) -> usize {
     entries
         .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"."))
         .count()
+}
+
+#[test]
+fn a_folder_that_stays_locked_is_said_after_a_while_and_its_keys_wait() {
+    let (root, sources) = station(&[1, 2]);
+    let lock = fs::File::open(root.path().join("strfry")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let mut remover = Remover::new(sources.blacklist);
+    let mut keys = BTreeSet::from([key(1)]);
+    remover.locked_since = Some(Instant::now() + RETRY_AFTER.0);
+    remover.remove(&mut keys);
+    assert_eq!(remover.complaint, None);
+    remover.locked_since = Instant::now().checked_sub(RETRY_AFTER.0);
+    remover.remove(&mut keys);
+    let complaint = remover.complaint.as_deref();
+    assert_eq!(complaint, Some("its folder is locked by another program"));
+    assert_eq!(keys.len(), 1);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::known::{PATIENCE, SETTLING};
 use super::*;
+use crate::logged::logged;
 
 /// Long after every file of these tests was written.
 const LATER: Duration = Duration::from_secs(1 << 40);
@@ -295,4 +296,15 @@ fn a_list_of_the_same_length_is_no_shorter_one() {
     assert!(dir.refresh_at(changed + SETTLING / 2).is_none());
     let lists = dir.refresh_at(changed + SETTLING).unwrap();
     assert_eq!(lists.verdict(&key(2)), Some(Verdict::Block));
+}
+
+#[test]
+fn only_lines_that_are_no_keys_are_said() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    assert_eq!(logged(|| assert!(dir.refresh())), "");
+    let list = dir.root.path().join("strfry/blacklist.txt");
+    fs::write(&list, "no key\n").unwrap();
+    let log = logged(|| assert!(dir.refresh()));
+    assert_eq!(log.matches("1 line skipped: line 1").count(), 1, "{log}");
 }
