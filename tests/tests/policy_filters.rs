@@ -181,7 +181,10 @@ fn a_request_that_is_too_long_for_this_system_comes_by_stdin_too() {
         .arg(filtered.station.program(PROGRAM))
         .arg(&filtered.folder);
     let mut policy = Policy::spawn(command);
-    let long = of_kind("1").replace("say ", &format!("say {}", "x".repeat(120_000)));
+    // Alone it would do: with the environment it is more than 128 KiB, the least there is.
+    let short = of_kind("1");
+    let filling = "x".repeat(131_000 - short.len());
+    let long = short.replace("say ", &format!("say {filling}"));
     policy.write(format!("{long}\n"));
     assert_eq!(policy.answer(), answered("1", ACCEPT));
     assert_eq!(filtered.read("how"), "0stdin\n");
@@ -396,7 +399,7 @@ fn a_time_limit_is_a_number_of_seconds() {
         ("nan", 2),
     ] {
         let output = station.run(
-            policy_program::PROGRAM,
+            PROGRAM,
             &[
                 "--filters",
                 "/nowhere",
