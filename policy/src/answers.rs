@@ -1,5 +1,8 @@
 //! The loop over all that strfry asks: a line read, a line answered.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use constellation_shared::Pubkey;

@@ -115,3 +115,103 @@ impl Explanation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Lists in which the key 1 stands or not, and what is explained of it.
+    fn explained(blocked: bool, friend: bool, member: bool) -> Explanation {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = [1_u8, 2].map(|byte| Pubkey::from_bytes([byte; 32]));
+        let list = |name: &str, holds: bool| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let [key, other] = keys;
+            let line = if holds {
+                format!("{key}\n")
+            } else {
+                String::new()
+            };
+            fs::write(&path, format!("{other}\n{line}")).unwrap();
+            ListFile::own(path)
+        };
+        let blacklist = list("blacklist", blocked);
+        // Twice: what stands in the first is not forgotten with the second.
+        let pardoning = [
+            list("friends", friend),
+            list("more", false),
+            list("members/a/HEX", member),
+            list("members/b/HEX", false),
+        ];
+        Explanation::of(
+            &keys[0],
+            &blacklist,
+            &pardoning,
+            &dir.path().join("members"),
+        )
+    }
+
+    #[test]
+    fn each_standing_has_its_places_and_its_verdict() {
+        for (blocked, friend, member, verdict, words) in [
+            (false, false, false, Verdict::Allow, "allow"),
+            (false, true, true, Verdict::Allow, "allow"),
+            (true, false, false, Verdict::Block, "block"),
+            (
+                true,
+                true,
+                false,
+                Verdict::Pardon,
+                "allow (in the blacklist, but a friend",
+            ),
+            (
+                true,
+                false,
+                true,
+                Verdict::Pardon,
+                "allow (in the blacklist, but a friend",
+            ),
+        ] {
+            let explained = explained(blocked, friend, member);
+            assert_eq!(explained.verdict, verdict, "{blocked} {friend} {member}");
+            assert!(
+                explained.words().starts_with(words),
+                "{}",
+                explained.words()
+            );
+            assert_eq!(explained.words().len() > 5, words.len() > 5);
+            let roles: Vec<&str> = explained.places.iter().map(|place| place.role).collect();
+            let expected = [(blocked, "blocked"), (friend, "friend"), (member, "member")];
+            let expected = expected.iter().filter(|(holds, _)| *holds);
+            assert!(expected.map(|(_, role)| *role).eq(roles));
+            for place in &explained.places {
+                let words = place.words();
+                assert!(words.starts_with(&format!("{}: /", place.role)), "{words}");
+                assert!(words.ends_with(" line 2"), "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_blacklist_that_cannot_be_read_blocks_everybody() {
+        let dir = tempfile::tempdir().unwrap();
+        let blacklist = ListFile::own(dir.path());
+        let key = Pubkey::from_bytes([1; 32]);
+        let explained = Explanation::of(&key, &blacklist, &[], dir.path());
+        assert!(explained.is_unknown);
+        assert_eq!(explained.verdict, Verdict::Block);
+        assert!(
+            explained
+                .words()
+                .starts_with("block (the blacklist cannot be read")
+        );
+        let words = explained.places[0].words();
+        assert!(
+            words.starts_with("blocked? /") && words.contains(" cannot be read: "),
+            "{words}"
+        );
+    }
+}

@@ -23,6 +23,11 @@ pub enum SyncError {
     /// The station's strfry folder is missing.
     #[error("{0} is not there; check --zen or CONSTELLATION_ZEN, or install strfry there")]
     NoFolder(PathBuf),
+    /// It is hidden from this user.
+    #[error(
+        "{0} cannot be looked into; run this as the station's owner, or check who may enter the folders on the way"
+    )]
+    Closed(PathBuf, #[source] io::Error),
     /// The log cannot be written.
     #[error("{0} cannot be written; check who owns it")]
     Log(PathBuf, #[source] io::Error),
@@ -77,6 +82,7 @@ impl SyncError {
             Self::Lock(LockError::Held(_)) => 0,
             Self::NoRoot(_)
             | Self::NoFolder(_)
+            | Self::Closed(..)
             | Self::Log(..)
             | Self::Certificate(_)
             | Self::Conf(..)

@@ -63,6 +63,7 @@ pub mod whole_file;
 pub mod why;
 
 use std::env;
+use std::fs;
 use std::io::{self, Write};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -146,8 +147,12 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
         return runtime.block_on(bugreport::obey(&run, options, &mut stdout()));
     }
     let folder = run.station.strfry_dir();
-    if !folder.is_dir() {
-        return Err(SyncError::NoFolder(folder));
+    match fs::metadata(&folder) {
+        Ok(found) if found.is_dir() => {}
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(SyncError::Closed(folder, error));
+        }
+        _ => return Err(SyncError::NoFolder(folder)),
     }
     let mut output = stdout();
     match &run.options.command {

@@ -1,7 +1,9 @@
 //! The threads that wait for the network.
 
+use std::any::Any;
 use std::io;
 use std::panic;
+use std::sync::mpsc;
 use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
@@ -22,27 +24,36 @@ pub struct NoRuntime(#[source] io::Error);
 ///
 /// # Errors
 /// [`NoRuntime`], also where tokio panics: of a thread or a socket that it is not given it
-/// makes no error.
+/// makes no error. It then waits for ever for the threads that it was given before; so
+/// another thread has it do that, which nobody waits for.
 pub(crate) fn start() -> Result<Runtime, NoRuntime> {
     let workers = thread::available_parallelism()
         .map_or(1, usize::from)
         .min(MOST_WORKERS);
+    let (sender, built) = mpsc::channel();
+    let panics = sender.clone();
     let says = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let built = panic::catch_unwind(|| {
-        Builder::new_multi_thread()
+    panic::set_hook(Box::new(move |panic| {
+        let _ = panics.send(Err(io::Error::other(words(panic.payload()))));
+    }));
+    let started = thread::Builder::new().spawn(move || {
+        let runtime = Builder::new_multi_thread()
             .worker_threads(workers)
             .enable_all()
-            .build()
+            .build();
+        let _ = sender.send(runtime);
+    });
+    let built = started.and_then(|_| {
+        built
+            .recv()
+            .unwrap_or_else(|gone| Err(io::Error::other(gone)))
     });
     panic::set_hook(says);
-    built
-        .unwrap_or_else(|panic| Err(io::Error::other(words(panic.as_ref()))))
-        .map_err(NoRuntime)
+    built.map_err(NoRuntime)
 }
 
 /// What was said in a panic.
-fn words(panic: &(dyn std::any::Any + Send)) -> String {
+fn words(panic: &dyn Any) -> String {
     match panic.downcast_ref::<String>() {
         Some(words) => words.clone(),
         None => panic

@@ -100,25 +100,48 @@ fn a_station_that_is_not_there_is_said_and_blocks_nobody() {
 fn a_station_that_cannot_be_looked_into_is_said_and_lets_nobody_in() {
     let station = station!();
     station.blacklist(&[key(1)]);
-    let zen = match is_root() {
-        true => {
-            station.write("file", "");
-            station.root().join("file")
-        }
+    station.write("file", "");
+    let zens = match is_root() {
+        true => vec![station.root().join("file"), station.root().join("file/zen")],
         false => {
             fs::set_permissions(station.root(), Permissions::from_mode(0o000)).unwrap();
-            station.root().to_owned()
+            vec![station.root().to_owned()]
         }
     };
-    let mut policy = Policy::start_with(&station, &["--zen", zen.to_str().unwrap()]);
-    // A list below what is no folder is missing, and so is empty.
-    let answer = if is_root() { ACCEPT } else { UNAVAILABLE };
-    assert_eq!(policy.ask_key(1), answer);
-    let stderr = policy.close();
+    for zen in zens {
+        let mut policy = Policy::start_with(&station, &["--zen", zen.to_str().unwrap()]);
+        // A list below what is no folder is missing, and so is empty.
+        let answer = if is_root() { ACCEPT } else { UNAVAILABLE };
+        assert_eq!(policy.ask_key(1), answer);
+        let stderr = policy.close();
+        let said = format!("{} cannot be looked into (", zen.display());
+        assert_eq!(stderr.matches(&said).count(), 1, "{stderr}");
+        assert!(stderr.contains("check --zen or CONSTELLATION_ZEN, and who may enter it"));
+    }
     fs::set_permissions(station.root(), Permissions::from_mode(0o755)).unwrap();
-    let said = format!("{} cannot be looked into (", zen.display());
-    assert_eq!(stderr.matches(&said).count(), 1, "{stderr}");
-    assert!(stderr.contains("check --zen or CONSTELLATION_ZEN, and who may enter it"));
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_no_quiet_end() {
+    let station = station!();
+    let mut command = Command::new(station.program(PROGRAM));
+    clean(&mut command, &station.home());
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "{}", request("1", &key(1).to_hex())).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("No space left on device"), "{said}");
 }
 
 #[test]

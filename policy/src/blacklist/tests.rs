@@ -113,6 +113,20 @@ fn a_read_only_list_stays_as_it_is() {
 }
 
 #[test]
+fn a_list_that_cannot_be_reached_is_no_missing_one() {
+    let (dir, path) = list("");
+    let keys = BTreeSet::from([key(1)]);
+    let said = |path: &Path| match remove(path, &keys, &mut Vec::new()) {
+        Err(error) => error.to_string(),
+        Ok(lines) => panic!("{lines} lines of it left"),
+    };
+    assert_eq!(said(&path.join("below a file")), "cannot find it");
+    let socket = dir.path().join("socket");
+    let _open = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    assert_eq!(said(&socket), "cannot read it");
+}
+
+#[test]
 fn a_line_appended_to_the_replaced_file_reaches_the_list() {
     let (dir, path) = list(&format!("{}\n{}\n", key(1), key(2)));
     let mut late = OpenOptions::new().append(true).open(&path).unwrap();
@@ -266,6 +280,17 @@ fn a_removal_killed_at_any_step_is_finished_or_undone() {
 }
 
 #[test]
+fn a_list_deleted_before_it_could_be_put_back_stays_deleted() {
+    let (dir, path) = list(&format!("{}\n", key(1)));
+    let (new, _old, work) = prepared(&path);
+    let named = beside(&path, &work.name());
+    fs::rename(&new, &named).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(remainder::undo(&path, &named, &work).unwrap().is_none());
+    assert!(names(dir.path()).is_empty());
+}
+
+#[test]
 fn what_another_of_us_watches_is_left_to_it() {
     let (dir, path) = list(&format!("{}\n{}\n", key(1), key(2)));
     let removal = remove_one(&path, 1);
@@ -299,6 +324,7 @@ fn half_a_line_is_told_from_whole_ones() {
         ("a\n".to_owned(), 2),
         ("a\nhalf".to_owned(), 2),
         (format!("a\n{}", "x".repeat(10_000)), 2),
+        (format!("{}\n{}", "a".repeat(5000), "x".repeat(3000)), 5001),
     ] {
         fs::write(&path, text).unwrap();
         assert_eq!(whole_lines(&File::open(&path).unwrap()).unwrap(), whole);

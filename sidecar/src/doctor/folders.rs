@@ -124,6 +124,20 @@ impl Facts {
 
     fn missing_station(&self) -> Finding {
         let (root, strfry) = (self.root.path.display(), self.strfry.path.display());
+        for seen in [&self.root, &self.strfry] {
+            if let Err(error) = &seen.metadata
+                && error.kind() == io::ErrorKind::PermissionDenied
+            {
+                return Finding::fail(
+                    "root_closed",
+                    format!(
+                        "{} cannot be looked into by this user: {error}",
+                        seen.path.display()
+                    ),
+                    "run this as the station's owner: sudo -u OWNER -H constellation-sync doctor",
+                );
+            }
+        }
         match is_folder(&self.root) {
             false => Finding::fail(
                 "root_missing",
@@ -199,14 +213,25 @@ impl Facts {
             .is_some_and(|owned| !us.may(owned, READ | WRITE | ENTER));
         if folder_is_closed {
             let path = &self.strfry.path;
+            let owner = self.strfry.owned().map_or(us.uid, |owned| owned.uid);
+            let (words, remedy) = match owner == us.uid {
+                true => (String::new(), format!("chmod u+rwx {}", quoted(path))),
+                false => {
+                    let (owner, we) = (name_of(owner), name_of(us.uid));
+                    let words = format!(" by {we}, and belongs to {owner}");
+                    (
+                        words,
+                        format!("sudo -u {owner} -H constellation-sync doctor"),
+                    )
+                }
+            };
             return vec![Finding::fail(
                 "strfry_folder_not_writable",
-                format!("{} cannot be written: no log, no lock", path.display()),
                 format!(
-                    "sudo chown {} {p}; chmod u+rwx {p}",
-                    name_of(us.uid),
-                    p = quoted(path)
+                    "{} cannot be written{words}: no log, no lock",
+                    path.display()
                 ),
+                remedy,
             )];
         }
         let mut findings = Vec::new();
@@ -258,6 +283,25 @@ fn is_folder(seen: &Seen) -> bool {
 mod tests {
     use super::*;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    #[test]
+    fn a_station_that_is_hidden_is_not_called_missing() {
+        let hidden = |path: &str| Seen {
+            path: path.into(),
+            metadata: Err(io::ErrorKind::PermissionDenied.into()),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let facts = Facts::gather(&Station::new(dir.path()), &dir.path().join("data.mdb"));
+        assert_eq!(facts.judge()[0].code, "strfry_folder_missing");
+        let facts = Facts {
+            root: hidden("/zen"),
+            strfry: hidden("/zen/strfry"),
+            ..facts
+        };
+        let finding = &facts.judge()[0];
+        assert_eq!(finding.code, "root_closed");
+        assert!(finding.text.starts_with("/zen cannot be"), "{finding:?}");
+    }
 
     #[test]
     fn little_room_is_said_before_there_is_none() {

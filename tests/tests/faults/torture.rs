@@ -13,6 +13,7 @@ use constellation_tests::author::notes;
 use constellation_tests::command::{Output, TestCommand};
 use constellation_tests::station::ids;
 use constellation_tests::{Author, ScriptedRelay, StationDir, station};
+use rustix::process::Signal;
 
 use crate::sync_program::left_behind::{ended_well, wait_for_orphans};
 use crate::sync_program::{PLAIN_KINDS, PROGRAM, follow, paged, recent, report};
@@ -110,12 +111,14 @@ impl Case {
         let trace = station.home().join("trace");
         let inject = format!("inject={call}:error={error}:when={n}");
         let started = Instant::now();
-        let output = traced(
-            &station,
-            &trace,
-            &["-e", &format!("trace={call}"), "-e", &inject],
-        );
-        let took = started.elapsed();
+        let options = ["-e", &format!("trace={call}"), "-e", &inject];
+        let mut running = traced(&station, &trace, &options).spawn();
+        while running.is_running() && started.elapsed() < BOUND {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let hangs = running.is_running();
+        running.signal(Signal::KILL);
+        let output = running.wait();
         let trace = fs::read_to_string(trace).unwrap();
         let mut failed = trace.lines().filter(|line| line.contains("(INJECTED)"));
         // Waking a thread by an eventfd that is not waited for cannot fail.
@@ -124,7 +127,7 @@ impl Case {
         }
         let injected = failed.next()?;
         println!("{call} {error} {n}: {injected}");
-        assert!(took < BOUND, "it took {took:?}\n{output}");
+        assert!(!hangs, "it does not end within {BOUND:?}\n{output}");
         output.expect_not_stderr("panicked");
         let code = output.status.code();
         assert!(matches!(code, Some(0..=3)), "{output}");
@@ -165,19 +168,20 @@ fn backfill(station: &StationDir, program: impl AsRef<Path>) -> TestCommand {
 }
 
 /// A run of which strace writes the system calls to this file; not those of its children.
-fn traced(station: &StationDir, trace: &Path, options: &[&str]) -> Output {
+/// Killed, it takes all of them with it.
+fn traced(station: &StationDir, trace: &Path, options: &[&str]) -> TestCommand {
     // To let a child's beginning fail, it must be followed so far.
     let follow: &[&str] = match options.contains(&"trace=execve") {
         true => &["-f"],
         false => &["-f", "-b", "execve"],
     };
-    backfill(station, "strace")
+    backfill(station, "unshare")
+        .args(["-rpf", "--kill-child", "--mount-proc", "strace"])
         .args(follow)
         .args(["-qq", "-y", "-s", "200", "-o"])
         .arg(trace)
         .args(options)
         .arg(station.program(PROGRAM))
-        .output()
 }
 
 /// Which calls fail: strace counts those of each thread, and with them the dynamic
@@ -224,7 +228,7 @@ fn each_system_call_fails_in_turn() {
     let case = Case::new();
     let station = case.station();
     let trace = station.home().join("trace");
-    let output = traced(&station, &trace, &[]);
+    let output = traced(&station, &trace, &[]).output();
     output.expect_code(0);
     case.expect_stored(&station, &output);
     let trace = fs::read_to_string(trace).unwrap();

@@ -1,0 +1,88 @@
+//! The loop between input and output, with readers and writers of the tests' choosing.
+
+use super::*;
+
+/// A line that is not understood, and its answer.
+const LINE: &str = "{\"event\":{\"id\":\"1\"}}\n";
+const ANSWER: &str =
+    "{\"id\":\"1\",\"action\":\"reject\",\"msg\":\"error: request not understood\"}\n";
+
+fn rules() -> Rules<'static, impl Fn(&Pubkey) -> Option<Verdict>> {
+    Rules {
+        verdict: |_: &Pubkey| Some(Verdict::Allow),
+        shadow: false,
+        filters: None,
+    }
+}
+
+/// Gives these one after the other, then nothing.
+struct Steps(Vec<io::Result<&'static str>>);
+
+impl Read for Steps {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.0.is_empty() {
+            return Ok(0);
+        }
+        let text = self.0.remove(0)?.as_bytes();
+        buffer[..text.len()].copy_from_slice(text);
+        Ok(text.len())
+    }
+}
+
+fn answered(steps: Vec<io::Result<&'static str>>) -> (String, io::Result<()>) {
+    let mut output = Vec::new();
+    let result = answer_all(BufReader::new(Steps(steps)), &mut output, &rules());
+    (String::from_utf8(output).unwrap(), result)
+}
+
+#[test]
+fn an_interrupted_read_is_made_again_and_any_other_error_ends_it() {
+    let interrupted = || Err(io::ErrorKind::Interrupted.into());
+    let (output, result) = answered(vec![interrupted(), Ok(LINE), interrupted(), Ok(LINE)]);
+    assert_eq!(output, ANSWER.repeat(2));
+    result.unwrap();
+    let (output, result) = answered(vec![Ok(LINE), Err(io::ErrorKind::Other.into())]);
+    assert_eq!(output, ANSWER);
+    assert_eq!(result.unwrap_err().kind(), io::ErrorKind::Other);
+}
+
+/// Writes nowhere, and remembers how much at a time.
+struct Sizes(Vec<usize>);
+
+impl Write for Sizes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.push(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Short lines have longer answers.
+#[test]
+fn the_answers_to_many_lines_are_written_in_pieces() {
+    let input = "{}\n".repeat(20_000);
+    let mut sizes = Sizes(Vec::new());
+    let reader = BufReader::with_capacity(input.len(), input.as_bytes());
+    answer_all(reader, &mut sizes, &rules()).unwrap();
+    let written: Vec<usize> = sizes.0.into_iter().filter(|&size| size > 0).collect();
+    assert!(
+        written.iter().all(|&size| size < PIECE + 100),
+        "{written:?}"
+    );
+    assert!(written.len() < 30, "{written:?}");
+}
+
+#[test]
+fn a_request_of_several_megabytes_is_understood() {
+    let content = "x".repeat(3 << 20);
+    let key = "1".repeat(64);
+    let line = format!(
+        "{{\"type\":\"new\",\"event\":{{\"content\":\"{content}\",\"id\":\"1\",\"pubkey\":\"{key}\"}}}}"
+    );
+    let mut output = Vec::new();
+    answer_all(BufReader::new(line.as_bytes()), &mut output, &rules()).unwrap();
+    assert_eq!(output, b"{\"id\":\"1\",\"action\":\"accept\"}\n");
+}
