@@ -280,6 +280,17 @@ fn a_removal_killed_at_any_step_is_finished_or_undone() {
 }
 
 #[test]
+fn a_list_deleted_before_it_could_be_put_back_stays_deleted() {
+    let (dir, path) = list(&format!("{}\n", key(1)));
+    let (new, _old, work) = prepared(&path);
+    let named = beside(&path, &work.name());
+    fs::rename(&new, &named).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(remainder::undo(&path, &named, &work).unwrap().is_none());
+    assert!(names(dir.path()).is_empty());
+}
+
+#[test]
 fn what_another_of_us_watches_is_left_to_it() {
     let (dir, path) = list(&format!("{}\n{}\n", key(1), key(2)));
     let removal = remove_one(&path, 1);
@@ -313,6 +324,7 @@ fn half_a_line_is_told_from_whole_ones() {
         ("a\n".to_owned(), 2),
         ("a\nhalf".to_owned(), 2),
         (format!("a\n{}", "x".repeat(10_000)), 2),
+        (format!("{}\n{}", "a".repeat(5000), "x".repeat(3000)), 5001),
     ] {
         fs::write(&path, text).unwrap();
         assert_eq!(whole_lines(&File::open(&path).unwrap()).unwrap(), whole);

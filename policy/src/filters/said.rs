@@ -134,3 +134,63 @@ impl Shown {
         self.line.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// What is logged of what two runs print.
+    fn shown(runs: [&str; 2]) -> String {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(Mutex::new(log.reopen().unwrap()))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut shown = Shown::new(1);
+            for (number, text) in (1..).zip(runs) {
+                shown.go_on(number);
+                for part in text.as_bytes().chunks(300) {
+                    for part in part.split_inclusive(|&byte| byte == b'\n') {
+                        shown.add(part);
+                    }
+                }
+            }
+            shown.end_line();
+        });
+        fs::read_to_string(log.path()).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_cut_where_it_is_longer_than_the_longest() {
+        let [whole, longer] = [LONGEST_LINE, LONGEST_LINE + 1].map(|length| "x".repeat(length));
+        let log = shown([&format!("{whole}\n\n{longer}"), "next"]);
+        let lines: Vec<&str> = log
+            .lines()
+            .map(|line| line.split_once(": ").unwrap().1)
+            .collect();
+        let named = |text: &str| format!("filter 1.sh: {text}");
+        let expected = [named(&whole), named(&format!("{whole}…")), named("next")];
+        assert_eq!(lines.len(), expected.len(), "{log}");
+        for (line, expected) in lines.iter().zip(&expected) {
+            assert!(line.ends_with(&expected[..]), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_of_one_run_does_not_count_for_the_next() {
+        let much = "a line\n".repeat(1000);
+        let log = shown([&much, &much]);
+        let most = MOST_OF_A_RUN.div_ceil(FRAME + "a line\n".len());
+        assert_eq!(log.matches(": a line\n").count(), 2 * most);
+        assert_eq!(
+            log.matches("the rest of what it says is left out").count(),
+            2
+        );
+        let (first, _) = log.split_once("left out").unwrap();
+        assert_eq!(first.matches(": a line\n").count(), most);
+    }
+}

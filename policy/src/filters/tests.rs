@@ -1,6 +1,9 @@
 //! Which filter is wanted for which spelling of a kind.
 
 use super::*;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+use std::time::Instant;
 
 #[test]
 fn the_name_of_a_filter_is_its_kind_as_everyone_spells_it() {
@@ -70,4 +73,35 @@ fn a_filter_whose_name_cannot_be_read_is_still_asked() {
     assert_eq!(filters.wanted(Some(b"1")), Wanted::Nothing);
     assert_eq!(filters.wanted(Some(b"7")), Wanted::Filter(7));
     assert!(filters.complaints().is_empty());
+}
+
+#[test]
+fn a_filter_that_is_being_written_is_waited_for_until_its_time_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("1.sh");
+    fs::write(
+        &path,
+        "#!/bin/sh\n[ $# = 1 ] && [ -z \"$CONSTELLATION_EVENT\" ]\n",
+    )
+    .unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let writing = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    let runner = Runner::start().unwrap();
+    let (started, timeout) = (Instant::now(), Duration::from_millis(50));
+    let error = runner.run(&path, 1, b"{}", timeout).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ExecutableFileBusy);
+    assert!(started.elapsed() >= timeout);
+    // At whatever moment it is let go of.
+    let writer = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(20));
+        drop(writing);
+    });
+    let ended = runner
+        .run(&path, 1, b"{}", Duration::from_secs(60))
+        .unwrap();
+    assert!(
+        matches!(ended, End::Exited(status) if status.success()),
+        "{ended:?}"
+    );
+    writer.join().unwrap();
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Mutex;
 
 use constellation_shared::Station;
 
@@ -45,6 +47,61 @@ fn work(sources: Sources) -> Work {
 
 fn verdict(work: &Work, byte: u8) -> Option<Verdict> {
     work.lists.read().unwrap().verdict(&key(byte))
+}
+
+/// What is logged meanwhile.
+fn said(work: impl FnOnce()) -> String {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(Mutex::new(log.reopen().unwrap()))
+        .finish();
+    tracing::subscriber::with_default(subscriber, work);
+    fs::read_to_string(log.path()).unwrap()
+}
+
+#[test]
+fn lines_that_leave_are_said_and_nothing_else_is() {
+    let (_root, sources) = station(&[1, 2]);
+    let mut remover = Remover::new(sources.blacklist.clone());
+    let mut remove = |byte| said(|| remover.remove(&mut BTreeSet::from([key(byte)])));
+    let log = remove(1);
+    let words = format!("1 line of friends or members removed: {}", key(1));
+    assert_eq!(log.matches(&words).count(), 1, "{log}");
+    assert_eq!(remove(1), "");
+    let mut work = work(sources);
+    assert_eq!(said(|| work.refresh()), "");
+}
+
+#[test]
+fn a_list_that_cannot_be_written_is_left_alone_for_a_while() {
+    let (_root, sources) = station(&[1, 2]);
+    let list = sources.blacklist;
+    let allow = |mode| fs::set_permissions(&list, fs::Permissions::from_mode(mode)).unwrap();
+    let holds = || {
+        fs::read_to_string(&list)
+            .unwrap()
+            .contains(&key(1).to_hex())
+    };
+    let mut remover = Remover::new(list.clone());
+    let work = |remover: &mut Remover| {
+        let mut keys = BTreeSet::from([key(1)]);
+        remover.work(&mut keys);
+        // Its next event asks again.
+        assert!(keys.is_empty());
+    };
+    let before = Instant::now();
+    allow(0o444);
+    work(&mut remover);
+    assert_eq!(remover.complaint.as_deref(), Some("it is read-only"));
+    assert!(remover.not_before.unwrap() >= before + RETRY_AFTER.1);
+    allow(0o644);
+    work(&mut remover);
+    assert!(holds());
+    remover.not_before = Some(before);
+    work(&mut remover);
+    assert!(!holds());
+    assert_eq!(remover.complaint, None);
 }
 
 #[test]

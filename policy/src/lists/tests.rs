@@ -281,3 +281,18 @@ fn who_is_newly_blocked_does_not_wait_for_a_long_search() {
     dir.lists = last.unwrap();
     assert_eq!(dir.verdicts(&[1, 4, 5]), [BLOCK, PARDON, PARDON]);
 }
+
+/// What became shorter is left alone for longer.
+#[test]
+fn a_list_of_the_same_length_is_no_shorter_one() {
+    use std::os::unix::fs::MetadataExt;
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    assert!(dir.refresh());
+    dir.write("strfry/blacklist.txt", &[2]);
+    let changed = fs::metadata(dir.root.path().join("strfry/blacklist.txt")).unwrap();
+    let changed = Duration::new(changed.ctime() as u64, changed.ctime_nsec() as u32);
+    assert!(dir.refresh_at(changed + SETTLING / 2).is_none());
+    let lists = dir.refresh_at(changed + SETTLING).unwrap();
+    assert_eq!(lists.verdict(&key(2)), Some(Verdict::Block));
+}
