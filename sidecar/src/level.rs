@@ -260,7 +260,16 @@ impl Progress {
         while let Some(window) = self.todo.last() {
             let held = turn.holdings.held(window);
             let filter = filter(window);
-            let compared = compare(connection, &filter, &held, frame_limit, turn.patience).await;
+            let is_refused = |id: &EventId| leveling.refused.contains(*id, &turn.url);
+            let compared = compare(
+                connection,
+                &filter,
+                &held,
+                frame_limit,
+                turn.patience,
+                is_refused,
+            )
+            .await;
             drop(held);
             let Compared { needed, is_part } = match compared {
                 Ok(compared) => compared,
@@ -269,21 +278,15 @@ impl Progress {
                     continue;
                 }
             };
-            let mut unrefused: Vec<EventId> = needed
-                .into_iter()
-                .filter(|id| !leveling.refused.contains(*id, &turn.url))
-                .collect();
             // Others bring events while this relay tells what it has.
-            turn.holdings.retain_missing(window, &mut unrefused);
-            match (is_part, unrefused.is_empty()) {
-                (false, _) => drop(self.todo.pop()),
-                // What there is besides so many refused ones, a shorter window tells.
-                (true, true) => self.cope(CompareError::TooMany, leveling.now)?,
-                (true, false) => {}
+            let mut missing = Vec::from_iter(needed);
+            turn.holdings.retain_missing(window, &mut missing);
+            if !is_part {
+                self.todo.pop();
             }
             self.refusals = 0;
-            let listed = unrefused.len();
-            leveling.exchange.offer(peer, unrefused);
+            let listed = missing.len();
+            leveling.exchange.offer(peer, missing);
             leveling.show_progress();
             debug!("{} lists {listed} events that are missing here", turn.url);
             turn.collect(connection, intake, is_part, &mut progress)

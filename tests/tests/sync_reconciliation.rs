@@ -10,7 +10,7 @@ mod sync_program;
 
 use std::time::Instant;
 
-use constellation_shared::Event;
+use constellation_shared::{Event, EventId};
 use constellation_tests::author::notes;
 use constellation_tests::relay::Nip77;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
@@ -206,6 +206,28 @@ fn a_peer_that_lists_what_it_does_not_have_is_paged_through_and_holds_nobody_up(
             .unwrap();
         assert_eq!(honest["reconciled"], true);
     }
+}
+
+/// It was asked about ever shorter times, down to each second of a day.
+#[test]
+fn a_peer_that_always_lists_what_was_refused_is_reconciled_with_all_the_same() {
+    const MANY: u64 = 90_000;
+    let (_, events) = authors_and_events();
+    let (station, relay) = with_peer(&events, reconciling(Nip77::Insists(MANY as usize)));
+    let now = recent();
+    let refused = (0..MANY).map(|number| {
+        let id = EventId::from_bytes(Nip77::invented(0, number));
+        format!("{now} {id} *\n")
+    });
+    let refused = "constellation-refused 1\n".to_owned() + &refused.collect::<String>();
+    station.write("strfry/constellation-refused.txt", refused);
+    let report = sync_all(&station, &[]);
+    expect_stored(&station, &events);
+    assert_eq!(peer(&report)["reconciled"], true);
+    let questions = relay.received();
+    let compared = questions.iter().filter(|text| text.contains("NEG-OPEN"));
+    // Of kind 4 and of the others.
+    assert_eq!(compared.count(), 2);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use constellation_shared::Event;
+use constellation_shared::{Event, EventId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::holdings::Holdings;
@@ -99,8 +99,9 @@ impl Turn<'_> {
             for kind in &self.wanted.kinds {
                 let filter = serde_json::json!({"ids": ids, "kinds": [kind]}).to_string();
                 let frame = reconcile::SMALLEST_FRAME;
-                let listed = compare(connection, &filter, &nothing, frame, self.patience).await;
-                match listed {
+                let all = |_: &EventId| false;
+                let patience = self.patience;
+                match compare(connection, &filter, &nothing, frame, patience, all).await {
                     Ok(listed) => self.leveling.name(listed.needed, *kind),
                     Err(CompareError::AuthRequired | CompareError::TooMany) => {}
                     // It is a remark that is at stake, no event.

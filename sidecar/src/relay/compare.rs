@@ -64,7 +64,7 @@ pub struct Compared {
 }
 
 /// Finds out what a relay has of a filter and we lack. `held` is what we hold of exactly
-/// that filter.
+/// that filter; what `is_refused` is not missing.
 ///
 /// # Errors
 /// [`CompareError`].
@@ -74,6 +74,7 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
     held: &Held,
     frame_limit: u64,
     patience: Duration,
+    is_refused: impl Fn(&EventId) -> bool,
 ) -> Result<Compared, CompareError> {
     let (mut reconciler, first) = Reconciler::begin(held, frame_limit)?;
     let open = format!("[\"NEG-OPEN\",\"{NAME}\",{filter},\"{first}\"]");
@@ -100,7 +101,7 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
                 message,
             }) if subscription == NAME => {
                 answered = true;
-                let step = reconciler.take(message)?;
+                let step = reconciler.take(message, &is_refused)?;
                 if let Step::Send(next) = &step {
                     let next = format!("[\"NEG-MSG\",\"{NAME}\",\"{next}\"]");
                     connection.send(next).await?;

@@ -87,11 +87,16 @@ impl<'a> Reconciler<'a> {
         Ok((begun, constellation_shared::hex(&first)))
     }
 
-    /// Takes the relay's message, in hex.
+    /// Takes the relay's message, in hex. What is refused is not needed: a relay may list
+    /// more of it than is enough for once, and what else it has would never show.
     ///
     /// # Errors
     /// [`ReconcileError`]; what was learned until then stays learned.
-    pub fn take(&mut self, message: &str) -> Result<Step, ReconcileError> {
+    pub fn take(
+        &mut self,
+        message: &str,
+        is_refused: impl Fn(&EventId) -> bool,
+    ) -> Result<Step, ReconcileError> {
         self.rounds += 1;
         let bytes = constellation_shared::unhex(message).ok_or(ReconcileError::Hex)?;
         let (mut have, mut need) = (Vec::new(), Vec::new());
@@ -100,7 +105,7 @@ impl<'a> Reconciler<'a> {
             .reconcile_with_ids(&bytes, &mut have, &mut need)
             .map_err(ReconcileError::Protocol)?;
         let ids = need.into_iter().map(|id| EventId::from_bytes(*id));
-        self.needed.extend(ids);
+        self.needed.extend(ids.filter(|id| !is_refused(id)));
         if self.rounds > MOST_ROUNDS {
             return Err(ReconcileError::Endless);
         }
@@ -161,7 +166,7 @@ mod tests {
                 .reconcile(&constellation_shared::unhex(&message).unwrap())
                 .unwrap();
             match reconciler
-                .take(&constellation_shared::hex(&answer))
+                .take(&constellation_shared::hex(&answer), |_| false)
                 .unwrap()
             {
                 Step::Send(next) => message = next,
@@ -216,7 +221,7 @@ mod tests {
             ("6100000002bfffffffffffffff7f", "version 1"),
         ] {
             let (mut reconciler, _) = Reconciler::begin(&held, 4096).unwrap();
-            let Err(error) = reconciler.take(message) else {
+            let Err(error) = reconciler.take(message, |_| false) else {
                 panic!("{message} was taken");
             };
             assert!(error.to_string().contains(words), "{message}: {error}");
@@ -233,7 +238,7 @@ mod tests {
         let mut rounds = 0;
         let error = loop {
             rounds += 1;
-            match reconciler.take(&wrong) {
+            match reconciler.take(&wrong, |_| false) {
                 Ok(Step::Send(_)) => {}
                 Ok(Step::Done | Step::Enough) => panic!("it ended"),
                 Err(error) => break error,

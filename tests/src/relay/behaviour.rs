@@ -109,6 +109,8 @@ pub enum Nip77 {
     Refuses(&'static str),
     /// Besides what it has it lists so many ids that nobody has, others each time.
     Invents(usize),
+    /// Besides what it has it lists so many ids that nobody has, the same each time.
+    Insists(usize),
     /// It lists each id three times.
     Repeats,
     /// It says that all differs, whatever it is told.
@@ -119,6 +121,16 @@ pub enum Nip77 {
     FallsSilent,
     /// It begins, and the first connection breaks off then.
     BreaksOffOnce,
+}
+
+impl Nip77 {
+    /// An id that a relay makes up.
+    pub fn invented(turn: u64, number: u64) -> [u8; 32] {
+        let mut id = [0xee; 32];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        id[8..16].copy_from_slice(&turn.to_be_bytes());
+        id
+    }
 }
 
 impl Behaviour {

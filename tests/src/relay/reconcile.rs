@@ -52,15 +52,14 @@ impl Reconciliation {
             let reason = "blocked: too many query results";
             return Err(json!(["NEG-ERR", name, reason, cap]).to_string());
         }
-        if let Nip77::Invents(invented) = behaviour.nip77 {
-            let turn = INVENTIONS.fetch_add(1, Ordering::Relaxed);
-            for number in 0..invented as u64 {
-                let mut id = [0xee; 32];
-                id[..8].copy_from_slice(&number.to_be_bytes());
-                id[8..16].copy_from_slice(&turn.to_be_bytes());
-                let created_at = filter.since.max(1);
-                ids.insert(created_at, Id::from_byte_array(id)).unwrap();
-            }
+        let (invented, turn) = match behaviour.nip77 {
+            Nip77::Invents(invented) => (invented, INVENTIONS.fetch_add(1, Ordering::Relaxed)),
+            Nip77::Insists(invented) => (invented, 0),
+            _ => (0, 0),
+        };
+        for number in 0..invented as u64 {
+            let id = Id::from_byte_array(Nip77::invented(turn, number));
+            ids.insert(filter.since.max(1), id).unwrap();
         }
         ids.seal().unwrap();
         Ok(Self { ids })

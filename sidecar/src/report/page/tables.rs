@@ -142,8 +142,8 @@ pub(super) fn profiles(document: &Document) -> Markup {
                 None => p class="none" { "This run did not look for profiles." }
                 Some(profiles) => {
                     p {
-                        b { (count(profiles.found as u64)) } " followed pubkeys have a profile, "
-                        b { (count(profiles.missing as u64)) } " have none."
+                        "Followed pubkeys with a profile: " b { (count(profiles.found as u64)) }
+                        ", without one: " b { (count(profiles.missing as u64)) } "."
                     }
                     (people(profiles))
                 }
