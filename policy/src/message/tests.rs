@@ -43,6 +43,15 @@ fn fields_that_are_not_looked_at_may_hold_anything() {
 }
 
 #[test]
+fn an_event_of_another_type_need_not_be_an_object() {
+    for event in ["5", "\"x\"", "[{\"id\":\"1\"}]", "null"] {
+        let line = format!(r#"{{"event":{event},"type":"other"}}"#);
+        let request = Request::parse(line.as_bytes());
+        assert!(matches!(request, Request::Other { .. }), "{request:?}");
+    }
+}
+
+#[test]
 fn a_kind_is_what_is_spelled_once() {
     for (fields, expected) in [
         (r#""x":1"#, None),
