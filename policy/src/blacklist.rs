@@ -11,6 +11,11 @@
 //! The name of the file beside the list says what it is the work of, so that after a
 //! `kill -9` at any moment the next start can go on with it ([`adopt`]).
 //!
+//! No system call exchanges only where a file is still the one that was looked at: a list
+//! that is replaced in the microseconds between that look and the exchange gives way for as
+//! long, and a script that reads it at just that moment to write it back misses what was new
+//! in it.
+//!
 //! On a file system that cannot exchange (NFS, vfat) the list is replaced by `rename`, and
 //! two gaps of microseconds stay: a `mv` between the look and the step is undone, and what
 //! is appended to the old file is lost if we are killed at that moment.
@@ -100,6 +105,12 @@ pub fn remove(
                 return other.map(|_| 0);
             }
         };
+        // One that was replaced while we wrote must not give way even for a moment: a script
+        // that reads the list then writes back one without its newest lines.
+        if fs::metadata(&list).is_ok_and(|list| list.ino() != work.old) {
+            let _ = fs::remove_file(&beside);
+            continue;
+        }
         let exchanged = Remainder::exchange(&list, &beside, old, work);
         let (taken, remainder) = exchanged.map_err(step("replace it"))?;
         remainders.extend(remainder);
