@@ -4,7 +4,7 @@
 //!
 //! `cargo bench -p constellation-tests --bench sync`; with `STRFRY=/path/to/strfry` the peers
 //! and the station are real strfrys, and `strfry import` and `strfry sync` run beside ours.
-//! `--bench sync -- many` measures half a million events instead, once.
+//! `--bench sync -- many` measures half a million events instead.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
