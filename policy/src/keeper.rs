@@ -162,7 +162,7 @@ impl Work {
             let closed = match pardoned.recv_timeout(wait) {
                 Ok(key) => {
                     keys.insert(key);
-                    if Instant::now() < next_look {
+                    if !wait.is_zero() {
                         continue;
                     }
                     false
@@ -218,6 +218,17 @@ fn publish(lists: &RwLock<Lists>, new: Lists) {
     drop(lists);
     // Given back only now: it can be large, and an answer would wait for it.
     drop(old);
+}
+
+/// For how long the list is left alone after this, and what is to be done.
+const fn after(error: &RemoveError) -> (Duration, &'static str) {
+    match error {
+        RemoveError::Contended | RemoveError::Locked => (RETRY_AFTER.0, "it is tried again"),
+        RemoveError::ReadOnly | RemoveError::Step(..) => (
+            RETRY_AFTER.1,
+            "make the file and its folder writable for this user, or pass --no-remove",
+        ),
+    }
 }
 
 /// Takes pardoned keys out of the blacklist.
@@ -306,8 +317,9 @@ impl Remover {
         if let Err(error @ RemoveError::Locked) = removed {
             // Most often another of us, for a moment: the keys are kept.
             let since = *self.locked_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= RETRY_AFTER.0 {
-                self.complain(&error, "it is tried again");
+            let (wait, remedy) = after(&error);
+            if since.elapsed() >= wait {
+                self.complain(&error, remedy);
             }
             return;
         }
@@ -326,13 +338,7 @@ impl Remover {
                 }
             }
             Err(error) => {
-                let (wait, remedy) = match error {
-                    RemoveError::Contended => (RETRY_AFTER.0, "it is tried again"),
-                    _ => (
-                        RETRY_AFTER.1,
-                        "make the file and its folder writable for this user, or pass --no-remove",
-                    ),
-                };
+                let (wait, remedy) = after(&error);
                 self.not_before = Some(Instant::now() + wait);
                 self.complain(&error, remedy);
             }

@@ -1,15 +1,35 @@
 //! For tests: what is logged.
 
-use std::fs;
-use std::sync::Mutex;
+use std::cell::RefCell;
+use std::io;
+use std::sync::Once;
+
+thread_local! {
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+struct ThisThread;
+
+impl io::Write for ThisThread {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.with_borrow_mut(|log| log.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// What this thread logs meanwhile, at the usual level.
 pub(crate) fn logged(work: impl FnOnce()) -> String {
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(Mutex::new(log.reopen().unwrap()))
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    fs::read_to_string(log.path()).unwrap()
+    static SUBSCRIBED: Once = Once::new();
+    // One for all threads: with one for this thread alone, tracing takes it from another
+    // thread, which has none, that nobody wants to know what that comes to log first.
+    SUBSCRIBED.call_once(|| {
+        let subscriber = tracing_subscriber::fmt().with_ansi(false);
+        subscriber.with_writer(|| ThisThread).init();
+    });
+    LOG.take();
+    work();
+    String::from_utf8(LOG.take()).unwrap()
 }
