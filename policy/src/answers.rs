@@ -19,8 +19,8 @@ pub(crate) const PIECE: usize = 64 * 1024;
 /// which escaping can make up to six times as long.
 const LONGEST_REQUEST: usize = 128 * 1024 * 1024;
 
-/// How much memory a long request may leave behind, in bytes.
-const KEPT_FOR_REQUESTS: usize = 1024 * 1024;
+/// How much memory a long request may leave behind, in bytes: 1 MiB.
+const KEPT_FOR_REQUESTS: usize = 1_048_576;
 
 /// What decides on an event.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub fn answer_all(
                 begun.clear();
                 begun.shrink_to(KEPT_FOR_REQUESTS);
             }
-            if answers.len() > PIECE {
+            if answers.len() >= PIECE {
                 output.write_all(&answers)?;
                 answers.clear();
             }

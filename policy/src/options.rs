@@ -136,3 +136,42 @@ impl ListOptions {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_more_than_nothing_and_an_hour_at_the_most() {
+        for (text, milliseconds) in [("0.5", 500), ("30", 30_000), ("3600", 3_600_000)] {
+            assert_eq!(
+                seconds(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
+        }
+        for text in ["0", "-1", "3600.1", "1e99", "NaN", "inf", "soon", ""] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn friends_are_those_that_are_named_and_else_the_station_s() {
+        let sources = |amis: &[&str]| {
+            let options = ListOptions {
+                zen: Some("/zen".into()),
+                blacklist: None,
+                amis: amis.iter().map(PathBuf::from).collect(),
+                no_swarm: !amis.is_empty(),
+            };
+            options.sources().ok().unwrap()
+        };
+        let usual = sources(&[]);
+        assert_eq!(usual.blacklist, PathBuf::from("/zen/strfry/blacklist.txt"));
+        assert_eq!(usual.friends, [PathBuf::from("/zen/strfry/amisOfAmis.txt")]);
+        assert!(usual.swarm);
+        let named = sources(&["/a", "/b"]);
+        assert_eq!(named.friends, ["/a", "/b"].map(PathBuf::from));
+        assert!(!named.swarm);
+    }
+}

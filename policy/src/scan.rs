@@ -7,47 +7,63 @@
 #[cfg(test)]
 mod tests;
 
+use std::mem;
+
 /// A place in a JSON text.
 #[derive(Debug)]
 pub(crate) struct Scanner<'a> {
     /// All behind the place.
     rest: &'a [u8],
-    /// The containers around the place within [`Scanner::value`].
+    /// The containers around the place within [`Scanner::value`]; none before and after.
     around: Containers,
 }
 
 const OBJECT: bool = true;
 const ARRAY: bool = false;
 
-/// Which containers are open, one within another. The innermost 64 need no memory of
-/// their own: events rarely go deeper than three.
-#[derive(Debug, Default)]
+/// Which containers are open, one within another. Up to 63 need no memory of their
+/// own: events rarely go deeper than three.
+#[derive(Debug)]
 struct Containers {
-    depth: usize,
-    /// A bit each, the innermost in the lowest.
+    /// A bit each, the innermost in the lowest, below a bit that is always set.
     innermost: u64,
-    /// Those further out, 64 at a time.
+    /// Those further out, 63 at a time.
     outer: Vec<u64>,
 }
 
 impl Containers {
-    fn push(&mut self, kind: bool) {
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
-            self.outer.push(self.innermost);
+    /// Before the first.
+    const NONE: u64 = 1;
+
+    const fn new() -> Self {
+        Self {
+            innermost: Self::NONE,
+            outer: Vec::new(),
         }
-        self.innermost = self.innermost << 1 | u64::from(kind);
-        self.depth += 1;
     }
 
-    fn innermost(&self) -> bool {
+    const fn is_empty(&self) -> bool {
+        self.innermost == Self::NONE
+    }
+
+    fn push(&mut self, kind: bool) {
+        if self.innermost.leading_zeros() == 0 {
+            self.outer
+                .push(mem::replace(&mut self.innermost, Self::NONE));
+        }
+        self.innermost = self.innermost * 2 + u64::from(kind);
+    }
+
+    const fn innermost(&self) -> bool {
         self.innermost & 1 == 1
     }
 
     fn pop(&mut self) {
-        self.depth -= 1;
         self.innermost >>= 1;
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
-            self.innermost = self.outer.pop().unwrap_or_default();
+        if self.innermost == Self::NONE
+            && let Some(outer) = self.outer.pop()
+        {
+            self.innermost = outer;
         }
     }
 }
@@ -75,11 +91,10 @@ const fn plain_bytes(word: u64) -> usize {
 
 /// Whether one of many bytes is special.
 fn any_special(piece: &[u8; 16]) -> bool {
-    // Without a way out, and counting in bytes, the compiler looks at 16 in one step.
-    let found = piece.iter().fold(0, |found, &byte| {
-        found | u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20)
-    });
-    found > 0
+    // Without a way out (`any`, `||`) the compiler looks at all in one step.
+    piece
+        .iter()
+        .fold(false, |found, &byte| found | is_special(byte))
 }
 
 /// What lies behind the bytes at the start of `text` that are not special; `None` where
@@ -111,15 +126,15 @@ impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
         Self {
             rest: text,
-            around: Containers::default(),
+            around: Containers::new(),
         }
     }
 
     /// The next byte that is no blank, which is not passed over.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        match *self.rest.first()? {
-            byte if byte > b' ' => Some(byte),
+        match self.rest {
+            [byte @ b'!'..=u8::MAX, ..] => Some(*byte),
             _ => self.peek_behind_blanks(),
         }
     }
@@ -192,8 +207,6 @@ impl<'a> Scanner<'a> {
 
     /// Passes over an object or array, without recursion: a stack would end somewhere.
     fn container(&mut self) -> Option<()> {
-        self.around.depth = 0;
-        self.around.outer.clear();
         loop {
             match self.peek()? {
                 b'"' => self.string()?,
@@ -222,7 +235,7 @@ impl<'a> Scanner<'a> {
             }
             // Out of each container that ends here.
             loop {
-                if self.around.depth == 0 {
+                if self.around.is_empty() {
                     return Some(());
                 }
                 let in_object = self.around.innermost() == OBJECT;

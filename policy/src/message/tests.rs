@@ -176,3 +176,34 @@ fn the_id_comes_back_as_it_was_spelled() {
         assert_eq!(spell(&line), format!("{answer}\n"), "{line:.80}");
     }
 }
+
+#[test]
+fn a_text_is_plain_without_escapes_and_foreign_letters() {
+    for (text, plain) in [
+        (&b""[..], true),
+        (b"abc", true),
+        (b"\x7f", true),
+        (b"a\x80", false),
+        (b"\xff", false),
+        (b"a\\n", false),
+        (b"\\\\", false),
+        ("é".as_bytes(), false),
+    ] {
+        assert_eq!(is_plain(text), plain, "{text:?}");
+    }
+}
+
+#[test]
+fn a_type_is_the_same_under_every_spelling() {
+    for (kind, is_new) in [
+        ("new", true),
+        ("\\u006eew", true),
+        ("n\\u0065w", true),
+        ("newer", false),
+        ("", false),
+    ] {
+        let line = format!("{{\"type\":\"{kind}\",\"event\":{{\"id\":\"1\"}}}}");
+        let request = Request::parse(line.as_bytes());
+        assert_eq!(matches!(request, Request::New { .. }), is_new, "{kind}");
+    }
+}

@@ -68,12 +68,54 @@ fn values_of_every_kind() {
     ] {
         assert!(!is_json(text.as_bytes()), "{text}");
     }
-    for depth in [63, 64, 65, 128, 129, 1_000_000] {
+    for depth in [31, 32, 63, 64, 65, 128, 129, 1_000_000] {
         let open = "[{\"a\":".repeat(depth);
         let close = "}]".repeat(depth);
         assert!(is_json(format!("{open}1{close}").as_bytes()), "{depth}");
         assert!(!is_json(format!("{open}1]{close}").as_bytes()), "{depth}");
         assert!(!is_json(format!("{open}1{close}]").as_bytes()), "{depth}");
+    }
+}
+
+#[test]
+fn containers_that_usual_events_have_need_no_memory() {
+    let mut around = Containers::new();
+    let kinds: Vec<bool> = (0..200).map(|depth| depth % 3 == 0).collect();
+    for (depth, &kind) in kinds.iter().enumerate() {
+        assert_eq!(around.outer.len(), depth.saturating_sub(1) / 63, "{depth}");
+        around.push(kind);
+    }
+    for kind in kinds.into_iter().rev() {
+        assert!(!around.is_empty());
+        assert_eq!(around.innermost(), kind);
+        around.pop();
+    }
+    assert!(around.is_empty());
+    assert!(around.outer.is_empty());
+}
+
+#[test]
+fn special_bytes_are_found_wherever_they_stand() {
+    let plain = [b' ', b'!', b'#', b'[', b']', b'~', 0x7f, 0x80, 0xff];
+    let special = [b'"', b'\\', 0, b'\n', 0x1f];
+    for background in plain {
+        let mut piece = [background; 16];
+        assert!(!any_special(&piece), "{background}");
+        assert_eq!(plain_bytes(u64::from_le_bytes([background; 8])), 8);
+        for (first, byte) in (0..16).zip(special.into_iter().cycle()) {
+            for second in first..16 {
+                (piece[first], piece[second]) = (byte, byte);
+                assert!(any_special(&piece), "{piece:?}");
+                let word = *piece.first_chunk().unwrap();
+                assert_eq!(plain_bytes(u64::from_le_bytes(word)), first.min(8));
+                piece = [background; 16];
+            }
+        }
+    }
+    for byte in 0..=u8::MAX {
+        let is_one = special.contains(&byte) || byte < 0x20;
+        assert_eq!(is_special(byte), is_one, "{byte}");
+        assert_eq!(any_special(&[byte; 16]), is_one, "{byte}");
     }
 }
 
