@@ -44,8 +44,8 @@ pub use crate::blacklist::leftovers::adopt;
 pub use crate::blacklist::remainder::Remainder;
 use crate::blacklist::remainder::Work;
 
-/// How much is read and written at once, in bytes.
-const PIECE: usize = 64 * 1024;
+/// How much is read and written at once, in bytes: 64 KiB.
+const PIECE: usize = 65_536;
 
 /// How often a list that others change at the same time is tried again.
 const ATTEMPTS: u32 = 10;
@@ -83,26 +83,23 @@ pub fn remove(
     keys: &BTreeSet<Pubkey>,
     remainders: &mut Vec<Remainder>,
 ) -> Result<u64, RemoveError> {
-    let list = match fs::canonicalize(list) {
-        Ok(path) => path,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(RemoveError::Step("find it", error)),
+    let found = unless_missing(fs::canonicalize(list)).map_err(step("find it"))?;
+    let Some(list) = found else {
+        return Ok(0);
     };
     // One remover at a time: strfry runs a plugin for its relay and one for each stream.
     let locked = lock_folder(&list).map_err(step("lock its folder"))?;
     let _alone = locked.ok_or(RemoveError::Locked)?;
     for _ in 0..ATTEMPTS {
-        let old = match File::open(&list) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(RemoveError::Step("read it", error)),
+        let Some(old) = unless_missing(File::open(&list)).map_err(step("read it"))? else {
+            return Ok(0);
         };
         let beside = beside(&list, "new");
         let (lines, work) = match write_without(&old, &beside, keys) {
-            Ok((lines, work)) if lines > 0 => (lines, work),
-            other => {
+            Ok(Some(written)) => written,
+            none => {
                 let _ = fs::remove_file(&beside);
-                return other.map(|_| 0);
+                return none.map(|_| 0);
             }
         };
         // One that was replaced while we wrote must not give way even for a moment: a script
@@ -119,6 +116,14 @@ pub fn remove(
         }
     }
     Err(RemoveError::Contended)
+}
+
+/// What was done to a file, or `None` where that is missing.
+fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// Nobody else of us removes from a list in this folder while the file is open; `None`
@@ -146,12 +151,12 @@ fn beside(list: &Path, what: &str) -> PathBuf {
 }
 
 /// Writes the new content to `path`; how many lines were left out, and of which part of
-/// the old file it is the work.
+/// the old file it is the work. `None` where no line is to be left out.
 fn write_without(
     old: &File,
     path: &Path,
     keys: &BTreeSet<Pubkey>,
-) -> Result<(u64, Work), RemoveError> {
+) -> Result<Option<(u64, Work)>, RemoveError> {
     let metadata = old.metadata().map_err(step("read it"))?;
     if metadata.mode() & 0o222 == 0 {
         return Err(RemoveError::ReadOnly);
@@ -171,15 +176,16 @@ fn write_without(
     let mut reader = BufReader::with_capacity(PIECE, Digested::new(old.take(copied)));
     let mut writer = BufWriter::with_capacity(PIECE, &new);
     let lines = copy_without(&mut reader, &mut writer, keys).map_err(step("copy it"))?;
-    writer.flush().map_err(step("write beside it"))?;
-    drop(writer);
-    let write_it = "write beside it";
-    if lines > 0 {
-        fchown(&new, Some(metadata.uid()), Some(metadata.gid())).map_err(step("keep its owner"))?;
-        new.set_permissions(metadata.permissions())
-            .map_err(step("keep its mode"))?;
-        new.sync_all().map_err(step(write_it))?;
+    if lines == 0 {
+        return Ok(None);
     }
+    let write_it = "write beside it";
+    writer.flush().map_err(step(write_it))?;
+    drop(writer);
+    fchown(&new, Some(metadata.uid()), Some(metadata.gid())).map_err(step("keep its owner"))?;
+    new.set_permissions(metadata.permissions())
+        .map_err(step("keep its mode"))?;
+    new.sync_all().map_err(step(write_it))?;
     let written = new.metadata().map_err(step(write_it))?;
     let work = Work {
         copied,
@@ -188,7 +194,7 @@ fn write_without(
         new: written.ino(),
         written: written.len(),
     };
-    Ok((lines, work))
+    Ok(Some((lines, work)))
 }
 
 /// A reader that remembers, in 64 bits, what was read.

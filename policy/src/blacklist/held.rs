@@ -34,7 +34,7 @@ pub(super) fn append(
     let half = read(&list, whole, list.metadata()?.len())?;
     let begun = from.checked_sub(half.len() as u64);
     let goes_on = match begun {
-        Some(begun) if again.is_none() && !half.is_empty() => {
+        Some(begun) if again.is_none() => {
             let starts = begun == 0 || read(file, begun - 1, begun)? == b"\n";
             starts && read(file, begun, from)? == half
         }
@@ -90,7 +90,7 @@ pub(crate) fn is_being_rewritten(file: &File) -> bool {
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
         let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
         let flags = OFlags::from_bits_retain(flags.unwrap_or_default());
-        flags.intersects(OFlags::WRONLY | OFlags::RDWR) && !flags.contains(OFlags::APPEND)
+        flags.intersects(OFlags::RWMODE) && !flags.contains(OFlags::APPEND)
     })
 }
 
@@ -99,17 +99,15 @@ fn is_open(file: &File, such: impl Fn(&Path) -> bool) -> bool {
     let Ok(wanted) = file.metadata() else {
         return false;
     };
-    let ourselves = process::id().to_string();
     let Ok(processes) = fs::read_dir("/proc") else {
         return false;
     };
     let others = processes.flatten().filter(|entry| {
-        let name = entry.file_name();
-        let is_process = name
-            .as_encoded_bytes()
-            .first()
-            .is_some_and(u8::is_ascii_digit);
-        is_process && name != *ourselves
+        let process = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        process.is_some_and(|process: u32| process != process::id())
     });
     others
         .filter_map(|process| fs::read_dir(process.path().join("fd")).ok())

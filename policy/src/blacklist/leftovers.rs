@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::blacklist::remainder::{Remainder, Work, undo};
-use crate::blacklist::{lock_folder, prefix};
+use crate::blacklist::{lock_folder, prefix, unless_missing};
 
 /// Takes over what processes that were killed left beside the list: new content that did
 /// not take its place is deleted, a list that was replaced is a remainder to be watched.
@@ -29,10 +29,8 @@ pub fn adopt(list: &Path) -> io::Result<Option<Vec<Remainder>>> {
     };
     let prefix = prefix(&list);
     for path in left_beside(&list)? {
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
+        let Some(file) = unless_missing(File::open(&path))? else {
+            continue;
         };
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         let what = name.get(prefix.len()..).unwrap_or_default();

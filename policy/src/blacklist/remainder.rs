@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
 use crate::blacklist::held::{append, is_held, whole_lines};
-use crate::blacklist::{Digested, beside};
+use crate::blacklist::{Digested, beside, unless_missing};
 
 /// For how long nobody may have been seen to hold a replaced list before it is deleted.
 /// Who is about to open it by `>>` has done so by then; and of one whose descriptors this
@@ -92,6 +92,17 @@ impl Remainder {
         old: File,
         work: Work,
     ) -> io::Result<(bool, Option<Self>)> {
+        Self::exchange_by(exchange, list, new, old, work)
+    }
+
+    /// [`Self::exchange`] by this means, which a file system may not have.
+    pub(super) fn exchange_by(
+        means: impl Fn(&Path, &Path) -> io::Result<()>,
+        list: &Path,
+        new: &Path,
+        old: File,
+        work: Work,
+    ) -> io::Result<(bool, Option<Self>)> {
         let mut remainder = Self {
             list: list.to_owned(),
             path: new.to_owned(),
@@ -102,7 +113,7 @@ impl Remainder {
             verified: None,
             unheld_since: None,
         };
-        match remainder.take_the_place() {
+        match remainder.take_the_place(means) {
             Ok(true) => {}
             not_taken => {
                 let _ = fs::remove_file(&remainder.path);
@@ -154,13 +165,15 @@ impl Remainder {
     }
 
     /// Whether the new content is the list now, which does not say what was the list.
-    fn take_the_place(&mut self) -> io::Result<bool> {
+    fn take_the_place(
+        &mut self,
+        exchange: impl Fn(&Path, &Path) -> io::Result<()>,
+    ) -> io::Result<bool> {
         flock(&self.file, FlockOperation::NonBlockingLockExclusive)?;
         let named = beside(&self.list, &self.work.name());
         fs::rename(&self.path, &named)?;
         self.path = named;
         match exchange(&self.path, &self.list) {
-            Ok(()) => Ok(true),
             Err(error) if is_unsupported(&error) => {
                 let same = fs::metadata(&self.list)?.ino() == self.work.old && self.is_intact()?;
                 if same {
@@ -168,18 +181,16 @@ impl Remainder {
                 }
                 Ok(same)
             }
-            // The list was deleted meanwhile: there is nothing left to take out.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+            // Where the list was deleted meanwhile, there is nothing left to take out.
+            exchanged => Ok(unless_missing(exchanged)?.is_some()),
         }
     }
 
     fn is_what_was_copied(&mut self) -> bool {
-        let same = match fs::metadata(&self.path) {
-            Ok(metadata) => metadata.ino() == self.work.old,
-            // Replaced without an exchange.
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
+        let same = unless_missing(fs::metadata(&self.path)).is_ok_and(|taken_out| {
+            // Missing where it was replaced without an exchange.
+            taken_out.is_none_or(|taken_out| taken_out.ino() == self.work.old)
+        });
         same && self.is_intact().unwrap_or(false)
     }
 
@@ -232,12 +243,12 @@ impl Remainder {
             self.digested = 0;
             self.work.digest = Digested::of_all(io::empty())?;
         }
-        if until > self.work.copied {
+        if until != self.work.copied {
             let from = self.work.copied;
             append(&self.file, from, until, &self.list, &mut self.again)?;
             self.work.copied = until;
             let renamed = beside(&self.list, &self.work.name());
-            if unless_missing(fs::rename(&self.path, &renamed))? {
+            if unless_missing(fs::rename(&self.path, &renamed))?.is_some() {
                 self.path = renamed;
             }
         }
@@ -246,36 +257,26 @@ impl Remainder {
             return Ok(false);
         }
         let since = *self.unheld_since.get_or_insert_with(Instant::now);
-        if looked.saturating_duration_since(since) < UNHELD_FOR {
-            return Ok(false);
+        let is_over = looked.saturating_duration_since(since) >= UNHELD_FOR;
+        if is_over {
+            unless_missing(fs::remove_file(&self.path))?;
         }
-        unless_missing(fs::remove_file(&self.path))?;
-        Ok(true)
+        Ok(is_over)
     }
 }
 
 /// Puts back what lies at `path`, where the new list stands in its place. The new list is
 /// watched then: somebody may have opened it in the instant that it stood there.
 pub(super) fn undo(list: &Path, path: &Path, work: &Work) -> io::Result<Option<Remainder>> {
-    let new = match File::open(list) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        new => Some(new?),
-    };
-    match new {
-        Some(new) if new.metadata()?.ino() == work.new => match put_back(list, path, work.new)? {
-            true => Remainder::watch(list, path, new, work.written),
-            // What was to be put back was replaced, as our list was.
-            false => {
-                unless_missing(fs::remove_file(path))?;
-                Ok(None)
-            }
-        },
-        // Replaced or deleted once more, as what lies at `path` would have been.
-        _ => {
-            unless_missing(fs::remove_file(path))?;
-            Ok(None)
-        }
+    if let Some(new) = unless_missing(File::open(list))?
+        && new.metadata()?.ino() == work.new
+        && put_back(list, path, work.new)?
+    {
+        return Remainder::watch(list, path, new, work.written);
     }
+    // The list was replaced or deleted once more, as what lies at `path` would have been.
+    unless_missing(fs::remove_file(path))?;
+    Ok(None)
 }
 
 /// Exchanges the list, which was seen to be the file `expected`, with what lies at `path`;
@@ -284,29 +285,16 @@ pub(super) fn undo(list: &Path, path: &Path, work: &Work) -> io::Result<Option<R
 /// by it.
 pub(super) fn put_back(list: &Path, path: &Path, expected: u64) -> io::Result<bool> {
     let mut held = expected;
-    let mut rounds = 0_u32;
     loop {
         let older = fs::symlink_metadata(path)?.ino();
-        match exchange(path, list) {
-            Ok(()) => {}
+        if unless_missing(exchange(path, list))?.is_none() {
             // Deleted meanwhile, as what lies at `path` would have been.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
+            return Ok(false);
         }
         if fs::symlink_metadata(path)?.ino() == held {
-            return Ok(rounds == 0);
+            return Ok(held == expected);
         }
         held = older;
-        rounds += 1;
-    }
-}
-
-/// Whether the file was there.
-fn unless_missing(result: io::Result<()>) -> io::Result<bool> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

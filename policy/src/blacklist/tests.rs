@@ -132,7 +132,9 @@ fn a_line_appended_to_the_replaced_file_reaches_the_list() {
     let mut late = OpenOptions::new().append(true).open(&path).unwrap();
     let mut remainder = remove_one(&path, 1);
     writeln!(late, "{}", key(3)).unwrap();
+    assert!(remainder.has_grown());
     remainder.rescue().unwrap();
+    assert!(!remainder.has_grown());
     writeln!(late, "{}", key(4)).unwrap();
     drop(late);
     while !remainder.rescue().unwrap() {}
@@ -146,7 +148,8 @@ fn a_line_appended_to_the_replaced_file_reaches_the_list() {
 fn prepared(list: &Path) -> (PathBuf, File, Work) {
     let old = File::open(list).unwrap();
     let new = beside(list, "new");
-    let (lines, work) = write_without(&old, &new, &BTreeSet::from([key(1)])).unwrap();
+    let written = write_without(&old, &new, &BTreeSet::from([key(1)])).unwrap();
+    let (lines, work) = written.unwrap();
     assert_eq!(lines, 1);
     (new, old, work)
 }
@@ -199,6 +202,61 @@ fn a_list_deleted_meanwhile_stays_deleted() {
     let (taken, left) = Remainder::exchange(&path, &new, old, work).unwrap();
     assert!(!taken && left.is_none());
     assert!(names(dir.path()).is_empty());
+}
+
+/// What NFS and vfat say.
+fn cannot_exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(rustix::io::Errno::INVAL.into())
+}
+
+#[test]
+fn where_nothing_can_be_exchanged_the_list_is_replaced_and_what_is_appended_to_the_old_kept() {
+    let (dir, path) = list(&format!("{}\n{}\n", key(1), key(2)));
+    let mut late = OpenOptions::new().append(true).open(&path).unwrap();
+    let (new, old, work) = prepared(&path);
+    let (taken, left) = Remainder::exchange_by(cannot_exchange, &path, &new, old, work).unwrap();
+    assert!(taken);
+    assert_eq!(names(dir.path()), ["blacklist.txt"]);
+    writeln!(late, "late").unwrap();
+    let mut remainder = left.unwrap();
+    assert!(remainder.has_grown());
+    while !remainder.rescue().unwrap() {}
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text, format!("{}\nlate\n", key(2)));
+    assert_eq!(names(dir.path()), ["blacklist.txt"]);
+}
+
+#[test]
+fn where_nothing_can_be_exchanged_a_list_that_changed_meanwhile_stays() {
+    let by_another = |path: &Path| {
+        let theirs = path.with_file_name("theirs");
+        fs::write(&theirs, "theirs\n").unwrap();
+        fs::rename(&theirs, path).unwrap();
+    };
+    let in_place = |path: &Path| fs::write(path, "theirs\n").unwrap();
+    let changes: [&dyn Fn(&Path); 2] = [&by_another, &in_place];
+    for change in changes {
+        let (dir, path) = list(&format!("{}\n", key(1)));
+        let (new, old, work) = prepared(&path);
+        change(&path);
+        let (taken, left) =
+            Remainder::exchange_by(cannot_exchange, &path, &new, old, work).unwrap();
+        assert!(!taken && left.is_none());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs\n");
+        assert_eq!(names(dir.path()), ["blacklist.txt"]);
+    }
+}
+
+#[test]
+fn another_error_than_that_nothing_can_be_exchanged_changes_nothing() {
+    let (dir, path) = list(&format!("{}\n", key(1)));
+    let (new, old, work) = prepared(&path);
+    let fails = |_: &Path, _: &Path| Err(rustix::io::Errno::ACCESS.into());
+    let error = Remainder::exchange_by(fails, &path, &new, old, work).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text, format!("{}\n", key(1)));
+    assert_eq!(names(dir.path()), ["blacklist.txt"]);
 }
 
 #[test]
@@ -387,6 +445,8 @@ fn what_is_appended_behind_half_a_line_begins_a_line_of_its_own() {
     // After half of it was written, also where that half looks as if it went on.
     let mut again = Some(2);
     assert_eq!(appended("x\nb", "a\nbc\n", 2, &mut again), "x\nb\nbc\n");
+    let mut again = Some(1);
+    assert_eq!(appended("x\nl", "ll\n", 1, &mut again), "x\nl\nl\n");
     let mut again = Some(2);
     assert_eq!(
         appended("x\nhal", "a\nhalf\n", 4, &mut again),
