@@ -199,16 +199,7 @@ impl Loader {
                 }
                 keys.reserve_exact(open.most_keys());
                 let read = known.read(&list, open, now, |key| keys.push(key));
-                // Changed while it was read, and not just appended to.
-                let cut = read.is_ok() && known.read != list.signature().ok() && {
-                    let grown = list.signature().is_ok_and(|state| {
-                        let (Some(old), Some(new)) = (known.read.flatten(), state) else {
-                            return false;
-                        };
-                        new.is_same_file(&old) && new.length() > old.length()
-                    });
-                    !grown || is_in_work(&list, now)
-                };
+                let cut = read.is_ok() && known.is_cut(&list, now);
                 if cut && (!urgent || first) {
                     (known.read, known.changing_since, known.whole) = (before, since, whole);
                     return self.wait_for_the_whole(now);
@@ -332,5 +323,5 @@ impl Loader {
 }
 
 fn is_subset(keys: &KeySet, of: &KeySet) -> bool {
-    keys.len() <= of.len() && keys.as_slice().iter().all(|key| of.contains(key))
+    keys.as_slice().iter().all(|key| of.contains(key))
 }

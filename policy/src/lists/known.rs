@@ -77,10 +77,7 @@ impl Known {
         };
         let since = *self.changing_since.get_or_insert(now);
         let urgent = now.saturating_sub(since) >= PATIENCE;
-        let at_rest = match &state {
-            Some(state) => !is_younger(state, now, settling),
-            None => first || urgent,
-        };
+        let at_rest = state.is_some_and(|state| !is_younger(&state, now, settling));
         // The first look must not wait: a verdict is wanted.
         if !at_rest && !urgent && !first {
             return Ok(Look::Unchanged);
@@ -91,9 +88,9 @@ impl Known {
                 urgent,
                 open,
             },
+            None if first || urgent => Look::Missing,
             // Deleted this instant.
-            None if state.is_some() && !first => Look::Unchanged,
-            None => Look::Missing,
+            None => Look::Unchanged,
         })
     }
 
@@ -116,6 +113,19 @@ impl Known {
         }
         self.remember(Some(state), now);
         Ok(())
+    }
+
+    /// Whether the list was changed while it was read, and not just appended to.
+    pub(super) fn is_cut(&self, list: &ListFile, now: Duration) -> bool {
+        let state = list.signature().ok();
+        if self.read == state {
+            return false;
+        }
+        let (Some(old), Some(new)) = (self.read.flatten(), state.flatten()) else {
+            return true;
+        };
+        let has_grown = new.is_same_file(&old) && new.length() > old.length();
+        !has_grown || is_in_work(list, now)
     }
 
     pub(super) fn remember(&mut self, state: Option<Signature>, now: Duration) {

@@ -3,6 +3,7 @@
 use super::known::{PATIENCE, SETTLING};
 use super::*;
 use crate::logged::logged;
+use std::process::{Child, Command, Stdio};
 
 /// Long after every file of these tests was written.
 const LATER: Duration = Duration::from_secs(1 << 40);
@@ -166,7 +167,7 @@ fn a_list_being_written_is_left_alone_for_a_moment_but_not_for_long() {
     let ms = Duration::from_millis;
     assert!(dir.refresh_at(written + ms(1)).is_none());
     assert!(dir.refresh_at(written + ms(99)).is_none());
-    assert!(dir.refresh_at(written + ms(101)).is_some());
+    assert!(dir.refresh_at(written + ms(100)).is_some());
 
     // Looked at with a time that was taken just before: no reason to believe it.
     dir.loader.blacklist.changing_since = None;
@@ -208,6 +209,132 @@ fn a_list_that_became_shorter_is_left_alone_for_longer() {
     assert_eq!(dir.verdicts(&[2]), [BLOCK]);
     dir.lists = dir.refresh_at(written + ms(401)).unwrap();
     assert_eq!(dir.verdicts(&[2]), [ALLOW]);
+}
+
+/// Another program that has a list open to write it anew, until it is dropped.
+struct Writer(Child);
+
+impl Writer {
+    fn of(list: &ListFile) -> Self {
+        Self::with(list, "<>")
+    }
+
+    /// Which has it open in this way.
+    fn with(list: &ListFile, way: &str) -> Self {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("exec 3{way}\"$0\"; echo; read line")])
+            .arg(list.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0];
+        let stdout = child.stdout.as_mut().unwrap();
+        io::Read::read_exact(stdout, &mut ready).unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_list_that_is_being_rewritten_at_the_first_look_is_waited_for() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let written = changed(&list);
+    let writer = Writer::of(&list);
+    let ms = Duration::from_millis;
+    for after in [ms(1), ms(500), ms(9_900)] {
+        assert!(dir.refresh_at(written + after).is_none(), "{after:?}");
+        let is_said = after > FIRST_PATIENCE;
+        assert_eq!(dir.loader.is_waiting(), !is_said, "{after:?}");
+    }
+    drop(writer);
+    dir.lists = dir.refresh_at(written + ms(9_901)).unwrap();
+    assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, ALLOW]);
+}
+
+#[test]
+fn a_list_that_never_rests_from_the_first_look_on_is_not_waited_for_long() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let now = changed(&list) + Duration::from_millis(1);
+    assert!(dir.refresh_at(now).is_none());
+    dir.loader.blacklist.changing_since = Some(now - PATIENCE);
+    dir.lists = dir.refresh_at(now).unwrap();
+    assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, ALLOW]);
+}
+
+#[test]
+fn a_list_that_stays_open_for_rewriting_counts_as_it_is() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let _writer = Writer::of(&list);
+    let later = changed(&list) + Duration::from_secs(10);
+    dir.lists = dir.refresh_at(later).unwrap();
+    assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, ALLOW]);
+}
+
+#[test]
+fn other_lists_are_searched_again_for_who_is_newly_blocked_and_for_nobody_else() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1, 2]);
+    dir.write("strfry/amisOfAmis.txt", &[2]);
+    dir.refresh();
+    dir.loader.search_quietly_for = Duration::ZERO;
+    for (keys, searched) in [(&[2][..], false), (&[2, 3], true), (&[3], false)] {
+        dir.write("strfry/blacklist.txt", keys);
+        let mut told = false;
+        // One that became shorter is looked at twice.
+        for now in [LATER, LATER + PATIENCE] {
+            let new = dir.loader.refresh(&dir.lists, now, |_| told = true);
+            dir.lists = new.unwrap_or_else(|| dir.lists.clone());
+        }
+        assert_eq!(told, searched, "{keys:?}");
+    }
+    assert_eq!(dir.verdicts(&[1, 2, 3]), [ALLOW, ALLOW, BLOCK]);
+}
+
+#[test]
+fn a_list_that_changed_while_it_was_read_is_cut_unless_it_was_appended_to() {
+    let dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1, 2]);
+    let path = dir.root.path().join("strfry/blacklist.txt");
+    let list = ListFile::own(&path);
+    let now = changed(&list);
+    let known = &mut Known::default();
+    known.remember(list.signature().unwrap(), now);
+    assert!(!known.is_cut(&list, now), "it did not change");
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    io::Write::write_all(&mut file, b"more\n").unwrap();
+    assert!(!known.is_cut(&list, now), "it was appended to");
+    for (way, cut) in [("<", false), (">>", false), ("<>", true)] {
+        let _writer = Writer::with(&list, way);
+        assert_eq!(known.is_cut(&list, now), cut, "it is open by {way}");
+    }
+    known.remember(list.signature().unwrap(), now);
+    let before = list.signature().unwrap();
+    let text = fs::read(&path).unwrap();
+    // The clock of a file system has ticks.
+    while list.signature().unwrap() == before {
+        fs::write(&path, &text).unwrap();
+    }
+    assert!(known.is_cut(&list, now), "it was written anew");
+    known.remember(list.signature().unwrap(), now);
+    let other = dir.root.path().join("other");
+    fs::write(&other, "x".repeat(1000)).unwrap();
+    fs::rename(&other, &path).unwrap();
+    assert!(known.is_cut(&list, now), "another took its place");
+    fs::remove_file(&path).unwrap();
+    assert!(known.is_cut(&list, now), "it is gone");
 }
 
 #[test]
