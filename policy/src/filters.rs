@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::fs::{Access, access};
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::filters::run::{End, Runner};
 use crate::message::Answer;
@@ -211,7 +211,9 @@ impl Filters {
 
     /// Waits a moment for what the filters said last.
     pub fn close(&self) {
-        self.runner.close();
+        if !self.runner.close() {
+            info!("what filters left running may have more to say: it is not waited for");
+        }
     }
 
     fn complaints(&self) -> MutexGuard<'_, BTreeMap<PathBuf, String>> {

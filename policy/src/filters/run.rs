@@ -31,9 +31,6 @@ const HOW: &str = "CONSTELLATION_EVENT";
 /// its process group.
 const MARK: &str = "CONSTELLATION_FILTER_RUN";
 
-/// The longest argument, in bytes: Linux' `MAX_ARG_STRLEN` with the 0 behind it.
-const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
-
 /// How often the end is looked for where the kernel cannot tell us (before Linux 5.3).
 const INTERVAL: Duration = Duration::from_millis(2);
 
@@ -118,17 +115,18 @@ impl Runner {
         let deadline = Instant::now() + timeout;
         let request = request.trim_ascii();
         let said = self.said(kind)?;
-        let mut by_stdin = request.len() > LONGEST_ARGUMENT;
+        let mut by_stdin = false;
         let mut child = loop {
             match self.spawn(filter, &said, request, by_stdin) {
-                // Where less is allowed for all arguments together (ulimit -s).
+                // Longer than Linux allows for one (MAX_ARG_STRLEN, 128 KiB) or all
+                // together (ulimit -s).
                 Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong && !by_stdin => {
                     by_stdin = true;
                 }
                 // It is being written this instant.
                 Err(error)
                     if error.kind() == io::ErrorKind::ExecutableFileBusy
-                        && Instant::now() < deadline =>
+                        && !until(deadline).is_zero() =>
                 {
                     thread::sleep(INTERVAL);
                 }
@@ -198,35 +196,29 @@ impl Runner {
         Ok(child)
     }
 
-    /// Waits a moment for what filters said last. What they left running may go on for
-    /// ever.
-    pub(super) fn close(&self) {
-        let started = Instant::now();
+    /// Waits a moment for what filters said last; whether that was all. What they left
+    /// running may go on for ever.
+    pub(super) fn close(&self) -> bool {
+        let deadline = Instant::now() + LAST_WORDS;
         let said = mem::take(&mut *lock(&self.said));
         let reading: Vec<_> = said.into_values().map(Said::close).collect();
-        for said in reading {
-            let _ = said.recv_timeout(LAST_WORDS.saturating_sub(started.elapsed()));
-        }
+        reading
+            .into_iter()
+            .all(|said| said.recv_timeout(until(deadline)).is_ok())
     }
 }
 
 impl Running {
     /// Kills its process group, and whoever left that and kept the mark in his environment.
     fn kill(&self) {
-        let started = Instant::now();
-        let mut rounds = 0;
-        // Once more: who was just started was not seen.
-        while rounds < 2 && started.elapsed() < GONE_WITHIN {
-            let _ = kill_process_group(self.pid, Signal::KILL);
-            match self.kill_marked() {
-                true => rounds = 0,
-                false => rounds += 1,
-            }
-        }
+        let deadline = Instant::now() + GONE_WITHIN;
+        // Once more than somebody is found: who was just started was not seen.
+        while !until(deadline).is_zero() && (self.kill_once() || self.kill_once()) {}
     }
 
     /// Whether there was somebody with the mark.
-    fn kill_marked(&self) -> bool {
+    fn kill_once(&self) -> bool {
+        let _ = kill_process_group(self.pid, Signal::KILL);
         let mark = format!("{MARK}={}\0", self.mark);
         let mut found = false;
         for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -253,7 +245,7 @@ fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitSta
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = until(deadline);
         if left.is_zero() {
             return Ok(None);
         }
@@ -265,6 +257,11 @@ fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitSta
             thread::sleep(INTERVAL.min(left));
         }
     }
+}
+
+/// The time that is left.
+fn until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -189,6 +189,15 @@ mod tests {
     }
 
     #[test]
+    fn what_fills_a_run_to_the_byte_is_all_that_is_shown_of_it() {
+        let line = format!("{}\n", "x".repeat(FRAME - 1));
+        let most = MOST_OF_A_RUN / (2 * FRAME);
+        let log = shown([&line.repeat(most + 2), ""]);
+        assert_eq!(log.matches(&line).count(), most);
+        assert_eq!(log.matches("left out").count(), 1);
+    }
+
+    #[test]
     fn each_line_is_shown_by_itself_and_the_last_without_its_end() {
         let (reader, mut writer) = io::pipe().unwrap();
         writer.write_all(b"one\ntwo\nthree").unwrap();

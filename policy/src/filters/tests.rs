@@ -1,6 +1,7 @@
 //! Which filter is wanted for which spelling of a kind.
 
 use super::*;
+use crate::logged::logged;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::Instant;
@@ -56,6 +57,23 @@ fn a_kind_that_is_spelled_otherwise_is_refused_where_there_are_filters() {
 }
 
 #[test]
+fn a_filter_that_cannot_be_looked_at_is_still_asked_and_one_that_is_not_there_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let [endless, nowhere] = ["7.sh", "8.sh"].map(|name| dir.path().join(name));
+    std::os::unix::fs::symlink(&endless, &endless).unwrap();
+    std::os::unix::fs::symlink("nowhere", &nowhere).unwrap();
+    let filters = filters(dir.path());
+    filters.look();
+    assert_eq!(filters.wanted(Some(b"7")), Wanted::Filter(7));
+    assert_eq!(filters.wanted(Some(b"8")), Wanted::Nothing);
+    assert!(filters.complaints()[&nowhere].starts_with("leads nowhere"));
+    assert_eq!(
+        filters.ask(7, b"{}"),
+        Answer::Reject("error: filter cannot be started")
+    );
+}
+
+#[test]
 fn a_filter_whose_name_cannot_be_read_is_still_asked() {
     let dir = tempfile::tempdir().unwrap();
     fs::copy("/bin/true", dir.path().join("7.sh")).unwrap();
@@ -73,6 +91,38 @@ fn a_filter_whose_name_cannot_be_read_is_still_asked() {
     assert_eq!(filters.wanted(Some(b"1")), Wanted::Nothing);
     assert_eq!(filters.wanted(Some(b"7")), Wanted::Filter(7));
     assert!(filters.complaints().is_empty());
+}
+
+/// Whether all that filters say was said at the end.
+fn said_all(script: &str) -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("1.sh");
+    let filters = Filters::start(dir.path(), Duration::from_secs(60)).unwrap();
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(filters.ask(1, b"{}"), Answer::Accept);
+    match &logged(|| filters.close())[..] {
+        "" => true,
+        log => {
+            assert!(log.contains("may have more to say"), "{log}");
+            false
+        }
+    }
+}
+
+#[test]
+fn last_words_are_waited_for_but_not_those_of_who_stays() {
+    // The promise is one of 200 ms: on a busy machine it may take another try.
+    while !said_all("echo one; echo two") {}
+    // Until its own end, which is some time after ours.
+    let fifo = tempfile::tempdir().unwrap();
+    let fifo = fifo.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    assert!(!said_all(&format!("(read line <'{}') &", fifo.display())));
+    // Lets it go.
+    let opened = fs::OpenOptions::new().read(true).write(true).open(&fifo);
+    io::Write::write_all(&mut opened.unwrap(), b"\n").unwrap();
 }
 
 #[test]
