@@ -88,7 +88,7 @@ impl Known {
                 urgent,
                 open,
             },
-            None if first || urgent => Look::Missing,
+            None if first || urgent && state.is_none() => Look::Missing,
             // Deleted this instant.
             None => Look::Unchanged,
         })
