@@ -173,7 +173,7 @@ fn a_list_being_written_is_left_alone_for_a_moment_but_not_for_long() {
     dir.loader.blacklist.changing_since = None;
     dir.loader.blacklist.again = true;
     assert!(dir.refresh_at(written - ms(1)).is_none());
-    assert!(dir.refresh_at(written - ms(20_000)).is_some(), "set back");
+    assert!(dir.refresh_at(written - ms(10_000)).is_some(), "set back");
 
     // A writer that never rests: the file is always one millisecond old.
     let known = &mut Known::default();
