@@ -31,7 +31,7 @@ fn the_end_of_input_is_a_good_end() {
 /// Whether this process ignores the signal, and so what it starts: in the background of a
 /// script, or behind nohup.
 fn is_ignored(signal: Signal) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
     mask >> (signal.as_raw() - 1) & 1 == 1
