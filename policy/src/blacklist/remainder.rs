@@ -243,7 +243,8 @@ impl Remainder {
             self.digested = 0;
             self.work.digest = Digested::of_all(io::empty())?;
         }
-        if until != self.work.copied {
+        // Less where half a line was copied and somebody reads the file now.
+        if until > self.work.copied {
             let from = self.work.copied;
             append(&self.file, from, until, &self.list, &mut self.again)?;
             self.work.copied = until;

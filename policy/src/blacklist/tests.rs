@@ -143,6 +143,26 @@ fn a_line_appended_to_the_replaced_file_reaches_the_list() {
     assert_eq!(names(dir.path()), ["blacklist.txt"]);
 }
 
+/// `grep -r` reads what lies beside the list, too, and has nothing to append to it.
+#[test]
+fn half_a_line_that_was_copied_does_not_come_again_where_somebody_reads_the_old_list() {
+    let (dir, path) = list(&format!("{}\n{}", key(1), key(2)));
+    let mut remainder = remove_one(&path, 1);
+    let old = dir.path().join(names(dir.path()).remove(0));
+    let mut reader = std::process::Command::new("cat")
+        .arg("-")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(File::open(&old).unwrap())
+        .spawn()
+        .unwrap();
+    remainder.rescue().unwrap();
+    drop(reader.stdin.take());
+    reader.wait().unwrap();
+    while !remainder.rescue().unwrap() {}
+    assert_eq!(fs::read_to_string(&path).unwrap(), key(2).to_hex());
+}
+
 /// A removal of key 1 that was stopped before the exchange: the new content lies beside
 /// the list.
 fn prepared(list: &Path) -> (PathBuf, File, Work) {
