@@ -1,5 +1,8 @@
 //! Files that another program holds open: who does, what they appended.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
