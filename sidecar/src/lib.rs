@@ -1,14 +1,20 @@
-//! `constellation-sync`, the backfill of a station's strfry from its constellation.
+//! `constellation-sync`, the backfill of a station's strfry from the other stations of its
+//! constellation.
 //!
-//! Read it in this order: [`follow`] (whose events), [`peer`] (from whom), [`choice`] and
-//! [`history`] (which of them, and how far back), [`relay`] (how
-//! they are asked until nothing is missing), [`tunnel`] (how those without a public
-//! address are reached), [`admit`] (what is let in), [`intake`] (each
-//! event once, verified on all cores), [`strfry`] (what it is fed to), [`session`] (one
-//! peer's turn), [`backfill`] (a whole run), [`report`] (what it says of itself), [`notify`]
-//! (who is told when it matters), [`members`] (profiles, full syncs and friends once a run
-//! has ended), [`trigger`] (when), [`doctor`] (whether it will), [`why`] (what became of one
-//! event or key), [`bugreport`], [`install`] (how it comes to be called).
+//! The modules are floors of a house: each imports only from floors below its own. From the top:
+//!
+//! | floor | module | what it owns |
+//! |---|---|---|
+//! | 8 | [`commands`] | what an operator types |
+//! | 7 | [`members`] | profiles, full syncs and friends, once a run has ended |
+//! | 6 | [`backfill`] | one run: sessions with peers, reconciliation, paging, who fetches what |
+//! | 5 | [`report`] | what a run says of itself: document, page, metrics, notifications |
+//! | 4 | [`context`], [`options`] | what every command works with |
+//! | 3 | [`plan`] | which peers, how far back, what is wanted, what is remembered |
+//! | 3 | [`admission`] | the way of an event from a relay's frame to strfry |
+//! | 2 | [`strfry`], [`swarm`] | the local strfry as a subprocess; the other stations as files |
+//! | 1 | [`relay`] | the protocol: addresses, connections, messages, NIP-11, NIP-77, tunnels |
+//! | 0 | [`support`] | atomic files, lock, log, sanitizing foreign text |
 #![cfg_attr(
     not(test),
     deny(
@@ -18,49 +24,18 @@
     )
 )]
 
-pub mod admit;
+pub mod admission;
 pub mod backfill;
-pub mod backoff;
-pub mod bugreport;
-pub mod choice;
-pub mod doctor;
-pub mod error;
-pub mod exchange;
-pub mod follow;
-pub mod foreign;
-pub mod friends;
-pub mod history;
-pub mod inflow;
-pub mod inquiry;
-pub mod install;
-pub mod intake;
-pub mod knowledge;
-pub mod level;
-pub mod lock;
-pub mod log;
+pub mod commands;
+pub mod context;
 pub mod members;
-pub mod missing;
-pub mod notify;
 pub mod options;
-pub mod output;
-pub mod overview;
-pub mod peer;
-pub mod peer_id;
-pub mod profile;
-pub mod recovery;
-pub mod refused;
+pub mod plan;
 pub mod relay;
 pub mod report;
-pub mod run;
-mod runtime;
-pub mod session;
-pub mod share;
 pub mod strfry;
-pub mod trigger;
-pub mod tunnel;
-pub mod wanted;
-pub mod whole_file;
-pub mod why;
+pub mod support;
+pub mod swarm;
 
 use std::env;
 use std::fs;
@@ -76,19 +51,26 @@ use tracing::{error, info};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::backfill::Backfill;
-use crate::choice::Identity;
-use crate::error::{SyncError, chain};
-use crate::lock::{Lock, LockError};
-use crate::log::{Log, Rotation};
+use crate::backfill::run::Backfill;
+use crate::commands::error::SyncError;
+use crate::commands::trigger::schedule::{self, Decision, Reason, Schedule};
+use crate::commands::trigger::{Trigger, Turn};
+use crate::commands::{bugreport, doctor, dry_run, install, notify, status, why};
+use crate::context::Run;
 use crate::options::{Command, Options};
-use crate::output::stdout;
+use crate::plan::selection::Identity;
+use crate::report::Report;
 use crate::report::document::Document;
 use crate::report::publish::{Begin, publish};
-use crate::report::{Report, status};
-use crate::run::Run;
-use crate::trigger::schedule::{self, Decision, Reason, Schedule};
-use crate::trigger::{Trigger, Turn};
+use crate::support::clock::unix_time;
+use crate::support::error_chain::chain;
+use crate::support::lock::{Lock, LockError};
+use crate::support::log::{Log, Rotation};
+use crate::support::machine::memory;
+use crate::support::signals::interruption;
+use crate::support::stdout::stdout;
+use crate::support::{atomic_file, runtime};
+use crate::swarm::peer;
 
 /// The whole program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
@@ -157,11 +139,11 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
     let mut output = stdout();
     match &run.options.command {
         Some(Command::Status(command)) => {
-            let (json, now) = (run.options.json, run::unix_time());
+            let (json, now) = (run.options.json, unix_time());
             return status::obey(*command, json, &folder, now, &mut output);
         }
         Some(Command::Notify(command)) => {
-            return runtime.block_on(notify::command::obey(&run, *command, &mut output));
+            return runtime.block_on(notify::obey(&run, *command, &mut output));
         }
         Some(Command::Why(options)) => {
             return runtime.block_on(why::obey(&run, options, &mut output));
@@ -174,11 +156,11 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
     let terminal = Log::to_terminal(run.options.verbose, bars.clone());
     if let Some(command @ (Command::Profiles(_) | Command::Friends(_))) = &run.options.command {
         tracing_subscriber::registry().with(terminal).init();
-        runtime.block_on(members::command::obey(&run, command, &mut stdout()))?;
+        runtime.block_on(commands::members::obey(&run, command, &mut stdout()))?;
         return Ok(0);
     }
     let is_look = run.options.stats || run.options.show_hex || run.options.dry_run;
-    let rotation = Rotation::for_memory(run::memory());
+    let rotation = Rotation::for_memory(memory());
     let trigger = run.options.trigger();
     let trigger = trigger.map(|given| {
         let phase = Identity::of(&peer::own_name(&run.station)).below(Schedule::HOUR);
@@ -195,13 +177,13 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
     }
     if is_look {
         tracing_subscriber::registry().with(terminal).init();
-        let outcome = runtime.block_on(run.look(&mut stdout()))?;
+        let outcome = runtime.block_on(dry_run::look(&run, &mut stdout()))?;
         return Ok(outcome.map_or(0, report::Outcome::exit_code));
     }
     // From before there is anything to leave behind.
     let interruption = {
         let _inside = runtime.enter();
-        run::interruption()
+        interruption()
     };
     let lock_path = run.file("constellation-sync.lock");
     let locked = Lock::take(&lock_path, run.file("constellation-backfill.lock"));
@@ -210,8 +192,8 @@ fn run_on(runtime: &Runtime, options: Options, bars: &MultiProgress) -> Result<u
             trigger.note(&chain(error));
         }
     })?;
-    whole_file::sweep(&folder, |name| name.contains("constellation"));
-    whole_file::sweep(&run.station.profiles_dir(), |name| {
+    atomic_file::sweep(&folder, |name| name.contains("constellation"));
+    atomic_file::sweep(&run.station.profiles_dir(), |name| {
         name.starts_with("_NIP101.")
     });
     let begin = Begin::now();

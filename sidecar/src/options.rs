@@ -1,5 +1,8 @@
 //! What the backfill can be told on its command line or by environment variables.
 
+pub mod members;
+pub mod report;
+
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 
@@ -7,18 +10,18 @@ use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
-use crate::bugreport::BugreportOptions;
-use crate::doctor::DoctorOptions;
-use crate::history::{History, Reach};
-use crate::install::options::{InstallOptions, UninstallOptions};
-use crate::members::options::{FriendsCommand, MemberOptions, ProfilesCommand};
-use crate::notify::HookOptions;
-use crate::notify::command::NotifyCommand;
+use crate::commands::bugreport::BugreportOptions;
+use crate::commands::doctor::DoctorOptions;
+use crate::commands::install::options::{InstallOptions, UninstallOptions};
+use crate::commands::notify::NotifyCommand;
+use crate::commands::status::StatusCommand;
+use crate::commands::trigger::TriggerOptions;
+use crate::commands::why::WhyOptions;
+use crate::options::members::{FriendsCommand, MemberOptions, ProfilesCommand};
+use crate::options::report::ReportOptions;
+use crate::plan::peer_history::{History, Reach};
 use crate::relay::address::{Address, AddressError};
-use crate::report::options::ReportOptions;
-use crate::report::status::StatusCommand;
-use crate::trigger::TriggerOptions;
-use crate::why::WhyOptions;
+use crate::report::notify::HookOptions;
 
 /// Brings this station's strfry level with the other stations of its constellation.
 ///

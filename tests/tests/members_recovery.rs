@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use constellation_shared::{Event, Pubkey};
-use constellation_sync::admit::Rules;
-use constellation_sync::intake::{Admission, Tally};
-use constellation_sync::recovery::PATIENCE;
+use constellation_sync::admission::intake::{Admission, Tally};
+use constellation_sync::admission::rules::Rules;
+use constellation_sync::backfill::session::Session;
+use constellation_sync::members::full_sync::PATIENCE;
+use constellation_sync::plan::wanted::Wanted;
 use constellation_sync::relay::address::Address;
 use constellation_sync::relay::connection::Connector;
-use constellation_sync::session::Session;
-use constellation_sync::wanted::Wanted;
 use constellation_tests::author::{forged_signature, tampered};
 use constellation_tests::command::{TestCommand, wait_until};
 use constellation_tests::relay::dead_url;

@@ -8,7 +8,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use constellation_shared::{Event, Station};
-use constellation_sync::peer;
+use constellation_sync::swarm::peer;
 use constellation_tests::author::notes;
 use constellation_tests::relay::dead_url;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};

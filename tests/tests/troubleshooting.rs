@@ -48,7 +48,7 @@ fn explained_words() -> BTreeSet<&'static str> {
 fn every_code_of_the_doctor_is_explained() {
     let explained = explained_words();
     let mut codes = BTreeSet::from(["plugin_no_answer".to_owned()]);
-    for (_, text) in sources(&["sidecar/src/doctor"]) {
+    for (_, text) in sources(&["sidecar/src/commands/doctor"]) {
         for call in ["Finding::warn(", "Finding::fail("] {
             for (at, _) in text.match_indices(call) {
                 let rest = text[at + call.len()..].trim_start();

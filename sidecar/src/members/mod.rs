@@ -1,9 +1,11 @@
 //! What a station does for its members once a backfill has ended: profiles, full syncs of
 //! those who have none, friends.
 
-pub mod command;
-mod full_sync;
-pub mod options;
+pub mod friends;
+pub mod full_sync;
+mod full_syncs;
+pub mod missing_profiles;
+pub mod profiles;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -11,18 +13,18 @@ use std::pin::Pin;
 use constellation_shared::{Pubkey, Station, list_file};
 use tracing::{error, info, warn};
 
-use crate::admit::Rules;
-use crate::error::chain;
-use crate::friends;
-use crate::intake::Gate;
-use crate::missing::MissingProfiles;
-use crate::peer;
-use crate::profile::render::{self, short, utc};
-use crate::profile::{self, Profiles};
+use crate::admission::intake::Gate;
+use crate::admission::rules::Rules;
+use crate::context::Run;
+use crate::members::missing_profiles::MissingProfiles;
+use crate::members::profiles::Profiles;
+use crate::members::profiles::render::{self, short, utc};
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::report::{Outcome, Person, ProfileCounts, Report};
-use crate::run::{Run, unix_time};
+use crate::support::clock::unix_time;
+use crate::support::error_chain::chain;
+use crate::swarm::peer;
 
 /// The target of the lines that go to `hex-to-profile.log` too.
 pub const PROFILE_LOG: &str = "constellation_profiles";
@@ -180,7 +182,7 @@ impl Members<'_> {
     }
 
     async fn extract(&self, keys: &[Pubkey]) -> Option<Profiles> {
-        let extracted = profile::extract(&self.run.strfry(), keys).await;
+        let extracted = profiles::extract(&self.run.strfry(), keys).await;
         extracted
             .inspect_err(|error| error!("profiles could not be read: {}", chain(error)))
             .ok()

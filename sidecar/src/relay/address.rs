@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hyper::Uri;
 
-use crate::peer_id::PeerId;
-use crate::tunnel::ipfs;
+use crate::relay::peer_id::PeerId;
+use crate::relay::tunnel::ipfs;
 
 /// The port on which a station's own strfry listens.
 const STRFRY_PORT: u16 = 7777;

@@ -16,9 +16,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
-use super::address::Address;
-use crate::tunnel::TunnelError;
-use crate::tunnel::tunnels::Tunnels;
+use crate::relay::address::Address;
+use crate::relay::tunnel::TunnelError;
+use crate::relay::tunnel::tunnels::Tunnels;
 
 /// How long name, TCP, TLS and WebSocket may take together, at the most.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);

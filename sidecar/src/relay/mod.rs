@@ -1,15 +1,13 @@
-//! Talking to a relay: what its messages say ([`message`]), the connection that carries
-//! them ([`connection`]), what the relay tells about itself ([`information`]), which
-//! questions to ask until nothing is missing ([`pager`]) and the loop over them
-//! ([`fetch`]); or, where the relay speaks NIP-77, which of its events we lack
-//! ([`reconcile`], [`compare`]), and fetching those ([`collect`]).
+//! The protocol: addresses ([`address`]), the connection that carries messages ([`connection`]),
+//! what they say ([`message`]), what a relay tells of itself ([`nip11`]), which pages to ask for until
+//! nothing is missing ([`pager`]), which events we lack according to NIP-77 ([`negentropy`]), and
+//! tunnels to relays without a public address ([`tunnel`]).
 
 pub mod address;
-pub mod collect;
-pub mod compare;
 pub mod connection;
-pub mod fetch;
-pub mod information;
 pub mod message;
+pub mod negentropy;
+pub mod nip11;
 pub mod pager;
-pub mod reconcile;
+pub mod peer_id;
+pub mod tunnel;

@@ -10,10 +10,10 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::history::{Hour, RunSummary};
-use super::{Outcome, PeerReport, Person, Report};
-use crate::admit::Refusal;
-use crate::foreign::{escaped_json, shown};
+use crate::admission::rules::Refusal;
+use crate::report::history::{Hour, RunSummary};
+use crate::report::{Outcome, PeerReport, Person, Report};
+use crate::support::sanitize::{escaped_json, shown};
 
 /// The number of its layout.
 pub const SCHEMA: u32 = 1;

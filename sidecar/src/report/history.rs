@@ -8,11 +8,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
-use super::document::Document;
-use crate::foreign::shown;
-use crate::notify::Told;
-use crate::whole_file;
+use crate::report::Outcome;
+use crate::report::document::Document;
+use crate::report::notify::Told;
+use crate::support::atomic_file;
+use crate::support::sanitize::shown;
 
 /// The layout of the file.
 const VERSION: u32 = 1;
@@ -119,7 +119,7 @@ impl History {
     /// Reads what earlier runs left; nothing where the file is missing, broken or of
     /// another version.
     pub fn load(path: &Path) -> Self {
-        let text = whole_file::read(path, LARGEST);
+        let text = atomic_file::read(path, LARGEST);
         text.and_then(|text| serde_json::from_slice::<Self>(&text).ok())
             .filter(|history| history.version == VERSION)
             .unwrap_or_default()
@@ -190,7 +190,7 @@ impl History {
     /// # Errors
     /// Those of writing.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        whole_file::write(path, &serde_json::to_vec(self)?)
+        atomic_file::write(path, &serde_json::to_vec(self)?)
     }
 }
 

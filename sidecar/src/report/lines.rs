@@ -2,7 +2,7 @@
 
 use constellation_shared::kinds::{self, Group};
 
-use super::{ProfileCounts, Report};
+use crate::report::{ProfileCounts, Report};
 use crate::strfry::import::Imported;
 
 impl ProfileCounts {

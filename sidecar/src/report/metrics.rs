@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
-use super::document::{Document, Peer};
-use super::history::Totals;
-use crate::admit::Refusal;
+use crate::admission::rules::Refusal;
+use crate::report::document::{Document, Peer};
+use crate::report::history::Totals;
 
 /// How many peers have figures of their own at the most: each is a time series.
 const MOST_PEERS: usize = 500;

@@ -1,26 +1,24 @@
 //! What a run says of itself: the lines that the station's scripts read, the
 //! document that programs and people read ([`document`], as JSON and as a [`page`]), what
 //! is remembered of earlier runs ([`history`]), figures for Prometheus ([`metrics`]), and
-//! who asks in between ([`status`]). [`publish`] writes them once a run has ended.
+//! who asks in between. [`publish`] writes them once a run has ended.
 
 pub mod document;
 pub mod history;
 mod lines;
 pub mod metrics;
-pub mod options;
+pub mod notify;
 pub mod page;
 pub mod publish;
-pub mod status;
-mod words;
 
 use std::collections::BTreeMap;
 
 use constellation_shared::Pubkey;
 use serde::{Deserialize, Serialize};
 
-use crate::admit::Refusal;
-use crate::intake::Counts;
-use crate::level::Undelivered;
+use crate::admission::intake::Counts;
+use crate::admission::rules::Refusal;
+use crate::backfill::reconciliation::Undelivered;
 use crate::relay::address::Address;
 use crate::strfry::import::Imported;
 

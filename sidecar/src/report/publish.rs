@@ -9,17 +9,18 @@ use std::time::Instant;
 use jiff::{Timestamp, Zoned};
 use tracing::{info, warn};
 
-use super::document::{Call, Circumstances, Document};
-use super::history::History;
-use super::{Report, metrics, page};
-use crate::error::SyncError;
-use crate::error::chain;
-use crate::foreign::shown;
-use crate::notify::Occasion;
-use crate::notify::hook::{self, Message};
+use crate::commands::error::SyncError;
+use crate::context::Run;
 use crate::options::Options;
-use crate::run::{Run, interruption};
-use crate::whole_file;
+use crate::report::document::{Call, Circumstances, Document};
+use crate::report::history::History;
+use crate::report::notify::Occasion;
+use crate::report::notify::hook::{self, Message};
+use crate::report::{Report, metrics, page};
+use crate::support::atomic_file;
+use crate::support::error_chain::chain;
+use crate::support::sanitize::shown;
+use crate::support::signals::interruption;
 
 /// The files, in strfry's folder.
 pub const JSON: &str = "constellation-report.json";
@@ -127,7 +128,7 @@ pub async fn publish(run: &Run, result: &Result<Report, SyncError>, begin: &Begi
 
 /// Which command is to be called now. That it is, is taken down.
 fn due(run: &Run, history: &mut History, document: &Document) -> Option<(Occasion, String)> {
-    if document.outcome == super::Outcome::Interrupted {
+    if document.outcome == crate::report::Outcome::Interrupted {
         return None;
     }
     let (options, now) = (&run.options.hooks, document.finished_at);
@@ -199,14 +200,14 @@ fn write(run: &Run, document: &Document, history: &History) {
     let path = run.file(JSON);
     said(
         &path,
-        json.and_then(|json| whole_file::write(&path, (json + "\n").as_bytes())),
+        json.and_then(|json| atomic_file::write(&path, (json + "\n").as_bytes())),
     );
     let path = run.file(PAGE);
     let page = page::render(document);
-    said(&path, whole_file::write(&path, page.as_bytes()));
+    said(&path, atomic_file::write(&path, page.as_bytes()));
     if let Some(path) = run.options.metrics_file() {
         let text = metrics::render(document, &history.totals);
-        said(path, whole_file::write_readable(path, text.as_bytes()));
+        said(path, atomic_file::write_readable(path, text.as_bytes()));
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::whole_file;
+use crate::support::atomic_file;
 
 /// `events.maxEventSize` where the conf does not say (strfry's golpe.yaml).
 pub const DEFAULT_MAX_EVENT_SIZE: usize = 65_536;
@@ -19,7 +19,7 @@ const LONGEST: u64 = 1024 * 1024;
 /// # Errors
 /// Those of reading the file.
 pub fn read(conf: &Path) -> io::Result<Option<String>> {
-    let file = match whole_file::open(conf) {
+    let file = match atomic_file::open(conf) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };

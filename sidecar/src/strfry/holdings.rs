@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use constellation_shared::EventId;
 use serde::Deserialize;
 
-use super::Strfry;
-use super::scan::ScanError;
 use crate::relay::pager::Window;
+use crate::strfry::Strfry;
+use crate::strfry::scan::ScanError;
 
 /// How many authors or ids a scan names at the most: one argument of a program holds 131,072
 /// bytes (Linux' MAX_ARG_STRLEN), 1,956 authors.

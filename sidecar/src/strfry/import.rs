@@ -21,9 +21,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::Strfry;
-use super::said::{self, Said, Written};
-use crate::intake::Line;
+use crate::admission::intake::Line;
+use crate::strfry::Strfry;
+use crate::strfry::said::{self, Said, Written};
 
 /// How much may be on its way into the database, in bytes.
 const MOST_ON_ITS_WAY: usize = 12 * 1024 * 1024;

@@ -106,7 +106,7 @@ fn plugin(relay: u32, processes: &BTreeMap<u32, Process>) -> Option<Plugin> {
             is_outdated,
         };
         // A filter of our policy's is no plugin.
-        if plugin.name == crate::install::POLICY {
+        if plugin.name == crate::commands::install::POLICY {
             return Some(plugin);
         }
         found = Some(plugin);

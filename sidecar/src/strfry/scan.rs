@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::time::timeout;
 
-use super::Strfry;
+use crate::strfry::Strfry;
 
 /// The longest argument that Linux takes, in bytes, its final zero included
 /// (`MAX_ARG_STRLEN`).
@@ -97,7 +97,7 @@ impl Strfry {
     }
 
     /// Runs a command, and hands each line of its stdout to `each`.
-    pub(super) async fn read_lines(
+    pub(crate) async fn read_lines(
         &self,
         args: &[&str],
         each: &mut impl FnMut(&[u8]),

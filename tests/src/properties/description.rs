@@ -1,7 +1,7 @@
 //! `12345.json` of another station, and what is made of it.
 
-use constellation_sync::peer::{Description, peers};
 use constellation_sync::relay::address::Address;
+use constellation_sync::swarm::peer::{Description, peers};
 use serde_json::Value;
 
 /// The fields are what serde_json finds, and an address that comes of them holds nothing

@@ -3,9 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-use constellation_sync::choice::{Candidate, Choice, Identity};
-use constellation_sync::history::{self, History, Reach, Turn};
-use constellation_sync::trigger::schedule::{self, Decision, MOST_DELAY, Schedule, TimeOfDay};
+use constellation_sync::commands::trigger::schedule::{
+    self, Decision, MOST_DELAY, Schedule, TimeOfDay,
+};
+use constellation_sync::plan::peer_history::{self, History, Reach, Turn};
+use constellation_sync::plan::selection::{Candidate, Choice, Identity};
 use fastrand::Rng;
 
 use super::absences::Absences;
@@ -304,7 +306,7 @@ impl World {
             .map(|(peer, _)| (*peer, station.peers.get(peer).copied().unwrap_or_default()))
             .collect();
         let turns = known.iter_mut().zip(&run.turns);
-        history::settle(
+        peer_history::settle(
             run.begin,
             turns.map(|((_, history), (_, turn))| (history, *turn)),
         );

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use constellation_sync::install::found::Found;
-use constellation_sync::install::plan::{self, Wanted};
-use constellation_sync::install::undo;
+use constellation_sync::commands::install::found::Found;
+use constellation_sync::commands::install::plan::{self, Wanted};
+use constellation_sync::commands::install::undo;
 
 use crate::case::{BACKFILL, Case, PLUGIN, TRIGGER, steps};
 

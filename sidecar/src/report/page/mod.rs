@@ -10,9 +10,9 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::document::Document;
-use super::words::{bytes, count, duration, number_of};
-use crate::trigger::schedule::words;
+use crate::commands::trigger::schedule::words;
+use crate::report::document::Document;
+use crate::support::humanize::{bytes, count, duration, number_of};
 
 /// The style sheet, and what it is allowed by.
 const STYLE: &str = include_str!("style.css");
@@ -63,7 +63,7 @@ fn render_at(document: &Document, zone: &TimeZone) -> String {
                 footer {
                     p {
                         "constellation-sync " (document.version)
-                        ". The same for programs: " code { (super::publish::JSON) }
+                        ". The same for programs: " code { (crate::report::publish::JSON) }
                         ", or " code { "constellation-sync status --json" } "."
                     }
                 }

@@ -5,10 +5,10 @@ use constellation_shared::kinds;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-use super::local;
 use crate::report::document::Document;
 use crate::report::history::Hour;
-use crate::report::words::{count, number_of};
+use crate::report::page::local;
+use crate::support::humanize::{count, number_of};
 
 const HOUR: u64 = 3600;
 
@@ -34,7 +34,7 @@ fn percent(hundredths: u64) -> String {
 }
 
 /// What the runs that ended in each of the last hours brought.
-pub(super) fn by_hour(document: &Document, zone: &TimeZone) -> Markup {
+pub(crate) fn by_hour(document: &Document, zone: &TimeZone) -> Markup {
     let newest = document.finished_at - document.finished_at % HOUR;
     let began = |back: u64| newest.saturating_sub(back * HOUR);
     let find = |began_at| document.hours.iter().find(|hour| hour.began_at == began_at);
@@ -113,7 +113,7 @@ fn label(began_at: u64, zone: &TimeZone) -> Option<String> {
 }
 
 /// The kinds of the last run, and of the last 24 hours behind them.
-pub(super) fn by_kind(document: &Document) -> Markup {
+pub(crate) fn by_kind(document: &Document) -> Markup {
     let oldest =
         (document.finished_at - document.finished_at % HOUR).saturating_sub((HOURS - 1) * HOUR);
     let recent = document.hours.iter();

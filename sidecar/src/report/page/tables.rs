@@ -3,11 +3,11 @@
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-use super::local;
 use crate::report::Outcome;
 use crate::report::document::{Document, Listed, Peer, Profiles};
 use crate::report::history::RunSummary;
-use crate::report::words::{bytes, count, duration};
+use crate::report::page::local;
+use crate::support::humanize::{bytes, count, duration};
 
 /// How many rows a table has at the most; the JSON has them all.
 const MOST_PEERS: usize = 500;
@@ -36,7 +36,7 @@ fn more(left: usize, what: &str) -> Markup {
     }
 }
 
-pub(super) fn peers(document: &Document) -> Markup {
+pub(crate) fn peers(document: &Document) -> Markup {
     let mut peers: Vec<&Peer> = document.peers.iter().collect();
     peers.sort_by_key(|peer| {
         let events = std::cmp::Reverse(peer.collected);
@@ -97,7 +97,7 @@ fn peer_row(peer: &Peer) -> Markup {
     }
 }
 
-pub(super) fn refusals(document: &Document) -> Markup {
+pub(crate) fn refusals(document: &Document) -> Markup {
     let refused = &document.refused;
     let rejected = &document.import.rejected;
     let meaning = |code: &str| {
@@ -134,7 +134,7 @@ pub(super) fn refusals(document: &Document) -> Markup {
     }
 }
 
-pub(super) fn profiles(document: &Document) -> Markup {
+pub(crate) fn profiles(document: &Document) -> Markup {
     html! {
         section {
             h2 { "Profiles" }
@@ -191,7 +191,7 @@ fn list(people: &[&Listed], most: usize) -> Markup {
     }
 }
 
-pub(super) fn runs(document: &Document, zone: &TimeZone) -> Markup {
+pub(crate) fn runs(document: &Document, zone: &TimeZone) -> Markup {
     html! {
         section {
             h2 {
@@ -242,7 +242,7 @@ fn run_row(run: &RunSummary, zone: &TimeZone) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admit::Refusal;
+    use crate::admission::rules::Refusal;
 
     #[test]
     fn every_reason_has_its_meaning() {

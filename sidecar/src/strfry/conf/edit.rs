@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Look, look, setting};
+use crate::strfry::conf::{Look, look, setting};
 
 /// `relay.writePolicy.plugin`
 pub const PLUGIN: [&str; 3] = ["relay", "writePolicy", "plugin"];

@@ -1,0 +1,303 @@
+//! Fetching events by their ids, as many questions at once as the relay allows.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use constellation_shared::{Event, EventId};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use crate::admission::intake::Intake;
+use crate::admission::rules::Refusal;
+use crate::backfill::claims::{Claim, PeerIndex};
+use crate::backfill::compare::MOST_FAILURES;
+use crate::backfill::paging::{FetchError, MOST_GARBAGE, close};
+use crate::backfill::shared_claims::Exchange;
+use crate::relay::connection::{Connection, ConnectionError};
+use crate::relay::message::{self, FromRelay};
+
+/// How often in a row a relay may want fewer questions than the one that is open.
+const MOST_REFUSALS: u32 = 10;
+
+/// How many refused questions are asked again in halves.
+const MOST_REFUSED_QUESTIONS: u32 = 1000;
+
+/// How a relay is asked for ids.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Its place in the run.
+    pub peer: PeerIndex,
+    /// Ids in one question.
+    pub ids_at_once: usize,
+    /// Questions open at once.
+    pub questions: usize,
+    /// How long it may go without bringing us further.
+    pub patience: Duration,
+    /// Whether to wait for what others are fetching, which they may fail to bring.
+    pub waits: bool,
+}
+
+/// One question and what it still waits for.
+#[derive(Debug)]
+struct Question {
+    ids: HashSet<EventId>,
+    /// What came of it. More may come under the same id: a genuine event and its forged
+    /// twins are told apart later.
+    came: HashSet<EventId>,
+}
+
+/// Whether an event was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Yes,
+    /// Something of this id came before.
+    Again,
+    No,
+}
+
+/// Fetches what the exchange gives this peer, until nothing is left that it could bring, or
+/// it failed to bring too much.
+/// Events that `is_wanted` does not want are refused as unasked. Where this fails, what
+/// was being fetched is given back.
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    exchange: &Exchange,
+    intake: &mut Intake,
+    manner: Manner,
+    is_wanted: impl Fn(&Event) -> bool,
+    progress: impl FnMut(),
+) -> Result<(), FetchError> {
+    let mut collector = Collector {
+        exchange,
+        manner,
+        next_name: 0,
+        open: BTreeMap::new(),
+        may_claim: true,
+        refusals: 0,
+        refused_questions: 0,
+    };
+    let result = collector.run(connection, intake, is_wanted, progress).await;
+    // Others wait to hear what became of what came, also where the connection broke.
+    intake.flush().await;
+    let unfinished = collector
+        .open
+        .into_values()
+        .flat_map(|question| question.ids);
+    exchange.give_back(manner.peer, unfinished);
+    result
+}
+
+struct Collector<'a> {
+    exchange: &'a Exchange,
+    manner: Manner,
+    next_name: u64,
+    open: BTreeMap<String, Question>,
+    /// Whether there may be something to claim.
+    may_claim: bool,
+    /// How often in a row it wanted fewer questions.
+    refusals: u32,
+    /// How many questions it refused.
+    refused_questions: u32,
+}
+
+impl Collector<'_> {
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        intake: &mut Intake,
+        is_wanted: impl Fn(&Event) -> bool,
+        mut progress: impl FnMut(),
+    ) -> Result<(), FetchError> {
+        let Manner {
+            peer,
+            ids_at_once,
+            patience,
+            ..
+        } = self.manner;
+        let mut deadline = Instant::now() + patience;
+        loop {
+            if self.exchange.failures(peer) > MOST_FAILURES {
+                return Ok(());
+            }
+            while self.may_claim && self.open.len() < self.manner.questions {
+                match self.exchange.claim(peer, ids_at_once) {
+                    Claim::Fetch(ids) => {
+                        self.ask(connection, ids).await?;
+                        deadline = Instant::now() + patience;
+                    }
+                    // To look again for each event that comes would take long.
+                    Claim::Wait | Claim::Done => self.may_claim = false,
+                }
+            }
+            if self.open.is_empty() {
+                // What came is only settled once it was verified.
+                intake.flush().await;
+                if !self.manner.waits {
+                    return Ok(());
+                }
+                // A relay has time for pings while we wait for the others.
+                let ids = tokio::select! {
+                    ids = self.exchange.claim_patiently(peer, ids_at_once) => ids,
+                    // Nothing that was asked for; a relay that leaves shows itself.
+                    text = connection.receive(Instant::now() + patience * 2, patience) => {
+                        match text {
+                            // It is not this relay that is slow: what the slow ones hold up
+                            // is fetched here, at the price of a few events that come twice.
+                            Err(ConnectionError::Silent(_)) => self.exchange.take_over(peer),
+                            text => drop(text?),
+                        }
+                        self.may_claim = true;
+                        continue;
+                    }
+                };
+                if ids.is_empty() {
+                    return Ok(());
+                }
+                self.ask(connection, ids).await?;
+                deadline = Instant::now() + patience;
+            }
+            let text = connection.receive(deadline, patience).await?;
+            match message::parse(&text) {
+                // Before it is read: millions of tags take much more memory.
+                Some(FromRelay::Event { event: json, .. }) if intake.is_too_long(json) => {
+                    intake.refuse_garbage(Refusal::TooLong);
+                }
+                Some(FromRelay::Event {
+                    subscription,
+                    event: json,
+                }) => match Event::parse(json.as_bytes()) {
+                    Ok(event) => match self.asked(&subscription, event.id) {
+                        Asked::Yes if is_wanted(&event) => {
+                            intake.take_fetched(event, json).await;
+                            progress();
+                            self.refusals = 0;
+                            deadline = Instant::now() + patience;
+                        }
+                        Asked::Yes => {
+                            self.exchange.release(peer, [event.id]);
+                            intake.refuse_garbage(Refusal::Unasked);
+                        }
+                        Asked::Again if is_wanted(&event) && intake.is_new(json) => {
+                            intake.take_fetched(event, json).await;
+                        }
+                        Asked::Again | Asked::No => intake.refuse_garbage(Refusal::Unasked),
+                    },
+                    // It is not delivered, then.
+                    Err(_) => intake.refuse_garbage(Refusal::Malformed),
+                },
+                Some(FromRelay::Eose { subscription }) => {
+                    if let Some(question) = self.open.remove(&subscription) {
+                        connection.send(close(&subscription)).await?;
+                        deadline = Instant::now() + patience;
+                        self.may_claim = true;
+                        self.end(connection, question).await?;
+                    }
+                }
+                Some(FromRelay::Closed {
+                    subscription,
+                    reason,
+                }) if self.open.contains_key(&subscription) => {
+                    if matches!(reason.prefix(), "rate-limited" | "error") {
+                        return Err(FetchError::Limited(reason.as_str().to_owned()));
+                    }
+                    if let Some(question) = self.open.remove(&subscription) {
+                        self.may_claim = true;
+                        self.ask_in_halves(connection, question).await?;
+                    }
+                }
+                Some(FromRelay::Notice(reason)) if reason.says_too_many_subscriptions() => {
+                    self.refusals += 1;
+                    if self.refusals > MOST_REFUSALS {
+                        return Err(FetchError::Limited(reason.as_str().to_owned()));
+                    }
+                    let given_back = std::mem::take(&mut self.open);
+                    for (name, question) in given_back {
+                        connection.send(close(&name)).await?;
+                        self.exchange.give_back(peer, question.ids);
+                    }
+                    self.manner.questions = 1;
+                    self.may_claim = true;
+                }
+                Some(_) => {}
+                None => intake.refuse_garbage(Refusal::Malformed),
+            }
+            if intake.garbage() > MOST_GARBAGE {
+                return Err(FetchError::Garbage);
+            }
+        }
+    }
+
+    fn asked(&mut self, subscription: &str, id: EventId) -> Asked {
+        let Some(question) = self.open.get_mut(subscription) else {
+            return Asked::No;
+        };
+        if question.ids.remove(&id) {
+            question.came.insert(id);
+            return Asked::Yes;
+        }
+        match question.came.contains(&id) {
+            true => Asked::Again,
+            false => Asked::No,
+        }
+    }
+
+    /// A relay that refused the question may only mind some of its ids.
+    async fn ask_in_halves<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        question: Question,
+    ) -> Result<(), FetchError> {
+        let mut ids: Vec<EventId> = question.ids.into_iter().collect();
+        self.refused_questions += 1;
+        if ids.len() < 2 || self.refused_questions > MOST_REFUSED_QUESTIONS {
+            self.exchange.release(self.manner.peer, ids);
+            return Ok(());
+        }
+        let rest = ids.split_off(ids.len() / 2);
+        self.ask(connection, ids).await?;
+        self.ask(connection, rest).await
+    }
+
+    /// A relay that sent some of what was asked for may only have sent as many as it does
+    /// at once: it is asked for the rest, until it sends none of it.
+    async fn end<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        question: Question,
+    ) -> Result<(), FetchError> {
+        if question.ids.is_empty() {
+            return Ok(());
+        }
+        if !question.came.is_empty() {
+            return self
+                .ask(connection, question.ids.into_iter().collect())
+                .await;
+        }
+        self.exchange.release(self.manner.peer, question.ids);
+        Ok(())
+    }
+
+    async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        ids: Vec<EventId>,
+    ) -> Result<(), FetchError> {
+        let name = format!("ids{}", self.next_name);
+        self.next_name += 1;
+        let spelled: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let filter = serde_json::json!({"ids": spelled, "limit": ids.len()});
+        let question = Question {
+            ids: ids.into_iter().collect(),
+            came: HashSet::new(),
+        };
+        // Before it is sent: where that fails, they are given back.
+        self.open.insert(name.clone(), question);
+        connection
+            .send(format!("[\"REQ\",\"{name}\",{filter}]"))
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! Fetching from peers: a whole run ([`run`]), one peer's session ([`session`]), what it has and
+//! we lack ([`reconciliation`], [`compare`]), who fetches what ([`claims`], [`shared_claims`]),
+//! fetching by id ([`fetch_by_id`]) and page by page ([`paging`]).
+
+pub mod claims;
+pub mod compare;
+pub mod fetch_by_id;
+pub mod paging;
+pub mod reconciliation;
+pub mod run;
+pub mod session;
+pub mod shared_claims;

@@ -1,0 +1,385 @@
+//! One peer's turn by reconciliation: learn what it has and we lack, fetch the share of it
+//! that falls to this peer, and leave the rest to paging.
+
+mod local_ids;
+mod peer_reconciler;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use constellation_shared::{Event, EventId};
+use indicatif::ProgressBar;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::admission::intake::Intake;
+use crate::backfill::claims::PeerIndex;
+use crate::backfill::compare::{CompareError, Compared, compare, filter};
+use crate::backfill::paging::FetchError;
+use crate::backfill::shared_claims::Exchange;
+use crate::plan::refused::Refused;
+use crate::plan::selection::AT_ONCE;
+use crate::plan::wanted::Wanted;
+use crate::relay::connection::Connection;
+use crate::relay::nip11::Information;
+use crate::relay::pager::{LATEST, Window};
+use crate::strfry::Strfry;
+use crate::support::error_chain::chain;
+
+pub use local_ids::Holdings;
+pub use peer_reconciler::Turn;
+
+/// How many authors one reconciliation names: with them the first message is below
+/// 64 KiB, the smallest that relays are known to take.
+///
+/// Without authors strfry compares by a tree that it keeps ready. Measured on a real one
+/// with 1,000 authors, 20,000 events of theirs and as many of others: nothing new 5.5 ms and
+/// 0.7 kB instead of 104 ms and 69 kB; but each event of others is then listed, downloaded
+/// once to learn that it is not wanted (20,000 of them 14 MB), and to be remembered, and
+/// anybody may write to a relay as much as they like. What we ask for is bounded by whom we
+/// follow, so the authors are named.
+const AUTHORS: usize = 850;
+
+/// The smallest message length with which reconciliation is tried, in bytes.
+const SMALLEST_MESSAGE: u64 = 65_536;
+
+/// What a message takes besides the frame in it, in bytes.
+const MESSAGE_FRAME: u64 = 1000;
+
+/// The largest frame, in bytes: what strfry sends itself at the most.
+const LARGEST_FRAME: u64 = 500_000;
+
+/// How often in a row a relay may refuse for the number of events: from all of time to a
+/// second it is halved 32 times.
+const MOST_REFUSALS: u32 = 40;
+
+/// For how long one peer waits for those before it at the most.
+pub const HEAD_START: Duration = Duration::from_secs(30);
+
+/// Counts of events that were listed and not sent, by kind; of `None` the kind is unknown.
+pub type Undelivered = BTreeMap<Option<u16>, u64>;
+
+/// What all sessions of a run share about reconciliation.
+#[derive(Debug)]
+pub struct Leveling {
+    /// What tells what we hold, once the first peer wants to know.
+    pub strfry: Strfry,
+    /// What need not be asked for.
+    pub refused: Refused,
+    /// Who fetches what.
+    pub exchange: Exchange,
+    /// The time of the run, Unix seconds.
+    pub now: u64,
+    /// Where it is shown how many are missing, and how many of them came.
+    pub bar: ProgressBar,
+    /// The earliest time that any peer will be asked for, as far as is known: all is
+    /// looked up at once.
+    earliest: u64,
+    /// What was looked up; again where a peer is asked that reaches further back.
+    holdings: Mutex<Vec<Arc<Holdings>>>,
+    /// Held while something is looked up; whether strfry did tell.
+    lookup: tokio::sync::Mutex<bool>,
+    turns: Semaphore,
+    /// Of which kinds those are that a peer listed and did not send.
+    kinds: Mutex<HashMap<EventId, u16>>,
+}
+
+impl Leveling {
+    /// For one run.
+    pub fn new(
+        strfry: Strfry,
+        refused: Refused,
+        exchange: Exchange,
+        (now, earliest): (u64, u64),
+        bar: ProgressBar,
+    ) -> Self {
+        Self {
+            strfry,
+            refused,
+            exchange,
+            now,
+            earliest,
+            bar,
+            holdings: Mutex::default(),
+            lookup: tokio::sync::Mutex::new(true),
+            turns: Semaphore::new(AT_ONCE),
+            kinds: Mutex::default(),
+        }
+    }
+
+    /// Waits for this peer's turn, which lasts until the permit is dropped; not for long
+    /// where those before it are slow.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Only fails once the semaphore is closed, which nobody does.
+        timeout(HEAD_START, self.turns.acquire()).await.ok()?.ok()
+    }
+
+    /// An event of that id and content has come, whether it is let in or not; or it was
+    /// forged, and another peer may have the genuine one.
+    pub fn came(&self, event: &Event, is_forged: bool, fetched_by: Option<PeerIndex>) {
+        match (is_forged, fetched_by) {
+            (false, _) => {
+                for holdings in self.looked_up().iter() {
+                    holdings.add(event);
+                }
+                self.exchange.settle(event.id);
+            }
+            (true, Some(peer)) => self.exchange.release(peer, [event.id]),
+            (true, None) => {}
+        }
+    }
+
+    fn show_progress(&self) {
+        let (missing, came) = self.exchange.progress();
+        self.bar.set_length(missing as u64);
+        self.bar.set_position(came as u64);
+    }
+
+    /// Those whose kind is not known yet.
+    fn unnamed(&self, mut ids: Vec<EventId>) -> Vec<EventId> {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.retain(|id| !kinds.contains_key(id));
+        ids
+    }
+
+    /// These are of this kind.
+    fn name(&self, ids: impl IntoIterator<Item = EventId>, kind: u16) {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.extend(ids.into_iter().map(|id| (id, kind)));
+    }
+
+    /// How many events peers listed and none of them sent, by kind where that is known.
+    pub fn undelivered(&self) -> Undelivered {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut undelivered = Undelivered::new();
+        for id in self.exchange.undelivered() {
+            *undelivered.entry(kinds.get(&id).copied()).or_default() += 1;
+        }
+        undelivered
+    }
+
+    /// What we hold of what is wanted, looked up once for all peers; `None` where strfry
+    /// does not tell, which is said.
+    pub async fn holdings(&self, wanted: &Wanted) -> Option<Arc<Holdings>> {
+        let mut tells = self.lookup.lock().await;
+        let reaches = |holdings: &&Arc<Holdings>| holdings.since <= wanted.since;
+        let looked_up = self.looked_up().iter().find(reaches).map(Arc::clone);
+        if looked_up.is_some() || !*tells {
+            return looked_up;
+        }
+        let widest = Wanted {
+            since: wanted.since.min(self.earliest),
+            ..wanted.clone()
+        };
+        let mut holdings = Holdings::since(widest.since);
+        for window in widest.windows_of(AUTHORS) {
+            match self.strfry.holdings(&window).await {
+                Ok(held) => holdings.push(window, held),
+                Err(error) => {
+                    let error = chain(&error);
+                    warn!("{error}: what is here is unknown, so everything is asked for");
+                    *tells = false;
+                    return None;
+                }
+            }
+        }
+        let holdings = Arc::new(holdings);
+        self.looked_up().push(Arc::clone(&holdings));
+        Some(holdings)
+    }
+
+    fn looked_up(&self) -> MutexGuard<'_, Vec<Arc<Holdings>>> {
+        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How far one peer's reconciliation has come; another connection goes on from there.
+#[derive(Debug)]
+pub struct Progress {
+    todo: Vec<Window>,
+    /// How often in a row the number of events was refused.
+    refusals: u32,
+    /// What must be paged through after all.
+    pub to_walk: Vec<Window>,
+    /// Kinds that the relay shows only to clients who say who they are.
+    pub unreadable_kinds: Vec<u16>,
+}
+
+/// Why a peer's reconciliation ended before it was done.
+#[derive(Debug, thiserror::Error)]
+pub enum LevelError {
+    /// Something that paging through would meet as well.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The relay does not reconcile after all: everything is to be paged through.
+    #[error(transparent)]
+    Unfit(CompareError),
+}
+
+/// Whether this relay is worth the try.
+pub fn is_fit(information: &Information) -> bool {
+    information.negentropy
+        && information
+            .max_message_length
+            .is_none_or(|length| length >= SMALLEST_MESSAGE)
+}
+
+impl Progress {
+    /// At the beginning, for everything since then, Unix seconds.
+    pub fn new(holdings: &Holdings, since: u64) -> Self {
+        let windows = holdings.windows().map(|window| Window {
+            since,
+            ..window.clone()
+        });
+        Self {
+            todo: windows.collect(),
+            refusals: 0,
+            to_walk: Vec::new(),
+            unreadable_kinds: Vec::new(),
+        }
+    }
+
+    /// Learns what the relay has and we lack, and fetches this peer's share of it, window by
+    /// window: so the ids of one window are in hand at a time, not those of all.
+    ///
+    /// # Errors
+    /// [`LevelError`].
+    pub async fn level_all<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        turn: &Turn<'_>,
+        intake: &mut Intake,
+        mut progress: impl FnMut(),
+    ) -> Result<(), LevelError> {
+        let Turn { leveling, peer, .. } = *turn;
+        let length = turn.message_length();
+        let frame_limit = (length.saturating_sub(MESSAGE_FRAME) / 2).min(LARGEST_FRAME);
+        while let Some(window) = self.todo.last() {
+            let held = turn.holdings.held(window);
+            let filter = filter(window);
+            let is_refused = |id: &EventId| leveling.refused.contains(*id, &turn.url);
+            let compared = compare(
+                connection,
+                &filter,
+                &held,
+                frame_limit,
+                turn.patience,
+                is_refused,
+            )
+            .await;
+            drop(held);
+            let Compared { needed, is_part } = match compared {
+                Ok(compared) => compared,
+                Err(error) => {
+                    self.cope(error, leveling.now)?;
+                    continue;
+                }
+            };
+            // Others bring events while this relay tells what it has.
+            let mut missing = Vec::from_iter(needed);
+            turn.holdings.retain_missing(window, &mut missing);
+            if !is_part {
+                self.todo.pop();
+            }
+            self.refusals = 0;
+            let listed = missing.len();
+            leveling.exchange.offer(peer, missing);
+            leveling.show_progress();
+            debug!("{} lists {listed} events that are missing here", turn.url);
+            turn.collect(connection, intake, is_part, &mut progress)
+                .await?;
+        }
+        turn.collect(connection, intake, true, &mut progress).await
+    }
+
+    /// What to do with a window that could not be reconciled.
+    fn cope(&mut self, error: CompareError, now: u64) -> Result<(), LevelError> {
+        match error {
+            CompareError::Connection(error) => Err(FetchError::Connection(error).into()),
+            CompareError::TooMany if self.refusals >= MOST_REFUSALS => {
+                Err(LevelError::Unfit(CompareError::TooMany))
+            }
+            CompareError::TooMany => {
+                self.refusals += 1;
+                if let Some(window) = self.todo.pop() {
+                    match halves(&window, now) {
+                        Some(halves) => self.todo.extend(halves),
+                        None => self.to_walk.push(window),
+                    }
+                }
+                Ok(())
+            }
+            CompareError::AuthRequired => {
+                if let Some(window) = self.todo.pop() {
+                    match window.kinds.as_slice() {
+                        [kind] => self.unreadable_kinds.push(*kind),
+                        _ => self.to_walk.push(window),
+                    }
+                }
+                Ok(())
+            }
+            error => Err(LevelError::Unfit(error)),
+        }
+    }
+}
+
+/// The two halves of a window in time, the newer one last; `None` for a single second.
+fn halves(window: &Window, now: u64) -> Option<[Window; 2]> {
+    // Hardly anything lies ahead of now.
+    let until = match window.until {
+        LATEST => now.max(window.since),
+        until => until,
+    };
+    let middle = window.since + until.checked_sub(window.since)? / 2;
+    if window.until <= window.since || middle >= window.until {
+        return None;
+    }
+    Some([
+        Window {
+            until: middle,
+            ..window.clone()
+        },
+        Window {
+            since: middle + 1,
+            ..window.clone()
+        },
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use constellation_shared::Pubkey;
+
+    fn window(since: u64, until: u64) -> Window {
+        Window {
+            authors: vec![Pubkey::from_bytes([1; 32])],
+            kinds: vec![1],
+            since,
+            until,
+        }
+    }
+
+    #[test]
+    fn halves_cover_the_window_and_end_at_a_second() {
+        let mut todo = vec![window(10, LATEST)];
+        let mut seconds = Vec::new();
+        let mut steps = 0;
+        while let Some(part) = todo.pop() {
+            steps += 1;
+            assert!(steps < 1000, "it does not end");
+            // Everything up to 40 is refused for its number, down to single seconds.
+            match halves(&part, 40) {
+                Some(parts) if part.since <= 40 => todo.extend(parts),
+                _ => seconds.push((part.since, part.until)),
+            }
+        }
+        seconds.sort_unstable();
+        let mut expected: Vec<(u64, u64)> = (10..=40).map(|second| (second, second)).collect();
+        expected.push((41, LATEST));
+        assert_eq!(seconds, expected);
+    }
+}

@@ -1,0 +1,111 @@
+//! What is here of what is wanted, while a run goes on.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use constellation_shared::{Event, EventId};
+
+use crate::relay::negentropy::Held;
+use crate::relay::pager::Window;
+
+/// What is here of each window that is reconciled: what the local strfry held at the
+/// beginning, and what has come since.
+#[derive(Debug, Default)]
+pub struct Holdings {
+    /// How far back they reach, Unix seconds.
+    pub(crate) since: u64,
+    windows: Vec<(Window, Mutex<Known>)>,
+}
+
+/// Events, and their times.
+type Known = BTreeMap<EventId, u64>;
+
+impl Holdings {
+    /// Nothing yet, of anything that is newer than this.
+    pub(crate) const fn since(since: u64) -> Self {
+        Self {
+            since,
+            windows: Vec::new(),
+        }
+    }
+
+    /// One more window, and what is held of it.
+    pub(crate) fn push(&mut self, window: Window, held: Vec<(u64, EventId)>) {
+        let known = held.into_iter().map(|(created_at, id)| (id, created_at));
+        self.windows.push((window, Mutex::new(known.collect())));
+    }
+
+    /// The windows.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = &Window> {
+        self.windows.iter().map(|(window, _)| window)
+    }
+
+    /// The whole window that this is a part of.
+    fn whole(&self, part: &Window) -> Option<MutexGuard<'_, Known>> {
+        let mut windows = self.windows.iter();
+        let (_, held) = windows.find(|(whole, _)| {
+            whole.kinds == part.kinds && whole.authors.first() == part.authors.first()
+        })?;
+        Some(held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is held of a part of one of the windows.
+    pub(crate) fn held(&self, part: &Window) -> Held {
+        let span = part.since..=part.until;
+        let held = self.whole(part);
+        let held = held.iter().flat_map(|held| held.iter());
+        let inside = held.filter(|(_, created_at)| span.contains(created_at));
+        inside.map(|(id, created_at)| (*created_at, *id)).collect()
+    }
+
+    /// Leaves of these ids those that are not held of a part of one of the windows.
+    pub(crate) fn retain_missing(&self, part: &Window, ids: &mut Vec<EventId>) {
+        if let Some(held) = self.whole(part) {
+            ids.retain(|id| !held.contains_key(id));
+        }
+    }
+
+    /// A verified event has come.
+    pub(crate) fn add(&self, event: &Event) {
+        let window = self.windows.iter().find(|(window, _)| {
+            window.kinds.contains(&event.kind)
+                && window.authors.binary_search(&event.pubkey).is_ok()
+        });
+        if let Some((_, held)) = window {
+            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.insert(event.id, event.created_at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::pager::LATEST;
+    use constellation_shared::Pubkey;
+
+    fn window(since: u64, until: u64) -> Window {
+        Window {
+            authors: vec![Pubkey::from_bytes([1; 32])],
+            kinds: vec![1],
+            since,
+            until,
+        }
+    }
+
+    #[test]
+    fn what_is_held_of_a_part_is_found() {
+        let id = |byte| EventId::from_bytes([byte; 32]);
+        let held = vec![(5, id(1)), (15, id(2)), (25, id(3))];
+        let mut holdings = Holdings::since(0);
+        holdings.push(window(0, LATEST), held);
+        let part = holdings.held(&window(10, 20));
+        assert_eq!(
+            format!("{part:?}"),
+            format!("{:?}", Held::from_iter([(15, id(2))]))
+        );
+        let mut listed = vec![id(2), id(4)];
+        holdings.retain_missing(&window(10, 20), &mut listed);
+        assert_eq!(listed, [id(4)]);
+    }
+}

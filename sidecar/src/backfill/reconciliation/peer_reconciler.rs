@@ -1,0 +1,113 @@
+//! What one peer's turn works with, and how it fetches.
+
+use std::time::Duration;
+
+use constellation_shared::{Event, EventId};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::admission::intake::Intake;
+use crate::backfill::claims::PeerIndex;
+use crate::backfill::compare::{CompareError, MOST_FAILURES, compare};
+use crate::backfill::fetch_by_id::{Manner, collect};
+use crate::backfill::reconciliation::local_ids::Holdings;
+use crate::backfill::reconciliation::{LevelError, Leveling, MESSAGE_FRAME, SMALLEST_MESSAGE};
+use crate::plan::wanted::{Wanted, questions};
+use crate::relay::connection::Connection;
+use crate::relay::negentropy::{self, Held};
+use crate::relay::nip11::Information;
+
+/// How many ids one question names at the most, and what one of them takes in bytes.
+const MOST_IDS: u64 = 500;
+const ID_LENGTH: u64 = 67;
+
+/// Of how many undelivered events of a peer the kinds are found out.
+const MOST_NAMED: usize = 2000;
+
+/// What one peer's turn works with.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// What the sessions share.
+    pub leveling: &'a Leveling,
+    /// What is here.
+    pub holdings: &'a Holdings,
+    /// What is wanted.
+    pub wanted: &'a Wanted,
+    /// The peer's place in the run.
+    pub peer: PeerIndex,
+    /// Its URL.
+    pub url: String,
+    /// What it tells of itself.
+    pub information: &'a Information,
+    /// How long it may go without bringing us further.
+    pub patience: Duration,
+}
+
+impl Turn<'_> {
+    /// How long a message to it may be, in bytes.
+    pub(crate) fn message_length(&self) -> u64 {
+        let told = self.information.max_message_length;
+        told.unwrap_or(SMALLEST_MESSAGE)
+    }
+
+    /// How many ids a question names.
+    fn ids_at_once(&self) -> usize {
+        let fitting = self.message_length().saturating_sub(MESSAGE_FRAME) / ID_LENGTH;
+        let limit = self.information.max_limit.unwrap_or(MOST_IDS);
+        usize::try_from(fitting.min(limit).clamp(1, MOST_IDS)).unwrap_or(1)
+    }
+
+    /// Fetches this peer's share of what is missing; `waits` for what others are fetching.
+    pub(crate) async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        connection: &mut Connection<S>,
+        intake: &mut Intake,
+        waits: bool,
+        mut progress: impl FnMut(),
+    ) -> Result<(), LevelError> {
+        let manner = Manner {
+            peer: self.peer,
+            ids_at_once: self.ids_at_once(),
+            questions: questions(self.information),
+            patience: self.patience,
+            waits,
+        };
+        let is_wanted = |event: &Event| self.wanted.wants(event);
+        let progress = || {
+            self.leveling.show_progress();
+            progress();
+        };
+        let exchange = &self.leveling.exchange;
+        collect(connection, exchange, intake, manner, is_wanted, progress).await?;
+        match exchange.failures(self.peer) > MOST_FAILURES {
+            true => Err(LevelError::Unfit(CompareError::Invents)),
+            false => Ok(()),
+        }
+    }
+
+    /// Of which kinds those events are that the peer listed and did not send: asked by their
+    /// ids, it lists them again, kind by kind. What it does not list again stays unknown.
+    pub async fn name_undelivered<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        connection: &mut Connection<S>,
+    ) {
+        let failed = self.leveling.exchange.failed(self.peer);
+        let mut unnamed = self.leveling.unnamed(failed);
+        unnamed.truncate(MOST_NAMED);
+        let nothing = Held::from_iter([]);
+        for ids in unnamed.chunks(self.ids_at_once()) {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            for kind in &self.wanted.kinds {
+                let filter = serde_json::json!({"ids": ids, "kinds": [kind]}).to_string();
+                let frame = negentropy::SMALLEST_FRAME;
+                let all = |_: &EventId| false;
+                let patience = self.patience;
+                match compare(connection, &filter, &nothing, frame, patience, all).await {
+                    Ok(listed) => self.leveling.name(listed.needed, *kind),
+                    Err(CompareError::AuthRequired | CompareError::TooMany) => {}
+                    // It is a remark that is at stake, no event.
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+}

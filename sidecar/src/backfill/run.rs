@@ -1,0 +1,461 @@
+//! One backfill, from the peers to the database: who is asked, and how it ends. Each step
+//! is another module's.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use constellation_shared::EventId;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use crate::admission::intake::{self, Admission, Gate, Tally};
+use crate::admission::pipeline::{Closed, Inflow, Step};
+use crate::admission::rules::Rules;
+use crate::backfill::reconciliation::{HEAD_START, Leveling};
+use crate::backfill::session::Session;
+use crate::backfill::shared_claims::Exchange;
+use crate::commands::error::SyncError;
+use crate::context::Run;
+use crate::members::Members;
+use crate::plan::peer_history::Turn;
+use crate::plan::peer_memory::Knowledge;
+use crate::plan::refused::Refused;
+use crate::plan::selection::Choice;
+use crate::plan::wanted::Wanted;
+use crate::relay::connection::Connector;
+use crate::relay::tunnel::Patience;
+use crate::relay::tunnel::tunnels::Tunnels;
+use crate::report::{Outcome, PeerReport, Report};
+use crate::strfry::import::{Import, ImportError};
+use crate::strfry::{Strfry, conf};
+use crate::support::clock::unix_time;
+use crate::support::error_chain::chain;
+use crate::swarm::followed::{self, Followed};
+use crate::swarm::peer::{self, Peer};
+
+/// How many peers have their turn at the same time. Each has a connection, and of those a
+/// process has 1024 where nobody raised its limit.
+const MOST_AT_ONCE: usize = 256;
+
+/// How far one peer is.
+const PEER_BAR: &str = "{spinner} {msg}: {pos} events in {elapsed}";
+
+/// How far all of them are with what they listed and we lacked.
+const MISSING_BAR: &str = "{spinner} {pos} of {len} missing events came [{bar:30}]";
+
+/// What a backfill works with, once it is known that there is something to do.
+pub struct Backfill<'a> {
+    run: &'a Run,
+    /// When it began, Unix seconds.
+    now: u64,
+    /// How long a peer may go without bringing us further.
+    patience: Duration,
+    tunnels: Arc<Tunnels>,
+    connector: Connector,
+    strfry: Strfry,
+    /// All that could be asked, and which of them are.
+    candidates: Vec<Peer>,
+    choice: Choice,
+    /// Those that were asked, in this order.
+    peers: Vec<Peer>,
+    /// What is wanted of a peer that reaches as far back as is usual.
+    wanted: Wanted,
+    rules: Rules,
+    refused: Refused,
+    leveling: Option<Arc<Leveling>>,
+    knowledge: Knowledge,
+    /// Where each peer's events are counted.
+    tallies: Vec<Tally>,
+}
+
+impl<'a> Backfill<'a> {
+    /// Looks at the station. Everything that happens from here on is said in the log.
+    ///
+    /// # Errors
+    /// [`SyncError`] where nothing can be done.
+    pub async fn prepare(run: &'a Run) -> Result<Self, SyncError> {
+        let now = unix_time();
+        let options = &run.options;
+        let patience = Duration::from_secs(options.patience);
+        let tunnels = Arc::new(Tunnels::new(
+            options.ipfs_program(),
+            run.file("constellation-tunnels.json"),
+            Patience::within(patience),
+        ));
+        let connector = Connector::new(options.ca_file.as_deref())?
+            .patient(patience)
+            .with_tunnels(Arc::clone(&tunnels));
+        tunnels.sweep().await;
+        let strfry = run.strfry();
+        if !is_program(strfry.binary()) {
+            return Err(SyncError::NoStrfry(strfry.binary().to_owned()));
+        }
+        let max_event_size = conf::max_event_size(&strfry.conf())
+            .map_err(|error| SyncError::Conf(strfry.conf(), error))?;
+        let descriptions = peer::descriptions(&run.station);
+        let candidates = run.peers(&descriptions);
+        if candidates.is_empty() {
+            return Err(SyncError::NoPeers(run.station.swarm_dir()));
+        }
+        let knowledge = Knowledge::load(&knowledge_path(run), now);
+        let choice = run.choice(&candidates, &knowledge, now);
+        let followed = followed::followed(&run.station, &descriptions)?;
+        let Followed { keys, blocked, .. } = followed;
+        info!("SYNC_HEX: count={}", keys.len());
+        if keys.is_empty() {
+            warn!("no pubkeys to follow: there are no members and no friends yet");
+        }
+        let reach = options.reach();
+        let wanted = Wanted {
+            kinds: options.wanted_kinds(),
+            since: options.since(now),
+            authors: keys.into(),
+            most_events: usize::MAX,
+        };
+        let first = choice
+            .first()
+            .iter()
+            .filter_map(|place| candidates.get(*place));
+        let earliest = first
+            .map(|peer| knowledge.since(&peer.address.to_string(), &wanted.kinds, now, reach))
+            .min()
+            .unwrap_or(wanted.since);
+        let refused = Refused::load(&refused_path(run), now);
+        let leveling = (!options.no_negentropy).then(|| {
+            // Everything is everything.
+            let refused = match options.days {
+                0 => Refused::default(),
+                _ => refused.clone(),
+            };
+            let exchange = Exchange::new(choice.most_tries());
+            let bar = run.bar(MISSING_BAR, String::new());
+            let leveling = Leveling::new(strfry.clone(), refused, exchange, (now, earliest), bar);
+            Arc::new(leveling)
+        });
+        Ok(Self {
+            run,
+            now,
+            patience,
+            tunnels,
+            connector,
+            strfry,
+            tallies: Vec::new(),
+            candidates,
+            choice,
+            peers: Vec::new(),
+            wanted,
+            rules: Rules {
+                now,
+                max_event_size,
+                blocked,
+            },
+            refused,
+            leveling,
+            knowledge,
+        })
+    }
+
+    /// Asks everybody, and says how it went.
+    pub async fn carry_out(
+        mut self,
+        mut interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> Report {
+        let options = &self.run.options;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let verify = !options.trust_peers;
+        let mut inflow = Inflow::open(
+            Admission::new(self.rules.clone(), verify, self.leveling.clone(), cores),
+            Gate::default(),
+            Import::new(self.strfry.clone(), options.verify),
+        );
+        let (mut reports, step) = self.ask(&mut inflow, interruption.as_mut()).await;
+        if step != Step::Done {
+            self.tunnels.close().await;
+        }
+        let closed = match step {
+            Step::Interrupted => inflow.close(std::future::ready(())).await,
+            Step::Done | Step::Broken => inflow.close(interruption.as_mut()).await,
+        };
+        let Closed {
+            gate,
+            imported,
+            result,
+            interrupted,
+        } = closed;
+        self.count(&mut reports);
+        // Of what was cut off nobody knows whether it would have been kept.
+        let is_settled = result.is_ok() && !interrupted && step == Step::Done;
+        if is_settled && imported.written.added < gate.passed().len() as u64 {
+            self.remember_what_was_not_kept(&gate).await;
+        }
+        if let Err(error) = self.refused.save(&refused_path(self.run)) {
+            unwritten(&refused_path(self.run), &error);
+        }
+        // What strfry did not take is not had; and who was cut off by us is not to blame.
+        if is_settled {
+            let turns = reports.iter().map(turn);
+            self.knowledge.settle(self.now, turns, &self.wanted.kinds);
+        }
+        let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
+        self.knowledge
+            .see(urls.iter().map(String::as_str), self.now);
+        if let Err(error) = self.knowledge.save(&knowledge_path(self.run), self.now) {
+            unwritten(&knowledge_path(self.run), &error);
+        }
+        let leveling = self.leveling.as_ref();
+        if let Some(leveling) = leveling {
+            leveling.bar.finish_and_clear();
+            let (missing, came) = leveling.exchange.progress();
+            if missing > 0 {
+                info!("{missing} events were missing, {came} of them came");
+            }
+        }
+        let undelivered = leveling.map_or_else(Default::default, |leveling| leveling.undelivered());
+        let succeeded =
+            !reports.is_empty() && reports.iter().all(|report| report.failure.is_none());
+        let interrupted = interrupted || step == Step::Interrupted;
+        let outcome = match (&result, interrupted, succeeded) {
+            (Err(_), ..) => Outcome::NothingDone,
+            (Ok(()), true, _) => Outcome::Interrupted,
+            (Ok(()), false, true) => Outcome::Complete,
+            (Ok(()), false, false) => Outcome::SomePeersFailed,
+        };
+        let mut report = Report {
+            followed: self.wanted.authors.len(),
+            peers: reports,
+            undelivered,
+            by_kind: gate.by_kind().clone(),
+            imported,
+            verify: options.verify,
+            profiles: None,
+            people: Vec::new(),
+            outcome,
+            broken: result.as_ref().err().map(|error| chain(error)),
+        };
+        if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed) {
+            let members = Members {
+                run: self.run,
+                connector: &self.connector,
+                peers: self.peers.iter().map(|peer| peer.address.clone()).collect(),
+                keys: &self.wanted.authors,
+                rules: &self.rules,
+            };
+            members.after(&mut report, gate, interruption).await;
+        }
+        self.tunnels.close().await;
+        say(&report, result.err().as_ref());
+        report
+    }
+
+    /// Everybody's turn, side by side; a report of each, without its counts.
+    async fn ask(
+        &mut self,
+        inflow: &mut Inflow,
+        interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> (Vec<PeerReport>, Step) {
+        let mut sessions = JoinSet::new();
+        let mut places = Vec::new();
+        let mut reports: Vec<PeerReport> = Vec::new();
+        let admission = Arc::clone(&inflow.admission);
+        let all = async {
+            let mut waiting = VecDeque::from(self.choice.first().to_vec());
+            loop {
+                while sessions.len() < self.choice.at_once().min(MOST_AT_ONCE)
+                    && let Some(place) = waiting.pop_front()
+                {
+                    if let Some(session) = self.session(place, &admission) {
+                        places.push(place);
+                        sessions.spawn(session.run(self.now));
+                    }
+                }
+                let joined = match timeout(HEAD_START, sessions.join_next()).await {
+                    Ok(None) => break,
+                    Ok(Some(joined)) => joined,
+                    // One that is slow does not keep the others waiting for long.
+                    Err(_) => {
+                        if let Some(place) = waiting.pop_front()
+                            && let Some(session) = self.session(place, &admission)
+                        {
+                            places.push(place);
+                            sessions.spawn(session.run(self.now));
+                        }
+                        continue;
+                    }
+                };
+                match joined {
+                    Ok((report, known)) => {
+                        let place = self.peers.iter().zip(&places);
+                        let place = place.filter(|(peer, _)| peer.address == report.address);
+                        match turn(&report).1 {
+                            Turn::Gave(_) => self.choice.succeeded(),
+                            Turn::Failed => {
+                                let place = place.map(|(_, place)| *place).next();
+                                let other = place.and_then(|place| self.choice.failed(place));
+                                waiting.extend(other);
+                                if self.choice.has_no_link() {
+                                    waiting.clear();
+                                }
+                            }
+                        }
+                        self.knowledge.learn(report.address.to_string(), known);
+                        reports.push(report);
+                    }
+                    Err(error) => error!("a session ended unexpectedly and failed: {error}"),
+                }
+            }
+        };
+        let (_, step) = inflow.carry(all, interruption).await;
+        sessions.shutdown().await;
+        for peer in &self.peers {
+            if !reports.iter().any(|report| report.address == peer.address) {
+                reports.push(unfinished(peer));
+            }
+        }
+        (reports, step)
+    }
+
+    /// The session with the candidate at this place.
+    fn session(&mut self, place: usize, admission: &Arc<Admission>) -> Option<Session> {
+        let peer = self.candidates.get(place)?.clone();
+        let url = peer.url();
+        let reach = self.run.options.reach();
+        let tally = Tally::default();
+        let session = Session {
+            index: self.peers.len(),
+            leveling: self.leveling.clone(),
+            tally: Arc::clone(&tally),
+            known: self.knowledge.of(&url, self.now).cloned(),
+            bar: self.run.bar(PEER_BAR, peer.address.to_string()),
+            address: peer.address.clone(),
+            connector: self.connector.clone(),
+            admission: Arc::clone(admission),
+            wanted: Arc::new(Wanted {
+                since: self
+                    .knowledge
+                    .since(&url, &self.wanted.kinds, self.now, reach),
+                ..self.wanted.clone()
+            }),
+            patience: self.patience,
+            silence_ends_it: false,
+        };
+        self.peers.push(peer);
+        self.tallies.push(tally);
+        Some(session)
+    }
+
+    /// What came from each, now that all of it has been looked at.
+    fn count(&mut self, reports: &mut [PeerReport]) {
+        for (peer, tally) in self.peers.iter().zip(&self.tallies) {
+            let mut counts = intake::counts(tally);
+            let address = &peer.address;
+            for (id, refusal) in counts.refused_ids.drain(..) {
+                // Of what was not verified the id may be another event's.
+                if !self.run.options.trust_peers {
+                    let sender = address.to_string();
+                    self.refused.remember(id, refusal, &sender, self.now);
+                }
+            }
+            info!("Collected {} events from {address}", counts.collected);
+            let report = reports.iter_mut().find(|report| report.address == *address);
+            if let Some(report) = report {
+                report.counts = counts;
+            }
+        }
+    }
+
+    async fn remember_what_was_not_kept(&mut self, gate: &Gate) {
+        let passed: Vec<EventId> = gate.passed().iter().copied().collect();
+        match self.strfry.missing(&passed).await {
+            Ok(missing) => missing
+                .into_iter()
+                .for_each(|id| self.refused.remember_not_kept(id, self.now)),
+            Err(error) => warn!(
+                "{}: what strfry did not keep is asked for again next time",
+                chain(&error)
+            ),
+        }
+    }
+}
+
+fn refused_path(run: &Run) -> PathBuf {
+    run.file("constellation-refused.txt")
+}
+
+fn knowledge_path(run: &Run) -> PathBuf {
+    run.file("constellation-peers.json")
+}
+
+fn unwritten(path: &Path, error: &io::Error) {
+    warn!("{} could not be written: {error}", path.display());
+}
+
+fn say(report: &Report, broken: Option<&ImportError>) {
+    if let Some(error) = broken {
+        error!(
+            "{}; the import failed: what strfry said before stays stored; check the free disk space, dbParams.mapsize and the owner of strfry-db, then run again",
+            chain(error)
+        );
+    }
+    for (reason, count) in &report.imported.rejected {
+        warn!("strfry rejected {count} events: {reason}");
+    }
+    if let Some(line) = report.refused_line() {
+        info!("{line}");
+    }
+    if let Some(line) = report.undelivered_line() {
+        info!("{line}");
+    }
+    info!("{}", report.stats_line());
+    info!("{}", report.import_line());
+    info!("{}", report.peers_line());
+    match report.outcome {
+        Outcome::Interrupted => {
+            warn!(
+                "Backfill interrupted; what strfry was given is stored, the next run brings the rest"
+            );
+        }
+        Outcome::NothingDone => {}
+        Outcome::Complete | Outcome::SomePeersFailed => info!("Backfill process completed"),
+    }
+}
+
+/// What is remembered of a peer's turn. One that holds what could not be had gave all it
+/// can. How much was new is only known of those that were reconciled with.
+fn turn(report: &PeerReport) -> (String, Turn) {
+    let brought = match report.reconciled {
+        true => report.counts.collected,
+        false => 0,
+    };
+    let turn = match report.broke_off {
+        true => Turn::Failed,
+        false => Turn::Gave(brought),
+    };
+    (report.address.to_string(), turn)
+}
+
+fn unfinished(peer: &Peer) -> PeerReport {
+    PeerReport {
+        address: peer.address.clone(),
+        counts: Default::default(),
+        bytes: 0,
+        seconds: 0.0,
+        failure: Some("the run ended before it was done".to_owned()),
+        code: Some("interrupted"),
+        reached: false,
+        reconciled: false,
+        broke_off: true,
+        unreadable_kinds: Vec::new(),
+    }
+}
+
+pub(crate) fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}

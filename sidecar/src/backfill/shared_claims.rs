@@ -1,0 +1,114 @@
+//! [`Share`] for sessions that run side by side: who is waiting is told when something
+//! changes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use constellation_shared::EventId;
+use tokio::sync::Notify;
+
+use crate::backfill::claims::{Claim, PeerIndex, Share};
+
+/// What is missing, shared out among the sessions of a run.
+#[derive(Debug)]
+pub struct Exchange {
+    share: Mutex<Share>,
+    changed: Notify,
+}
+
+impl Exchange {
+    /// For so many peers.
+    pub fn new(peers: usize) -> Self {
+        Self {
+            share: Mutex::new(Share::new(peers)),
+            changed: Notify::new(),
+        }
+    }
+
+    fn share(&self) -> MutexGuard<'_, Share> {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Share) -> T) -> T {
+        let result = change(&mut self.share());
+        self.changed.notify_waiters();
+        result
+    }
+
+    /// See [`Share::offer`].
+    pub fn offer(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
+        self.change(|share| share.offer(peer, ids));
+    }
+
+    /// See [`Share::claim`].
+    pub fn claim(&self, peer: PeerIndex, most: usize) -> Claim {
+        self.share().claim(peer, most)
+    }
+
+    /// See [`Share::claim`]; waits until there is something to fetch, or nothing any more.
+    /// Can be dropped while it waits.
+    pub async fn claim_patiently(&self, peer: PeerIndex, most: usize) -> Vec<EventId> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            match self.claim(peer, most) {
+                Claim::Fetch(ids) => return ids,
+                Claim::Done => return Vec::new(),
+                Claim::Wait => changed.await,
+            }
+        }
+    }
+
+    /// See [`Share::take_over`].
+    pub fn take_over(&self, peer: PeerIndex) {
+        self.change(|share| share.take_over(peer));
+    }
+
+    /// See [`Share::settle`].
+    pub fn settle(&self, id: EventId) {
+        let mut share = self.share();
+        share.settle(id);
+        let is_fetching = share.is_fetching();
+        drop(share);
+        // Those who wait look through all that they have: not for each event anew.
+        if !is_fetching {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// See [`Share::release`].
+    pub fn release(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
+        self.change(|share| ids.into_iter().for_each(|id| share.release(peer, id)));
+    }
+
+    /// See [`Share::give_back`].
+    pub fn give_back(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
+        self.change(|share| share.give_back(peer, ids));
+    }
+
+    /// See [`Share::leave`].
+    pub fn leave(&self, peer: PeerIndex) {
+        self.change(|share| share.leave(peer));
+    }
+
+    /// See [`Share::progress`].
+    pub fn progress(&self) -> (usize, usize) {
+        self.share().progress()
+    }
+
+    /// See [`Share::failed`].
+    pub fn failed(&self, peer: PeerIndex) -> Vec<EventId> {
+        self.share().failed(peer).collect()
+    }
+
+    /// See [`Share::failures`].
+    pub fn failures(&self, peer: PeerIndex) -> usize {
+        self.share().failures(peer)
+    }
+
+    /// See [`Share::undelivered`].
+    pub fn undelivered(&self) -> Vec<EventId> {
+        self.share().undelivered().collect()
+    }
+}

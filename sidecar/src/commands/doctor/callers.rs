@@ -1,0 +1,352 @@
+//! Who starts the next run: the station's scripts, cron, or a timer of systemd.
+
+mod timers;
+
+use std::borrow::Cow;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use constellation_shared::Station;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use self::timers::Timer;
+use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::trigger::schedule::words;
+use crate::report::history::History;
+use crate::report::publish::HISTORY;
+use crate::support::unix_user::name_of;
+
+/// Our program, as callers name it.
+const PROGRAM: &str = "constellation-sync";
+
+/// The station's scripts that call us, below its root.
+const SCRIPTS: [&str; 2] = [
+    "workspace/NIP-101/backfill_constellation.sh",
+    "workspace/NIP-101/constellation_sync_trigger.sh",
+];
+
+/// The station's own that call these.
+const STATION_S: [&str; 2] = ["_12345.sh", "20h12.process.sh"];
+
+/// What calls us where nothing else does.
+const CRON_LINE: &str = "*/10 * * * * constellation-sync trigger";
+
+/// The last of the runs that come by themselves is no longer ago, in seconds: some
+/// stations call once a day.
+const LATE: u64 = 26 * 3600;
+
+/// How far apart they are at the least, in seconds: whoever tries it by hand does it at once.
+const APART: u64 = 3000;
+
+const TWO_DAYS: u64 = 50 * 3600;
+
+/// Where the scripts look for the program besides PATH, some below HOME.
+const PROGRAM_FOLDERS: [&str; 4] = [".cargo/bin", "/usr/local/bin", ".local/bin", "/snap/bin"];
+
+/// How long crontab may take.
+const CRONTAB_PATIENCE: Duration = Duration::from_secs(4);
+
+/// What is known of the callers.
+#[derive(Debug)]
+pub struct Facts {
+    /// Those of the station's scripts that are there: whether it calls us, and may be run.
+    scripts: Vec<(PathBuf, bool, bool)>,
+    /// Where the scripts would find the program.
+    program: Option<PathBuf>,
+    /// The lines of cron's tables that name us.
+    cron: Vec<String>,
+    /// Our timers.
+    timers: Vec<Timer>,
+    /// What of the station's own calls its scripts.
+    stations: Vec<String>,
+    /// How many runs there were lately, and how long ago the last, where they come by
+    /// themselves.
+    regular: Option<(usize, u64)>,
+}
+
+impl Facts {
+    /// Looks at a station's scripts, at cron and systemd of the machine, and at what was
+    /// recorded of runs until `now`, Unix seconds.
+    pub async fn gather(station: &Station, now: u64) -> Self {
+        let owner = fs::metadata(station.root()).map_or(0, |metadata| metadata.uid());
+        let owner = name_of(owner);
+        let (tables, timers) = tokio::join!(cron_tables(), Timer::all(&owner));
+        let history = History::load(&station.strfry_dir().join(HISTORY));
+        Self {
+            scripts: scripts(station),
+            program: program(),
+            cron: lines_that_name(&tables, &our_names()),
+            timers,
+            stations: [
+                processes_of(&STATION_S),
+                lines_that_name(&tables, &STATION_S)
+                    .into_iter()
+                    .map(|line| format!("cron: {line}"))
+                    .collect(),
+            ]
+            .concat(),
+            regular: regular(history.runs.iter().map(|run| run.finished_at), now),
+        }
+    }
+
+    /// What is wrong with them.
+    pub fn judge(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut ready = Vec::new();
+        for (path, _, may_run) in self.scripts.iter().filter(|(_, calls_us, _)| *calls_us) {
+            match may_run {
+                true => ready.push(path.display().to_string()),
+                false => findings.push(Finding::fail(
+                    "script_not_executable",
+                    format!(
+                        "{} may not be run: its callers pass it over",
+                        path.display()
+                    ),
+                    format!("chmod a+x {}", quoted(path)),
+                )),
+            }
+        }
+        if !ready.is_empty() && self.program.is_none() {
+            findings.push(Finding::fail(
+                "program_not_found",
+                format!("the station's scripts would not find {PROGRAM}: it is in none of the folders where they look"),
+                format!(
+                    "sudo install -m 755 {} /usr/local/bin/",
+                    env::current_exe().map_or_else(|_| PROGRAM.to_owned(), |path| quoted(&path))
+                ),
+            ));
+        }
+        let mut callers: Vec<String> = self
+            .cron
+            .iter()
+            .map(|line| format!("cron: {line}"))
+            .collect();
+        let running = self.timers.iter().filter(|timer| timer.runs());
+        callers.extend(running.map(|timer| timer.path.display().to_string()));
+        let scripts = ready.join(" and ");
+        match (ready.is_empty(), self.stations.is_empty(), self.regular) {
+            (true, ..) => {}
+            (false, false, _) => {
+                callers.push(format!("{scripts}, called by {}", self.stations.join(" and ")));
+            }
+            (false, true, Some((runs, age))) => callers.push(format!(
+                "{scripts}: who calls is not seen, and {runs} runs in the last two days, the last of them {} ago, say that somebody does",
+                words(age)
+            )),
+            (false, true, None) => {}
+        }
+        if !callers.is_empty() {
+            let text = format!("the next run is started by {}", callers.join("; "));
+            findings.push(Finding::ok("callers", text));
+            return findings;
+        }
+        let idle = self.timers.iter().find(|timer| !timer.runs());
+        findings.extend(idle.map(Timer::judge));
+        if !findings.is_empty() {
+            return findings;
+        }
+        findings.push(match ready.is_empty() {
+            false => Finding::warn(
+                "nobody_seen_calling",
+                format!(
+                    "{scripts} would start the next run, but nobody is seen who calls: neither a process nor a cron line names {}, and no runs an hour or more apart were recorded in the last two days",
+                    STATION_S.join(" or ")
+                ),
+                format!("start the station's own programs; or in crontab -e: {CRON_LINE}"),
+            ),
+            true => {
+                let theirs = self.scripts.first().map_or_else(
+                    || "there is no script in workspace/NIP-101".to_owned(),
+                    |(path, ..)| format!("{} is not ours", path.display()),
+                );
+                Finding::fail(
+                    "nobody_calls",
+                    format!("nobody starts the next run: {theirs}, no cron line and no timer names {PROGRAM}"),
+                    format!("{PROGRAM} install; or in crontab -e: {CRON_LINE}"),
+                )
+            }
+        });
+        findings
+    }
+}
+
+/// How many runs of the last two days ended, and how long ago the last one, where they say
+/// that somebody calls: the last one within [`LATE`], and another an hour before it.
+fn regular(ended: impl Iterator<Item = u64>, now: u64) -> Option<(usize, u64)> {
+    let ages = ended.map(|time| now.saturating_sub(time));
+    let ages: Vec<u64> = ages.filter(|&age| age <= TWO_DAYS).collect();
+    let (last, first) = (ages.iter().min()?, ages.iter().max()?);
+    (*last <= LATE && first - last >= APART).then_some((ages.len(), *last))
+}
+
+/// The processes that run one of these scripts.
+fn processes_of(scripts: &[&str]) -> Vec<String> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found = entries.filter_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let arguments = fs::read(entry.path().join("cmdline")).ok()?;
+        // `bash SCRIPT`, or the script itself.
+        let mut words = arguments.split(|&byte| byte == 0).take(2);
+        let script = words.find_map(|word| {
+            let word = String::from_utf8_lossy(word);
+            let name = word.rsplit('/').next()?;
+            scripts.iter().find(|script| **script == name).copied()
+        })?;
+        Some(format!("{script} (process {pid})"))
+    });
+    found.collect()
+}
+
+fn scripts(station: &Station) -> Vec<(PathBuf, bool, bool)> {
+    let there = SCRIPTS.iter().filter_map(|script| {
+        let path = station.root().join(script);
+        let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        let text = fs::read(&path).unwrap_or_default();
+        let calls_us = String::from_utf8_lossy(&text).contains(PROGRAM);
+        let may_run = metadata.permissions().mode() & 0o111 != 0;
+        Some((path, calls_us, may_run))
+    });
+    there.collect()
+}
+
+/// What the scripts would start; see `sidecar/backfill_constellation.sh`.
+fn program() -> Option<PathBuf> {
+    let name = env::var_os("CONSTELLATION_SYNC").filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| OsString::from(PROGRAM));
+    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usual = PROGRAM_FOLDERS.iter().map(|folder| home.join(folder));
+    let mut found = env::split_paths(&path)
+        .chain(usual)
+        .map(|folder| folder.join(&name));
+    found.find(|path| crate::backfill::run::is_program(path))
+}
+
+/// This user's table of cron, and the machine's.
+async fn cron_tables() -> Vec<String> {
+    let mut command = Command::new("crontab");
+    command
+        .arg("-l")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let own = timeout(CRONTAB_PATIENCE, command.output()).await;
+    let own = own.ok().and_then(Result::ok);
+    let mut tables = vec![own.map_or_else(Vec::new, |output| output.stdout)];
+    tables.push(fs::read("/etc/crontab").unwrap_or_default());
+    for entry in fs::read_dir("/etc/cron.d").into_iter().flatten().flatten() {
+        tables.push(fs::read(entry.path()).unwrap_or_default());
+    }
+    let texts = tables.iter().map(|table| String::from_utf8_lossy(table));
+    texts.map(Cow::into_owned).collect()
+}
+
+fn our_names() -> Vec<&'static str> {
+    let scripts = SCRIPTS
+        .iter()
+        .filter_map(|script| script.rsplit('/').next());
+    scripts.chain([PROGRAM]).collect()
+}
+
+/// The lines that are no remarks and name one of these.
+fn lines_that_name(tables: &[String], names: &[&str]) -> Vec<String> {
+    let lines = tables.iter().flat_map(|table| table.lines()).map(str::trim);
+    let lines =
+        lines.filter(|line| !line.starts_with('#') && names.iter().any(|name| line.contains(name)));
+    lines.map(ToOwned::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Level;
+
+    fn bad(change: impl Fn(&mut Facts)) -> Vec<&'static str> {
+        let mut facts = Facts {
+            scripts: vec![("/zen/workspace/NIP-101/a.sh".into(), true, true)],
+            program: Some("/usr/local/bin/constellation-sync".into()),
+            cron: Vec::new(),
+            timers: Vec::new(),
+            stations: vec!["_12345.sh (process 7)".to_owned()],
+            regular: None,
+        };
+        change(&mut facts);
+        let findings = facts.judge();
+        let bad = findings.iter().filter(|found| found.level != Level::Ok);
+        bad.map(|finding| finding.code).collect()
+    }
+
+    #[test]
+    fn one_caller_is_enough() {
+        let none: [&str; 0] = [];
+        assert_eq!(bad(|_| ()), none);
+        let nobody = |facts: &mut Facts| facts.scripts.clear();
+        assert_eq!(bad(nobody), ["nobody_calls"]);
+        assert_eq!(bad(|facts| facts.scripts[0].1 = false), ["nobody_calls"]);
+        assert_eq!(
+            bad(|facts| facts.scripts[0].2 = false),
+            ["script_not_executable"]
+        );
+        assert_eq!(bad(|facts| facts.program = None), ["program_not_found"]);
+        let timer = |is_enabled| {
+            bad(move |facts| {
+                facts.scripts.clear();
+                facts.timers = vec![Timer {
+                    path: "/etc/systemd/system/x.timer".into(),
+                    is_enabled,
+                    is_active: None,
+                }];
+            })
+        };
+        assert_eq!(timer(true), none);
+        assert_eq!(timer(false), ["timer_not_enabled"]);
+        let cron = bad(|facts| {
+            facts.scripts.clear();
+            facts.cron = vec!["0 * * * * constellation-sync trigger".to_owned()];
+        });
+        assert_eq!(cron, none);
+    }
+
+    #[test]
+    fn scripts_that_nobody_calls_start_nothing() {
+        let alone = |change: fn(&mut Facts)| {
+            bad(move |facts| {
+                facts.stations.clear();
+                change(facts);
+            })
+        };
+        assert_eq!(alone(|_| ()), ["nobody_seen_calling"]);
+        assert_eq!(alone(|facts| facts.regular = Some((9, 60))), [""; 0]);
+        let cron = |facts: &mut Facts| facts.cron = vec!["* * * * * x.sh".to_owned()];
+        assert_eq!(alone(cron), [""; 0]);
+    }
+
+    #[test]
+    fn runs_that_come_by_themselves_are_an_hour_apart() {
+        const NOW: u64 = 1_800_000_000;
+        let regular = |ages: &[u64]| regular(ages.iter().map(|age| NOW - age), NOW);
+        assert_eq!(regular(&[]), None);
+        assert_eq!(regular(&[60]), None);
+        assert_eq!(regular(&[60, 120, 180]), None);
+        assert_eq!(regular(&[60, 60 + APART]), Some((2, 60)));
+        assert_eq!(regular(&[LATE + 1, LATE + 1 + APART]), None);
+        assert_eq!(regular(&[60, TWO_DAYS + 1]), None);
+        assert_eq!(regular(&[LATE, TWO_DAYS]), Some((2, LATE)));
+    }
+
+    #[test]
+    fn cron_lines_that_call_us() {
+        let table = "# constellation-sync trigger\n\n0 * * * * /usr/local/bin/constellation-sync trigger\n\
+                     5 12 * * * root ~/.zen/workspace/NIP-101/backfill_constellation.sh --days 1\n\
+                     12 20 * * * ~/.zen/Astroport.ONE/20h12.process.sh\n1 1 * * * true\n";
+        let tables = [table.to_owned()];
+        assert_eq!(lines_that_name(&tables, &our_names()).len(), 2);
+        assert_eq!(lines_that_name(&tables, &STATION_S).len(), 1);
+    }
+}

@@ -1,0 +1,86 @@
+//! The clock: events that it dates too early or too late are refused, here or elsewhere.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+
+use crate::commands::doctor::finding::Finding;
+
+/// How far off a clock may be without a word, in seconds: more than answers take.
+const TOLERATED: u64 = 60;
+
+/// How far off it may be before events are refused that are not, in seconds; relays take
+/// what is dated up to 15 minutes ahead (strfry's `rejectEventsNewerThanSeconds`).
+const BEARABLE: u64 = 600;
+
+/// How many seconds a `Date` header (RFC 9110, 5.6.7) that has just come is ahead of our
+/// clock.
+pub fn ahead(date: &str) -> Option<i64> {
+    ahead_of(date, Timestamp::try_from(SystemTime::now()).ok()?)
+}
+
+fn ahead_of(date: &str, now: Timestamp) -> Option<i64> {
+    let date = rfc2822::parse(date).ok()?.timestamp();
+    Some(date.as_second() - now.as_second())
+}
+
+/// What is wrong with our clock, by how far those of others are ahead of it.
+pub fn judge(mut ahead: Vec<i64>) -> Finding {
+    ahead.sort_unstable();
+    let Some(&median) = ahead.get(ahead.len() / 2) else {
+        return Finding::ok(
+            "clock",
+            "no peer tells the time: the clock was not compared",
+        );
+    };
+    let off = median.unsigned_abs();
+    let direction = if median > 0 { "slow" } else { "fast" };
+    let text = format!(
+        "our clock is {off} s {direction} against {}",
+        match ahead.len() {
+            1 => "one relay that tells the time".to_owned(),
+            more => format!("{more} relays that tell the time"),
+        }
+    );
+    let remedy = "sudo timedatectl set-ntp true";
+    match off {
+        0..=TOLERATED => Finding::ok("clock", text),
+        // A single relay may be the one that is wrong.
+        _ if off <= BEARABLE || ahead.len() == 1 => Finding::warn("clock_wrong", text, remedy),
+        _ => Finding::fail("clock_wrong", text, remedy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Level;
+
+    #[test]
+    fn the_middle_of_all_peers_counts() {
+        for (ahead, level) in [
+            (vec![], Level::Ok),
+            (vec![0], Level::Ok),
+            (vec![60], Level::Ok),
+            (vec![-61], Level::Warn),
+            (vec![100_000], Level::Warn),
+            (vec![601, 601], Level::Fail),
+            (vec![-3600, -3601, -3599], Level::Fail),
+            (vec![0, 1, 100_000], Level::Ok),
+            (vec![600, 600, 0], Level::Warn),
+        ] {
+            assert_eq!(judge(ahead.clone()).level, level, "{ahead:?}");
+        }
+        assert!(judge(vec![90]).text.contains("90 s slow"));
+    }
+
+    #[test]
+    fn a_date_as_http_writes_it() {
+        let now = Timestamp::from_second(784_111_777).unwrap();
+        let ahead = |text| ahead_of(text, now);
+        assert_eq!(ahead("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
+        assert_eq!(ahead("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
+        assert_eq!(ahead("yesterday"), None);
+    }
+}

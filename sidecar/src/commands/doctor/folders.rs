@@ -1,0 +1,346 @@
+//! The station's folders and our own files in them: there, ours, and with room left.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use constellation_shared::Station;
+
+use crate::commands::doctor::finding::{Finding, quoted};
+use crate::support::unix_user::{ENTER, Owned, Person, READ, WRITE, name_of};
+
+/// Below this a run may end in the middle of an import, in bytes.
+const LEAST_FREE: u64 = 100 * 1024 * 1024;
+
+/// Below this it is time to make room, in bytes.
+const LITTLE_FREE: u64 = 500 * 1024 * 1024;
+
+/// The files of ours that every run writes, in strfry's folder.
+const OUR_FILES: [&str; 12] = [
+    "constellation-backfill.log",
+    "constellation-backfill.error.log",
+    "constellation-backfill.lock",
+    "constellation-sync.lock",
+    "constellation-peers.json",
+    "constellation-refused.txt",
+    "constellation-missing-profiles.json",
+    "constellation-tunnels.json",
+    "constellation-trigger.json",
+    "constellation-trigger.log",
+    "hex-to-profile.log",
+    "last_constellation_sync",
+];
+
+/// A file or folder, as far as it was looked at.
+#[derive(Debug)]
+pub struct Seen {
+    path: PathBuf,
+    metadata: io::Result<Metadata>,
+}
+
+impl Seen {
+    fn at(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self {
+            metadata: fs::metadata(&path),
+            path,
+        }
+    }
+
+    fn owned(&self) -> Option<Owned> {
+        self.metadata.as_ref().ok().map(Owned::from)
+    }
+
+    fn is_there(&self) -> bool {
+        self.metadata.is_ok()
+    }
+}
+
+/// What is known of the folders.
+#[derive(Debug)]
+pub struct Facts {
+    root: Seen,
+    strfry: Seen,
+    database: Seen,
+    data: Seen,
+    lock: Seen,
+    our_files: Vec<Seen>,
+    ourselves: Option<Person>,
+    /// Bytes that we may still write where the database lies.
+    free: Option<u64>,
+}
+
+impl Facts {
+    /// Looks at the folders of a station whose database is this file.
+    pub fn gather(station: &Station, data: &Path) -> Self {
+        let folder = station.strfry_dir();
+        let database = data.parent().unwrap_or(&folder);
+        let room = rustix::fs::statvfs(database).ok();
+        Self {
+            root: Seen::at(station.root()),
+            database: Seen::at(database),
+            data: Seen::at(data),
+            lock: Seen::at(database.join("lock.mdb")),
+            our_files: OUR_FILES
+                .iter()
+                .map(|name| Seen::at(folder.join(name)))
+                .collect(),
+            strfry: Seen::at(folder),
+            ourselves: Person::ourselves(),
+            free: room.map(|room| room.f_bavail.saturating_mul(room.f_frsize)),
+        }
+    }
+
+    /// Whether there is a station to look at any further.
+    pub fn has_station(&self) -> bool {
+        is_folder(&self.root) && is_folder(&self.strfry)
+    }
+
+    /// Who owns the database: strfry's user, by all that is known.
+    pub fn strfry_user(&self) -> Option<Person> {
+        let owner = self.data.owned().or(self.database.owned())?;
+        Some(Person::of_number(owner.uid))
+    }
+
+    /// How long the database's file is, in bytes; none where there is none.
+    pub fn data_length(&self) -> Option<u64> {
+        self.data.metadata.as_ref().ok().map(Metadata::len)
+    }
+
+    /// What is wrong with them.
+    pub fn judge(&self) -> Vec<Finding> {
+        if !self.has_station() {
+            return vec![self.missing_station()];
+        }
+        let mut findings = vec![Finding::ok(
+            "root",
+            format!("the station is at {}", self.root.path.display()),
+        )];
+        findings.extend(self.judge_database());
+        findings.extend(self.judge_our_files());
+        findings.extend(self.free.map(|free| judge_room(free, &self.database.path)));
+        findings
+    }
+
+    fn missing_station(&self) -> Finding {
+        let (root, strfry) = (self.root.path.display(), self.strfry.path.display());
+        for seen in [&self.root, &self.strfry] {
+            if let Err(error) = &seen.metadata
+                && error.kind() == io::ErrorKind::PermissionDenied
+            {
+                return Finding::fail(
+                    "root_closed",
+                    format!(
+                        "{} cannot be looked into by this user: {error}",
+                        seen.path.display()
+                    ),
+                    "run this as the station's owner: sudo -u OWNER -H constellation-sync doctor",
+                );
+            }
+        }
+        match is_folder(&self.root) {
+            false => Finding::fail(
+                "root_missing",
+                format!("there is no station at {root}"),
+                "say where it is with --zen DIR or CONSTELLATION_ZEN, or install the station",
+            ),
+            true => Finding::fail(
+                "strfry_folder_missing",
+                format!("{strfry} is no folder: strfry is not installed"),
+                "install strfry with the station's setup, or say where the station is with --zen DIR",
+            ),
+        }
+    }
+
+    fn judge_database(&self) -> Vec<Finding> {
+        let path = self.database.path.display();
+        if !is_folder(&self.database) {
+            return vec![Finding::fail(
+                "db_missing",
+                format!("{path} is not there: strfry does not make it"),
+                format!("mkdir {}", quoted(&self.database.path)),
+            )];
+        }
+        let Some(us) = &self.ourselves else {
+            return Vec::new();
+        };
+        let files = [&self.database, &self.data, &self.lock];
+        let closed = files.iter().find(|seen| {
+            let wanted = match is_folder(seen) {
+                true => READ | WRITE | ENTER,
+                false => READ | WRITE,
+            };
+            // What the administrator makes there is closed to everybody else.
+            let leaves_closed = |owned: Owned| us.uid == 0 && owned.uid != 0;
+            seen.owned()
+                .is_some_and(|owned| !us.may(owned, wanted) || leaves_closed(owned))
+        });
+        let foreign = closed.and_then(|seen| {
+            let owner = seen.owned()?;
+            (owner.uid != us.uid).then_some((seen, owner.uid))
+        });
+        if let Some((seen, owner)) = foreign {
+            let (owner, we) = (name_of(owner), name_of(us.uid));
+            return vec![Finding::fail(
+                "db_not_writable",
+                format!(
+                    "{} belongs to {owner}, and this runs as {we}: strfry and the backfill must be one user",
+                    seen.path.display()
+                ),
+                match us.uid {
+                    0 => format!("sudo -u {owner} constellation-sync doctor"),
+                    _ => format!("sudo chown -R {we} {}", quoted(&self.database.path)),
+                },
+            )];
+        }
+        vec![match closed {
+            Some(seen) => Finding::fail(
+                "db_not_writable",
+                format!("{} cannot be written", seen.path.display()),
+                format!("chmod -R u+rwX {}", quoted(&self.database.path)),
+            ),
+            None => Finding::ok("db", format!("{path} can be written")),
+        }]
+    }
+
+    fn judge_our_files(&self) -> Vec<Finding> {
+        let Some(us) = &self.ourselves else {
+            return Vec::new();
+        };
+        let folder_is_closed = self
+            .strfry
+            .owned()
+            .is_some_and(|owned| !us.may(owned, READ | WRITE | ENTER));
+        if folder_is_closed {
+            let path = &self.strfry.path;
+            let owner = self.strfry.owned().map_or(us.uid, |owned| owned.uid);
+            let (words, remedy) = match owner == us.uid {
+                true => (String::new(), format!("chmod u+rwx {}", quoted(path))),
+                false => {
+                    let (owner, we) = (name_of(owner), name_of(us.uid));
+                    let words = format!(" by {we}, and belongs to {owner}");
+                    (
+                        words,
+                        format!("sudo -u {owner} -H constellation-sync doctor"),
+                    )
+                }
+            };
+            return vec![Finding::fail(
+                "strfry_folder_not_writable",
+                format!(
+                    "{} cannot be written{words}: no log, no lock",
+                    path.display()
+                ),
+                remedy,
+            )];
+        }
+        let mut findings = Vec::new();
+        for seen in self.our_files.iter().filter(|seen| seen.is_there()) {
+            let is_file = seen.metadata.as_ref().is_ok_and(Metadata::is_file);
+            let is_ours = seen
+                .owned()
+                .is_some_and(|owned| us.may(owned, READ | WRITE));
+            let path = &seen.path;
+            if !is_file {
+                findings.push(Finding::fail(
+                    "own_file_not_writable",
+                    format!("{} is no file", path.display()),
+                    format!("mv {p} {p}.old", p = quoted(path)),
+                ));
+            } else if !is_ours {
+                findings.push(Finding::fail(
+                    "own_file_not_writable",
+                    format!("{} cannot be written by this user", path.display()),
+                    format!("sudo chown {} {}", name_of(us.uid), quoted(path)),
+                ));
+            }
+        }
+        if findings.is_empty() {
+            let text = "our files in strfry's folder can be written";
+            findings.push(Finding::ok("own_files", text));
+        }
+        findings
+    }
+}
+
+fn judge_room(free: u64, at: &Path) -> Finding {
+    let megabytes = free / (1024 * 1024);
+    let at = at.display();
+    let text = format!("{megabytes} MB are free at {at}");
+    let remedy = "make room: journalctl --vacuum-size=100M, ipfs repo gc, or a larger disk";
+    match free {
+        0..LEAST_FREE => Finding::fail("disk_full", text, remedy),
+        LEAST_FREE..LITTLE_FREE => Finding::warn("disk_low", text, remedy),
+        _ => Finding::ok("disk", text),
+    }
+}
+
+fn is_folder(seen: &Seen) -> bool {
+    seen.metadata.as_ref().is_ok_and(Metadata::is_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    #[test]
+    fn a_station_that_is_hidden_is_not_called_missing() {
+        let hidden = |path: &str| Seen {
+            path: path.into(),
+            metadata: Err(io::ErrorKind::PermissionDenied.into()),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let facts = Facts::gather(&Station::new(dir.path()), &dir.path().join("data.mdb"));
+        assert_eq!(facts.judge()[0].code, "strfry_folder_missing");
+        let facts = Facts {
+            root: hidden("/zen"),
+            strfry: hidden("/zen/strfry"),
+            ..facts
+        };
+        let finding = &facts.judge()[0];
+        assert_eq!(finding.code, "root_closed");
+        assert!(finding.text.starts_with("/zen cannot be"), "{finding:?}");
+    }
+
+    #[test]
+    fn little_room_is_said_before_there_is_none() {
+        for (free, code) in [
+            (0, "disk_full"),
+            (LEAST_FREE - 1, "disk_full"),
+            (LEAST_FREE, "disk_low"),
+            (LITTLE_FREE - 1, "disk_low"),
+            (LITTLE_FREE, "disk"),
+            (u64::MAX, "disk"),
+        ] {
+            assert_eq!(judge_room(free, Path::new("/")).code, code, "{free}");
+        }
+    }
+
+    #[test]
+    fn a_database_of_another_user_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        let data = station.strfry_dir().join("strfry-db/data.mdb");
+        fs::create_dir_all(data.parent().unwrap()).unwrap();
+        fs::write(&data, "").unwrap();
+        let owner = fs::metadata(&data).unwrap().uid();
+        let code = |uid, of_folder, of_file| {
+            let mode = |path: &Path, mode| {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            };
+            mode(data.parent().unwrap(), of_folder);
+            mode(&data, of_file);
+            let groups = Vec::new();
+            let facts = Facts {
+                ourselves: Some(Person { uid, groups }),
+                ..Facts::gather(&station, &data)
+            };
+            facts.judge_database()[0].code
+        };
+        assert_eq!(code(owner, 0o700, 0o600), "db");
+        assert_eq!(code(owner + 1, 0o700, 0o666), "db_not_writable");
+        assert_eq!(code(owner + 1, 0o777, 0o644), "db_not_writable");
+        assert_eq!(code(owner + 1, 0o777, 0o666), "db");
+    }
+}

@@ -1,0 +1,255 @@
+//! The lists: readable, without faulty lines, and saying whose events are followed.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use constellation_shared::counted;
+use constellation_shared::list_file::{self, ListFile};
+use constellation_shared::wot::Faults;
+use constellation_shared::{Pubkey, Station};
+
+use crate::commands::doctor::finding::{Finding, quoted};
+use crate::support::unix_user::{ENTER, Person, READ, WRITE};
+use crate::swarm::followed;
+use crate::swarm::peer::Description;
+
+/// A list and what reading it came to.
+#[derive(Debug)]
+struct Read {
+    path: PathBuf,
+    /// The keys and the faulty lines; none where there is no such list.
+    outcome: io::Result<Option<(usize, Faults)>>,
+}
+
+/// What the policy must be able to do, which runs as strfry's user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Read,
+    Enter,
+    /// A list is replaced, which is a matter of its folder.
+    Replace,
+}
+
+/// What is known of the lists.
+#[derive(Debug)]
+pub struct Facts {
+    blacklist: Read,
+    friends: Read,
+    members: io::Result<Vec<Read>>,
+    /// How many keys are followed, where that can be told.
+    followed: Option<usize>,
+    /// What strfry's user cannot do.
+    closed_to_strfry: Vec<(PathBuf, Need)>,
+    strfry_group: Option<u32>,
+    members_dir: PathBuf,
+}
+
+impl Facts {
+    /// Reads the lists of a station whose strfry runs as this user.
+    pub fn gather(
+        station: &Station,
+        descriptions: &[Description],
+        strfry_user: Option<&Person>,
+    ) -> Self {
+        let members = list_file::member_keys(station);
+        let closed = strfry_user.map(|user| closed_to(user, station));
+        Self {
+            blacklist: read(&ListFile::own(station.blacklist())),
+            friends: read(&ListFile::own(station.friends())),
+            members: members.map(|lists| lists.iter().map(read).collect()),
+            followed: followed::followed(station, descriptions)
+                .ok()
+                .map(|followed| followed.keys.len()),
+            closed_to_strfry: closed.unwrap_or_default(),
+            strfry_group: strfry_user.and_then(|user| user.groups.first().copied()),
+            members_dir: station.members_dir(),
+        }
+    }
+
+    /// What is wrong with them.
+    pub fn judge(&self) -> Vec<Finding> {
+        let mut findings = vec![
+            judge(
+                &self.blacklist,
+                "blacklist",
+                "nobody is let in, and nothing is synced",
+            ),
+            judge(
+                &self.friends,
+                "friends",
+                "the friends of friends are not followed",
+            ),
+        ];
+        match &self.members {
+            Err(error) => {
+                let path = &self.members_dir;
+                findings.push(Finding::fail(
+                    "members_unreadable",
+                    format!("{} cannot be read: {error}", path.display()),
+                    format!("chmod u+rx {}", quoted(path)),
+                ));
+            }
+            Ok(members) => findings.extend(judge_members(members)),
+        }
+        findings.extend(self.closed_to_strfry.iter().map(|(path, need)| {
+            let (words, remedy) = match need {
+                Need::Read => ("read", "chmod a+r"),
+                Need::Enter => ("enter", "chmod a+x"),
+                Need::Replace => ("take lines out of blacklist.txt in", "chmod g+rwx"),
+            };
+            let path_word = quoted(path);
+            let group = match (need, self.strfry_group) {
+                (Need::Replace, Some(group)) => format!("sudo chgrp {group} {path_word} && "),
+                _ => String::new(),
+            };
+            Finding::fail(
+                "lists_closed_to_strfry",
+                format!("strfry's user cannot {words} {}", path.display()),
+                format!("{group}{remedy} {path_word}"),
+            )
+        }));
+        match self.followed {
+            Some(0) => findings.push(Finding::warn(
+                "nobody_followed",
+                "no key is followed: there are no members and no friends",
+                "make a MULTIPASS, or wait for amisOfAmis.txt to be rebuilt, which takes an hour a day",
+            )),
+            Some(count) => {
+                let verb = if count == 1 { "is" } else { "are" };
+                let text = format!("{} {verb} followed", counted(count, "key"));
+                findings.push(Finding::ok("followed", text));
+            }
+            // It was said above why not.
+            None => {}
+        }
+        findings
+    }
+}
+
+fn read(list: &ListFile) -> Read {
+    let outcome = list.open().and_then(|open| {
+        let Some(open) = open else { return Ok(None) };
+        let mut keys = 0;
+        let faults = open.read(|_, _: Pubkey| keys += 1)?;
+        Ok(Some((keys, faults)))
+    });
+    Read {
+        path: list.path().to_owned(),
+        outcome,
+    }
+}
+
+fn judge(list: &Read, name: &'static str, consequence: &str) -> Finding {
+    let path = list.path.display();
+    match &list.outcome {
+        Ok(None) => Finding::ok(name, format!("{path} is not there, and counts as empty")),
+        Ok(Some((keys, faults))) if faults.count == 0 => {
+            Finding::ok(name, format!("{path} holds {}", counted(*keys, "key")))
+        }
+        Ok(Some((_, faults))) => faulty(list, faults),
+        Err(error) => Finding::fail(
+            "list_unreadable",
+            format!("{path} cannot be read ({error}): {consequence}"),
+            match fs::metadata(&list.path).is_ok_and(|metadata| metadata.is_file()) {
+                true => format!("chmod a+r {}", quoted(&list.path)),
+                false => format!("mv {p} {p}.old", p = quoted(&list.path)),
+            },
+        ),
+    }
+}
+
+fn faulty(list: &Read, faults: &Faults) -> Finding {
+    let line = faults.first.first().map_or(1, |(number, _)| *number);
+    Finding::warn(
+        "list_faulty",
+        format!("{}: {faults}", list.path.display()),
+        // Whatever the lines are by then, no key is taken out.
+        format!(
+            "nano +{line} {p}; to delete what is no key: sed -i -E '/^\\s*((0x)?[0-9a-f]{{64}}|npub1[0-9a-z]{{58}})?\\s*(#.*)?$/I!d' {p}",
+            p = quoted(&list.path)
+        ),
+    )
+}
+
+fn judge_members(members: &[Read]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = members
+        .iter()
+        .filter_map(|list| match &list.outcome {
+            Ok(Some((_, faults))) if faults.count > 0 => Some(faulty(list, faults)),
+            Ok(_) => None,
+            Err(_) => Some(judge(list, "member", "this member is not followed")),
+        })
+        .collect();
+    if findings.is_empty() {
+        let count = members.iter().filter(|list| {
+            let read = list.outcome.as_ref().ok().and_then(Option::as_ref);
+            read.is_some_and(|(keys, _)| *keys > 0)
+        });
+        let text = counted(count.count(), "local member");
+        findings.push(Finding::ok("members", text));
+    }
+    findings
+}
+
+/// What the policy must be able to do and cannot, run by this user.
+fn closed_to(user: &Person, station: &Station) -> Vec<(PathBuf, Need)> {
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let mut closed = Vec::new();
+    for path in [station.blacklist(), station.friends()].map(absolute) {
+        if path.exists()
+            && let Err(obstacle) = user.reaches(&path, READ)
+        {
+            let is_list = obstacle == path;
+            let need = if is_list { Need::Read } else { Need::Enter };
+            closed.push((obstacle.to_owned(), need));
+        }
+    }
+    let folder = absolute(station.strfry_dir());
+    if closed.is_empty() && user.reaches(&folder, READ | WRITE | ENTER) == Err(&folder) {
+        closed.push((folder, Need::Replace));
+    }
+    closed.dedup();
+    closed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    fn station(dir: &tempfile::TempDir) -> Station {
+        let station = Station::new(dir.path());
+        fs::create_dir_all(station.strfry_dir()).unwrap();
+        fs::write(station.blacklist(), "").unwrap();
+        station
+    }
+
+    #[test]
+    fn the_policy_s_user_must_get_at_the_lists() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = station(&dir);
+        let mode = |path: &std::path::Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(dir.path(), 0o755);
+        let owner = fs::metadata(dir.path()).unwrap().uid();
+        let stranger = Person {
+            uid: owner + 1,
+            groups: Vec::new(),
+        };
+        let strfry = station.strfry_dir();
+        for (of_folder, of_list, expected) in [
+            (0o777, 0o644, None),
+            (0o777, 0o600, Some((station.blacklist(), Need::Read))),
+            (0o700, 0o644, Some((strfry.clone(), Need::Enter))),
+            (0o755, 0o644, Some((strfry.clone(), Need::Replace))),
+        ] {
+            mode(&strfry, of_folder);
+            mode(&station.blacklist(), of_list);
+            let expected: Vec<_> = expected.into_iter().collect();
+            assert_eq!(closed_to(&stranger, &station), expected, "{of_folder:o}");
+        }
+        mode(&strfry, 0o755);
+    }
+}

@@ -1,0 +1,143 @@
+//! `constellation-sync doctor`: looks at each thing that the daily run needs, and says of
+//! each what mends it.
+//!
+//! A module for each group of things: [`folders`], [`strfry`], [`lists`], [`plugin`],
+//! [`serving`] (what runs of these), [`relay`] (our own), [`peers`] and the [`clock`] beside theirs, [`callers`], [`runs`]. In each,
+//! `gather` looks at the machine and changes nothing on it, and `judge` makes a
+//! [`Finding`] of what was seen. Everything together takes some ten seconds at the most.
+
+pub mod callers;
+pub mod clock;
+pub mod finding;
+pub mod folders;
+pub mod lists;
+pub mod peers;
+pub mod plugin;
+pub mod relay;
+pub mod runs;
+pub mod serving;
+pub mod strfry;
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use constellation_shared::kinds::DIRECT_MESSAGE;
+
+use crate::commands::error::SyncError;
+use crate::commands::probe::Inquiry;
+use crate::context::Run;
+use crate::strfry::conf;
+use crate::support::clock::unix_time;
+use finding::{Finding, Level, worst};
+
+/// Look at each thing that the daily run needs, and say what mends it
+#[derive(Debug, Clone, Copy, Args)]
+#[command(after_help = "\
+Nothing is changed. A line for each thing: ✔ as it should be, ! to be looked at, ✘ to be mended,
+and below it the command that mends it.
+
+Examples:
+  constellation-sync doctor
+  constellation-sync doctor --json        the same for programs
+  constellation-sync doctor --tunnels     asks peers behind IPFS tunnels too
+
+Exit code: 1 where something must be mended, else 0.")]
+pub struct DoctorOptions {
+    /// Ask peers behind IPFS tunnels too; the tunnels are closed again
+    #[arg(long, env = "CONSTELLATION_TUNNELS", value_parser = BoolishValueParser::new())]
+    pub tunnels: bool,
+}
+
+/// Looks at everything, and writes what was found; the exit code.
+///
+/// # Errors
+/// [`SyncError::Certificate`], and those of writing.
+pub async fn obey(
+    run: &Run,
+    options: &DoctorOptions,
+    output: &mut impl Write,
+) -> Result<u8, SyncError> {
+    let findings = examine(run, options).await?;
+    let exit_code = exit_code(&findings);
+    match run.options.json {
+        true => writeln!(output, "{}", finding::to_json(&findings, exit_code))?,
+        false => finding::write(output, &findings, wants_colours())?,
+    }
+    Ok(exit_code)
+}
+
+/// 1 where something must be mended.
+pub fn exit_code(findings: &[Finding]) -> u8 {
+    u8::from(worst(findings) == Level::Fail)
+}
+
+/// Looks at everything that the daily run needs.
+///
+/// # Errors
+/// [`SyncError::Certificate`].
+pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>, SyncError> {
+    let station = &run.station;
+    let strfry = run.strfry();
+    let data = conf::database(&strfry.conf(), &absolute(station.strfry_dir()));
+    let folders = folders::Facts::gather(station, &data);
+    let mut findings = folders.judge();
+    if !folders.has_station() {
+        return Ok(findings);
+    }
+    let inquiry = Inquiry::prepare(run, options.tunnels)?;
+    let dms = run.options.wanted_kinds().contains(&DIRECT_MESSAGE);
+    // Where the database is another's, that is to be mended first.
+    let mended = worst(&findings) < Level::Fail;
+    let user = folders.strfry_user().filter(|_| mended);
+    let text = conf::read(&strfry.conf())
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let command = conf::setting(&text, &["relay", "writePolicy", "plugin"]).unwrap_or_default();
+    let folder = absolute(station.strfry_dir());
+    let conf = strfry.conf();
+    let (strfry, plugin, relay, peers, callers) = tokio::join!(
+        strfry::Facts::gather(&strfry, folders.data_length()),
+        plugin::Facts::gather(&conf, &command, &folder, user.as_ref()),
+        relay::Facts::gather(conf.clone(), &text, &inquiry.connector, dms),
+        peers::Facts::gather(run, &inquiry, dms),
+        callers::Facts::gather(station, unix_time()),
+    );
+    inquiry.close().await;
+    let lists = lists::Facts::gather(station, &inquiry.descriptions, user.as_ref()).judge();
+    findings.extend(strfry.judge());
+    // Without a conf there is no plugin line and no port to be right or wrong.
+    if !text.is_empty() {
+        let serving = serving::Facts::gather(&folder, plugin.program());
+        let plugin = plugin.judge();
+        let is_ours = plugin.code == "plugin";
+        // A policy that cannot read its lists says so, and what is wrong are the lists.
+        if plugin.code != plugin::NO_ANSWER || worst(&lists) < Level::Fail {
+            findings.push(plugin);
+        }
+        // Where another one is meant to decide, or none, that is said.
+        if is_ours {
+            findings.extend(serving.judge());
+        }
+        findings.extend(relay.judge());
+    }
+    findings.extend(lists);
+    findings.extend(peers.judge());
+    findings.extend(callers.judge());
+    findings.extend(runs::Facts::gather(&station.strfry_dir(), unix_time()).judge());
+    Ok(findings)
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// Colours are for people: on a terminal, and only where they are not unwanted
+/// (<https://no-color.org>).
+pub(crate) fn wants_colours() -> bool {
+    let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !unwanted
+}

@@ -1,0 +1,340 @@
+//! The other stations: which of them can be reached, and what they tell and show.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use constellation_shared::counted;
+use constellation_shared::kinds::{DIRECT_MESSAGE, PROFILE};
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use crate::commands::doctor::clock;
+use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::probe::{self, Inquiry, Unanswered};
+use crate::context::Run;
+use crate::relay::address::Address;
+use crate::relay::connection::{ConnectError, Connector};
+use crate::relay::nip11::{Information, InformationError};
+use crate::relay::tunnel::ipfs::{Ipfs, IpfsError};
+use crate::support::error_chain::chain;
+use crate::support::sanitize::shown;
+use crate::swarm::peer::{PassedOver, Peer};
+
+/// How long all that is asked of a peer may take together.
+const PATIENCE: Duration = Duration::from_secs(9);
+
+/// How long the IPFS daemon may take to answer.
+const IPFS_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Below these a peer is asked so many small questions that a run takes long.
+const LEAST_LIMIT: u64 = 100;
+const LEAST_MESSAGE: u64 = 16_384;
+
+/// How much of a foreign text is shown, in characters.
+const LONGEST: usize = 300;
+
+/// How many peers are named in one finding.
+const MOST_NAMED: usize = 5;
+
+/// What a peer said.
+#[derive(Debug)]
+struct Told {
+    address: Address,
+    /// None where it is behind a tunnel, and none was to be opened.
+    answer: Option<Result<Answer, String>>,
+}
+
+/// Whether a peer answers a question.
+#[derive(Debug, PartialEq, Eq)]
+enum Shows {
+    Yes,
+    /// Only to clients who say who they are.
+    Kept,
+    /// Why not.
+    No(String),
+}
+
+/// The answers of one that can be reached.
+#[derive(Debug)]
+struct Answer {
+    /// What it tells of itself; else why not.
+    information: Result<Information, String>,
+    /// By how many seconds its clock is ahead of ours.
+    ahead: Option<i64>,
+    /// Whether it shows what it was asked for.
+    shows: Shows,
+}
+
+/// What is known of the peers.
+#[derive(Debug)]
+pub struct Facts {
+    swarm: PathBuf,
+    ipfs_program: PathBuf,
+    /// Our own peer id, where it is known.
+    own_node: Option<String>,
+    /// Whether we were told whom to ask.
+    given: bool,
+    passed_over: Vec<String>,
+    told: Vec<Told>,
+    /// Whether the IPFS daemon answers, where there are peers behind tunnels.
+    ipfs: Option<Result<(), IpfsError>>,
+    /// Whether direct messages are wanted.
+    dms: bool,
+}
+
+impl Facts {
+    /// Asks all of them at once; `dms` says whether direct messages are wanted.
+    pub async fn gather(run: &Run, inquiry: &Inquiry, dms: bool) -> Self {
+        let kind = if dms { DIRECT_MESSAGE } else { PROFILE };
+        let asking = inquiry.peers.iter().map(async |peer| {
+            let answer = match inquiry.may_ask(peer) {
+                true => Some(ask(&peer.address, &inquiry.connector, kind).await),
+                false => None,
+            };
+            let address = peer.address.clone();
+            Told { address, answer }
+        });
+        let behind_tunnels = |peer: &Peer| peer.address.tunnel().is_some();
+        let ipfs_program = run.options.ipfs_program();
+        let ipfs = async {
+            match inquiry.peers.iter().any(behind_tunnels) {
+                true => {
+                    let ipfs = Ipfs::new(&ipfs_program, IPFS_PATIENCE);
+                    Some(ipfs.list().await.map(drop))
+                }
+                false => None,
+            }
+        };
+        let (told, ipfs) = tokio::join!(join_all(asking), ipfs);
+        let show = |why: &PassedOver| shown(&why.to_string(), LONGEST);
+        Self {
+            passed_over: inquiry.passed_over.iter().map(show).collect(),
+            swarm: run.station.swarm_dir(),
+            ipfs_program,
+            own_node: inquiry.own_node.clone(),
+            given: !run.options.peer.is_empty(),
+            told,
+            ipfs,
+            dms,
+        }
+    }
+
+    /// What is wrong with them, and with our clock beside theirs.
+    pub fn judge(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        findings.extend(self.judge_own_node());
+        findings.extend(self.passed_over.iter().map(|why| {
+            let remedy = "nothing here: that station's captain must mend it, or its folder in tmp/swarm be deleted";
+            Finding::warn("peer_passed_over", why, remedy)
+        }));
+        if self.told.is_empty() {
+            let path = self.swarm.display();
+            findings.push(Finding::fail(
+                "no_peers",
+                format!("{path} holds no 12345.json of a station that can be asked"),
+                "wait for the swarm to be synchronised, or say whom to ask: --peer URL",
+            ));
+            return findings;
+        }
+        findings.extend(self.judge_reached());
+        findings.extend(self.judge_ipfs());
+        findings.extend(self.judge_direct_messages());
+        let ahead = self.answers().filter_map(|(_, answer)| answer.ahead);
+        findings.push(clock::judge(ahead.collect()));
+        findings
+    }
+
+    fn answers(&self) -> impl Iterator<Item = (&Address, &Answer)> {
+        self.told.iter().filter_map(|told| {
+            let answer = told.answer.as_ref()?.as_ref().ok()?;
+            Some((&told.address, answer))
+        })
+    }
+
+    fn judge_own_node(&self) -> Option<Finding> {
+        match &self.own_node {
+            _ if self.given => None,
+            Some(id) => Some(Finding::ok(
+                "own_node",
+                format!("our own node is {}", shown(id, LONGEST)),
+            )),
+            None => Some(Finding::warn(
+                "own_node_unknown",
+                "our own IPFS node is unknown: our own relay may be asked as if it were another's",
+                "ipfs init, where ~/.ipfs/config is missing; or export IPFSNODEID=$(ipfs id -f '<id>')",
+            )),
+        }
+    }
+
+    fn judge_reached(&self) -> Vec<Finding> {
+        let asked = self
+            .told
+            .iter()
+            .filter(|told| told.answer.is_some())
+            .count();
+        if asked > 0 && self.answers().next().is_none() {
+            let reasons = self.told.iter().filter_map(|told| {
+                let why = told.answer.as_ref()?.as_ref().err()?;
+                Some(format!("{}: {why}", told.address))
+            });
+            let reasons: Vec<String> = reasons.take(MOST_NAMED).collect();
+            return vec![Finding::fail(
+                "no_peer_reached",
+                match asked {
+                    1 => format!("the only peer does not answer: {}", reasons.join("; ")),
+                    _ => format!("none of {asked} peers answers: {}", reasons.join("; ")),
+                },
+                "is this machine online? ping -c 1 1.1.1.1; getent hosts example.org",
+            )];
+        }
+        // Without IPFS there are no tunnels, which is said of IPFS.
+        let without_ipfs = matches!(self.ipfs, Some(Err(_)));
+        let told = self.told.iter();
+        told.filter(|told| !without_ipfs || told.address.tunnel().is_none())
+            .map(judge_one)
+            .collect()
+    }
+
+    fn judge_ipfs(&self) -> Option<Finding> {
+        let program = quoted(&self.ipfs_program);
+        Some(match self.ipfs.as_ref()? {
+            Ok(()) => Finding::ok("ipfs", "the IPFS daemon answers"),
+            Err(error @ IpfsError::Start(..)) => Finding::fail(
+                "ipfs_missing",
+                chain(error),
+                "install IPFS (kubo), or say where it is: --ipfs PATH",
+            ),
+            Err(error @ IpfsError::Exit { words, .. }) if words.contains("stream mounting") => {
+                Finding::fail(
+                    "ipfs_tunnels_off",
+                    chain(error),
+                    format!(
+                        "{program} config --json Experimental.Libp2pStreamMounting true && sudo systemctl restart ipfs"
+                    ),
+                )
+            }
+            Err(error) => Finding::fail(
+                "ipfs_daemon",
+                format!("peers are behind tunnels, and {}", chain(error)),
+                "sudo systemctl restart ipfs",
+            ),
+        })
+    }
+
+    fn judge_direct_messages(&self) -> Option<Finding> {
+        if !self.dms {
+            return None;
+        }
+        let keeping = self
+            .answers()
+            .filter(|(_, answer)| answer.shows == Shows::Kept);
+        let keeping: Vec<String> = keeping.map(|(address, _)| address.to_string()).collect();
+        let named = keeping.get(..MOST_NAMED).unwrap_or(&keeping).join(", ");
+        match keeping.len() {
+            0 => None,
+            count => Some(Finding::warn(
+                "peers_keep_dms",
+                format!(
+                    "direct messages (kind 4) do not come from {}, which {} them for who says who he is: {named}",
+                    counted(count, "peer"),
+                    if count == 1 { "keeps" } else { "keep" }
+                ),
+                "their captains decide: relay.auth.restrictedReadKinds = \"\" in their strfry.conf; or leave them out: --no-dms",
+            )),
+        }
+    }
+}
+
+fn judge_one(told: &Told) -> Finding {
+    let address = &told.address;
+    let answer = match &told.answer {
+        None => {
+            let text = format!("{address} is behind a tunnel, and was not asked (--tunnels asks)");
+            return Finding::ok("peer", text);
+        }
+        Some(Err(why)) => {
+            return Finding::warn(
+                "peer_unreachable",
+                format!("{address} is not reached: {why}"),
+                "nothing here, where it lasts tell its captain; the others are synced",
+            );
+        }
+        Some(Ok(answer)) => answer,
+    };
+    if let Shows::No(why) = &answer.shows {
+        return Finding::warn(
+            "peer_refuses",
+            format!("{address} answers no question: {why}"),
+            "nothing here, where it lasts tell its captain; the others are synced",
+        );
+    }
+    let information = match &answer.information {
+        Ok(information) => information,
+        Err(why) => {
+            return Finding::warn(
+                "peer_without_nip11",
+                format!("{address} tells nothing of itself: {why}; usual limits are assumed"),
+                "nothing here: the proxy before that relay must pass plain HTTP on to it",
+            );
+        }
+    };
+    let number = |limit: Option<u64>| limit.map_or("?".to_owned(), |limit| limit.to_string());
+    let words = format!(
+        "{address} is {}, {} events at once, messages of {} bytes",
+        information.software.as_deref().unwrap_or("a relay"),
+        number(information.max_limit),
+        number(information.max_message_length),
+    );
+    let low = |limit: Option<u64>, least| limit.is_some_and(|limit| limit < least);
+    if low(information.max_limit, LEAST_LIMIT) || low(information.max_message_length, LEAST_MESSAGE)
+    {
+        return Finding::warn(
+            "peer_low_limits",
+            format!("{words}: syncing with it takes long"),
+            "nothing here: relay.maxFilterLimit = 500 and relay.maxWebsocketPayloadSize = 131072 in its strfry.conf",
+        );
+    }
+    match information.negentropy {
+        true => Finding::ok("peer", format!("{words}, NIP-77")),
+        false => Finding::warn(
+            "peer_without_nip77",
+            format!("{words}, no NIP-77: all its events are paged through"),
+            "nothing here: relay.negentropy.enabled = true in its strfry.conf, or a newer strfry",
+        ),
+    }
+}
+
+/// Asks a peer for its document and for an event, over two connections at once.
+async fn ask(address: &Address, connector: &Connector, kind: u16) -> Result<Answer, String> {
+    let one = serde_json::json!({"kinds": [kind], "limit": 1});
+    let both = async {
+        tokio::join!(
+            Information::fetch_dated(address, connector),
+            probe::ask(&one, address, connector)
+        )
+    };
+    let answers = timeout(PATIENCE, both).await;
+    let (document, shows) =
+        answers.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
+    let unreachable = |error: &ConnectError| format!("{} [{}]", chain(error), error.code());
+    let shows = match shows {
+        Ok(_) => Shows::Yes,
+        Err(Unanswered::Connect(error)) => return Err(unreachable(&error)),
+        Err(Unanswered::Kept) => Shows::Kept,
+        Err(error) => Shows::No(format!(
+            "{} [{}]",
+            shown(&chain(&error), LONGEST),
+            error.code()
+        )),
+    };
+    let (information, date) = match document {
+        Ok((information, date)) => (Ok(information), date),
+        Err(InformationError::Connect(error)) => return Err(unreachable(&error)),
+        Err(error) => (Err(shown(&chain(&error), LONGEST)), None),
+    };
+    Ok(Answer {
+        information,
+        ahead: date.as_deref().and_then(clock::ahead),
+        shows,
+    })
+}

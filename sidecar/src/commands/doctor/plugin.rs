@@ -1,0 +1,271 @@
+//! The plugin line of `strfry.conf`: that it names our policy, and that the policy answers
+//! on [`trial`].
+
+pub mod trial;
+
+use std::env;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::commands::doctor::finding::{Finding, quoted, quoted_text};
+use crate::commands::install::POLICY;
+use crate::support::atomic_file;
+use crate::support::unix_user::{ENTER, Person, READ, name_of};
+
+/// It is our policy, and does not answer as it should.
+pub const NO_ANSWER: &str = "plugin_no_answer";
+
+/// How much of a script is searched for the policy's name, in bytes.
+const LONGEST_SCRIPT: u64 = 64 * 1024;
+
+/// What is known of the plugin.
+#[derive(Debug)]
+pub struct Facts {
+    conf: PathBuf,
+    /// The line's value; empty where there is none.
+    command: String,
+    /// The program in it, where one is there.
+    program: Option<PathBuf>,
+    /// Whether it is our policy, or a script that calls it.
+    is_ours: bool,
+    /// Whether it says where the station is.
+    says_where: bool,
+    /// What strfry's user cannot enter or run on the way to it, and his name.
+    closed: Option<(PathBuf, String)>,
+    /// Whether strfry runs as another user than this program.
+    other_user: bool,
+    /// The answers to the requests, or why there are none; only of our own.
+    answers: Option<Result<Vec<String>, String>>,
+}
+
+impl Facts {
+    /// Looks at the plugin of this conf, and asks it where it is ours. `folder` is
+    /// strfry's working directory.
+    pub async fn gather(
+        conf: &Path,
+        command: &str,
+        folder: &Path,
+        strfry_user: Option<&Person>,
+    ) -> Self {
+        let program = program(command, folder);
+        let script = program.as_deref().map(script).unwrap_or_default();
+        let is_ours = program.as_deref().is_some_and(is_policy) || script.contains(POLICY);
+        let closed = program
+            .as_deref()
+            .zip(strfry_user)
+            .and_then(|(path, user)| {
+                let wanted = match script.is_empty() {
+                    true => ENTER,
+                    false => READ | ENTER,
+                };
+                let real = fs::canonicalize(path).ok()?;
+                let obstacle = user.reaches(&real, wanted).err()?;
+                Some((obstacle.to_owned(), name_of(user.uid)))
+            });
+        let us = Person::ourselves();
+        let other_user = us
+            .zip(strfry_user)
+            .is_some_and(|(us, strfry)| us.uid != strfry.uid);
+        let answers = match is_ours && closed.is_none() {
+            true => Some(trial::ask(command, folder).await),
+            false => None,
+        };
+        Self {
+            conf: conf.to_owned(),
+            says_where: [command, &script]
+                .iter()
+                .any(|text| text.contains("--zen") || text.contains("CONSTELLATION_ZEN")),
+            command: command.to_owned(),
+            program,
+            is_ours,
+            closed,
+            other_user,
+            answers,
+        }
+    }
+
+    /// The program in the line, where it is there.
+    pub fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
+    }
+
+    /// What is wrong with it.
+    pub fn judge(&self) -> Finding {
+        let (conf, command) = (self.conf.display(), &self.command);
+        let install = "constellation-sync install --write-conf";
+        if command.is_empty() {
+            return Finding::fail(
+                "plugin_unset",
+                format!("{conf} names no relay.writePolicy.plugin: everybody may write here"),
+                install,
+            );
+        }
+        let Some(program) = &self.program else {
+            return Finding::fail(
+                "plugin_not_startable",
+                format!("the plugin {command:?} is not there: strfry refuses every event"),
+                install,
+            );
+        };
+        if let Some((obstacle, user)) = &self.closed {
+            let how = match obstacle == program {
+                true => "a+rx",
+                false => "a+x",
+            };
+            return Finding::fail(
+                "plugin_not_startable",
+                format!(
+                    "strfry's user {user} cannot run {}: {} is closed to him",
+                    program.display(),
+                    obstacle.display()
+                ),
+                format!("chmod {how} {}", quoted(obstacle)),
+            );
+        }
+        if !self.is_ours {
+            return Finding::warn(
+                "plugin_other",
+                format!(
+                    "the plugin is {command:?}, not {POLICY}; whether it decides as the constellation does was not looked at"
+                ),
+                install,
+            );
+        }
+        if let Some(fault) = self.answers.as_ref().and_then(trial::fault) {
+            return Finding::fail(
+                NO_ANSWER,
+                format!("the plugin {command:?} does not answer as it should: {fault}"),
+                format!(
+                    "run it by hand as strfry's user: cd {} && sh -c {} </dev/null",
+                    quoted(self.conf.parent().unwrap_or(&self.conf)),
+                    quoted_text(&format!("{command} --log debug"))
+                ),
+            );
+        }
+        if self.other_user && !self.says_where {
+            return Finding::warn(
+                "plugin_other_home",
+                "strfry runs as another user, and the plugin line does not say where the station is: the policy looks into that user's home",
+                format!(
+                    "in {conf}: plugin = \"{command} --zen {}\"",
+                    self.station().display()
+                ),
+            );
+        }
+        Finding::ok("plugin", format!("the plugin {command:?} answers"))
+    }
+
+    fn station(&self) -> &Path {
+        let folder = self.conf.parent().and_then(Path::parent);
+        folder.unwrap_or(Path::new("~/.zen"))
+    }
+}
+
+/// The program that a shell would start first, where it is there.
+fn program(command: &str, folder: &Path) -> Option<PathBuf> {
+    let mut words = command.split_whitespace().skip_while(|word| {
+        matches!(*word, "exec" | "env")
+            || word.split_once('=').is_some_and(|(name, _)| is_name(name))
+    });
+    let word = words.next()?.trim_matches(['"', '\'']);
+    let is_program = |path: &PathBuf| crate::backfill::run::is_program(path);
+    if word.contains('/') {
+        return Some(folder.join(word)).filter(is_program);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut found = env::split_paths(&path).map(|folder| folder.join(word));
+    found.find(is_program)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn is_policy(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == POLICY)
+}
+
+/// The text of a script; nothing where it is none.
+fn script(path: &Path) -> String {
+    let read = || -> io::Result<String> {
+        let file = atomic_file::open(path)?;
+        let mut text = Vec::new();
+        file.take(LONGEST_SCRIPT).read_to_end(&mut text)?;
+        Ok(match text.starts_with(b"#!") {
+            true => String::from_utf8_lossy(&text).into_owned(),
+            false => String::new(),
+        })
+    };
+    read().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Level;
+
+    #[test]
+    fn the_first_program_of_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        let sh = Some(PathBuf::from("/bin/sh"));
+        for (command, expected) in [
+            ("/bin/sh", sh.clone()),
+            ("/bin/sh --zen '/a b'", sh.clone()),
+            ("A=1 B=2 exec /bin/sh", sh.clone()),
+            ("\"/bin/sh\"", sh),
+            ("/bin/not-there", None),
+            ("/tmp", None),
+            ("  ", None),
+        ] {
+            assert_eq!(program(command, folder), expected, "{command}");
+        }
+        assert!(program("sh", folder).is_some());
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            conf: "/zen/strfry/strfry.conf".into(),
+            command: "/usr/local/bin/constellation-policy".to_owned(),
+            program: Some("/usr/local/bin/constellation-policy".into()),
+            is_ours: true,
+            says_where: false,
+            closed: None,
+            other_user: false,
+            answers: None,
+        }
+    }
+
+    #[test]
+    fn each_trouble_with_the_line_is_named() {
+        let judge = |change: &dyn Fn(&mut Facts)| {
+            let mut facts = facts();
+            change(&mut facts);
+            let finding = facts.judge();
+            (finding.code, finding.level)
+        };
+        assert_eq!(
+            judge(&|facts| facts.command.clear()),
+            ("plugin_unset", Level::Fail)
+        );
+        assert_eq!(
+            judge(&|facts| facts.program = None),
+            ("plugin_not_startable", Level::Fail)
+        );
+        assert_eq!(
+            judge(&|facts| facts.closed = Some(("/root".into(), "strfry".to_owned()))),
+            ("plugin_not_startable", Level::Fail)
+        );
+        assert_eq!(
+            judge(&|facts| facts.is_ours = false),
+            ("plugin_other", Level::Warn)
+        );
+        assert_eq!(
+            judge(&|facts| facts.other_user = true),
+            ("plugin_other_home", Level::Warn)
+        );
+        let both = |facts: &mut Facts| (facts.other_user, facts.says_where) = (true, true);
+        assert_eq!(judge(&both), ("plugin", Level::Ok));
+    }
+}

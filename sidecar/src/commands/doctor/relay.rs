@@ -1,0 +1,204 @@
+//! Our own relay: that strfry answers on its port, and shows kind 4 to the other stations.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use constellation_shared::kinds::DIRECT_MESSAGE;
+
+use crate::commands::doctor::finding::{Finding, edit, quoted};
+use crate::commands::probe::{Unanswered, ask};
+use crate::relay::address::Address;
+use crate::relay::connection::Connector;
+use crate::relay::nip11::{Information, InformationError};
+use crate::strfry::conf;
+use crate::support::error_chain::chain;
+
+/// `relay.port` where the conf does not say (strfry's golpe.yaml).
+const DEFAULT_PORT: u16 = 7777;
+
+/// What is known of our own relay.
+#[derive(Debug)]
+pub struct Facts {
+    conf: PathBuf,
+    address: Address,
+    /// `relay.auth.restrictedReadKinds` where the conf says it.
+    restricted: Option<String>,
+    /// Whether the conf has a block of that name.
+    has_auth_block: bool,
+    information: Result<Information, InformationError>,
+    /// None where nobody asked.
+    direct_messages: Option<Result<(), Unanswered>>,
+}
+
+impl Facts {
+    /// Asks what listens where this conf says that strfry does; for direct messages only
+    /// where they are wanted.
+    pub async fn gather(conf: PathBuf, text: &str, connector: &Connector, dms: bool) -> Self {
+        let address = own_address(text);
+        let information = Information::fetch(&address, connector).await;
+        let direct_messages = match dms && is_strfry(&information) {
+            true => {
+                let one = serde_json::json!({"kinds": [DIRECT_MESSAGE], "limit": 1});
+                Some(ask(&one, &address, connector).await.map(drop))
+            }
+            false => None,
+        };
+        Self {
+            conf,
+            address,
+            restricted: conf::setting(text, &["relay", "auth", "restrictedReadKinds"]),
+            has_auth_block: conf::has_block(text, &["relay", "auth"]),
+            information,
+            direct_messages,
+        }
+    }
+
+    /// What is wrong with it.
+    pub fn judge(&self) -> Vec<Finding> {
+        let mut findings = vec![self.judge_port()];
+        findings.extend(self.judge_direct_messages());
+        findings
+    }
+
+    fn judge_port(&self) -> Finding {
+        let address = &self.address;
+        match &self.information {
+            Err(InformationError::Connect(error)) => Finding::fail(
+                "relay_down",
+                format!("our relay does not answer at {address}: {}", chain(error)),
+                "sudo systemctl restart strfry; then journalctl -u strfry -n 50",
+            ),
+            Err(error) => Finding::fail(
+                "relay_not_strfry",
+                format!("what listens at {address} is not strfry: {}", chain(error)),
+                format!("see who it is: sudo ss -ltnp 'sport = :{}'", address.port()),
+            ),
+            Ok(information) if !is_strfry(&self.information) => Finding::fail(
+                "relay_not_strfry",
+                format!(
+                    "what listens at {address} is {}, not strfry: no plugin decides there, and what is synced is not seen there",
+                    information.software.as_deref().unwrap_or("nameless")
+                ),
+                format!(
+                    "end it and start strfry: sudo ss -ltnp 'sport = :{}'; sudo systemctl restart strfry",
+                    address.port()
+                ),
+            ),
+            Ok(information) => Finding::ok(
+                "relay",
+                format!(
+                    "{} answers at {address}",
+                    information.software.as_deref().unwrap_or("strfry")
+                ),
+            ),
+        }
+    }
+
+    fn judge_direct_messages(&self) -> Option<Finding> {
+        let by_setting = self.restricted.as_deref().is_some_and(restricts_dms);
+        let kept = match &self.direct_messages {
+            Some(Ok(())) => false,
+            Some(Err(Unanswered::Kept)) => true,
+            // Older ones do not know the setting, newer ones restrict them without it.
+            Some(Err(_)) => by_setting,
+            None => return None,
+        };
+        if !kept {
+            let text = "our relay shows direct messages (kind 4) to other stations";
+            return Some(Finding::ok("dms", text));
+        }
+        let conf = quoted(&self.conf);
+        let remedy = match self.restricted {
+            Some(_) => edit(r#"'s/^(\s*restrictedReadKinds\s*=\s*)[^#]*/\1"" /'"#, &conf),
+            None if self.has_auth_block => edit(
+                r#"'s/^\s*auth\s*\{/&\n        restrictedReadKinds = ""/'"#,
+                &conf,
+            ),
+            None => edit(
+                r#"'s/^\s*relay\s*\{/&\n    auth {\n        restrictedReadKinds = ""\n    }/'"#,
+                &conf,
+            ),
+        };
+        Some(Finding::warn(
+            "dms_kept",
+            "our relay keeps direct messages (kind 4) from who does not say who he is, so that other stations cannot fetch them: relay.auth.restrictedReadKinds decides it. Shown, what they say stays encrypted, and who wrote to whom is open",
+            format!("{remedy}; or leave them out: --no-dms"),
+        ))
+    }
+}
+
+fn is_strfry(information: &Result<Information, InformationError>) -> bool {
+    let software = information.as_ref().ok().and_then(|i| i.software.as_ref());
+    software.is_some_and(|software| software.to_ascii_lowercase().contains("strfry"))
+}
+
+/// Where strfry listens by its conf, as this machine reaches it.
+fn own_address(text: &str) -> Address {
+    let port = conf::setting(text, &["relay", "port"]);
+    let port = port
+        .and_then(|port| port.parse().ok())
+        .unwrap_or(DEFAULT_PORT);
+    let bind = conf::setting(text, &["relay", "bind"]);
+    let host: Option<IpAddr> = bind.and_then(|bind| bind.parse().ok());
+    let elsewhere = host.filter(|host| !host.is_loopback() && !host.is_unspecified());
+    let url = match elsewhere {
+        Some(IpAddr::V6(host)) => format!("ws://[{host}]:{port}"),
+        Some(host) => format!("ws://{host}:{port}"),
+        None => return Address::on_this_machine(port),
+    };
+    Address::parse(&url).unwrap_or_else(|_| Address::on_this_machine(port))
+}
+
+fn restricts_dms(kinds: &str) -> bool {
+    let mut kinds = kinds.split(',').map(str::trim);
+    kinds.any(|kind| kind.parse() == Ok(DIRECT_MESSAGE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Level;
+
+    #[test]
+    fn the_address_is_the_conf_s() {
+        for (text, address) in [
+            ("", "ws://127.0.0.1:7777"),
+            ("relay { port = 7778 }", "ws://127.0.0.1:7778"),
+            (
+                "relay { bind = \"0.0.0.0\" port = x }",
+                "ws://127.0.0.1:7777",
+            ),
+            ("relay { bind = \"10.0.0.7\" }", "ws://10.0.0.7:7777"),
+            ("relay { bind = \"fd00::1\" }", "ws://[fd00::1]:7777"),
+            ("relay { bind = \"::\" }", "ws://127.0.0.1:7777"),
+        ] {
+            assert_eq!(own_address(text).to_string(), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_setting_decides_where_the_relay_does_not_tell() {
+        let facts = |restricted: Option<&str>, told| Facts {
+            conf: PathBuf::new(),
+            address: own_address(""),
+            restricted: restricted.map(ToOwned::to_owned),
+            has_auth_block: false,
+            information: Ok(Information::default()),
+            direct_messages: told,
+        };
+        let silent = || Some(Err(Unanswered::Refused("no".to_owned())));
+        for (restricted, told, kept) in [
+            (Some("4, 1059"), silent(), true),
+            (Some("1059,4"), silent(), true),
+            (Some("1059"), silent(), false),
+            (Some("44"), silent(), false),
+            (None, silent(), false),
+            (None, Some(Err(Unanswered::Kept)), true),
+            (Some("4"), Some(Ok(())), false),
+        ] {
+            let finding = facts(restricted, told).judge_direct_messages().unwrap();
+            assert_eq!(finding.level == Level::Warn, kept, "{restricted:?}");
+        }
+        assert!(facts(Some("4"), None).judge_direct_messages().is_none());
+    }
+}

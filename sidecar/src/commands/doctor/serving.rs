@@ -1,0 +1,146 @@
+//! The running strfry: that our policy decides in it, and that it notices its conf.
+//!
+//! strfry starts a plugin with the first event that somebody writes, and takes up another
+//! plugin line with the next one; so what runs is what decides.
+
+use std::path::{Path, PathBuf};
+
+use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::install::POLICY;
+use crate::strfry::process::{Plugin, Relay};
+use crate::support::sanitize::shown;
+
+/// How much of a program's name is shown, in characters.
+const LONGEST: usize = 60;
+
+/// What mends a strfry that took up neither conf nor plugin.
+const RESTART: &str = "sudo systemctl restart strfry";
+
+/// What is known of it.
+#[derive(Debug)]
+pub struct Facts {
+    conf: PathBuf,
+    /// The program whose change restarts the plugin.
+    program: Option<PathBuf>,
+    relay: Option<Relay>,
+}
+
+impl Facts {
+    /// Looks for the strfry that works in this folder; `program` is the plugin line's.
+    pub fn gather(folder: &Path, program: Option<&Path>) -> Self {
+        Self {
+            conf: folder.join("strfry.conf"),
+            program: program.map(Path::to_owned),
+            relay: Relay::find(folder),
+        }
+    }
+
+    /// What is wrong with it.
+    pub fn judge(&self) -> Vec<Finding> {
+        let Some(relay) = &self.relay else {
+            let text = "no running strfry of this station is seen: whether it has the policy at work was not looked at";
+            return vec![Finding::ok("serving", text)];
+        };
+        let mut findings = vec![self.judge_plugin(relay)];
+        if relay.watches_conf == Some(false) {
+            findings.push(Finding::warn(
+                "conf_not_watched",
+                format!(
+                    "strfry (process {}) watches another file than {}, which was put in its place: it notices no change of it",
+                    relay.pid,
+                    self.conf.display()
+                ),
+                RESTART,
+            ));
+        }
+        findings
+    }
+
+    fn judge_plugin(&self, relay: &Relay) -> Finding {
+        let pid = relay.pid;
+        match &relay.plugin {
+            None => Finding::ok(
+                "serving",
+                format!(
+                    "strfry (process {pid}) has no plugin at work yet: it starts the policy with the next event that somebody writes"
+                ),
+            ),
+            Some(Plugin {
+                pid: plugin,
+                name,
+                is_outdated: true,
+            }) if name == POLICY => Finding::warn(
+                "plugin_outdated",
+                format!(
+                    "strfry (process {pid}) has the policy at work as it was before its program was replaced (process {plugin})"
+                ),
+                self.program.as_ref().map_or_else(
+                    || RESTART.to_owned(),
+                    |program| {
+                        format!(
+                            "touch {}; the next event that somebody writes starts the new one",
+                            quoted(program)
+                        )
+                    },
+                ),
+            ),
+            Some(Plugin {
+                pid: plugin, name, ..
+            }) if name == POLICY => Finding::ok(
+                "serving",
+                format!("strfry (process {pid}) has the policy at work (process {plugin})"),
+            ),
+            Some(Plugin {
+                pid: plugin, name, ..
+            }) => Finding::warn(
+                "plugin_not_taken_up",
+                format!(
+                    "strfry (process {pid}) has another plugin at work: {} (process {plugin}); the next event that somebody writes changes that, where strfry has noticed its conf",
+                    shown(name, LONGEST)
+                ),
+                format!("{RESTART}, if it stays so"),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::finding::Level;
+
+    #[test]
+    fn what_runs_is_what_decides() {
+        let judge = |plugin: Option<(&str, bool)>, watches_conf| {
+            let plugin = plugin.map(|(name, is_outdated)| Plugin {
+                pid: 8,
+                name: name.to_owned(),
+                is_outdated,
+            });
+            let relay = Relay {
+                pid: 7,
+                plugin,
+                watches_conf,
+            };
+            let facts = Facts {
+                conf: "/zen/strfry/strfry.conf".into(),
+                program: Some("/usr/bin/constellation-policy".into()),
+                relay: Some(relay),
+            };
+            let findings = facts.judge();
+            let bad = findings
+                .into_iter()
+                .filter(|found| found.level != Level::Ok);
+            bad.map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(judge(None, None), none);
+        assert_eq!(judge(Some((POLICY, false)), Some(true)), none);
+        assert_eq!(judge(Some((POLICY, true)), Some(true)), ["plugin_outdated"]);
+        assert_eq!(judge(Some(("cat", false)), None), ["plugin_not_taken_up"]);
+        assert_eq!(
+            judge(Some((POLICY, false)), Some(false)),
+            ["conf_not_watched"]
+        );
+    }
+}

@@ -1,0 +1,383 @@
+//! strfry itself: that its binary runs, that its conf is one, and that it answers a scan.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use constellation_shared::EventId;
+use rustix::process::{Resource, getrlimit};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::commands::doctor::finding::{Finding, Level, edit, quoted, worst};
+use crate::strfry::{Strfry, conf};
+use crate::support::error_chain::chain;
+
+/// How long strfry may take to say its version.
+const VERSION_PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a scan for one id may take: it waits for whoever writes.
+const SCAN_PATIENCE: Duration = Duration::from_secs(8);
+
+/// `dbParams.mapsize` where the conf does not say, in bytes (strfry's golpe.yaml).
+const DEFAULT_MAP_SIZE: u64 = 10_995_116_277_760;
+
+/// `relay.maxWebsocketPayloadSize` where the conf does not say, in bytes.
+const DEFAULT_PAYLOAD_SIZE: u64 = 131_072;
+
+/// The smallest `events.maxEventSize` of the constellation's stations, in bytes.
+const LEAST_EVENT_SIZE: u64 = 65_536;
+
+/// What is known of strfry.
+#[derive(Debug)]
+pub struct Facts {
+    binary: PathBuf,
+    conf: PathBuf,
+    /// What `strfry --version` said; else why not.
+    version: Result<String, Trouble>,
+    /// The text of the conf; none where there is none.
+    text: io::Result<Option<String>>,
+    /// How many files a process of ours may ever open; none is no limit.
+    hard_limit: Option<u64>,
+    /// How long the database's file is, in bytes.
+    data_length: Option<u64>,
+    /// What a scan came to; none where nothing was scanned.
+    scan: Option<Result<(), String>>,
+}
+
+/// Why strfry says no version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// No program is there.
+    Missing,
+    /// It is there, and does not run.
+    Broken(String),
+    /// It is there, and says nothing in time.
+    Slow,
+}
+
+impl Facts {
+    /// Runs what is there. `data_length` is that of the database's file; without one
+    /// nothing is scanned, since a scan would make it.
+    pub async fn gather(strfry: &Strfry, data_length: Option<u64>) -> Self {
+        let (version, scan) = tokio::join!(version(strfry), async {
+            data_length?;
+            Some(scan(strfry).await)
+        });
+        Self {
+            binary: strfry.binary().to_owned(),
+            conf: strfry.conf(),
+            version,
+            text: conf::read(&strfry.conf()),
+            hard_limit: getrlimit(Resource::Nofile).maximum,
+            data_length,
+            scan,
+        }
+    }
+
+    /// The conf's text; empty where there is none.
+    pub fn conf_text(&self) -> &str {
+        match &self.text {
+            Ok(Some(text)) => text,
+            Ok(None) | Err(_) => "",
+        }
+    }
+
+    /// What is wrong with it.
+    pub fn judge(&self) -> Vec<Finding> {
+        let mut findings = vec![self.judge_version(), self.judge_conf()];
+        if worst(&findings) < Level::Fail {
+            findings.push(self.judge_nofiles());
+            findings.push(self.judge_event_size());
+            findings.extend(self.judge_map());
+        }
+        // What strfry says then is what was said above, in other words.
+        if worst(&findings) < Level::Fail {
+            findings.extend(self.judge_scan());
+        }
+        findings
+    }
+
+    fn judge_version(&self) -> Finding {
+        let path = self.binary.display();
+        match &self.version {
+            Ok(version) => Finding::ok("strfry", format!("{path} is {version}")),
+            Err(Trouble::Missing) => Finding::fail(
+                "strfry_missing",
+                format!("{path} is not a program"),
+                "install strfry there, or say where it is with --strfry PATH or CONSTELLATION_STRFRY",
+            ),
+            Err(Trouble::Slow) => Finding::warn(
+                "strfry_slow",
+                format!(
+                    "{path} did not say its version within {} s: this machine has much to do, or its disk is slow",
+                    VERSION_PATIENCE.as_secs()
+                ),
+                "look again when less is going on; what keeps it: top, iostat -x 5",
+            ),
+            Err(Trouble::Broken(why)) => Finding::fail(
+                "strfry_broken",
+                format!("{path} does not run: {why}"),
+                format!(
+                    "run it by hand: {p} --version; install it anew where a library is missing or it was built for another machine",
+                    p = quoted(&self.binary)
+                ),
+            ),
+        }
+    }
+
+    fn judge_conf(&self) -> Finding {
+        let path = self.conf.display();
+        match &self.text {
+            Err(error) => Finding::fail(
+                "conf_unreadable",
+                format!("{path} cannot be read: {error}"),
+                format!("chmod u+r {}", quoted(&self.conf)),
+            ),
+            Ok(None) => Finding::fail(
+                "conf_missing",
+                format!("{path} is not there"),
+                "run the station's setup.sh, which writes it; then constellation-sync install --write-conf",
+            ),
+            Ok(Some(text)) => match conf::fault(text) {
+                Some(fault) => Finding::fail(
+                    "conf_faulty",
+                    format!("{path} line {}: {}", fault.line, fault.what),
+                    format!("nano +{} {}", fault.line, quoted(&self.conf)),
+                ),
+                None => Finding::ok("conf", format!("{path} can be read")),
+            },
+        }
+    }
+
+    fn number(&self, path: &[&str]) -> Option<Result<u64, String>> {
+        let value = conf::setting(self.conf_text(), path)?;
+        Some(value.parse().map_err(|_| value))
+    }
+
+    fn judge_nofiles(&self) -> Finding {
+        let conf = quoted(&self.conf);
+        let remedy = edit(r"'s/^(\s*nofiles\s*=\s*)[^#]*/\10 /'", &conf);
+        let limit = self.hard_limit.unwrap_or(u64::MAX);
+        match self.number(&["relay", "nofiles"]) {
+            Some(Err(value)) => Finding::fail(
+                "nofiles",
+                format!("relay.nofiles is no number: {value:?}"),
+                remedy,
+            ),
+            Some(Ok(wanted)) if wanted > limit => Finding::fail(
+                "nofiles",
+                format!(
+                    "relay.nofiles is {wanted}, and this user may open {limit} files: every command of strfry ends with an error"
+                ),
+                remedy,
+            ),
+            Some(Ok(wanted)) => Finding::ok("nofiles", format!("relay.nofiles is {wanted}")),
+            None => Finding::ok("nofiles", "relay.nofiles is strfry's default"),
+        }
+    }
+
+    fn judge_event_size(&self) -> Finding {
+        let conf = quoted(&self.conf);
+        let set = |name: &str, value: u64| {
+            let script = format!(r"'s/^(\s*{name}\s*=\s*)[^#]*/\1{value} /'");
+            edit(&script, &conf)
+        };
+        let size = match self.number(&["events", "maxEventSize"]) {
+            Some(Err(value)) => {
+                return Finding::fail(
+                    "event_size",
+                    format!("events.maxEventSize is no number: {value:?}"),
+                    set("maxEventSize", LEAST_EVENT_SIZE),
+                );
+            }
+            Some(Ok(size)) => size,
+            None => LEAST_EVENT_SIZE,
+        };
+        if size < LEAST_EVENT_SIZE {
+            return Finding::warn(
+                "event_size",
+                format!(
+                    "events.maxEventSize is {size}: longer events of other stations, up to {LEAST_EVENT_SIZE} bytes, are left out here"
+                ),
+                set("maxEventSize", LEAST_EVENT_SIZE),
+            );
+        }
+        let payload = match self.number(&["relay", "maxWebsocketPayloadSize"]) {
+            Some(Ok(payload)) => payload,
+            Some(Err(_)) | None => DEFAULT_PAYLOAD_SIZE,
+        };
+        if payload < size {
+            return Finding::warn(
+                "payload_size",
+                format!(
+                    "relay.maxWebsocketPayloadSize is {payload}, less than events.maxEventSize, {size}: the longest events cannot be sent to this relay"
+                ),
+                set("maxWebsocketPayloadSize", size.saturating_mul(2)),
+            );
+        }
+        Finding::ok("event_size", format!("events of {size} bytes are taken"))
+    }
+
+    fn judge_map(&self) -> Option<Finding> {
+        let length = self.data_length?;
+        let map = match self.number(&["dbParams", "mapsize"]) {
+            Some(Ok(map)) => map,
+            Some(Err(_)) | None => DEFAULT_MAP_SIZE,
+        };
+        let percent = u128::from(length) * 100 / u128::from(map.max(1));
+        let text = format!(
+            "the database is {} MB long, {percent} % of dbParams.mapsize",
+            length / (1024 * 1024)
+        );
+        let size = DEFAULT_MAP_SIZE.max(map.saturating_mul(2));
+        let script = format!(r"'s/^(\s*mapsize\s*=\s*)[^#]*/\1{size} /'");
+        let remedy = edit(&script, &quoted(&self.conf)) + "; then restart strfry";
+        Some(match percent {
+            0..80 => Finding::ok("map", text),
+            80..95 => Finding::warn("map_full", text, remedy),
+            _ => Finding::fail("map_full", text, remedy),
+        })
+    }
+
+    fn judge_scan(&self) -> Option<Finding> {
+        Some(match self.scan.as_ref()? {
+            Ok(()) => Finding::ok("scan", "strfry answers a scan"),
+            Err(why) if why.contains("NOFILES") => Finding::fail(
+                "nofiles",
+                format!("strfry does not start: {why}"),
+                edit(
+                    r"'s/^\s*relay\s*\{/&\n    nofiles = 0/'",
+                    &quoted(&self.conf),
+                ),
+            ),
+            Err(why) => Finding::fail(
+                "strfry_refuses",
+                format!("strfry does not answer a scan: {why}"),
+                format!(
+                    "run it by hand: cd {} && {} --config=./strfry.conf scan --count '{{\"limit\":1}}'",
+                    quoted(self.conf.parent().unwrap_or(&self.conf)),
+                    quoted(&self.binary)
+                ),
+            ),
+        })
+    }
+}
+
+async fn version(strfry: &Strfry) -> Result<String, Trouble> {
+    if !crate::backfill::run::is_program(strfry.binary()) {
+        return Err(Trouble::Missing);
+    }
+    let broken = |why: String| Trouble::Broken(why);
+    let mut command = Command::new(strfry.binary());
+    command
+        .arg("--version")
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
+    let output = timeout(VERSION_PATIENCE, command.output())
+        .await
+        .map_err(|_| Trouble::Slow)?
+        .map_err(|error| broken(error.to_string()))?;
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+        line.map(ToOwned::to_owned)
+    };
+    match output.status.success() {
+        true => Ok(text(&output.stdout).unwrap_or_else(|| "strfry".to_owned())),
+        false => {
+            let words = text(&output.stderr).unwrap_or_else(|| "it said nothing".to_owned());
+            Err(broken(format!("it ended with {}: {words}", output.status)))
+        }
+    }
+}
+
+/// A scan that finds nothing and changes nothing.
+async fn scan(strfry: &Strfry) -> Result<(), String> {
+    let nobody = EventId::from_bytes([0; 32]);
+    match timeout(SCAN_PATIENCE, strfry.event(nobody)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(_) => Err(format!("nothing within {} s", SCAN_PATIENCE.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(text: &str) -> Facts {
+        Facts {
+            binary: "/zen/strfry/strfry".into(),
+            conf: "/zen/strfry/strfry.conf".into(),
+            version: Ok("strfry 1.1.1".to_owned()),
+            text: Ok(Some(text.to_owned())),
+            hard_limit: Some(20_000),
+            data_length: Some(1_000_000),
+            scan: Some(Ok(())),
+        }
+    }
+
+    fn codes(facts: &Facts) -> Vec<(&'static str, Level)> {
+        let findings = facts.judge();
+        let bad = findings.iter().filter(|finding| finding.level != Level::Ok);
+        bad.map(|finding| (finding.code, finding.level)).collect()
+    }
+
+    #[test]
+    fn each_setting_has_its_bounds() {
+        use Level::{Fail, Warn};
+        for (text, expected) in [
+            ("", None),
+            ("relay { nofiles = 20000 }", None),
+            ("relay { nofiles = 20001 }", Some(("nofiles", Fail))),
+            ("relay { nofiles = many }", Some(("nofiles", Fail))),
+            ("events { maxEventSize = 131072 }", None),
+            (
+                "events { maxEventSize = 131073 }",
+                Some(("payload_size", Warn)),
+            ),
+            (
+                "events { maxEventSize = 65535 }",
+                Some(("event_size", Warn)),
+            ),
+            ("events { maxEventSize = big }", Some(("event_size", Fail))),
+            ("dbParams { mapsize = 1250001 }", None),
+            ("dbParams { mapsize = 1250000 }", Some(("map_full", Warn))),
+            ("dbParams { mapsize = 1000000 }", Some(("map_full", Fail))),
+            ("relay {", Some(("conf_faulty", Fail))),
+        ] {
+            let expected: Vec<_> = expected.into_iter().collect();
+            assert_eq!(codes(&facts(text)), expected, "{text}");
+        }
+        let unlimited = Facts {
+            hard_limit: None,
+            ..facts("relay { nofiles = 1000000 }")
+        };
+        assert_eq!(codes(&unlimited), []);
+    }
+
+    #[test]
+    fn what_strfry_says_counts_where_we_saw_nothing() {
+        let saying = |words: &str| Facts {
+            scan: Some(Err(words.to_owned())),
+            ..facts("")
+        };
+        let words = "Unable to set NOFILES limit to 524288, exceeds max of 20000";
+        assert_eq!(codes(&saying(words)), [("nofiles", Level::Fail)]);
+        assert_eq!(
+            codes(&saying("DB too old")),
+            [("strfry_refuses", Level::Fail)]
+        );
+        let slow = Facts {
+            version: Err(Trouble::Slow),
+            ..facts("")
+        };
+        assert_eq!(codes(&slow), [("strfry_slow", Level::Warn)]);
+        let known = Facts {
+            text: Ok(Some("relay { nofiles = 20001 }".to_owned())),
+            ..saying(words)
+        };
+        assert_eq!(codes(&known), [("nofiles", Level::Fail)]);
+    }
+}

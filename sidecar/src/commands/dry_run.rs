@@ -1,0 +1,232 @@
+//! `--stats`, `--show-hex` and `--dry-run`: what is there, and what would be done.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use constellation_shared::counted;
+use constellation_shared::{Pubkey, kinds};
+
+use crate::commands::error::SyncError;
+use crate::commands::members;
+use crate::commands::trigger::schedule::words;
+use crate::context::Run;
+use crate::plan::peer_memory::Knowledge;
+use crate::relay::tunnel::ipfs;
+use crate::report::Outcome;
+use crate::strfry::conf;
+use crate::support::clock::unix_time;
+use crate::swarm::followed::{self, Followed};
+use crate::swarm::peer::{self, Peer};
+
+/// Writes what `--stats` shows.
+///
+/// # Errors
+/// Those of writing.
+pub fn write_stats(
+    output: &mut impl Write,
+    events: u64,
+    database: &Path,
+    followed: &Followed,
+) -> io::Result<()> {
+    writeln!(output, "📊 Constellation Database Statistics:")?;
+    writeln!(output, "====================================")?;
+    writeln!(output, "Current events in database: {events}")?;
+    let size = fs::metadata(database).map_or(0, |metadata| metadata.blocks().saturating_mul(512));
+    writeln!(output, "Database size: {}", human_size(size))?;
+    writeln!(output, "HEX files found: {}", followed.hex_files)?;
+    writeln!(
+        output,
+        "Total HEX pubkeys monitored: {}",
+        followed.keys.len()
+    )
+}
+
+/// Writes what `--show-hex` shows.
+///
+/// # Errors
+/// Those of writing.
+pub fn write_hex(output: &mut impl Write, keys: &[Pubkey]) -> io::Result<()> {
+    writeln!(output, "🔍 Constellation HEX Pubkeys:")?;
+    writeln!(output, "==============================")?;
+    writeln!(output, "Found {} HEX pubkeys:", keys.len())?;
+    for key in keys {
+        writeln!(output, "  - {}", key.abbreviated())?;
+    }
+    Ok(())
+}
+
+/// What a run would do.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Who would be asked, and how far back in seconds.
+    pub peers: &'a [(&'a Peer, u64)],
+    /// Whose events would be asked for.
+    pub followed: &'a Followed,
+    /// Of which kinds.
+    pub kinds: &'a [u16],
+    /// Days back, 0 for all.
+    pub days: u64,
+    /// The strfry that would be fed.
+    pub strfry: &'a Path,
+    /// The program that would open tunnels.
+    pub ipfs: &'a Path,
+}
+
+impl Plan<'_> {
+    /// Writes what `--dry-run` shows.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write(&self, output: &mut impl Write) -> io::Result<()> {
+        writeln!(
+            output,
+            "DRY RUN MODE: nothing is fetched, written or tunnelled"
+        )?;
+        if self.peers.is_empty() {
+            writeln!(output, "No constellation peers found")?;
+        }
+        for (peer, back) in self.peers {
+            writeln!(output, "Would ask {}", peer.address)?;
+            // An hour more or less is not worth a line.
+            if self.days > 0 && *back > self.days.saturating_mul(86_400) + 7200 {
+                writeln!(output, "  back to its last success: {}", words(*back))?;
+            }
+            if let Some(id) = peer.address.tunnel() {
+                let command = ipfs::forward_command(self.ipfs, id);
+                writeln!(output, "  through a tunnel: {command}")?;
+            }
+        }
+        let span = match self.days {
+            0 => "of all time".to_owned(),
+            1 => "of the last day".to_owned(),
+            days => format!("of the last {days} days"),
+        };
+        let names: Vec<String> = self
+            .kinds
+            .iter()
+            .map(|&number| match kinds::find(number) {
+                Some(kind) => format!("{number} {}", kind.name),
+                None => number.to_string(),
+            })
+            .collect();
+        writeln!(
+            output,
+            "Would ask for the events {span} of {} (none of the {} blocked ones)",
+            counted(self.followed.keys.len(), "pubkey"),
+            self.followed.blocked.len()
+        )?;
+        writeln!(output, "Would ask for the kinds: {}", names.join(", "))?;
+        writeln!(
+            output,
+            "Would feed what is genuine to {} import",
+            self.strfry.display()
+        )
+    }
+}
+
+/// A size as `du -h` writes it: rounded up, one decimal below ten.
+fn human_size(bytes: u64) -> String {
+    let mut unit = 1_u64;
+    let mut names = "KMGTP".chars();
+    let mut name = None;
+    while bytes.div_ceil(unit) >= 1024 {
+        let Some(next) = names.next() else { break };
+        unit *= 1024;
+        name = Some(next);
+    }
+    let Some(name) = name else {
+        return bytes.to_string();
+    };
+    let tenths = (u128::from(bytes) * 10).div_ceil(u128::from(unit));
+    match tenths < 100 {
+        true => format!("{}.{}{name}", tenths / 10, tenths % 10),
+        false => format!("{}{name}", bytes.div_ceil(unit)),
+    }
+}
+
+/// `--stats`, `--show-hex` or `--dry-run`; `None` where a real run is wanted.
+///
+/// # Errors
+/// [`SyncError`].
+pub async fn look(run: &Run, output: &mut impl Write) -> Result<Option<Outcome>, SyncError> {
+    let options = &run.options;
+    if !options.stats && !options.show_hex && !options.dry_run {
+        return Ok(None);
+    }
+    let descriptions = peer::descriptions(&run.station);
+    let followed = followed::followed(&run.station, &descriptions)?;
+    if options.stats {
+        let strfry = run.strfry();
+        let events = strfry.count().await?;
+        let database = conf::database(&strfry.conf(), &run.station.strfry_dir());
+        write_stats(output, events, &database, &followed)?;
+    }
+    if options.show_hex {
+        write_hex(output, &followed.keys)?;
+    }
+    if options.dry_run && !options.stats && !options.show_hex {
+        let strfry = run.strfry();
+        let peers = run.peers(&descriptions);
+        let now = unix_time();
+        let knowledge = Knowledge::load(&run.file("constellation-peers.json"), now);
+        let choice = run.choice(&peers, &knowledge, now);
+        let kinds = options.wanted_kinds();
+        let first = choice.first().iter().filter_map(|place| peers.get(*place));
+        let peers: Vec<(&Peer, u64)> = first
+            .map(|peer| {
+                (
+                    peer,
+                    now - knowledge.since(&peer.url(), &kinds, now, options.reach()),
+                )
+            })
+            .collect();
+        let plan = Plan {
+            peers: &peers,
+            followed: &followed,
+            kinds: &kinds,
+            days: options.days,
+            strfry: strfry.binary(),
+            ipfs: &options.ipfs_program(),
+        };
+        plan.write(output)?;
+        members::write_plan(output, &options.members)?;
+    }
+    Ok(Some(Outcome::Complete))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_as_du_writes_them() {
+        for (bytes, text) in [
+            (0, "0"),
+            (1023, "1023"),
+            (1024, "1.0K"),
+            (1025, "1.1K"),
+            (10 * 1024 - 1, "10K"),
+            (45 << 20, "45M"),
+            ((45 << 20) + 1, "46M"),
+            (1023 << 20, "1023M"),
+            (1 << 40, "1.0T"),
+        ] {
+            assert_eq!(human_size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn keys_are_shown_as_captains_know_them() {
+        let mut output = Vec::new();
+        let key = format!("7f3b6ad3{}91c0ffee", "0".repeat(48))
+            .parse()
+            .unwrap();
+        write_hex(&mut output, &[key]).unwrap();
+        assert_eq!(
+            String::from_utf8(output).unwrap(),
+            "🔍 Constellation HEX Pubkeys:\n==============================\nFound 1 HEX pubkeys:\n  - 7f3b6ad3...91c0ffee\n"
+        );
+    }
+}

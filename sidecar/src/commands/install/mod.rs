@@ -1,0 +1,280 @@
+//! `constellation-sync install` and `uninstall`.
+//!
+//! Read it in this order: [`found`] (what there is), [`plan`] (from that, what is left to
+//! do) and [`undo`] (the same backwards), [`step`] (each does what it says), [`record`]
+//! (what is remembered for the undoing), `filter` and [`checkout`] (how our scripts live in
+//! a git work tree that is pulled every day), [`plugin`] (whether strfry can start the
+//! policy), [`units`] (systemd's service and timer).
+//!
+//! A dry run and a real one make one and the same plan; the real one executes it.
+
+pub mod checkout;
+mod draft;
+mod error;
+mod filter;
+pub mod found;
+pub mod options;
+pub mod plan;
+pub mod plugin;
+pub mod record;
+pub mod step;
+pub mod undo;
+pub mod units;
+
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use constellation_shared::Station;
+
+use crate::strfry::conf;
+use crate::strfry::process::Relay;
+pub use error::InstallError;
+use found::Found;
+use options::{InstallOptions, UninstallOptions};
+use plan::{Plan, Wanted};
+use plugin::User;
+
+/// The scripts in the places of the station's own, by their names in `workspace/NIP-101`.
+pub const SCRIPTS: [(&str, &str); 2] = [
+    (
+        "backfill_constellation.sh",
+        include_str!("../../../backfill_constellation.sh"),
+    ),
+    (
+        "constellation_sync_trigger.sh",
+        include_str!("../../../constellation_sync_trigger.sh"),
+    ),
+];
+
+/// The station's own plugin, by its path in `workspace/NIP-101`.
+pub const PLUGIN: &str = "relay.writePolicy.plugin/all_but_blacklist.sh";
+
+/// The name of the policy's program.
+pub const POLICY: &str = "constellation-policy";
+
+/// Runs `install`; the exit code.
+///
+/// # Errors
+/// [`InstallError`]
+pub fn install(
+    options: &InstallOptions,
+    station: &Station,
+    dry_run: bool,
+    out: &mut impl Write,
+) -> Result<u8, InstallError> {
+    if options.units.systemd {
+        let plan = units::install(&options.units.unit_dir, station)?;
+        return carry_out(&plan, "install --systemd", dry_run, out);
+    }
+    owned(station)?;
+    let found = Found::look(station)?;
+    plain(&found.root)?;
+    let policy = policy(options.policy.as_deref())?;
+    plain(&policy)?;
+    let database = conf::database(&found.conf.path, &station.strfry_dir());
+    let strfry = User::of_strfry(station, &database)
+        .map_err(|error| InstallError::Read(station.strfry_dir(), error))?;
+    let wanted = Wanted {
+        command: command(&policy, &found.root, &strfry),
+        plugin: script(&policy, &found.root),
+        by_conf: options.write_conf,
+    };
+    let plan = plan::install(&found, &wanted)?;
+    let obstacle = strfry.obstacle(&policy);
+    let obstacle = obstacle.or_else(|| strfry.try_policy(&policy, &found.root));
+    if let Some(obstacle) = obstacle {
+        return Err(InstallError::Unstartable {
+            user: strfry.name,
+            obstacle,
+            policy,
+        });
+    }
+    writeln!(
+        out,
+        "strfry runs as {}, who can start {}",
+        strfry.name,
+        policy.display()
+    )?;
+    let code = carry_out(&plan, "install", dry_run, out)?;
+    match dry_run || !plan.is_whole {
+        true => Ok(code),
+        false => say_taken_up(&found.conf.path, out),
+    }
+}
+
+/// Says whether a running strfry has taken up the policy, or will; the exit code.
+fn say_taken_up(conf: &Path, out: &mut impl Write) -> Result<u8, InstallError> {
+    let folder = conf.parent().unwrap_or(conf);
+    let Some(Relay {
+        pid,
+        plugin,
+        watches_conf,
+    }) = Relay::find(folder)
+    else {
+        let words = "No running strfry of this station is seen: it starts the policy with the first event that somebody writes";
+        writeln!(out, "{words}")?;
+        return Ok(0);
+    };
+    if plugin.is_some_and(|plugin| plugin.name == POLICY) {
+        writeln!(out, "strfry (process {pid}) has the policy at work")?;
+        return Ok(0);
+    }
+    if watches_conf == Some(false) {
+        writeln!(
+            out,
+            "! strfry (process {pid}) watches another file than {}, which was put in its place: it notices no change of it; sudo systemctl restart strfry",
+            conf.display()
+        )?;
+        return Ok(1);
+    }
+    writeln!(
+        out,
+        "strfry (process {pid}) starts the policy with the next event that somebody writes; `constellation-sync doctor` says when it has"
+    )?;
+    Ok(0)
+}
+
+/// Runs `uninstall`; the exit code.
+///
+/// # Errors
+/// [`InstallError`]
+pub fn uninstall(
+    options: &UninstallOptions,
+    station: &Station,
+    dry_run: bool,
+    out: &mut impl Write,
+) -> Result<u8, InstallError> {
+    if options.units.systemd {
+        let plan = units::uninstall(&options.units.unit_dir, station)?;
+        return carry_out(&plan, "uninstall --systemd", dry_run, out);
+    }
+    owned(station)?;
+    let plan = undo::uninstall(&Found::look(station)?)?;
+    carry_out(&plan, "uninstall", dry_run, out)
+}
+
+/// Prints a plan, and does what it says unless it is a dry run.
+fn carry_out(
+    plan: &Plan,
+    command: &str,
+    dry_run: bool,
+    out: &mut impl Write,
+) -> Result<u8, InstallError> {
+    if dry_run {
+        writeln!(out, "DRY RUN MODE: nothing is changed")?;
+    }
+    for (number, step) in (1..).zip(&plan.steps) {
+        writeln!(out, "{number}. {step}")?;
+        if !dry_run {
+            step.execute()
+                .map_err(|error| InstallError::Step(number, error))?;
+        }
+    }
+    for note in &plan.notes {
+        writeln!(out, "! {note}")?;
+    }
+    let undo = match command.split_once("install") {
+        Some(("", rest)) => format!("; undone by: constellation-sync uninstall{rest}"),
+        _ => String::new(),
+    };
+    match (plan.steps.is_empty(), dry_run) {
+        (true, _) => writeln!(out, "Nothing is left to do{undo}")?,
+        (false, true) => match plan.steps.len() {
+            1 => writeln!(out, "This step would be done{undo}")?,
+            steps => writeln!(out, "These {steps} steps would be done{undo}")?,
+        },
+        (false, false) => writeln!(out, "Done{undo}")?,
+    }
+    Ok(u8::from(!plan.is_whole))
+}
+
+/// What we write belongs to us, and git minds whose files it works on.
+fn owned(station: &Station) -> Result<(), InstallError> {
+    let root = station.root();
+    let owner = fs::metadata(root).map_err(|error| InstallError::Read(root.to_owned(), error))?;
+    match owner.uid() == rustix::process::geteuid().as_raw() {
+        true => Ok(()),
+        false => {
+            let user = User::of(owner.uid(), owner.gid());
+            Err(InstallError::NotOurs(root.to_owned(), user.name))
+        }
+    }
+}
+
+/// git's configuration, strfry's, systemd's and the shell each spell these their own way.
+fn plain(path: &Path) -> Result<(), InstallError> {
+    let odd = |words: &str| Err(InstallError::Odd(path.to_owned(), words.to_owned()));
+    match path.to_str() {
+        None => odd("its name is not UTF-8; use another folder"),
+        Some(text) if text.contains(['"', '\'', '\\', '%', '$', '`']) => {
+            odd("its name holds a quote, %, $, ` or \\; use another folder")
+        }
+        Some(text) if text.chars().any(char::is_control) => {
+            odd("its name holds a control character; use another folder")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// The policy: the one that was named, the one beside us, or the one on PATH.
+fn policy(given: Option<&Path>) -> Result<PathBuf, InstallError> {
+    if let Some(given) = given.filter(|path| !path.as_os_str().is_empty()) {
+        let absolute = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
+        return match absolute.is_file() {
+            true => Ok(absolute),
+            false => Err(InstallError::NoPolicy(absolute)),
+        };
+    }
+    let beside = invoked().map(|path| path.with_file_name(POLICY));
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).map(|folder| folder.join(POLICY));
+    let mut places = beside.into_iter().chain(on_path);
+    places
+        .find(|path| path.is_file())
+        .ok_or_else(|| InstallError::NoPolicy(PathBuf::from(POLICY)))
+}
+
+/// The path of this program, as it was called where that says it.
+pub(crate) fn invoked() -> Option<PathBuf> {
+    let called = env::args_os().next().map(PathBuf::from);
+    called
+        .filter(|path| path.is_absolute() && path.exists())
+        .or_else(|| env::current_exe().ok())
+}
+
+/// The plugin as strfry.conf names it: without blanks where that can be, since strfry then
+/// notices when the program is replaced.
+fn command(policy: &Path, root: &Path, strfry: &User) -> String {
+    match strfry.home.join(".zen") == root {
+        true => quoted(policy),
+        false => format!("{} --zen {}", quoted(policy), quoted(root)),
+    }
+}
+
+/// A path as a shell reads it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@,:=".contains(c);
+    match text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{text}'"),
+    }
+}
+
+/// The script in the place of the station's plugin. strfry starts it anew when it changes,
+/// hence the version.
+fn script(policy: &Path, root: &Path) -> Vec<u8> {
+    format!(
+        "#!/bin/sh\n\
+         # strfry's write policy, put here by `constellation-sync install` {}; git does not see\n\
+         # it, and `constellation-sync uninstall` puts back what git has.\n\
+         exec {} --zen {}\n",
+        env!("CARGO_PKG_VERSION"),
+        quoted(policy),
+        quoted(root)
+    )
+    .into_bytes()
+}

@@ -1,0 +1,136 @@
+//! The plan of an install: from what was found to the steps that are left to do. Pure, so
+//! that a dry run shows what a real one does.
+
+use std::path::Path;
+
+use crate::commands::install::draft::Draft;
+use crate::commands::install::found::{Found, Script};
+use crate::commands::install::record::Record;
+use crate::commands::install::step::{Kind, Step};
+use crate::commands::install::{InstallError, PLUGIN, POLICY, SCRIPTS};
+use crate::strfry::conf::{edit, setting};
+use crate::support::sanitize::shown;
+
+/// How much of a plugin line is shown, in characters.
+const LONGEST: usize = 300;
+
+/// What is to be in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The plugin as strfry.conf names it.
+    pub command: String,
+    /// The script in the place of the station's plugin.
+    pub plugin: Vec<u8>,
+    /// The policy by the line in strfry.conf.
+    pub by_conf: bool,
+}
+
+/// What is to be done, and what the captain has to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order.
+    pub steps: Vec<Step>,
+    /// What stays as it is, and why.
+    pub notes: Vec<String>,
+    /// Nothing is left to wish for.
+    pub is_whole: bool,
+}
+
+/// How strfry is to get at the policy.
+enum Way {
+    Conf,
+    Script,
+    Already,
+    None(String),
+}
+
+/// The plan of an install.
+///
+/// # Errors
+/// Where the record is not understood, strfry.conf is missing or no text, or its plugin
+/// line cannot be written.
+pub fn install(found: &Found, wanted: &Wanted) -> Result<Plan, InstallError> {
+    let record = found.recorded()?;
+    let way = way(found, wanted);
+    let mut scripts: Vec<(&str, &[u8], &Script)> = Vec::new();
+    for (name, content) in SCRIPTS {
+        if let Some(script) = found.scripts.get(name) {
+            scripts.push((name, content.as_bytes(), script));
+        }
+    }
+    // Once ours, it stays ours until the uninstall.
+    if matches!(way, Way::Script) || record.before(PLUGIN).is_some() {
+        let script = found.scripts.get(PLUGIN);
+        scripts.extend(script.map(|script| (PLUGIN, wanted.plugin.as_slice(), script)));
+    }
+    let mut draft = Draft::default();
+    for &(name, content, _) in &scripts {
+        let why = "our copy of a script, from which git puts it in place; undone by removing it";
+        draft.write(&found.copy(name), content, Kind::Script, why);
+    }
+    if let Some(git) = &found.git {
+        draft.tell_git(found, git, &record, &scripts);
+    }
+    for &(name, content, script) in &scripts {
+        draft.put(found, &record, name, content, script);
+    }
+    if matches!(way, Way::Conf) || record.conf().is_some() {
+        draft.edit_conf(found, &record, wanted, matches!(way, Way::Conf))?;
+    }
+    let mut plan = Plan {
+        steps: draft.steps,
+        notes: Vec::new(),
+        is_whole: true,
+    };
+    if found.scripts.is_empty() {
+        plan.notes.push(format!(
+            "{} is not there, so no scripts are put in place: a station without _12345.sh calls \
+             `constellation-sync trigger` from cron, or by `install --systemd`",
+            found.workspace.display()
+        ));
+    }
+    if let Way::None(why) = way {
+        plan.notes.push(why);
+        plan.is_whole = false;
+    }
+    if !draft.changes.is_empty() {
+        let json = Record::new(draft.changes).to_json();
+        let json =
+            json.map_err(|error| InstallError::Odd(found.root.clone(), error.to_string()))?;
+        let mut first = Draft::default();
+        let why = "what `uninstall` needs to know; removed by it";
+        first.write(&found.record, &json, Kind::Plain, why);
+        plan.steps.splice(0..0, first.steps);
+    }
+    Ok(plan)
+}
+
+fn way(found: &Found, wanted: &Wanted) -> Way {
+    let text = found.conf.content.as_deref().map(String::from_utf8_lossy);
+    let plugin = text
+        .and_then(|text| setting(&text, &edit::PLUGIN))
+        .unwrap_or_default();
+    // A path with blanks is in quotes.
+    let program = match plugin.strip_prefix('\'') {
+        Some(quoted) => quoted.split('\'').next(),
+        None => plugin.split(' ').next(),
+    };
+    let program = program.unwrap_or_default();
+    let is_policy = Path::new(program).file_name() == Some(POLICY.as_ref());
+    let has_script = found
+        .scripts
+        .get(PLUGIN)
+        .is_some_and(|script| script.file.content.is_some() || script.committed.is_some());
+    match (wanted.by_conf, is_policy) {
+        (true, _) => Way::Conf,
+        (false, true) => Way::Already,
+        (false, false) if has_script && plugin.contains(PLUGIN) => Way::Script,
+        (false, false) => Way::None(format!(
+            "the policy is not in force: relay.writePolicy.plugin in {} is \"{}\"; pass \
+             --write-conf, which makes it \"{}\"",
+            found.conf.path.display(),
+            shown(&plugin, LONGEST),
+            wanted.command
+        )),
+    }
+}

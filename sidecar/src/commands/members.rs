@@ -1,0 +1,170 @@
+//! What can be asked for besides a backfill.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use constellation_shared::Pubkey;
+
+use crate::commands::error::SyncError;
+use crate::context::Run;
+use crate::members::friends::{self, Circle, Friend, FriendsError, Scope};
+use crate::members::profiles::render::{self, Format, utc};
+use crate::members::profiles::{self, Profiles};
+use crate::options::Command;
+use crate::options::members::{FriendsCommand, MemberOptions, ProfilesCommand};
+use crate::support::clock::unix_time;
+use crate::support::sanitize::shown;
+use crate::swarm::{followed, peer};
+
+/// How many friends are shown with their names at the most.
+const MOST_NAMES: usize = 20_000;
+
+/// Does what a subcommand about members asks for.
+///
+/// # Errors
+/// [`SyncError`].
+pub async fn obey(run: &Run, command: &Command, output: &mut impl Write) -> Result<(), SyncError> {
+    match command {
+        Command::Profiles(command) => print_profiles(run, command, output).await,
+        Command::Friends(command) => print_friends(run, *command, output).await,
+        _ => Ok(()),
+    }
+}
+
+/// Writes what `--dry-run` shows of what follows a backfill.
+///
+/// # Errors
+/// Those of writing.
+pub fn write_plan(output: &mut impl Write, options: &MemberOptions) -> io::Result<()> {
+    if !options.no_profiles {
+        writeln!(
+            output,
+            "Would look up their profiles, and sync those without one fully, {} at a time",
+            options.full_sync_parallel
+        )?;
+        for relay in options.fallback() {
+            writeln!(
+                output,
+                "Would ask {relay} for the profiles that no peer has"
+            )?;
+        }
+    }
+    if options.friends {
+        writeln!(
+            output,
+            "Would add the friends of the members to amisOfAmis.txt"
+        )?;
+    }
+    Ok(())
+}
+
+/// `constellation-sync profiles`
+async fn print_profiles(
+    run: &Run,
+    command: &ProfilesCommand,
+    output: &mut impl Write,
+) -> Result<(), SyncError> {
+    let keys = match command.pubkeys.as_slice() {
+        [] => followed::followed(&run.station, &peer::descriptions(&run.station))?.keys,
+        given => {
+            let mut seen = BTreeSet::new();
+            let given = given.iter().filter(|key| seen.insert(**key));
+            given.copied().collect()
+        }
+    };
+    let profiles = profiles::extract(&run.strfry(), &keys).await?;
+    let now = utc(unix_time());
+    match command.format {
+        Format::Table => render::write_table(output, &keys, &profiles)?,
+        Format::Json => output.write_all(render::json(&profiles, &now).as_bytes())?,
+        Format::Csv => output.write_all(render::csv(&profiles, &now).as_bytes())?,
+    }
+    Ok(())
+}
+
+/// `constellation-sync friends`
+async fn print_friends(
+    run: &Run,
+    command: FriendsCommand,
+    output: &mut impl Write,
+) -> Result<(), SyncError> {
+    let scope = Scope::from(run.options.members.scope);
+    let strfry = run.strfry();
+    let descriptions = peer::descriptions(&run.station);
+    let circle = friends::gather(&run.station, &strfry, &descriptions, scope).await?;
+    let followed = circle.new.iter().filter(|(_, friend)| friend.followers > 0);
+    let followed: Vec<Pubkey> = followed.map(|(key, _)| *key).take(MOST_NAMES).collect();
+    let names = profiles::extract(&strfry, &followed).await?;
+    write_circle(output, &circle, &names)?;
+    let path = run.station.friends();
+    let unblocked = match circle.unblocked().count() {
+        0 => String::new(),
+        count => format!(", {count} of them unblocked by it"),
+    };
+    if command.write && !run.options.dry_run {
+        let keys = circle.new.into_keys().collect();
+        let added = friends::list::add(&path, &keys).await;
+        let added = added.map_err(|error| FriendsError::List(path.clone(), error))?;
+        writeln!(
+            output,
+            "Added {added} pubkeys to {}{unblocked}",
+            path.display()
+        )?;
+    } else {
+        let count = circle.new.len();
+        writeln!(
+            output,
+            "Would add {count} pubkeys to {}{unblocked}; --write adds them",
+            path.display()
+        )?;
+    }
+    Ok(())
+}
+
+fn write_circle(output: &mut impl Write, circle: &Circle, names: &Profiles) -> io::Result<()> {
+    let Circle {
+        people,
+        contact_lists,
+        named,
+        kept_blocked,
+        new,
+    } = circle;
+    writeln!(
+        output,
+        "👥 {contact_lists} of {people} members have a contact list; {named} friends, {} of them new",
+        new.len()
+    )?;
+    if *kept_blocked > 0 {
+        writeln!(
+            output,
+            "   {kept_blocked} are left out: they are on blacklist.txt"
+        )?;
+    }
+    for (key, friend) in new {
+        let fields = names.get(key).map(|profile| &profile.fields);
+        let name = fields
+            .map(|fields| shown(&fields.name, 32))
+            .unwrap_or_default();
+        writeln!(output, "  + {key}  {name:<33}  {}", reason(*friend))?;
+    }
+    Ok(())
+}
+
+fn reason(friend: Friend) -> String {
+    let Friend {
+        followers,
+        stations,
+        blocked,
+    } = friend;
+    let mut reasons = Vec::new();
+    if followers > 0 {
+        reasons.push(format!("followed by {followers}"));
+    }
+    if stations > 0 {
+        reasons.push(format!("listed by {stations} other stations"));
+    }
+    if blocked {
+        reasons.push("⚠ ON blacklist.txt: being listed unblocks it".to_owned());
+    }
+    reasons.join(", ")
+}

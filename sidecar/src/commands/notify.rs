@@ -1,0 +1,120 @@
+//! `constellation-sync notify`: what would be called, and calling it by way of trial.
+
+use std::io::Write;
+
+use clap::Args;
+
+use crate::commands::error::SyncError;
+use crate::commands::trigger::schedule::words;
+use crate::context::Run;
+use crate::report::history::History;
+use crate::report::notify::hook::{self, Message};
+use crate::report::notify::{HookOptions, Occasion};
+use crate::report::publish::{HISTORY, message};
+use crate::support::clock::unix_time;
+use crate::support::error_chain::chain;
+use crate::support::sanitize::shown;
+use crate::support::signals::interruption;
+
+/// Show which commands would be called, or call them
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+#[command(after_help = "\
+Examples:
+  constellation-sync notify                   which commands are set, and what was told last
+  constellation-sync notify --test --on-failure 'mail -s \"$CONSTELLATION_REASON\" me@example.org </dev/null'
+
+Exit code: 0 where each command ended with 0, else 1; 2 where --test finds no command.")]
+pub struct NotifyCommand {
+    /// Call each command now, with CONSTELLATION_TEST=1 in its environment
+    #[arg(long)]
+    pub test: bool,
+}
+
+/// Does what was asked for; returns the exit code.
+///
+/// # Errors
+/// Those of writing.
+pub async fn obey(
+    run: &Run,
+    command: NotifyCommand,
+    output: &mut impl Write,
+) -> Result<u8, SyncError> {
+    let options = &run.options.hooks;
+    let history = History::load(&run.file(HISTORY));
+    let mut code = 0;
+    let mut found = false;
+    for occasion in [Occasion::Failure, Occasion::Recovery] {
+        let Some(line) = options.command(occasion) else {
+            writeln!(output, "{}: no command", occasion.option())?;
+            continue;
+        };
+        found = true;
+        writeln!(output, "{}: {line}", occasion.option())?;
+        if command.test && !test(run, options, occasion, line, &history, output).await? {
+            code = 1;
+        }
+    }
+    if command.test && !found {
+        writeln!(
+            output,
+            "pass --on-failure CMD or set CONSTELLATION_ON_FAILURE"
+        )?;
+        return Ok(2);
+    }
+    if !command.test {
+        let failures = history.failures_in_a_row;
+        let after = options.on_failure_after;
+        writeln!(
+            output,
+            "Failed runs in a row: {failures}; a failure is told from {after} on"
+        )?;
+        match &history.told.last {
+            None => writeln!(output, "Nothing was told yet")?,
+            Some(call) => {
+                let age = words(unix_time().saturating_sub(call.at));
+                let failure = call.failure.as_ref();
+                let result = failure.map_or_else(
+                    || "the command did its work".to_owned(),
+                    |failure| format!("the command failed: {}", shown(failure, 200)),
+                );
+                let event = shown(&call.event, 20);
+                writeln!(output, "Last told: a {event}, {age} ago; {result}")?;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// Calls one command; returns whether it did its work.
+async fn test(
+    run: &Run,
+    options: &HookOptions,
+    occasion: Occasion,
+    command: &str,
+    history: &History,
+    output: &mut impl Write,
+) -> Result<bool, SyncError> {
+    let reason = format!("a test of {}: nothing has happened", occasion.option());
+    let last_exit_code = history.runs.first().map_or(0, |run| run.exit_code);
+    let mut message = message(run, occasion, &reason, history, last_exit_code);
+    message
+        .variables
+        .push(("CONSTELLATION_TEST", "1".to_owned()));
+    let (lines, result) = call(command, &message, options).await;
+    for line in lines {
+        writeln!(output, "  {line}")?;
+    }
+    match &result {
+        Ok(()) => writeln!(output, "  ended with 0")?,
+        Err(error) => writeln!(output, "  {}", chain(error))?,
+    }
+    Ok(result.is_ok())
+}
+
+async fn call(
+    command: &str,
+    message: &Message,
+    options: &HookOptions,
+) -> (Vec<String>, Result<(), hook::HookError>) {
+    hook::call(command, message, options.patience(), interruption()).await
+}

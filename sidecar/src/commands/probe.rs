@@ -1,0 +1,163 @@
+//! [`Inquiry`]: whom a look at the constellation may ask, and how. Nothing is fetched for
+//! keeps, and no tunnel is opened unless that is wanted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::commands::error::SyncError;
+use crate::context::Run;
+use crate::relay::address::Address;
+use crate::relay::connection::{ConnectError, ConnectionError, Connector};
+use crate::relay::message::{self, FromRelay};
+use crate::relay::tunnel::Patience;
+use crate::relay::tunnel::tunnels::Tunnels;
+use crate::swarm::peer::{self, Description, PassedOver, Peer};
+
+/// How long a connection or a tunnel may take to come about.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a relay may take to answer a question.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How many events of an answer are looked at: a question is for one.
+const MOST_EVENTS: usize = 20;
+
+/// Why a relay does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection broke, or nothing came.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// It answers clients who say who they are (NIP-42).
+    #[error("it answers only clients who say who they are")]
+    Kept,
+    /// It refuses the question.
+    #[error("it refuses a question: {0}")]
+    Refused(String),
+}
+
+impl Unanswered {
+    /// The stable word for it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Connect(error) => error.code(),
+            Self::Connection(error) => error.code(),
+            Self::Kept => "auth_required",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+/// Asks a relay for the events that a filter (NIP-01) matches, each as it sends it. The
+/// filter is to match few; the first twenty count.
+///
+/// # Errors
+/// [`Unanswered`].
+pub async fn ask(
+    filter: &serde_json::Value,
+    address: &Address,
+    connector: &Connector,
+) -> Result<Vec<String>, Unanswered> {
+    let mut connection = connector.open(address).await?;
+    let question = serde_json::json!(["REQ", "inquiry", filter]);
+    connection.send(question.to_string()).await?;
+    let deadline = Instant::now() + ANSWER_PATIENCE;
+    let mut events = Vec::new();
+    while events.len() < MOST_EVENTS {
+        let text = connection.receive(deadline, ANSWER_PATIENCE).await?;
+        match message::parse(&text) {
+            Some(FromRelay::Event { event, .. }) => events.push(event.to_owned()),
+            Some(FromRelay::Eose { .. }) => break,
+            Some(FromRelay::Closed { reason, .. }) if reason.wants_auth() => {
+                return Err(Unanswered::Kept);
+            }
+            Some(FromRelay::Closed { reason, .. }) => {
+                return Err(Unanswered::Refused(reason.as_str().to_owned()));
+            }
+            _ => {}
+        }
+    }
+    connection.close().await;
+    Ok(events)
+}
+
+/// Whom to ask, and how.
+pub struct Inquiry {
+    /// How to reach them.
+    pub connector: Connector,
+    /// These; all that `--peer` names, else those of the swarm.
+    pub peers: Vec<Peer>,
+    /// Why others are not asked.
+    pub passed_over: Vec<PassedOver>,
+    /// What the stations of the swarm say of themselves.
+    pub descriptions: Vec<Description>,
+    /// Our own peer id, where it is known.
+    pub own_node: Option<String>,
+    tunnels: Option<Arc<Tunnels>>,
+}
+
+impl Inquiry {
+    /// Finds the peers of a station; those behind tunnels can only be reached where
+    /// `tunnels` may be opened.
+    ///
+    /// # Errors
+    /// [`SyncError::Certificate`].
+    pub fn prepare(run: &Run, tunnels: bool) -> Result<Self, SyncError> {
+        let options = &run.options;
+        let connector = Connector::new(options.ca_file.as_deref())?.patient(PATIENCE);
+        // With a ledger of its own: whoever loads one closes what is in it, and that of the
+        // backfill may be in use.
+        let tunnels = tunnels.then(|| {
+            Arc::new(Tunnels::new(
+                options.ipfs_program(),
+                run.file("constellation-inquiry-tunnels.json"),
+                Patience {
+                    waits: Vec::new(),
+                    ..Patience::within(PATIENCE)
+                },
+            ))
+        });
+        let connector = match &tunnels {
+            Some(tunnels) => connector.with_tunnels(Arc::clone(tunnels)),
+            None => connector,
+        };
+        let (descriptions, mut passed_over) = peer::read_descriptions(&run.station);
+        let own_node = peer::own_node_id(&run.station);
+        let peers = match options.peer.is_empty() {
+            true => {
+                let (peers, more) = peer::sort_out(&descriptions, own_node.as_deref());
+                passed_over.extend(more);
+                peers
+            }
+            false => {
+                passed_over.clear();
+                peer::given(&options.peer)
+            }
+        };
+        Ok(Self {
+            connector,
+            peers,
+            passed_over,
+            descriptions,
+            own_node,
+            tunnels,
+        })
+    }
+
+    /// Whether this peer may be asked.
+    pub fn may_ask(&self, peer: &Peer) -> bool {
+        self.tunnels.is_some() || peer.address.tunnel().is_none()
+    }
+
+    /// Closes what was opened.
+    pub async fn close(&self) {
+        if let Some(tunnels) = &self.tunnels {
+            tunnels.close().await;
+        }
+    }
+}

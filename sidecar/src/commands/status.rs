@@ -1,0 +1,344 @@
+//! `constellation-sync status`: the last report in the terminal, and whether the last
+//! success is recent enough.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::commands::doctor::wants_colours;
+use crate::commands::error::SyncError;
+use crate::commands::trigger::schedule::words;
+use crate::report::document::{Document, Peer, SCHEMA};
+use crate::support::atomic_file;
+use crate::support::humanize::{bytes, count, duration, number_of};
+use crate::support::sanitize::escaped_json;
+
+/// The largest report that is read, in bytes; one of ours has a tenth of that.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// How far ahead of now a success may be, in seconds: clocks are set back by that.
+const AHEAD: u64 = 900;
+
+/// Show the last report; exit code 1 where the last success is too old
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+#[command(after_help = "\
+Examples:
+  constellation-sync status                    the last report
+  constellation-sync status --json             the same for programs
+  constellation-sync status --max-age 26 >/dev/null || echo 'look after the station'
+
+Exit code: 0 where the last success is recent enough, 1 where it is not or there was none.")]
+pub struct StatusCommand {
+    /// How many hours old the last success may be [default: 2 more than the trigger's interval]
+    #[arg(
+        long,
+        value_name = "HOURS",
+        value_parser = clap::value_parser!(u64).range(1..=87_600),
+        env = "CONSTELLATION_MAX_AGE"
+    )]
+    pub max_age: Option<u64>,
+}
+
+/// Whether the last success is recent enough; times in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Freshness {
+    /// Whether it is.
+    pub fresh: bool,
+    /// How long ago it was; nothing where there was none.
+    pub age_seconds: Option<u64>,
+    /// How old it may be.
+    pub max_age_seconds: u64,
+    /// Why it is not recent enough.
+    pub reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    schema: u32,
+    #[serde(flatten)]
+    freshness: &'a Freshness,
+    report: Option<&'a Document>,
+}
+
+/// Judges a report at `now`, Unix seconds; `max_age` in seconds, where it is given.
+pub fn freshness(document: Option<&Document>, max_age: Option<u64>, now: u64) -> Freshness {
+    let kept = document.map_or(3 * 3600, |document| document.max_age_seconds);
+    let max_age_seconds = max_age.unwrap_or(kept);
+    let last = document.and_then(|document| document.last_success_at);
+    let age = last.and_then(|last| match now.checked_sub(last) {
+        None if last - now > AHEAD => None,
+        age => Some(age.unwrap_or(0)),
+    });
+    let reason = match (last, age) {
+        (None, _) => Some("no run has succeeded yet".to_owned()),
+        (_, None) => Some("the last success lies ahead: the clock was set back".to_owned()),
+        (_, Some(age)) if age > max_age_seconds => Some(format!(
+            "the last success was {} ago, more than {}",
+            words(age),
+            words(max_age_seconds)
+        )),
+        (_, Some(_)) => None,
+    };
+    Freshness {
+        fresh: reason.is_none(),
+        age_seconds: age,
+        max_age_seconds,
+        reason,
+    }
+}
+
+/// Reads the last report; `None` where there is none.
+///
+/// # Errors
+/// Those of reading, and where it is no report.
+pub fn load(path: &Path) -> io::Result<Option<Document>> {
+    let file = match atomic_file::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut text = Vec::new();
+    file.take(LARGEST).read_to_end(&mut text)?;
+    Ok(Some(serde_json::from_slice(&text)?))
+}
+
+/// Writes the last report and returns the exit code.
+///
+/// # Errors
+/// Those of writing.
+pub fn obey(
+    command: StatusCommand,
+    json: bool,
+    folder: &Path,
+    now: u64,
+    output: &mut impl Write,
+) -> Result<u8, SyncError> {
+    let path = folder.join(crate::report::publish::JSON);
+    let (document, fault) = match load(&path) {
+        Ok(document) => (document, None),
+        Err(error) => (
+            None,
+            Some(format!("{} cannot be read: {error}", path.display())),
+        ),
+    };
+    let max_age = command.max_age.map(|hours| hours * 3600);
+    let mut freshness = freshness(document.as_ref(), max_age, now);
+    if fault.is_some() {
+        freshness.reason = fault;
+    }
+    if json {
+        let status = Status {
+            schema: SCHEMA,
+            freshness: &freshness,
+            report: document.as_ref(),
+        };
+        let json = serde_json::to_string(&status).map_err(io::Error::other)?;
+        writeln!(output, "{}", escaped_json(&json))?;
+    } else {
+        let paint = Paint(wants_colours());
+        match &document {
+            None => {
+                let reason = freshness.reason.as_deref().unwrap_or_default();
+                writeln!(output, "{} {reason}", paint.bad("✘"))?;
+            }
+            Some(document) => write_document(output, document, &freshness, now, paint)?,
+        }
+        let page = folder.join(crate::report::publish::PAGE);
+        if fs::exists(&page).unwrap_or(false) {
+            writeln!(output, "  {:<13} {}", "page", page.display())?;
+        }
+    }
+    Ok(u8::from(!freshness.fresh))
+}
+
+/// Colours, where there are any.
+#[derive(Clone, Copy)]
+struct Paint(bool);
+
+impl Paint {
+    fn with(self, code: &str, text: &str) -> String {
+        match self.0 {
+            true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            false => text.to_owned(),
+        }
+    }
+
+    fn good(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    fn bad(self, text: &str) -> String {
+        self.with("1;31", text)
+    }
+
+    fn warn(self, text: &str) -> String {
+        self.with("33", text)
+    }
+}
+
+fn write_document(
+    output: &mut impl Write,
+    document: &Document,
+    freshness: &Freshness,
+    now: u64,
+    paint: Paint,
+) -> io::Result<()> {
+    let mark = match (document.success, document.exit_code) {
+        (true, 0) => paint.good("✔"),
+        (true, _) => paint.warn("!"),
+        (false, _) => paint.bad("✘"),
+    };
+    writeln!(
+        output,
+        "{mark} {}: {}",
+        document.station,
+        document.headline()
+    )?;
+    if let Some(failure) = &document.failure {
+        row(output, "why", failure)?;
+    }
+    let ago = |time: u64| words(now.saturating_sub(time));
+    let took = duration(document.seconds);
+    let last = format!(
+        "{} ago, {}, in {took}, exit code {}",
+        ago(document.finished_at),
+        document.finished,
+        document.exit_code
+    );
+    row(output, "last run", &last)?;
+    let success = match (&freshness.reason, freshness.age_seconds) {
+        (Some(reason), _) => paint.bad(reason),
+        (None, age) => format!(
+            "{} ago, at most {} is sound",
+            words(age.unwrap_or(0)),
+            words(freshness.max_age_seconds)
+        ),
+    };
+    row(output, "last success", &success)?;
+    if document.failures_in_a_row > 0 {
+        let failures = document.failures_in_a_row.to_string();
+        row(
+            output,
+            "failed so far",
+            &paint.bad(&format!("{failures} in a row")),
+        )?;
+    }
+    let mut events = format!(
+        "{} let in, {} of them new",
+        count(document.events),
+        count(document.import.added)
+    );
+    let refused: Vec<String> = document
+        .refused
+        .iter()
+        .map(|(reason, number)| format!("{reason} {}", count(*number)))
+        .collect();
+    if !refused.is_empty() {
+        events.push_str(&format!("; left out: {}", refused.join(", ")));
+    }
+    row(output, "events", &events)?;
+    if let Some(profiles) = &document.profiles {
+        let profiles = format!("{} with one, {} without", profiles.found, profiles.missing);
+        row(output, "profiles", &profiles)?;
+    }
+    if let Some(call) = &document.told {
+        let result = call.failure.as_ref().map_or_else(String::new, |failure| {
+            paint.warn(&format!("; the command failed: {failure}"))
+        });
+        row(
+            output,
+            "told",
+            &format!("a {}, {} ago{result}", call.event, ago(call.at)),
+        )?;
+    }
+    let mut peers: Vec<&Peer> = document.peers.iter().collect();
+    peers.sort_by_key(|peer| (peer.complete, peer.reached));
+    for peer in peers {
+        write_peer(output, peer, paint)?;
+    }
+    Ok(())
+}
+
+fn row(output: &mut impl Write, title: &str, text: &str) -> io::Result<()> {
+    writeln!(output, "  {title:<13} {text}")
+}
+
+fn write_peer(output: &mut impl Write, peer: &Peer, paint: Paint) -> io::Result<()> {
+    let events = number_of(peer.collected, "event");
+    let (size, took) = (bytes(peer.bytes), duration(peer.seconds));
+    let (mark, title) = match (peer.complete, peer.reached) {
+        (true, _) => (paint.good("✔"), "synced"),
+        (false, true) => (paint.warn("!"), "in part"),
+        (false, false) => (paint.bad("✘"), "not reached"),
+    };
+    let mut line = format!("{mark} {title:<11} {}  {events}, {size}, {took}", peer.url);
+    if let Some(failure) = &peer.failure {
+        line.push_str(&format!("\n                {failure}"));
+        if let Some(code) = &peer.code {
+            line.push_str(&format!(" [{code}]"));
+        }
+    }
+    writeln!(output, "  {line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::document::tests::document;
+
+    const HOUR: u64 = 3600;
+
+    fn succeeded_at(time: Option<u64>) -> Document {
+        Document {
+            last_success_at: time,
+            ..document()
+        }
+    }
+
+    #[test]
+    fn a_success_is_fresh_for_so_long() {
+        let now = 1000 * HOUR;
+        for (last, max_age, fresh) in [
+            (Some(now), None, true),
+            (Some(now - 3 * HOUR), None, true),
+            (Some(now - 3 * HOUR - 1), None, false),
+            (Some(now - 3 * HOUR - 1), Some(4 * HOUR), true),
+            (Some(now - 2 * HOUR), Some(HOUR), false),
+            (Some(now + AHEAD), None, true),
+            (Some(now + AHEAD + 1), None, false),
+            (None, None, false),
+        ] {
+            let judged = freshness(Some(&succeeded_at(last)), max_age, now);
+            assert_eq!(judged.fresh, fresh, "{last:?} {judged:?}");
+            assert_eq!(judged.reason.is_none(), fresh);
+        }
+        assert!(!freshness(None, None, now).fresh);
+    }
+
+    #[test]
+    fn it_is_shown_plainly_and_with_colours_only_where_they_are_wanted() {
+        let document = succeeded_at(Some(1_795_341_173));
+        let shown = |is_colourful| {
+            let now = 1_795_341_173 + 720;
+            let judged = freshness(Some(&document), None, now);
+            let mut output = Vec::new();
+            let paint = Paint(is_colourful);
+            write_document(&mut output, &document, &judged, now, paint).unwrap();
+            String::from_utf8(output).unwrap().replace('\u{202f}', " ")
+        };
+        assert_eq!(
+            shown(false),
+            "! sat: 1 of 2 peers is synced\n\
+             \x20 last run      12 min ago, 2026-11-22T10:32:53+01:00, in 3.2 s, exit code 1\n\
+             \x20 last success  12 min ago, at most 3 h is sound\n\
+             \x20 events        36 let in, 30 of them new; left out: forged 4, unasked 2\n\
+             \x20 profiles      1 with one, 126 without\n\
+             \x20 ✘ not reached ws://b  7 events, 1.0 kB, 0.5 s\n\
+             \x20               it is dead [silent]\n\
+             \x20 ✔ synced      ws://a  7 events, 1.0 kB, 0.5 s\n"
+        );
+        assert!(shown(true).starts_with("\u{1b}[33m!\u{1b}[0m sat"));
+    }
+}

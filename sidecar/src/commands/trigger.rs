@@ -1,0 +1,308 @@
+//! `constellation-sync trigger`, what the station's scripts call as often as they like: a
+//! backfill where one is due, else a line in its log.
+//!
+//! Three files in strfry's folder: `last_constellation_sync` (when the last backfill that
+//! succeeded began: Unix seconds; a day, `2025-10-30`, is read too),
+//! `constellation-trigger.json` (attempts in vain since, and the last call; safe to delete)
+//! and `constellation-trigger.log`.
+
+pub mod schedule;
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use jiff::Zoned;
+use serde::{Deserialize, Serialize};
+use tracing::Level;
+
+use crate::commands::error::SyncError;
+use crate::report::Report;
+use crate::support::atomic_file;
+use crate::support::error_chain::chain;
+use crate::support::log::{Journal, Rotation};
+use schedule::{Decision, History, MOST_DELAY, Reason, Schedule, TimeOfDay, parse_last, words};
+
+/// The layout of the file of attempts.
+const VERSION: u32 = 1;
+
+/// For how long a call waits at the most, in seconds: whoever calls less often than once
+/// an hour, or for the first time, waits for the next start.
+const MOST_WAIT: u64 = Schedule::HOUR;
+
+/// A caller who comes every few minutes comes a little late at times, in seconds.
+const LATE: u64 = 60;
+
+/// How much is read of a file, in bytes; each holds a line.
+const LONGEST: u64 = 4096;
+
+/// A backfill where one is due, else nothing: for jobs that run every few minutes
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(after_help = "\
+Every option of the backfill holds here too, before or behind `trigger`. Each station starts at
+a second of the hour of its own: a call waits for it where no later call would come before.
+
+Examples:
+  constellation-sync trigger                                          at most once an hour
+  constellation-sync trigger --now                                    where one is due, at once
+  constellation-sync trigger --interval 1440 --not-before 12:00       once a day, from noon on
+
+Exit code: 0 where nothing is due, else that of the backfill.")]
+pub struct TriggerOptions {
+    /// How many minutes after a success the next backfill is due
+    #[arg(
+        long,
+        value_name = "MINUTES",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(0..=525_600),
+        env = "CONSTELLATION_INTERVAL"
+    )]
+    pub interval: u64,
+    /// Not before this local time of day
+    #[arg(long, value_name = "HH:MM", env = "CONSTELLATION_NOT_BEFORE")]
+    pub not_before: Option<TimeOfDay>,
+    /// Where one is due, at once, not at this station's time of the hour
+    #[arg(long, env = "CONSTELLATION_NOW", value_parser = BoolishValueParser::new())]
+    pub now: bool,
+}
+
+/// What came of a turn.
+#[derive(Debug)]
+pub enum Turn {
+    /// A backfill.
+    Ran(Box<Report>),
+    /// None.
+    Skipped {
+        /// When the next is due, in seconds.
+        left: u64,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// The files of the trigger, and what was asked of it.
+#[derive(Debug)]
+pub struct Trigger {
+    schedule: Schedule,
+    last_success: PathBuf,
+    attempts: PathBuf,
+    journal: Journal,
+}
+
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Attempts {
+    version: u32,
+    in_vain: u32,
+    last: u64,
+    /// When the trigger was last called, Unix seconds.
+    #[serde(default)]
+    called: u64,
+}
+
+/// What the files of the trigger tell, times in Unix seconds.
+#[derive(Debug)]
+pub struct State {
+    /// When the last backfill that succeeded began; none where there was none.
+    pub last_success: io::Result<Option<u64>>,
+    /// How many attempts were in vain since.
+    pub in_vain: u32,
+    /// When the last of these began.
+    pub last_in_vain: u64,
+}
+
+/// Reads the files of the trigger in this strfry folder.
+pub fn state(folder: &Path) -> State {
+    let options = TriggerOptions {
+        interval: 60,
+        not_before: None,
+        now: true,
+    };
+    let usual = Rotation::for_memory(u64::MAX);
+    let trigger = Trigger::new(&options, 0, folder, usual);
+    let Attempts { in_vain, last, .. } = trigger.load_attempts();
+    State {
+        last_success: trigger.last_success(&Zoned::now()),
+        in_vain,
+        last_in_vain: last,
+    }
+}
+
+impl Trigger {
+    /// The trigger of the station with this strfry folder, which starts at this second of
+    /// the hour.
+    pub fn new(options: &TriggerOptions, phase: u64, folder: &Path, rotation: Rotation) -> Self {
+        Self {
+            schedule: Schedule {
+                interval: options.interval * 60,
+                not_before: options.not_before,
+                phase: (!options.now).then_some(phase),
+            },
+            last_success: folder.join("last_constellation_sync"),
+            attempts: folder.join("constellation-trigger.json"),
+            journal: Journal::new(folder.join("constellation-trigger.log"), rotation),
+        }
+    }
+
+    /// What to do now. Nothing is written.
+    pub fn decide(&self) -> Decision {
+        self.decide_by(&self.schedule)
+    }
+
+    fn decide_by(&self, schedule: &Schedule) -> Decision {
+        let now = Zoned::now();
+        let minutes = u16::from(now.hour().unsigned_abs()) * 60;
+        let time = TimeOfDay(minutes + u16::from(now.minute().unsigned_abs()));
+        let attempts = self.load_attempts();
+        let history = History {
+            last_success: self.last_success(&now).unwrap_or_default(),
+            failures: attempts.in_vain,
+            last_failure: attempts.last,
+        };
+        schedule.decide(seconds(&now), time, &history)
+    }
+
+    /// Whether a start so many seconds from now comes before the next call, by the time
+    /// since the last one: then this call is to wait for it. That it was called is noted.
+    pub fn comes_first(&self, left: u64) -> bool {
+        let now = seconds(&Zoned::now());
+        let attempts = self.load_attempts();
+        let apart = now.saturating_sub(attempts.called).min(MOST_WAIT);
+        if self.schedule.phase.is_none() {
+            return false;
+        }
+        self.save_attempts(Attempts {
+            called: now,
+            ..attempts
+        });
+        left <= apart + LATE
+    }
+
+    /// Waits for a start so many seconds from now, and a little more at random.
+    pub fn wait(&self, left: u64) {
+        let delay = fastrand::u64(..=MOST_DELAY);
+        self.note(&format!(
+            "Waiting for this station's time of the hour, in {}",
+            words(left)
+        ));
+        thread::sleep(Duration::from_secs(left + delay));
+    }
+
+    /// When the last backfill succeeded; none where there was none.
+    fn last_success(&self, now: &Zoned) -> io::Result<Option<u64>> {
+        match read(&self.last_success) {
+            Ok(text) => match parse_last(&text, now.time_zone()) {
+                None => Err(io::Error::other("it holds neither seconds nor a day")),
+                last => Ok(last),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs a backfill where one is due at any time of the hour: that was waited for. To be
+    /// called by one process at a time: with the lock of the backfill.
+    ///
+    /// # Errors
+    /// Those of the backfill, which are noted down.
+    pub fn take_turn(
+        &self,
+        backfill: impl FnOnce() -> Result<Report, SyncError>,
+    ) -> Result<Turn, SyncError> {
+        let age = match self.decide_by(&self.schedule.at_any_time()) {
+            Decision::Run { age } => age,
+            Decision::Wait { left, reason } => return Ok(Turn::Skipped { left, reason }),
+        };
+        let now = Zoned::now();
+        if let Err(error) = self.last_success(&now) {
+            let path = self.last_success.display();
+            self.journal
+                .write(Level::WARN, &format!("{path} is passed over: {error}"));
+        }
+        let last = age.map_or_else(
+            || "there is no last success".to_owned(),
+            |age| format!("the last success was {} ago", words(age)),
+        );
+        self.note(&format!("Backfill starts: {last}"));
+        let (begin, clock) = (seconds(&now), Instant::now());
+        // Noted down beforehand: one that is killed was in vain, too.
+        let Attempts {
+            in_vain, called, ..
+        } = self.load_attempts();
+        let in_vain = in_vain.saturating_add(1);
+        let attempts = |in_vain, last| Attempts {
+            version: VERSION,
+            in_vain,
+            last,
+            called,
+        };
+        self.save_attempts(attempts(in_vain, begin));
+        let result = backfill();
+        let took = words(clock.elapsed().as_secs());
+        let (code, cause) = match &result {
+            Ok(report) => {
+                let vain = report.why_in_vain().map(ToOwned::to_owned);
+                (report.outcome.exit_code(), vain)
+            }
+            Err(error) => (error.exit_code(), Some(chain(error))),
+        };
+        match cause {
+            None => {
+                self.save(&self.last_success, format!("{begin}\n").as_bytes());
+                self.save_attempts(attempts(0, 0));
+                self.note(&format!("Backfill done in {took}, exit code {code}"));
+            }
+            Some(cause) => {
+                let retry = words(self.schedule.pause_after(in_vain).as_secs());
+                let words = format!(
+                    "Backfill failed after {took}, exit code {code}: {cause}; the next may follow in {retry}"
+                );
+                self.journal.write(Level::WARN, &words);
+            }
+        }
+        result.map(|report| Turn::Ran(Box::new(report)))
+    }
+
+    /// Writes to the log of the trigger.
+    pub fn note(&self, words: &str) {
+        self.journal.write(Level::INFO, words);
+    }
+
+    fn load_attempts(&self) -> Attempts {
+        let text = read(&self.attempts).ok();
+        let attempts = text.and_then(|text| serde_json::from_str::<Attempts>(&text).ok());
+        attempts
+            .filter(|attempts| attempts.version == VERSION)
+            .unwrap_or_default()
+    }
+
+    fn save_attempts(&self, attempts: Attempts) {
+        let attempts = Attempts {
+            version: VERSION,
+            ..attempts
+        };
+        if let Ok(json) = serde_json::to_vec(&attempts) {
+            self.save(&self.attempts, &json);
+        }
+    }
+
+    fn save(&self, path: &Path, content: &[u8]) {
+        if let Err(error) = atomic_file::write(path, content) {
+            let words = format!("{} cannot be written: {error}", path.display());
+            self.journal.write(Level::ERROR, &words);
+        }
+    }
+}
+
+fn seconds(time: &Zoned) -> u64 {
+    u64::try_from(time.timestamp().as_second()).unwrap_or(0)
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let file = atomic_file::open(path)?;
+    file.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

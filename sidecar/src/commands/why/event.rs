@@ -1,0 +1,250 @@
+//! Why an event is here, or not.
+
+use constellation_shared::verify::verify;
+use constellation_shared::wot::KeySet;
+use constellation_shared::{Event, EventId, kinds};
+use serde_json::json;
+
+use crate::admission::rules::{Refusal, Rules};
+use crate::commands::error::SyncError;
+use crate::commands::probe::Inquiry;
+use crate::commands::why::{Answer, ask_all};
+use crate::context::Run;
+use crate::members::profiles::render::utc;
+use crate::plan::refused::Refused;
+use crate::strfry::conf;
+use crate::support::clock::unix_time;
+use crate::swarm::followed;
+
+/// What becomes of an event that a peer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is here already.
+    Here,
+    /// The next backfill brings it.
+    Wanted,
+    /// It is refused.
+    Refused(Refusal),
+    /// Nobody here follows its author.
+    NotFollowed,
+    /// Its kind is not asked for.
+    KindLeftOut,
+    /// It is older than the backfill goes back.
+    BeforeWindow,
+    /// A newer one of its author is here, which takes its place (NIP-01).
+    Replaced,
+}
+
+impl Fate {
+    /// The stable word for it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Here => "here",
+            Self::Wanted => "wanted",
+            Self::Refused(refusal) => refusal.code(),
+            Self::NotFollowed => "not_followed",
+            Self::KindLeftOut => "kind_left_out",
+            Self::BeforeWindow => "before_window",
+            Self::Replaced => "replaced",
+        }
+    }
+
+    /// What to do about it.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Here => "nothing: it is here",
+            Self::Wanted => "nothing, the next backfill brings it; at once: constellation-sync",
+            Self::Refused(Refusal::Malformed) => {
+                "nothing: it is no event by NIP-01; its author's program is at fault"
+            }
+            Self::Refused(Refusal::Unasked) => {
+                "nothing: that relay sends what it was not asked for"
+            }
+            Self::Refused(Refusal::Forged) => {
+                "nothing: its author did not sign this; ask that relay's captain where it came from"
+            }
+            Self::Refused(Refusal::Blocked) => {
+                "see where: constellation-policy explain AUTHOR; take the line out of blacklist.txt to let him in"
+            }
+            Self::Refused(Refusal::Visitor) => "nothing: greetings of visitors are left out",
+            Self::Refused(Refusal::Expired) => "nothing: its author wanted it to be gone by now",
+            Self::Refused(Refusal::Ephemeral) => "nothing: events of this kind are not stored",
+            Self::Refused(Refusal::Future) => {
+                "wait until its time has come; if our clock is wrong, constellation-sync doctor says so"
+            }
+            Self::Refused(Refusal::TooLong) => {
+                "raise events.maxEventSize in strfry.conf above its length, restart strfry, then constellation-sync --days 0"
+            }
+            Self::Refused(Refusal::Deleted) => "nothing: its own author deleted it",
+            Self::NotFollowed => {
+                "its author must be a member, a friend in amisOfAmis.txt, or a captain of the swarm: constellation-sync why AUTHOR"
+            }
+            Self::KindLeftOut => "ask for its kind: constellation-sync --kinds KIND",
+            Self::BeforeWindow => "go back further: constellation-sync --days 0",
+            Self::Replaced => "nothing: a newer one is here",
+        }
+    }
+}
+
+/// What a run would let in.
+struct Admission {
+    rules: Rules,
+    followed: KeySet,
+    kinds: Vec<u16>,
+    since: u64,
+}
+
+impl Admission {
+    /// What becomes of an event as a peer sent it; whether one was deleted or replaced
+    /// only the database tells.
+    fn fate(&self, id: EventId, json: &str) -> (Option<Event>, Fate) {
+        let Ok(event) = Event::parse(json.as_bytes()) else {
+            return (None, Fate::Refused(Refusal::Malformed));
+        };
+        let fate = match () {
+            () if event.id != id => Fate::Refused(Refusal::Unasked),
+            () if verify(&event).is_err() => Fate::Refused(Refusal::Forged),
+            () => match self.rules.check(&event) {
+                Err(refusal) => Fate::Refused(refusal),
+                Ok(()) if !self.rules.takes_line(event.to_json().len()) => {
+                    Fate::Refused(Refusal::TooLong)
+                }
+                Ok(()) if !self.followed.contains(&event.pubkey) => Fate::NotFollowed,
+                Ok(()) if !self.kinds.contains(&event.kind) => Fate::KindLeftOut,
+                Ok(()) if event.created_at < self.since => Fate::BeforeWindow,
+                Ok(()) => Fate::Wanted,
+            },
+        };
+        (Some(event), fate)
+    }
+}
+
+/// Looks for an event here, at the peers, and among what was refused.
+///
+/// # Errors
+/// [`SyncError`] where strfry, its conf or the blacklist cannot be read.
+pub async fn look_into(run: &Run, inquiry: &Inquiry, id: EventId) -> Result<Answer, SyncError> {
+    let now = unix_time();
+    let strfry = run.strfry();
+    let max_event_size = conf::max_event_size(&strfry.conf())
+        .map_err(|error| SyncError::Conf(strfry.conf(), error))?;
+    let followed = followed::followed(&run.station, &inquiry.descriptions)?;
+    let admission = Admission {
+        rules: Rules {
+            now,
+            max_event_size,
+            blocked: followed.blocked,
+        },
+        followed: followed.keys.into_iter().collect(),
+        kinds: run.options.wanted_kinds(),
+        since: run.options.since(now),
+    };
+    let filter = json!({"ids": [id.to_string()]});
+    let (here, heard) = tokio::join!(strfry.event(id), ask_all(inquiry, &filter));
+    let is_here = here?.is_some();
+
+    let mut lines = vec![format!(
+        "event {id} is {}",
+        if is_here { "here" } else { "not here" }
+    )];
+    let mut peers = Vec::new();
+    let mut fates: Vec<Fate> = Vec::new();
+    for heard in &heard {
+        let peer = &heard.peer;
+        if let Some((line, json)) = heard.silence() {
+            lines.push(line);
+            peers.push(json);
+            continue;
+        }
+        let Some(Ok(events)) = &heard.said else {
+            continue;
+        };
+        let Some(event) = events.first() else {
+            lines.push(format!("  {peer} does not have it, or does not show it"));
+            peers.push(json!({"url": peer, "has": false}));
+            continue;
+        };
+        let (event, mut fate) = admission.fate(id, event);
+        match (&event, fate) {
+            // What is refused is worth a word even so: it came before its author was
+            // blocked, or that peer has a forgery of it.
+            (_, Fate::Refused(_)) => {}
+            _ if is_here => fate = Fate::Here,
+            (Some(event), Fate::Wanted) => fate = fate_by_database(run, event).await?,
+            _ => {}
+        }
+        let words = match fate {
+            Fate::Here => "has it too".to_owned(),
+            fate => format!("has it: {}", fate.code()),
+        };
+        lines.push(format!("  {peer} {words}"));
+        peers.push(json!({"url": peer, "has": true, "fate": fate.code()}));
+        if !fates.contains(&fate) {
+            fates.push(fate);
+        }
+    }
+    let refused = Refused::load(&run.file("constellation-refused.txt"), now);
+    let mut before = Vec::new();
+    for (sender, when) in refused.of(id) {
+        let when = utc(when);
+        lines.push(match sender {
+            Some(sender) => format!("  refused when {sender} sent it, {when}"),
+            None => format!("  refused whoever sends it, since {when}"),
+        });
+        before.push(json!({"sender": sender, "when": when}));
+    }
+    let advice = advice(is_here, &fates, !before.is_empty());
+    lines.extend(advice.iter().map(|advice| format!("What to do: {advice}")));
+    Ok(Answer {
+        is_well: is_here,
+        lines,
+        json: json!({
+            "event": id.to_string(),
+            "here": is_here,
+            "peers": peers,
+            "refused_before": before,
+            "advice": advice,
+        }),
+    })
+}
+
+fn advice(is_here: bool, fates: &[Fate], was_refused: bool) -> Vec<&'static str> {
+    if is_here {
+        return Vec::new();
+    }
+    let mut advice: Vec<&'static str> = fates.iter().map(|fate| fate.advice()).collect();
+    if fates.is_empty() {
+        advice.push(
+            "no peer that was asked shows it: ask its author to send it again, or look elsewhere: --peer URL",
+        );
+    }
+    if was_refused && fates.contains(&Fate::Wanted) {
+        advice.push("it is not asked for again for 30 days: constellation-sync --days 0 asks for everything");
+    }
+    advice
+}
+
+/// Whether strfry would keep an event that may come in.
+async fn fate_by_database(run: &Run, event: &Event) -> Result<Fate, SyncError> {
+    let strfry = run.strfry();
+    let author = event.pubkey.to_string();
+    let deletion = json!({
+        "kinds": [kinds::DELETION], "authors": [author], "#e": [event.id.to_string()],
+    });
+    if strfry.count_matching(&deletion.to_string()).await? > 0 {
+        return Ok(Fate::Refused(Refusal::Deleted));
+    }
+    let (kind, since) = (event.kind, event.created_at);
+    let newer = if kinds::is_addressable(kind) {
+        let d = event.tag("d").unwrap_or_default();
+        json!({"kinds": [kind], "authors": [author], "since": since, "#d": [d]})
+    } else if kinds::is_replaceable(kind) {
+        json!({"kinds": [kind], "authors": [author], "since": since})
+    } else {
+        return Ok(Fate::Wanted);
+    };
+    match strfry.count_matching(&newer.to_string()).await? {
+        0 => Ok(Fate::Wanted),
+        _ => Ok(Fate::Replaced),
+    }
+}

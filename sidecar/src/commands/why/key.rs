@@ -1,0 +1,179 @@
+//! Why a key is followed, or not.
+
+use constellation_shared::counted;
+use constellation_shared::explain::{Explanation, Place, places};
+use constellation_shared::list_file::{self, ListFile};
+use constellation_shared::verdict::Verdict;
+use constellation_shared::{Pubkey, kinds};
+use serde_json::json;
+
+use crate::commands::error::SyncError;
+use crate::commands::probe::Inquiry;
+use crate::commands::why::{Answer, ask_all};
+use crate::context::Run;
+use crate::support::clock::unix_time;
+use crate::support::sanitize::shown;
+use crate::swarm::followed;
+
+/// How many places are named.
+const MOST_PLACES: usize = 50;
+
+/// How much of a foreign text is shown, in characters.
+const LONGEST: usize = 300;
+
+/// Where a key stands: the verdict on it, and each place in words.
+struct Standing {
+    verdict: Explanation,
+    places: Vec<String>,
+    /// Whether any of the places makes it followed, as long as it is not blocked.
+    is_followed: bool,
+}
+
+fn stand(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Standing {
+    let station = &run.station;
+    let friends = list_file::swarm_friends(station).unwrap_or_default();
+    let members = list_file::member_keys(station).unwrap_or_default();
+    let mut pardoning = vec![ListFile::own(station.friends())];
+    pardoning.extend(friends);
+    pardoning.extend(members);
+    let blacklist = ListFile::own(station.blacklist());
+    let verdict = Explanation::of(key, &blacklist, &pardoning, &station.members_dir());
+    let mut found: Vec<String> = verdict.places.iter().map(Place::words).collect();
+    let mut is_followed = verdict
+        .places
+        .iter()
+        .any(|place| place.role != "blocked" && place.line.is_ok());
+    for list in followed::geographic_keys(station) {
+        for place in places(&list, key, "geographic key") {
+            is_followed |= place.line.is_ok();
+            found.push(place.words());
+        }
+    }
+    for description in &inquiry.descriptions {
+        let folder = shown(&description.folder, LONGEST);
+        for (role, named) in [("captain", description.captain), ("node", description.node)] {
+            if named == Some(*key) {
+                is_followed = true;
+                found.push(format!("{role} of the station {folder}, by its 12345.json"));
+            }
+        }
+    }
+    Standing {
+        is_followed: is_followed && verdict.verdict != Verdict::Block,
+        verdict,
+        places: found,
+    }
+}
+
+/// Whether these 32 bytes are known here as a key.
+///
+/// # Errors
+/// [`SyncError::Scan`].
+pub async fn is_known(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Result<bool, SyncError> {
+    if !stand(run, inquiry, key).places.is_empty() {
+        return Ok(true);
+    }
+    let filter = json!({"authors": [key.to_string()], "limit": 1});
+    let count = run.strfry().count_matching(&filter.to_string()).await?;
+    Ok(count > 0)
+}
+
+/// Looks for a key in the lists, in the local strfry, and for its profile at the peers.
+///
+/// # Errors
+/// [`SyncError::Scan`].
+pub async fn look_into(run: &Run, inquiry: &Inquiry, key: Pubkey) -> Result<Answer, SyncError> {
+    let standing = stand(run, inquiry, &key);
+    let strfry = run.strfry();
+    let author = key.to_string();
+    let profile = json!({"authors": [author], "kinds": [kinds::PROFILE], "limit": 1});
+    let window = json!({
+        "authors": [author],
+        "kinds": run.options.wanted_kinds(),
+        "since": run.options.since(unix_time()),
+    });
+    let profile_here = profile.to_string();
+    let window = window.to_string();
+    let (in_window, profile_here, heard) = tokio::join!(
+        strfry.count_matching(&window),
+        strfry.count_matching(&profile_here),
+        ask_all(inquiry, &profile)
+    );
+    let (in_window, has_profile) = (in_window?, profile_here? > 0);
+    let is_followed = standing.is_followed;
+    let verdict = standing.verdict.words();
+    let mut lines = vec![
+        format!(
+            "key {key} is {}followed",
+            if is_followed { "" } else { "not " }
+        ),
+        format!("  verdict: {verdict}"),
+    ];
+    if standing.places.is_empty() {
+        lines.push("  it stands in no list".to_owned());
+    }
+    let named = standing.places.iter().take(MOST_PLACES);
+    lines.extend(named.map(|place| format!("  {place}")));
+    let days = match run.options.days {
+        0 => "of all time".to_owned(),
+        1 => "of the last day".to_owned(),
+        days => format!("of the last {days} days"),
+    };
+    lines.push(format!(
+        "  here: {} {days}, {} profile",
+        counted(in_window, "event"),
+        if has_profile { "a" } else { "no" }
+    ));
+    let mut peers = Vec::new();
+    for heard in &heard {
+        let peer = &heard.peer;
+        if let Some((line, json)) = heard.silence() {
+            lines.push(line);
+            peers.push(json);
+        } else if let Some(Ok(events)) = &heard.said {
+            let has = !events.is_empty();
+            let word = if has { "a" } else { "no" };
+            lines.push(format!("  {peer} has {word} profile"));
+            peers.push(json!({"url": peer, "has": has}));
+        }
+    }
+    let anybody = heard
+        .iter()
+        .any(|heard| matches!(&heard.said, Some(Ok(events)) if !events.is_empty()));
+    let advice = advice(&standing, has_profile, anybody);
+    lines.extend(advice.map(|advice| format!("What to do: {advice}")));
+    Ok(Answer {
+        is_well: is_followed,
+        lines,
+        json: json!({
+            "key": author,
+            "followed": is_followed,
+            "blocked": standing.verdict.verdict == Verdict::Block,
+            "verdict": verdict,
+            "places": standing.places,
+            "events": in_window,
+            "profile": has_profile,
+            "peers": peers,
+            "advice": advice,
+        }),
+    })
+}
+
+fn advice(standing: &Standing, has_profile: bool, anybody: bool) -> Option<&'static str> {
+    match () {
+        () if standing.verdict.is_unknown => {
+            Some("make blacklist.txt readable: constellation-sync doctor")
+        }
+        () if standing.verdict.verdict == Verdict::Block => Some(
+            "take the line out of blacklist.txt, or add the key to amisOfAmis.txt, which lets it in at once",
+        ),
+        () if !standing.is_followed => Some(
+            "add the key to amisOfAmis.txt, or have a member befriend it: constellation-sync friends",
+        ),
+        () if !has_profile && anybody => {
+            Some("a peer has its profile; the next backfill brings it: constellation-sync")
+        }
+        () if !has_profile => Some("nobody has its profile: its owner must write one"),
+        () => None,
+    }
+}

@@ -1,0 +1,152 @@
+//! Asking several relays at once, and what became of each.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use constellation_shared::Pubkey;
+use indicatif::ProgressBar;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::admission::intake::{self, Admission, Tally};
+use crate::backfill::session::Session;
+use crate::members::PROFILE_LOG;
+use crate::members::full_sync::PATIENCE;
+use crate::members::profiles::render::short;
+use crate::plan::peer_memory::Known;
+use crate::plan::wanted::Wanted;
+use crate::relay::address::Address;
+use crate::relay::connection::Connector;
+
+/// How many relays gave all that they have, of how many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// These gave everything.
+    pub whole: usize,
+    /// So many there are.
+    pub total: usize,
+}
+
+/// A relay, and what became of it during the recovery.
+pub(crate) struct Source {
+    pub(crate) address: Address,
+    pub(crate) state: Mutex<SourceState>,
+}
+
+#[derive(Default)]
+pub(crate) struct SourceState {
+    pub(crate) known: Option<Known>,
+    /// It broke off once: nobody waits for it again in this run.
+    pub(crate) is_out: bool,
+}
+
+impl Source {
+    pub(crate) fn state(&self) -> MutexGuard<'_, SourceState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the sessions of a step share.
+#[derive(Clone)]
+pub(crate) struct Asking {
+    pub(crate) sources: Arc<Vec<Source>>,
+    pub(crate) connector: Connector,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) now: u64,
+}
+
+impl Asking {
+    /// Asks all relays that have not broken off, at the same time.
+    pub(crate) async fn ask(&self, wanted: Wanted) -> Answers {
+        let wanted = Arc::new(wanted);
+        let mut sessions = JoinSet::new();
+        for (place, source) in self.sources.iter().enumerate() {
+            let state = source.state();
+            if state.is_out {
+                continue;
+            }
+            let tally = Tally::default();
+            let session = Session {
+                index: place,
+                leveling: None,
+                address: source.address.clone(),
+                known: state.known.clone(),
+                connector: self.connector.clone(),
+                tally: Arc::clone(&tally),
+                admission: Arc::clone(&self.admission),
+                wanted: Arc::clone(&wanted),
+                patience: PATIENCE,
+                silence_ends_it: true,
+                bar: ProgressBar::hidden(),
+            };
+            let now = self.now;
+            sessions.spawn(async move { (place, tally, session.run(now).await) });
+        }
+        let mut answers = Answers {
+            whole: 0,
+            total: self.sources.len(),
+        };
+        while let Some(joined) = sessions.join_next().await {
+            let (place, tally, (report, known)) = match joined {
+                Ok(joined) => joined,
+                Err(error) => {
+                    error!("a session ended unexpectedly and failed: {error}");
+                    continue;
+                }
+            };
+            answers.whole += usize::from(report.failure.is_none());
+            if let Some(source) = self.sources.get(place) {
+                let mut state = source.state();
+                state.is_out |= report.broke_off;
+                state.known = Some(known);
+            }
+            let received = intake::counts(&tally).received;
+            if received >= wanted.most_events as u64 {
+                warn!(
+                    "{} holds more than {} events of what was asked for; the newest {received} were taken",
+                    report.address, wanted.most_events
+                );
+            }
+        }
+        answers
+    }
+
+    /// Everything that these pubkeys ever wrote, some of them at a time.
+    pub(crate) async fn ask_for_each(
+        self,
+        keys: Vec<Pubkey>,
+        kinds: Vec<u16>,
+        parallel: usize,
+        most_events: usize,
+    ) -> BTreeMap<Pubkey, Answers> {
+        let mut answers = BTreeMap::new();
+        let mut syncs = JoinSet::new();
+        let mut keys = keys.into_iter();
+        loop {
+            while syncs.len() < parallel.max(1)
+                && let Some(key) = keys.next()
+            {
+                info!(
+                    target: PROFILE_LOG,
+                    "  🔄 FULL SYNC for {}... (all messages, no time limit)",
+                    short(&key)
+                );
+                let wanted = Wanted {
+                    authors: [key].into(),
+                    kinds: kinds.clone(),
+                    since: 0,
+                    most_events,
+                };
+                let asking = self.clone();
+                syncs.spawn(async move { (key, asking.ask(wanted).await) });
+            }
+            match syncs.join_next().await {
+                None => return answers,
+                Some(Ok((key, answer))) => {
+                    answers.insert(key, answer);
+                }
+                Some(Err(error)) => error!("a full sync ended unexpectedly and failed: {error}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Full syncs: everything that pubkeys without a profile ever wrote, from all peers, and
+//! where that brings no profile, their profiles from the fallback relays.
+//!
+//! Whether it succeeded is for the database to say: a profile that came and that strfry
+//! did not keep is none.
+
+mod asking;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use constellation_shared::{Pubkey, kinds};
+use tracing::error;
+
+pub use asking::Answers;
+use asking::{Asking, Source, SourceState};
+
+use crate::admission::intake::{Admission, Gate};
+use crate::admission::pipeline::{Closed, Inflow, Step};
+use crate::admission::rules::Rules;
+use crate::plan::peer_memory::Knowledge;
+use crate::plan::wanted::Wanted;
+use crate::relay::address::Address;
+use crate::relay::connection::Connector;
+use crate::strfry::Strfry;
+use crate::strfry::import::{Import, Imported};
+use crate::support::error_chain::chain;
+
+/// How long a relay may go without bringing a full sync further.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a recovery needs.
+pub struct Recovery<'a> {
+    /// How to reach relays.
+    pub connector: &'a Connector,
+    /// Where to feed what comes.
+    pub strfry: Strfry,
+    /// What may come in.
+    pub rules: &'a Rules,
+    /// Which kinds a full sync asks for.
+    pub kinds: Vec<u16>,
+    /// What earlier runs learned of the relays, and this one learns.
+    pub knowledge: &'a mut Knowledge,
+    /// Whether strfry verifies once more.
+    pub verify: bool,
+    /// Whether the peers' events are let in unverified; those of other relays never are.
+    pub trust_peers: bool,
+    /// How many pubkeys are synced at a time.
+    pub parallel: usize,
+    /// How many events a relay is asked for of one pubkey at the most.
+    pub most_events: usize,
+    /// What has passed before, and does now.
+    pub gate: Gate,
+    /// What strfry made of the events.
+    pub imported: Imported,
+}
+
+impl Recovery<'_> {
+    /// Full syncs from the peers; how many of them answered for each pubkey.
+    pub async fn from_peers(
+        &mut self,
+        keys: Vec<Pubkey>,
+        peers: &[Address],
+        interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> (BTreeMap<Pubkey, Answers>, Step) {
+        let (kinds, parallel, most) = (self.kinds.clone(), self.parallel, self.most_events);
+        let verify = !self.trust_peers;
+        let work = |asking: Asking| asking.ask_for_each(keys, kinds, parallel, most);
+        let (answers, step) = self.step(peers, verify, work, interruption).await;
+        (answers.unwrap_or_default(), step)
+    }
+
+    /// The profiles alone, of all these pubkeys, from relays that nobody trusts; how many
+    /// of them answered.
+    pub async fn from_fallback(
+        &mut self,
+        keys: Vec<Pubkey>,
+        relays: &[Address],
+        interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> (Answers, Step) {
+        let wanted = Wanted {
+            authors: keys.into(),
+            kinds: vec![kinds::PROFILE],
+            since: 0,
+            most_events: usize::MAX,
+        };
+        let work = |asking: Asking| async move { asking.ask(wanted).await };
+        let (answers, step) = self.step(relays, true, work, interruption).await;
+        (answers.unwrap_or_default(), step)
+    }
+
+    async fn step<W: Future>(
+        &mut self,
+        addresses: &[Address],
+        verify: bool,
+        work: impl FnOnce(Asking) -> W,
+        mut interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> (Option<W::Output>, Step) {
+        let now = self.rules.now;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let mut inflow = Inflow::open(
+            Admission::new(self.rules.clone(), verify, None, cores),
+            std::mem::take(&mut self.gate),
+            Import::new(self.strfry.clone(), self.verify),
+        );
+        let sources: Vec<Source> = addresses
+            .iter()
+            .map(|address| {
+                let known = self.knowledge.of(&address.to_string(), now).cloned();
+                Source {
+                    address: address.clone(),
+                    state: Mutex::new(SourceState {
+                        is_out: known.as_ref().is_some_and(|known| known.unreachable),
+                        known,
+                    }),
+                }
+            })
+            .collect();
+        let sources = Arc::new(sources);
+        let asking = Asking {
+            sources: Arc::clone(&sources),
+            connector: self.connector.clone(),
+            admission: Arc::clone(&inflow.admission),
+            now,
+        };
+        // What is left of the work ends with this, its sessions among it.
+        let (output, step) = inflow.carry(work(asking), interruption.as_mut()).await;
+        let closed = match step {
+            Step::Interrupted => inflow.close(std::future::ready(())).await,
+            Step::Done | Step::Broken => inflow.close(interruption).await,
+        };
+        let Closed {
+            gate,
+            imported,
+            result,
+            interrupted,
+        } = closed;
+        self.gate = gate;
+        self.imported.add(imported);
+        for source in sources.iter() {
+            if let Some(known) = source.state().known.take() {
+                self.knowledge.learn(source.address.to_string(), known);
+            }
+        }
+        match result {
+            Ok(()) if interrupted => (output, Step::Interrupted),
+            Ok(()) => (output, step),
+            Err(error) => {
+                error!("{}; the import of the full syncs failed", chain(&error));
+                (output, Step::Broken)
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The full syncs after a backfill: who is asked, in which order, and what is remembered.
+
+use std::pin::Pin;
+
+use constellation_shared::{Pubkey, kinds};
+use tracing::warn;
+
+use crate::admission::intake::Gate;
+use crate::admission::pipeline::Step;
+use crate::members::full_sync::{Answers, Recovery};
+use crate::members::missing_profiles::{MissingProfiles, Vain};
+use crate::members::profiles::Profiles;
+use crate::members::profiles::render::short;
+use crate::members::{Members, say};
+use crate::plan::peer_memory::Knowledge;
+use crate::report::{Outcome, Report};
+
+impl Members<'_> {
+    /// Full syncs, then the fallback relays; the profiles that are there afterwards.
+    pub(crate) async fn recover(
+        &self,
+        keys: Vec<Pubkey>,
+        report: &mut Report,
+        gate: Gate,
+        memory: &mut MissingProfiles,
+        mut interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> Profiles {
+        let options = &self.run.options;
+        let knowledge_path = self.run.file("constellation-peers.json");
+        let mut knowledge = Knowledge::load(&knowledge_path, self.rules.now);
+        let mut kinds = options.wanted_kinds();
+        if !kinds.contains(&kinds::PROFILE) {
+            kinds.push(kinds::PROFILE);
+        }
+        let mut recovery = Recovery {
+            connector: self.connector,
+            strfry: self.run.strfry(),
+            rules: self.rules,
+            kinds,
+            knowledge: &mut knowledge,
+            verify: options.verify,
+            trust_peers: options.trust_peers,
+            parallel: usize::from(options.members.full_sync_parallel),
+            most_events: options.members.most_events(),
+            gate,
+            imported: Default::default(),
+        };
+        let (answers, mut step) = recovery
+            .from_peers(keys.clone(), &self.peers, interruption.as_mut())
+            .await;
+        let mut found = self.look_again(&keys, &mut step).await;
+        let missing: Vec<Pubkey> = keys
+            .iter()
+            .filter(|key| !found.contains_key(key))
+            .copied()
+            .collect();
+        let mut fallback = options.members.fallback();
+        fallback.retain(|relay| !self.peers.contains(relay));
+        let mut others = Answers::default();
+        if step == Step::Done && !missing.is_empty() && !fallback.is_empty() {
+            (others, step) = recovery
+                .from_fallback(missing.clone(), &fallback, interruption)
+                .await;
+            found.extend(self.look_again(&missing, &mut step).await);
+        }
+        report.by_kind = recovery.gate.by_kind().clone();
+        report.imported.add(recovery.imported);
+        match step {
+            Step::Done => {
+                for key in &keys {
+                    let peers = answers.get(key).copied().unwrap_or_default();
+                    conclude(
+                        key,
+                        found.contains_key(key),
+                        peers,
+                        others,
+                        memory,
+                        self.rules.now,
+                    );
+                }
+            }
+            Step::Interrupted => report.outcome = Outcome::Interrupted,
+            Step::Broken => report.outcome = Outcome::SomePeersFailed,
+        }
+        if let Err(error) = knowledge.save(&knowledge_path, self.rules.now) {
+            warn!("{} could not be written: {error}", knowledge_path.display());
+        }
+        found
+    }
+
+    /// The profiles that are there now; nobody waits for them once a signal has come.
+    async fn look_again(&self, keys: &[Pubkey], step: &mut Step) -> Profiles {
+        if *step == Step::Interrupted {
+            return Profiles::new();
+        }
+        self.extract(keys).await.unwrap_or_else(|| {
+            *step = Step::Broken;
+            Profiles::new()
+        })
+    }
+}
+
+/// Says how a full sync ended, and remembers it where it was in vain.
+fn conclude(
+    key: &Pubkey,
+    found: bool,
+    peers: Answers,
+    others: Answers,
+    memory: &mut MissingProfiles,
+    now: u64,
+) {
+    let short = short(key);
+    if found {
+        say!("  ✅ Full sync successful for {short}");
+        memory.forget(key);
+        return;
+    }
+    let reason = format!(
+        "{} of {} peers and {} of {} fallback relays answered, none with a profile",
+        peers.whole, peers.total, others.whole, others.total
+    );
+    if peers.whole + others.whole > 0 {
+        say!("  ❌ Full sync brought no profile for {short}: {reason}; asked again in a day");
+        let vain = Vain {
+            asked_at: now,
+            reason,
+        };
+        memory.remember(key, vain);
+    } else {
+        say!("  ❌ Full sync brought no profile for {short}: {reason}; asked again next time");
+    }
+}

@@ -1,0 +1,142 @@
+//! What can be told about profiles, full syncs and friends.
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use constellation_shared::Pubkey;
+
+use crate::members::friends::Scope;
+use crate::members::profiles::render::Format;
+use crate::options::parse_address;
+use crate::relay::address::Address;
+
+/// Relays that know many people outside the constellation.
+const USUAL_FALLBACK: [&str; 3] = [
+    "wss://relay.damus.io",
+    "wss://nos.lol",
+    "wss://relay.nostr.band",
+];
+
+/// Profiles, full syncs and friends after a backfill.
+#[derive(Debug, Clone, Args)]
+pub struct MemberOptions {
+    /// No profile extraction and no full sync
+    #[arg(long, env = "CONSTELLATION_NO_PROFILES", value_parser = BoolishValueParser::new())]
+    pub no_profiles: bool,
+    /// How many pubkeys without a profile are fully synced at a time
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u16).range(1..),
+        env = "CONSTELLATION_FULL_SYNC_PARALLEL"
+    )]
+    pub full_sync_parallel: u16,
+    /// How many events a full sync asks a relay for at the most, the newest; 0 = no limit
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50_000,
+        env = "CONSTELLATION_FULL_SYNC_LIMIT"
+    )]
+    pub full_sync_limit: usize,
+    /// Ask this relay for profiles that no peer has; several times for several
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        value_parser = parse_address,
+        default_values = USUAL_FALLBACK,
+        env = "CONSTELLATION_FALLBACK_RELAY"
+    )]
+    pub fallback_relay: Vec<Address>,
+    /// Ask no relay outside the constellation
+    #[arg(long, env = "CONSTELLATION_NO_FALLBACK", value_parser = BoolishValueParser::new())]
+    pub no_fallback: bool,
+    /// Add the friends of the local members to amisOfAmis.txt at the end
+    #[arg(long, env = "CONSTELLATION_FRIENDS", value_parser = BoolishValueParser::new())]
+    pub friends: bool,
+    /// Whose friends.
+    #[command(flatten)]
+    pub scope: FriendOptions,
+}
+
+/// Whose friends count, and which of them.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct FriendOptions {
+    /// Friends of the swarm's captains too
+    #[arg(long, env = "CONSTELLATION_CAPTAINS", value_parser = BoolishValueParser::new())]
+    pub captains: bool,
+    /// Friends that other stations list (tmp/swarm/*/amisOfAmis.txt) too
+    #[arg(long, env = "CONSTELLATION_MERGE_SWARM", value_parser = BoolishValueParser::new())]
+    pub merge_swarm: bool,
+    /// Leave friends out who are on blacklist.txt; in the list, they would be unblocked
+    #[arg(long, env = "CONSTELLATION_KEEP_BLOCKED", value_parser = BoolishValueParser::new())]
+    pub keep_blocked: bool,
+}
+
+impl From<FriendOptions> for Scope {
+    fn from(options: FriendOptions) -> Self {
+        Self {
+            captains: options.captains,
+            swarm: options.merge_swarm,
+            keep_blocked: options.keep_blocked,
+        }
+    }
+}
+
+impl MemberOptions {
+    /// The relays that are asked for profiles in the end, each once.
+    pub fn fallback(&self) -> Vec<Address> {
+        let mut relays: Vec<Address> = Vec::new();
+        if !self.no_fallback {
+            for relay in &self.fallback_relay {
+                if !relays.contains(relay) {
+                    relays.push(relay.clone());
+                }
+            }
+        }
+        relays
+    }
+
+    /// How many events a full sync asks a relay for at the most.
+    pub const fn most_events(&self) -> usize {
+        match self.full_sync_limit {
+            0 => usize::MAX,
+            limit => limit,
+        }
+    }
+}
+
+/// Show which friends of the local members amisOfAmis.txt lacks, and add them
+#[derive(Debug, Clone, Copy, Args)]
+#[command(after_help = "\
+Examples:
+  constellation-sync friends                   who would be added
+  constellation-sync friends --write           add them
+  constellation-sync friends --keep-blocked    but not who is on blacklist.txt")]
+pub struct FriendsCommand {
+    /// Add them
+    #[arg(long, env = "CONSTELLATION_WRITE", value_parser = BoolishValueParser::new())]
+    pub write: bool,
+}
+
+/// Print the profiles that the local strfry holds, of these pubkeys or of all followed
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  constellation-sync profiles
+  constellation-sync profiles npub1… --format json
+  constellation-sync profiles --format csv > profiles.csv")]
+pub struct ProfilesCommand {
+    /// 64 hex digits or npub1…; without, all followed pubkeys
+    #[arg(value_name = "PUBKEY")]
+    pub pubkeys: Vec<Pubkey>,
+    /// How to print them
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "table",
+        env = "CONSTELLATION_FORMAT"
+    )]
+    pub format: Format,
+}

@@ -1,0 +1,344 @@
+//! What is remembered of each peer from one run to the next
+//! (`strfry/constellation-peers.json`): what became of asking it, and its limits. Safe to
+//! delete.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use constellation_shared::kinds;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::peer_history::{History, Reach, Turn, settle};
+use crate::relay::nip11::Information;
+use crate::support::atomic_file;
+
+/// For how long a relay's limits are believed, in seconds.
+const FRESH: u64 = 3600;
+
+/// For how long a peer is remembered that is not seen any more, in seconds: 90 days.
+const REMEMBERED: u64 = 90 * 86_400;
+
+/// The layout of the file.
+const VERSION: u32 = 2;
+
+/// The largest file that is read, in bytes, the most peers that are remembered, and the
+/// longest URL of one: a longer one is hardly a relay's.
+const LARGEST: u64 = 16 * 1024 * 1024;
+const MOST_PEERS: usize = 10_000;
+const LONGEST_URL: usize = 500;
+
+/// A relay's limits, and whether it could be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// When this was learned, Unix seconds.
+    pub learned_at: u64,
+    /// Its limits, empty where it does not tell them.
+    pub information: Information,
+    /// Whether it could not be reached.
+    pub unreachable: bool,
+}
+
+/// What is remembered of one peer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Remembered {
+    /// When it was last asked, or one of the swarm, Unix seconds.
+    last_seen: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limits: Option<Known>,
+    #[serde(flatten)]
+    history: History,
+    /// What it gave at its last success; the 20 kinds where nothing else is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gave: Option<Gave>,
+}
+
+/// What a peer gave, where it was asked for other kinds than the usual 20.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Gave {
+    kinds: Vec<u16>,
+    /// When it last gave the 20, Unix seconds.
+    usual: Option<u64>,
+}
+
+impl Remembered {
+    /// When it last gave all of these kinds, as far as is remembered, Unix seconds.
+    fn gave(&self, kinds: &[u16]) -> Option<u64> {
+        let usual = kinds.iter().all(|kind| kinds::find(*kind).is_some());
+        match &self.gave {
+            Some(gave) if kinds.iter().all(|kind| gave.kinds.contains(kind)) => {
+                self.history.last_success
+            }
+            Some(gave) if usual => gave.usual,
+            None if usual => self.history.last_success,
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// The usual kinds.
+fn usual() -> Vec<u16> {
+    kinds::KINDS.iter().map(|kind| kind.number).collect()
+}
+
+/// What is known of all peers, by URL.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Knowledge {
+    version: u32,
+    /// Since when this station remembers, Unix seconds.
+    begin: u64,
+    peers: BTreeMap<String, Remembered>,
+}
+
+impl Knowledge {
+    /// Reads what earlier runs left; where the file is missing, broken or of another
+    /// version, memory begins at `now`, Unix seconds.
+    pub fn load(path: &Path, now: u64) -> Self {
+        atomic_file::read(path, LARGEST)
+            .and_then(|text| serde_json::from_slice::<Self>(&text).ok())
+            .filter(|knowledge| knowledge.version == VERSION)
+            .unwrap_or_else(|| Self {
+                version: VERSION,
+                begin: now,
+                peers: BTreeMap::new(),
+            })
+    }
+
+    /// The limits of a peer that are still believed at `now`, Unix seconds.
+    pub fn of(&self, url: &str, now: u64) -> Option<&Known> {
+        let known = self.peers.get(url)?.limits.as_ref()?;
+        is_fresh(known, now).then_some(known)
+    }
+
+    /// Remembers the limits of a peer.
+    pub fn learn(&mut self, url: String, known: Known) {
+        if let Some(peer) = self.remember(url) {
+            peer.last_seen = peer.last_seen.max(known.learned_at);
+            peer.limits = Some(known);
+        }
+    }
+
+    /// What became of asking a peer before.
+    pub fn history(&self, url: &str) -> History {
+        let peer = self.peers.get(url);
+        peer.map_or_else(History::default, |peer| peer.history)
+    }
+
+    /// From when on a peer's events of these kinds are asked for at `now`, Unix seconds:
+    /// who gave some kinds may have others that no later run would reach back to.
+    pub fn since(&self, url: &str, kinds: &[u16], now: u64, reach: Reach) -> u64 {
+        let last_success = self.peers.get(url).and_then(|peer| peer.gave(kinds));
+        let history = History {
+            last_success,
+            ..self.history(url)
+        };
+        history.since(now, self.begin, reach)
+    }
+
+    /// These are peers at `now`, Unix seconds, whether they are asked or not.
+    pub fn see<'a>(&mut self, urls: impl IntoIterator<Item = &'a str>, now: u64) {
+        for url in urls {
+            if let Some(peer) = self.peers.get_mut(url) {
+                peer.last_seen = now;
+            }
+        }
+    }
+
+    /// Remembers how a run that began at `now` and asked for these kinds went: see
+    /// [`settle`].
+    pub fn settle(
+        &mut self,
+        now: u64,
+        turns: impl IntoIterator<Item = (String, Turn)>,
+        kinds: &[u16],
+    ) {
+        let asked: BTreeSet<u16> = kinds.iter().copied().collect();
+        let is_usual = asked == BTreeSet::from_iter(usual());
+        let mut turns: Vec<(String, Turn, History)> = turns
+            .into_iter()
+            .map(|(url, turn)| {
+                let history = self.history(&url);
+                (url, turn, history)
+            })
+            .collect();
+        settle(now, turns.iter_mut().map(|(_, turn, h)| (h, *turn)));
+        for (url, turn, history) in turns {
+            if let Some(peer) = self.remember(url) {
+                peer.last_seen = peer.last_seen.max(now);
+                if turn != Turn::Failed {
+                    peer.gave = (!is_usual).then(|| Gave {
+                        kinds: kinds.to_vec(),
+                        usual: peer.gave(&usual()),
+                    });
+                }
+                peer.history = history;
+            }
+        }
+    }
+
+    fn remember(&mut self, url: String) -> Option<&mut Remembered> {
+        (url.len() <= LONGEST_URL).then(|| self.peers.entry(url).or_default())
+    }
+
+    /// Writes what is not forgotten at `now`, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
+        self.peers
+            .retain(|_, peer| now.saturating_sub(peer.last_seen) < REMEMBERED);
+        for peer in self.peers.values_mut() {
+            peer.limits.take_if(|known| !is_fresh(known, now));
+        }
+        let surplus = self.peers.len().saturating_sub(MOST_PEERS);
+        if surplus > 0 {
+            let age = |(url, peer): (&String, &Remembered)| {
+                (peer.last_seen, peer.history.last_success, url.clone())
+            };
+            let mut oldest: Vec<_> = self.peers.iter().map(age).collect();
+            oldest.sort_unstable();
+            for (_, _, url) in oldest.iter().take(surplus) {
+                self.peers.remove(url);
+            }
+        }
+        atomic_file::write(path, &serde_json::to_vec(self)?)
+    }
+}
+
+fn is_fresh(known: &Known, now: u64) -> bool {
+    // A time ahead of us was noted before the clock was set back.
+    let age = now.checked_sub(known.learned_at);
+    age.is_some_and(|age| age < FRESH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const NOW: u64 = 1_800_000_000;
+    const DAY: u64 = 86_400;
+    const REACH: Reach = Reach {
+        days: 1,
+        most_days: 30,
+    };
+
+    fn saved(knowledge: &mut Knowledge, now: u64) -> Knowledge {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("peers.json");
+        knowledge.save(&path, now).unwrap();
+        assert!(fs::metadata(&path).unwrap().len() < LARGEST);
+        Knowledge::load(&path, now + 5)
+    }
+
+    fn known(learned_at: u64) -> Known {
+        Known {
+            learned_at,
+            information: Information {
+                max_limit: Some(500),
+                ..Information::default()
+            },
+            unreachable: false,
+        }
+    }
+
+    fn nothing() -> Knowledge {
+        Knowledge::load(Path::new("/nonexistent"), NOW)
+    }
+
+    #[test]
+    fn limits_are_believed_for_an_hour() {
+        let mut knowledge = nothing();
+        knowledge.learn("ws://a".to_owned(), known(NOW));
+        let mut knowledge = saved(&mut knowledge, NOW);
+        let (a, end) = ("ws://a", NOW + 3600);
+        assert_eq!(knowledge.of(a, end - 1), Some(&known(NOW)));
+        assert_eq!(knowledge.of(a, end), None);
+        assert_eq!(knowledge.of(a, NOW - 1), None, "the clock was set back");
+        assert_eq!(knowledge.of("ws://b", NOW), None);
+        assert_eq!(saved(&mut knowledge, end).of(a, NOW), None, "forgotten");
+    }
+
+    #[test]
+    fn what_became_of_asking_a_peer_is_remembered_for_90_days_after_it_was_last_seen() {
+        let mut knowledge = nothing();
+        let turns = [("ws://a", Turn::Gave(50)), ("ws://b", Turn::Failed)];
+        let turns = turns.map(|(url, turn)| (url.to_owned(), turn));
+        knowledge.settle(NOW, turns, &usual());
+        let mut knowledge = saved(&mut knowledge, NOW);
+        let a = knowledge.history("ws://a");
+        assert_eq!((a.last_success, a.score), (Some(NOW), 50.0));
+        assert_eq!(knowledge.history("ws://b").failures, 1);
+        knowledge.see(["ws://b", "ws://c"], NOW + 50 * DAY);
+        let mut knowledge = saved(&mut knowledge, NOW + 90 * DAY - 1);
+        assert_eq!(knowledge.peers.len(), 2);
+        let knowledge = saved(&mut knowledge, NOW + 90 * DAY);
+        assert_eq!(knowledge.peers.keys().collect::<Vec<_>>(), ["ws://b"]);
+    }
+
+    #[test]
+    fn a_peer_never_spoken_to_is_asked_back_to_the_beginning_of_memory() {
+        let knowledge = saved(&mut nothing(), NOW);
+        let since = |now| now - knowledge.since("ws://new", &usual(), now, REACH);
+        assert_eq!(since(NOW), DAY);
+        assert_eq!(since(NOW + 3 * DAY), 4 * DAY);
+        assert_eq!(since(NOW + 300 * DAY), 30 * DAY);
+    }
+
+    #[test]
+    fn a_success_counts_for_the_kinds_that_were_asked_for() {
+        let url = "ws://a";
+        let mut knowledge = nothing();
+        let mut asked = |day: u64, kinds: &[u16]| {
+            let gave = [(url.to_owned(), Turn::Gave(1))];
+            knowledge.settle(NOW + day * DAY, gave, kinds);
+            knowledge = saved(&mut knowledge, NOW + day * DAY);
+            let since = |kinds: &[u16]| {
+                let now = NOW + 20 * DAY;
+                let since = knowledge.since(url, kinds, now, REACH);
+                // A day before the last success.
+                21 - (now - since) / DAY
+            };
+            [
+                since(&usual()),
+                since(&[0, 1]),
+                since(&[1]),
+                since(&[30_078]),
+            ]
+        };
+        // Never: back to the beginning of memory.
+        assert_eq!(asked(1, &[0, 1]), [0, 1, 1, 0]);
+        assert_eq!(asked(2, &usual()), [2, 2, 2, 0]);
+        assert_eq!(asked(3, &[1]), [2, 2, 3, 0]);
+        assert_eq!(asked(4, &[1, 0]), [2, 4, 4, 0]);
+        let more = [usual(), vec![30_078]].concat();
+        assert_eq!(asked(5, &more), [5, 5, 5, 5]);
+        assert_eq!(asked(6, &[1]), [5, 5, 6, 0]);
+    }
+
+    #[test]
+    fn the_file_does_not_grow_for_ever() {
+        let mut knowledge = nothing();
+        for number in 0..MOST_PEERS as u64 + 50 {
+            let url = format!("wss://{}.example/{number}", "x".repeat(400));
+            knowledge.settle(NOW + number, [(url.clone(), Turn::Gave(1))], &usual());
+            knowledge.learn(url, known(NOW + number));
+        }
+        let long = "x".repeat(LONGEST_URL + 1);
+        knowledge.settle(NOW, [(long, Turn::Gave(1))], &usual());
+        let knowledge = saved(&mut knowledge, NOW + 20_000);
+        assert_eq!(knowledge.peers.len(), MOST_PEERS);
+        let times = knowledge.peers.values().map(|peer| peer.last_seen);
+        assert_eq!(times.min(), Some(NOW + 50), "the oldest are forgotten");
+    }
+
+    #[test]
+    fn a_broken_file_is_nothing_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("peers.json");
+        for text in ["", "{", "{\"version\":1,\"peers\":{}}", "[]"] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(Knowledge::load(&path, NOW), nothing(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Which peers a run asks. Up to 24 all of them; of more a few, chosen such that what is
+//! new anywhere comes soon, and that each live peer is spoken to in its turn. No clock, no
+//! file and no chance of its own: all are told.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use fastrand::Rng;
+
+use crate::plan::peer_history::History;
+
+/// Up to so many peers all are asked.
+pub const FEW: usize = 24;
+
+/// How many are asked of more.
+pub const USUAL: usize = 8;
+
+/// The same on a machine with less than [`SMALL_MEMORY`] bytes of memory.
+pub const USUAL_WHERE_SMALL: usize = 6;
+
+/// 1 GB.
+pub const SMALL_MEMORY: u64 = 1_000_000_000;
+
+/// How many at random, always: a score can be gamed. And how many by rotation, so that
+/// each is spoken to within half as many runs as there are peers.
+const RANDOM: usize = 2;
+const ROTATION: usize = 2;
+
+/// A peer that counts as dead gets a chance in one of so many runs, and no other dead one
+/// in the same run: where 300 of 1,000 folders are of dead stations, each run would
+/// otherwise meet two of them for ever.
+const DEAD_TURN: u32 = 4;
+
+/// How many peers are asked at a time where there are many to ask: to list its ids costs a
+/// peer a tenth of what the events do, so the others wait until what the first ones have
+/// is here and need not be listed any more. Two, so that a slow one is helped.
+pub const AT_ONCE: usize = 2;
+
+/// So many times the number of peers are tried at the most, however many fail.
+const MOST_TRIES: usize = 4;
+
+/// A station's or a peer's name as a number: evenly spread, the same in every run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity(u64);
+
+impl Identity {
+    /// Of a node id or a relay's URL.
+    pub fn of(name: &str) -> Self {
+        // Its seed is fixed. Another release of Rust may hash otherwise: then each station
+        // has another order once, which does no harm.
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    /// A number from 0 to below `end`.
+    pub const fn below(self, end: u64) -> u64 {
+        match end {
+            0 => 0,
+            _ => self.0 % end,
+        }
+    }
+
+    /// This peer's place in this station's own order.
+    const fn order(self, peer: Self) -> u64 {
+        // The finalizer of SplitMix64: each bit of either changes half of the result's.
+        let mixed = self.0 ^ peer.0.rotate_left(32);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// A peer that may be chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate {
+    /// Who it is.
+    pub identity: Identity,
+    /// What became of asking it before.
+    pub history: History,
+}
+
+/// Why a peer was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    Best,
+    Random,
+    Rotation,
+}
+
+/// The peers of one run, by their places among the candidates.
+#[derive(Debug)]
+pub struct Choice {
+    /// Best first.
+    first: Vec<usize>,
+    reasons: BTreeMap<usize, Reason>,
+    /// Who takes the places of those that fail.
+    spare: BTreeMap<Reason, VecDeque<usize>>,
+    failures: usize,
+    has_succeeded: bool,
+}
+
+impl Choice {
+    /// All of them, best first; none is replaced.
+    pub fn all(own: Identity, peers: &[Candidate]) -> Self {
+        let mut first: Vec<usize> = (0..peers.len()).collect();
+        sort_best_first(&mut first, own, peers);
+        Self {
+            first,
+            reasons: BTreeMap::new(),
+            spare: BTreeMap::new(),
+            failures: 0,
+            has_succeeded: false,
+        }
+    }
+
+    /// At most so many of them for the run that begins at `now`, Unix seconds: those that
+    /// bring most, some at random, some by rotation.
+    pub fn some(
+        own: Identity,
+        peers: &[Candidate],
+        most: usize,
+        now: u64,
+        chance: &mut Rng,
+    ) -> Self {
+        if peers.len() <= most {
+            return Self::all(own, peers);
+        }
+        let (mut awake, mut dead) = (Vec::new(), Vec::new());
+        for (index, peer) in peers.iter().enumerate() {
+            match (peer.history.rests(now), peer.history.is_dead()) {
+                (true, _) => {}
+                (false, true) => dead.push(index),
+                (false, false) => awake.push(index),
+            }
+        }
+        let history = |index: usize| {
+            peers
+                .get(index)
+                .map_or_else(History::default, |p| p.history)
+        };
+        let order = |index: usize| peers.get(index).map_or(0, |peer| own.order(peer.identity));
+        let spare = most * MOST_TRIES;
+
+        let mut best: Vec<usize> = awake
+            .iter()
+            .copied()
+            .filter(|i| history(*i).score > 0.0)
+            .collect();
+        least(&mut best, spare, |i| {
+            (Reverse(Score(history(i).score)), order(i))
+        });
+        let random = sample(&awake, spare, chance);
+        least(&mut awake, spare, |i| (history(i).last_success, order(i)));
+        let mut rotation = VecDeque::from(awake);
+        if chance.u32(..DEAD_TURN) == 0 {
+            // The one that failed least often first: it may just have been away.
+            least(&mut dead, 1, |i| {
+                (history(i).failures, history(i).last_failure, order(i))
+            });
+            dead.into_iter()
+                .for_each(|index| rotation.push_front(index));
+        }
+
+        let by_rotation = ROTATION.min(most.div_ceil(2));
+        let at_random = RANDOM.min(most - by_rotation);
+        let by_score = most - by_rotation - at_random;
+        let mut choice = Self {
+            first: Vec::with_capacity(most),
+            reasons: BTreeMap::new(),
+            spare: BTreeMap::from([
+                (Reason::Best, VecDeque::from(best)),
+                (Reason::Random, VecDeque::from(random)),
+                (Reason::Rotation, rotation),
+            ]),
+            failures: 0,
+            has_succeeded: false,
+        };
+        for (reason, count) in [
+            (Reason::Rotation, by_rotation),
+            (Reason::Best, by_score),
+            (Reason::Random, at_random),
+        ] {
+            for _ in 0..count {
+                let next = choice.take(reason);
+                choice.first.extend(next);
+            }
+        }
+        sort_best_first(&mut choice.first, own, peers);
+        choice
+    }
+
+    /// Whom to ask at the beginning, best first.
+    pub fn first(&self) -> &[usize] {
+        &self.first
+    }
+
+    /// How many are asked at a time: all of a few, who wait for each other where they must;
+    /// of those that were chosen one helps the other, and what both bring is not asked of
+    /// the next.
+    pub fn at_once(&self) -> usize {
+        match self.reasons.is_empty() {
+            true => usize::MAX,
+            false => AT_ONCE,
+        }
+    }
+
+    /// How many are asked in the end at the most, with those that replace others.
+    pub fn most_tries(&self) -> usize {
+        match self.reasons.is_empty() {
+            true => self.first.len(),
+            false => self.first.len() * MOST_TRIES,
+        }
+    }
+
+    /// One of them gave everything.
+    pub const fn succeeded(&mut self) {
+        self.has_succeeded = true;
+    }
+
+    /// Whether so many failed, and no other, that it is our own link: nobody is asked any more.
+    pub const fn has_no_link(&self) -> bool {
+        !self.has_succeeded && self.failures >= self.first.len()
+    }
+
+    /// One of them failed: who takes its place, if anybody does.
+    pub fn failed(&mut self, peer: usize) -> Option<usize> {
+        self.failures += 1;
+        if self.has_no_link() || self.failures > self.first.len() * (MOST_TRIES - 1) {
+            return None;
+        }
+        let reason = *self.reasons.get(&peer)?;
+        self.take(reason)
+    }
+
+    /// The next one for this reason that was not chosen before; at random where there is
+    /// none.
+    fn take(&mut self, reason: Reason) -> Option<usize> {
+        for from in [reason, Reason::Random, Reason::Rotation] {
+            while let Some(index) = self.spare.get_mut(&from).and_then(VecDeque::pop_front) {
+                if let Entry::Vacant(entry) = self.reasons.entry(index) {
+                    entry.insert(reason);
+                    return Some(index);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Scores are finite: they are made of counts.
+#[derive(PartialEq)]
+struct Score(f64);
+
+impl Eq for Score {}
+
+impl Ord for Score {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Score {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+fn sort_best_first(indices: &mut [usize], own: Identity, peers: &[Candidate]) {
+    indices.sort_by_key(|&index| {
+        peers.get(index).map(|peer| {
+            let score = Reverse(Score(peer.history.score));
+            (score, own.order(peer.identity))
+        })
+    });
+}
+
+/// Leaves the `count` least ones, in order.
+fn least<K: Ord>(indices: &mut Vec<usize>, count: usize, key: impl Fn(usize) -> K) {
+    if indices.len() > count {
+        indices.select_nth_unstable_by_key(count, |&index| key(index));
+        indices.truncate(count);
+    }
+    indices.sort_unstable_by_key(|&index| key(index));
+}
+
+/// Some of them at random.
+fn sample(indices: &[usize], count: usize, chance: &mut Rng) -> Vec<usize> {
+    let mut sample = Vec::with_capacity(count);
+    // One twice is passed over when it is taken.
+    for _ in 0..2 * count.min(indices.len()) {
+        sample.extend(indices.get(chance.usize(..indices.len())));
+    }
+    sample
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+    const HOUR: u64 = 3600;
+
+    fn own() -> Identity {
+        Identity::of("own")
+    }
+
+    /// Peers that succeeded an hour ago, and bring nothing.
+    fn peers(count: usize) -> Vec<Candidate> {
+        (0..count)
+            .map(|number| Candidate {
+                identity: Identity::of(&format!("wss://{number}.example")),
+                history: History {
+                    last_success: Some(NOW - HOUR),
+                    ..History::default()
+                },
+            })
+            .collect()
+    }
+
+    fn some(peers: &[Candidate], seed: u64) -> Choice {
+        Choice::some(own(), peers, USUAL, NOW, &mut Rng::with_seed(seed))
+    }
+
+    #[test]
+    fn as_many_as_wanted_each_once_and_all_of_few() {
+        for count in [1, 3, 8, 9, 100] {
+            for most in [1, 2, 3, 6, 8] {
+                let all = peers(count);
+                let choice = Choice::some(own(), &all, most, NOW, &mut Rng::with_seed(1));
+                let mut first = choice.first().to_vec();
+                first.sort_unstable();
+                first.dedup();
+                assert_eq!(first.len(), most.min(count), "{most} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_four_best_come_first_and_two_by_rotation() {
+        let mut all = peers(100);
+        for (place, peer) in all.iter_mut().enumerate().take(20).skip(10) {
+            peer.history.score = place as f64;
+        }
+        all[70].history.last_success = None;
+        all[80].history.last_success = Some(NOW - 100 * HOUR);
+        for seed in 0..20 {
+            let choice = some(&all, seed);
+            assert_eq!(choice.first()[..2], [19, 18], "best first");
+            for place in [19, 18, 17, 16, 70, 80] {
+                assert!(choice.first().contains(&place), "{place}");
+            }
+        }
+        let random: std::collections::BTreeSet<usize> = (0..50)
+            .flat_map(|seed| some(&all, seed).first().to_vec())
+            .collect();
+        assert!(random.len() > 40, "two at random");
+    }
+
+    #[test]
+    fn each_station_has_its_own_rotation() {
+        let all = peers(1000);
+        let next = |own: &str| {
+            let own = Identity::of(own);
+            let choice = Choice::some(own, &all, 1, NOW, &mut Rng::with_seed(1));
+            choice.first()[0]
+        };
+        let nexts: std::collections::BTreeSet<usize> =
+            (0..100).map(|number| next(&number.to_string())).collect();
+        assert!(nexts.len() > 85, "{}", nexts.len());
+        assert_eq!(next("a"), next("a"));
+    }
+
+    #[test]
+    fn who_failed_a_moment_ago_is_not_asked_and_who_is_dead_hardly_ever() {
+        let mut all = peers(100);
+        for (place, peer) in all.iter_mut().enumerate().skip(10) {
+            peer.history.failures = if place < 50 { 1 } else { 2 };
+            let hours = if place < 50 { 0 } else { 3 };
+            peer.history.last_failure = NOW - hours * HOUR;
+        }
+        let dead = |seed| {
+            some(&all, seed)
+                .first()
+                .iter()
+                .filter(|place| **place >= 10)
+                .count()
+        };
+        let tried: Vec<usize> = (0..400).map(dead).collect();
+        assert_eq!(tried.iter().max(), Some(&1));
+        let runs: usize = tried.iter().sum();
+        assert!((60..140).contains(&runs), "one run in four: {runs}");
+    }
+
+    #[test]
+    fn one_that_fails_is_replaced_unless_all_do() {
+        let all = peers(100);
+        let mut choice = some(&all, 1);
+        let first = choice.first().to_vec();
+        let others: Vec<Option<usize>> = first.iter().map(|place| choice.failed(*place)).collect();
+        let replaced = others.iter().flatten().count();
+        assert_eq!(replaced, USUAL - 1, "with the last one all have failed");
+        assert!(others.iter().flatten().all(|other| !first.contains(other)));
+        let mut choice = some(&all, 1);
+        choice.succeeded();
+        let mut tries = USUAL;
+        let mut failing = VecDeque::from(choice.first().to_vec());
+        while let Some(place) = failing.pop_front() {
+            let other = choice.failed(place);
+            tries += usize::from(other.is_some());
+            failing.extend(other);
+        }
+        assert_eq!(tries, choice.most_tries(), "and not for ever");
+        let mut few = Choice::all(own(), &all[..20]);
+        assert_eq!(few.failed(3), None);
+    }
+}

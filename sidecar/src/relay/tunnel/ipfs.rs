@@ -1,0 +1,249 @@
+//! The `ipfs` program of this machine (kubo), as far as tunnels need it: `p2p forward`,
+//! `p2p close` and `p2p ls`. It is run directly, without a shell.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::relay::peer_id::PeerId;
+
+/// How long the last words of a command that has ended may take: something that it
+/// started may hold its output open.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How much of its output is read, in bytes.
+const LONGEST_OUTPUT: u64 = 256 * 1024;
+
+/// How many of its commands run at once: each is a program of 100 MB.
+const MOST_AT_ONCE: usize = 4;
+
+/// The `ipfs` program.
+#[derive(Debug, Clone)]
+pub struct Ipfs {
+    program: PathBuf,
+    patience: Duration,
+    turns: Arc<Semaphore>,
+}
+
+/// Why a command of `ipfs` did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum IpfsError {
+    /// It could not be started.
+    #[error(
+        "{0} could not be started; install IPFS (kubo), or say where it is with --ipfs or CONSTELLATION_IPFS"
+    )]
+    Start(String, #[source] io::Error),
+    /// It said no.
+    #[error("ipfs p2p {command} ended with {status}: {words}")]
+    Exit {
+        /// `forward`, `close` or `ls`.
+        command: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said last.
+        words: String,
+    },
+    /// It did not end. It was killed; whether it did anything is unknown.
+    #[error("ipfs p2p {0} did not end within {1:?}; is the IPFS daemon well?")]
+    Slow(&'static str, Duration),
+}
+
+/// A tunnel as `p2p ls` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The name of the service, `/x/…`.
+    pub service: String,
+    /// Where this machine listens for it.
+    pub listen_address: String,
+}
+
+/// The name under which a station offers its relay.
+pub fn service(peer: &PeerId) -> String {
+    format!("/x/strfry-{peer}")
+}
+
+/// A TCP port of this machine, as IPFS spells it.
+pub fn listen_address(port: u16) -> String {
+    format!("/ip4/127.0.0.1/tcp/{port}")
+}
+
+fn forward_arguments(peer: &PeerId, listen_address: String) -> [String; 5] {
+    let target = format!("/p2p/{peer}");
+    let [p2p, forward] = ["p2p", "forward"].map(ToOwned::to_owned);
+    [p2p, forward, service(peer), listen_address, target]
+}
+
+/// The command that opens a tunnel, to be shown.
+pub fn forward_command(program: &Path, peer: &PeerId) -> String {
+    let arguments = forward_arguments(peer, "/ip4/127.0.0.1/tcp/PORT".to_owned());
+    format!("{} {}", program.display(), arguments.join(" "))
+}
+
+impl Ipfs {
+    /// The program of this name or path, each command of which may take so long.
+    pub fn new(program: impl Into<PathBuf>, patience: Duration) -> Self {
+        Self {
+            program: program.into(),
+            patience,
+            turns: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+        }
+    }
+
+    /// Has the daemon listen on `port` and forward what connects there to the relay of
+    /// `peer`. Whether that peer can be reached shows with the first connection only.
+    ///
+    /// # Errors
+    /// [`IpfsError`].
+    pub async fn forward(&self, peer: &PeerId, port: u16) -> Result<(), IpfsError> {
+        let arguments = forward_arguments(peer, listen_address(port));
+        self.run("forward", &arguments).await?;
+        Ok(())
+    }
+
+    /// Has the daemon end every tunnel that listens on `port`; none is no error.
+    ///
+    /// # Errors
+    /// [`IpfsError`].
+    pub async fn close(&self, port: u16) -> Result<(), IpfsError> {
+        self.run("close", &close_arguments(port)).await?;
+        Ok(())
+    }
+
+    /// Starts [`Ipfs::close`] without waiting for it: for those who cannot wait.
+    pub(crate) fn start_close(&self, port: u16) {
+        let mut command = std::process::Command::new(&self.program);
+        command.args(close_arguments(port));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        // What cannot be started now is swept at the next start.
+        let _ = command.stderr(Stdio::null()).spawn();
+    }
+
+    /// The tunnels that the daemon keeps, ours and those of others.
+    ///
+    /// # Errors
+    /// [`IpfsError`].
+    pub async fn list(&self) -> Result<Vec<Listener>, IpfsError> {
+        let text = self.run("ls", &["p2p".to_owned(), "ls".to_owned()]).await?;
+        Ok(parse_list(&text))
+    }
+
+    async fn run(&self, name: &'static str, arguments: &[String]) -> Result<String, IpfsError> {
+        // Nobody closes it.
+        let _turn = self.turns.acquire().await;
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C at a terminal is for us, who then close what is open.
+            .process_group(0)
+            .kill_on_drop(true);
+        let started = command.spawn();
+        let mut child =
+            started.map_err(|error| IpfsError::Start(self.program.display().to_string(), error))?;
+        let stdout = listen(child.stdout.take());
+        let stderr = listen(child.stderr.take());
+        let waited = timeout(self.patience, child.wait()).await;
+        let Ok(Ok(status)) = waited else {
+            let _ = child.kill().await;
+            return Err(IpfsError::Slow(name, self.patience));
+        };
+        let (output, words) = tokio::join!(last_words(stdout), last_words(stderr));
+        if status.success() {
+            return Ok(output);
+        }
+        let words = words.lines().map(str::trim).rfind(|line| !line.is_empty());
+        Err(IpfsError::Exit {
+            command: name,
+            status,
+            words: words.unwrap_or("it said nothing").to_owned(),
+        })
+    }
+}
+
+fn close_arguments(port: u16) -> [String; 4] {
+    let [p2p, close, option] = ["p2p", "close", "--listen-address"].map(ToOwned::to_owned);
+    [p2p, close, option, listen_address(port)]
+}
+
+fn listen(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        if let Some(stream) = stream {
+            // What came before it broke is as good as all.
+            let _ = stream.take(LONGEST_OUTPUT).read_to_end(&mut bytes).await;
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+async fn last_words(listening: JoinHandle<String>) -> String {
+    match timeout(LAST_WORDS, listening).await {
+        Ok(Ok(words)) => words,
+        Ok(Err(_)) | Err(_) => String::new(),
+    }
+}
+
+/// Reads `p2p ls`: service, listen address and target on each line. What looks otherwise
+/// (the head that `--headers` adds, say) matches no tunnel of ours.
+fn parse_list(text: &str) -> Vec<Listener> {
+    let listeners = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace().map(ToOwned::to_owned);
+        Some(Listener {
+            service: words.next()?,
+            listen_address: words.next()?,
+        })
+    });
+    listeners.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+
+    #[test]
+    fn the_commands_are_those_of_the_constellation() {
+        let peer = ID.parse().unwrap();
+        assert_eq!(
+            forward_arguments(&peer, listen_address(9999)).join(" "),
+            format!("p2p forward /x/strfry-{ID} /ip4/127.0.0.1/tcp/9999 /p2p/{ID}")
+        );
+        assert_eq!(
+            close_arguments(9999).join(" "),
+            "p2p close --listen-address /ip4/127.0.0.1/tcp/9999"
+        );
+        assert_eq!(
+            forward_command(Path::new("ipfs"), &peer),
+            format!("ipfs p2p forward /x/strfry-{ID} /ip4/127.0.0.1/tcp/PORT /p2p/{ID}")
+        );
+    }
+
+    #[test]
+    fn tunnels_are_listed_as_kubo_lists_them() {
+        let text = format!(
+            "/x/strfry-{ID} /ip4/127.0.0.1/tcp/9999 /p2p/{ID}\n/x/ssh\t/p2p/{ID}\t/ip4/127.0.0.1/tcp/22\n\nnonsense\n"
+        );
+        let listener = |service: &str, listen_address: &str| Listener {
+            service: service.to_owned(),
+            listen_address: listen_address.to_owned(),
+        };
+        assert_eq!(
+            parse_list(&text),
+            [
+                listener(&format!("/x/strfry-{ID}"), "/ip4/127.0.0.1/tcp/9999"),
+                listener("/x/ssh", &format!("/p2p/{ID}")),
+            ]
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! All tunnels of a run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use tokio::sync::OnceCell;
+use tracing::{info, warn};
+
+use crate::relay::peer_id::PeerId;
+use crate::relay::tunnel::ipfs::{Ipfs, listen_address, service};
+use crate::relay::tunnel::ledger::{Entry, Ledger};
+use crate::relay::tunnel::{Patience, Tunnel, TunnelError, close};
+
+type Slot = Arc<OnceCell<Tunnel>>;
+
+/// Opens tunnels where they are needed, each once however many ask for it, and closes
+/// them all at the end.
+///
+/// Dropped without [`Tunnels::close`], it starts closing what is open, as the ledger's
+/// backstop.
+#[derive(Debug)]
+pub struct Tunnels {
+    ipfs: Ipfs,
+    patience: Patience,
+    ledger: Arc<Ledger>,
+    slots: Mutex<BTreeMap<PeerId, Slot>>,
+}
+
+impl Tunnels {
+    /// None yet, to be opened by the `ipfs` program of this name or path; what an earlier
+    /// run left open is in the file at `ledger_path`.
+    pub fn new(program: PathBuf, ledger_path: PathBuf, patience: Patience) -> Self {
+        let ipfs = Ipfs::new(program, patience.command);
+        Self {
+            ledger: Arc::new(Ledger::load(ledger_path, ipfs.clone())),
+            ipfs,
+            patience,
+            slots: Mutex::default(),
+        }
+    }
+
+    /// Closes what an earlier run left open because it was killed; only what the daemon
+    /// still knows as that tunnel.
+    pub async fn sweep(&self) {
+        let left = self.ledger.entries();
+        if left.is_empty() {
+            return;
+        }
+        let listed = self.ipfs.list().await;
+        let is_gone = |entry: &Entry| match &listed {
+            Ok(listed) => !listed.iter().any(|listener| {
+                listener.service == service(&entry.peer)
+                    && listener.listen_address == listen_address(entry.port)
+            }),
+            // Closing will tell.
+            Err(_) => false,
+        };
+        let (gone, open): (Vec<_>, Vec<_>) = left.into_iter().partition(is_gone);
+        for entry in gone {
+            self.ledger.remove(entry.port);
+        }
+        for entry in &open {
+            let Entry { port, peer, .. } = entry;
+            info!("the tunnel to {peer} on port {port} was left by an earlier run: it is closed");
+        }
+        self.close_each(open).await;
+    }
+
+    /// The port of this machine behind which the relay of `peer` is, by a tunnel that is
+    /// opened now unless it is open.
+    ///
+    /// # Errors
+    /// [`TunnelError`]; who asks later tries again.
+    pub async fn port(&self, peer: &PeerId) -> Result<u16, TunnelError> {
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(peer.clone()).or_default())
+        };
+        let opening = || Tunnel::open(peer, &self.ipfs, &self.ledger, &self.patience);
+        let tunnel = slot.get_or_try_init(opening).await?;
+        Ok(tunnel.port())
+    }
+
+    /// Closes a tunnel whose port no longer answers, so that the next who asks gets a new
+    /// one.
+    pub async fn discard(&self, peer: &PeerId, port: u16) {
+        let is_it = |slot: &Slot| slot.get().is_some_and(|tunnel| tunnel.port() == port);
+        {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            if !slots.get(peer).is_some_and(is_it) {
+                return;
+            }
+            slots.remove(peer);
+        }
+        warn!("the tunnel to {peer} on port {port} no longer answers: it is closed");
+        close(&self.ipfs, &self.ledger, port).await;
+    }
+
+    /// Closes all that is open or may be, also what was being opened by somebody who was
+    /// stopped.
+    pub async fn close(&self) {
+        {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.clear();
+        }
+        let mut entries = self.ledger.entries();
+        entries.retain(|entry| !entry.given_up);
+        self.close_each(entries).await;
+    }
+
+    async fn close_each(&self, entries: Vec<Entry>) {
+        let closing = entries
+            .into_iter()
+            .map(|entry| close(&self.ipfs, &self.ledger, entry.port));
+        join_all(closing).await;
+    }
+}

@@ -1,0 +1,198 @@
+//! Telling the captain: `--on-failure` and `--on-recovery`, commands that a run calls once
+//! several in a row have failed, and once one succeeds again. Which command, and by which
+//! way it tells (mail, a message), is the captain's affair.
+
+pub mod hook;
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::report::document::Call;
+
+/// The captain is told of failures at most once in this time, in seconds.
+const DAY: u64 = 86_400;
+
+/// Commands that a run calls.
+#[derive(Debug, Clone, Args)]
+pub struct HookOptions {
+    /// Call this command (sh -c) once several runs in a row have failed, at most once a day
+    #[arg(long, value_name = "CMD", env = "CONSTELLATION_ON_FAILURE")]
+    pub on_failure: Option<String>,
+    /// Call this command (sh -c) once a run succeeds again after that
+    #[arg(long, value_name = "CMD", env = "CONSTELLATION_ON_RECOVERY")]
+    pub on_recovery: Option<String>,
+    /// How many runs in a row must have failed
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..),
+        env = "CONSTELLATION_ON_FAILURE_AFTER"
+    )]
+    pub on_failure_after: u32,
+    /// How long these commands may take, in seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+        env = "CONSTELLATION_HOOK_PATIENCE"
+    )]
+    pub hook_patience: u64,
+}
+
+/// What a command is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// So many runs in a row failed.
+    Failure,
+    /// One succeeded after that was told.
+    Recovery,
+}
+
+impl Occasion {
+    /// The option that names its command.
+    pub const fn option(self) -> &'static str {
+        match self {
+            Self::Failure => "--on-failure",
+            Self::Recovery => "--on-recovery",
+        }
+    }
+}
+
+impl fmt::Display for Occasion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failure => "failure",
+            Self::Recovery => "recovery",
+        })
+    }
+}
+
+impl HookOptions {
+    /// The command for this occasion; a variable that is set to nothing counts as none.
+    pub fn command(&self, occasion: Occasion) -> Option<&str> {
+        let command = match occasion {
+            Occasion::Failure => &self.on_failure,
+            Occasion::Recovery => &self.on_recovery,
+        };
+        command
+            .as_deref()
+            .filter(|command| !command.trim().is_empty())
+    }
+
+    /// How long a command may take.
+    pub const fn patience(&self) -> Duration {
+        Duration::from_secs(self.hook_patience)
+    }
+}
+
+/// What the captain was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// When a failure was told last, Unix seconds.
+    failure_at: Option<u64>,
+    /// Whether its end is still to be told.
+    is_open: bool,
+    /// The last call of a command.
+    pub last: Option<Call>,
+}
+
+impl Told {
+    /// What is to be told after a run: `failures` in a row by now, 0 where it succeeded;
+    /// `after` so many it matters. A command that fails has been called nevertheless:
+    /// nobody is called every hour.
+    pub fn due(&self, failures: u32, after: u32, now: u64) -> Option<Occasion> {
+        if failures == 0 {
+            return self.is_open.then_some(Occasion::Recovery);
+        }
+        // A time ahead of us was told before the clock was set back.
+        let age = self.failure_at.and_then(|told| now.checked_sub(told));
+        let is_due = failures >= after && age.is_none_or(|age| age >= DAY);
+        is_due.then_some(Occasion::Failure)
+    }
+
+    /// Takes down that it is being told; before the command is called, so that one that
+    /// never comes back is not called again by the next run.
+    pub const fn note(&mut self, occasion: Occasion, now: u64) {
+        match occasion {
+            Occasion::Failure => {
+                self.failure_at = Some(now);
+                self.is_open = true;
+            }
+            Occasion::Recovery => self.is_open = false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3600;
+
+    /// What is told at each of these hours, with so many failures in a row.
+    fn told(runs: &[(u64, u32)]) -> Vec<(u64, Occasion)> {
+        let mut told = Told::default();
+        let mut calls = Vec::new();
+        for &(hour, failures) in runs {
+            let now = 1000 * DAY + hour * HOUR;
+            if let Some(occasion) = told.due(failures, 3, now) {
+                told.note(occasion, now);
+                calls.push((hour, occasion));
+            }
+        }
+        calls
+    }
+
+    #[test]
+    fn a_failure_is_told_after_three_and_then_once_a_day() {
+        let runs: Vec<(u64, u32)> = (0..60).map(|hour| (hour, hour as u32 + 1)).collect();
+        assert_eq!(
+            told(&runs),
+            [2, 26, 50].map(|hour| (hour, Occasion::Failure))
+        );
+    }
+
+    #[test]
+    fn a_recovery_is_told_once_and_only_after_a_failure_was() {
+        assert_eq!(told(&[(0, 1), (1, 2), (2, 0), (3, 0)]), []);
+        assert_eq!(
+            told(&[(0, 3), (1, 0), (2, 0), (3, 0)]),
+            [(0, Occasion::Failure), (1, Occasion::Recovery)]
+        );
+        // The next failure of the same day is not told, and so its end is not either.
+        assert_eq!(
+            told(&[(0, 3), (1, 0), (2, 3), (3, 0), (24, 3), (25, 0)]),
+            [
+                (0, Occasion::Failure),
+                (1, Occasion::Recovery),
+                (24, Occasion::Failure),
+                (25, Occasion::Recovery)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_silences_nobody() {
+        let mut told = Told::default();
+        told.note(Occasion::Failure, 1000 * DAY);
+        assert_eq!(told.due(4, 3, 900 * DAY), Some(Occasion::Failure));
+        assert_eq!(told.due(4, 3, 1000 * DAY + HOUR), None);
+    }
+
+    #[test]
+    fn a_variable_that_is_set_to_nothing_is_no_command() {
+        let options = HookOptions {
+            on_failure: Some(" ".to_owned()),
+            on_recovery: Some("true".to_owned()),
+            on_failure_after: 3,
+            hook_patience: 60,
+        };
+        assert_eq!(options.command(Occasion::Failure), None);
+        assert_eq!(options.command(Occasion::Recovery), Some("true"));
+    }
+}

@@ -1,0 +1,260 @@
+//! Whose events this station follows.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use constellation_shared::list_file::{self, ListFile};
+use constellation_shared::verdict::{Standing, Verdict};
+use constellation_shared::wot::KeySet;
+use constellation_shared::{Pubkey, Station};
+use tracing::warn;
+
+use crate::swarm::peer::Description;
+
+/// How deep below `flashmem` a `HEX` file may lie.
+const DEEPEST: usize = 16;
+
+/// How many keys of another station's list are followed: ten times what the largest
+/// constellation is known to have.
+pub(crate) const MOST_OF_A_STATION: usize = 50_000;
+
+/// For how long the blacklist must stay as it is, and how often that is waited for.
+const REST: Duration = Duration::from_millis(20);
+const MOST_READINGS: u32 = 25;
+
+/// The keys that count for a run.
+#[derive(Debug, Clone, Default)]
+pub struct Followed {
+    /// Whose events are wanted, in ascending order.
+    pub keys: Vec<Pubkey>,
+    /// Whose events are kept out, whoever asks for them.
+    pub blocked: KeySet,
+    /// How many `HEX` files there are, of members and geographic keys.
+    pub hex_files: usize,
+}
+
+/// The blacklist is there and cannot be read: who is blocked is unknown.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} cannot be read; nothing is synced until it can, for blocked authors would come in; check what it is and who may read it"
+)]
+pub struct BlacklistUnreadable(String, #[source] std::io::Error);
+
+impl BlacklistUnreadable {
+    pub(crate) fn new(blacklist: &ListFile, error: std::io::Error) -> Self {
+        Self(blacklist.path().display().to_string(), error)
+    }
+}
+
+/// Reads all lists: members, friends, the swarm's friends, captains and nodes of the
+/// described stations, geographic keys; without those whose verdict is block. A list that
+/// cannot be read is said, and counts as empty.
+///
+/// # Errors
+/// [`BlacklistUnreadable`].
+pub fn followed(
+    station: &Station,
+    descriptions: &[Description],
+) -> Result<Followed, BlacklistUnreadable> {
+    let blacklist = ListFile::own(station.blacklist());
+    let blacklisted =
+        keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
+    let mut friends = keys_or_none(&ListFile::own(station.friends()));
+    for list in folder_or_none(list_file::swarm_friends(station), &station.swarm_dir()) {
+        friends.extend(at_most(MOST_OF_A_STATION, keys_or_none(&list), list.path()));
+    }
+    let mut hex_files = 0;
+    let mut members = BTreeSet::new();
+    for list in folder_or_none(list_file::member_keys(station), &station.members_dir()) {
+        let keys = keys_or_none(&list);
+        hex_files += usize::from(!keys.is_empty());
+        members.extend(keys);
+    }
+    let mut keys: BTreeSet<Pubkey> = members.union(&friends).copied().collect();
+    for list in geographic_keys(station) {
+        let found = keys_or_none(&list);
+        hex_files += usize::from(!found.is_empty());
+        keys.extend(found);
+    }
+    for description in descriptions {
+        keys.extend(description.captain);
+        keys.extend(description.node);
+    }
+    let verdict = |key: &Pubkey| {
+        Standing {
+            blocked: blacklisted.contains(key),
+            friend: friends.contains(key),
+            member: members.contains(key),
+        }
+        .verdict()
+    };
+    keys.retain(|key| verdict(key) != Verdict::Block);
+    let blocked = blacklisted
+        .iter()
+        .filter(|key| verdict(key) == Verdict::Block);
+    Ok(Followed {
+        blocked: blocked.copied().collect(),
+        keys: keys.into_iter().collect(),
+        hex_files,
+    })
+}
+
+pub(crate) fn keys_of(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
+    let mut keys = BTreeSet::new();
+    if let Some(open) = list.open()? {
+        let faults = open.read(|_, key| {
+            keys.insert(key);
+        })?;
+        if faults.count > 0 {
+            warn!("{}: {faults}", list.path().display());
+        }
+    }
+    Ok(keys)
+}
+
+/// A station's list that is longer than any constellation would fill this one's database
+/// and its memory.
+pub(crate) fn at_most(
+    most: usize,
+    keys: BTreeSet<Pubkey>,
+    path: &Path,
+) -> impl Iterator<Item = Pubkey> {
+    if keys.len() > most {
+        warn!(
+            "{}: of its {} keys {most} are followed, the most of one station",
+            path.display(),
+            keys.len()
+        );
+    }
+    keys.into_iter().take(most)
+}
+
+/// Reads a list that may be in the middle of a rewrite (`sort -o` empties it first): until
+/// it was the same before and after.
+pub(crate) fn keys_at_rest(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
+    let mut before = list.signature()?;
+    let mut keys = keys_of(list)?;
+    let mut changed = false;
+    for _ in 0..MOST_READINGS {
+        thread::sleep(REST);
+        let after = list.signature()?;
+        if after == before {
+            return if changed { keys_of(list) } else { Ok(keys) };
+        }
+        changed = true;
+        before = after;
+        keys.extend(keys_of(list)?);
+    }
+    // It never rests: whoever stood in it meanwhile is blocked.
+    Ok(keys)
+}
+
+pub(crate) fn keys_or_none(list: &ListFile) -> BTreeSet<Pubkey> {
+    keys_of(list).unwrap_or_else(|error| {
+        warn!(
+            "{} cannot be read: {error}; its keys do not count",
+            list.path().display()
+        );
+        BTreeSet::new()
+    })
+}
+
+pub(crate) fn folder_or_none(
+    found: std::io::Result<Vec<ListFile>>,
+    folder: &Path,
+) -> Vec<ListFile> {
+    found.unwrap_or_else(|error| {
+        warn!(
+            "{} cannot be read: {error}; its keys do not count",
+            folder.display()
+        );
+        Vec::new()
+    })
+}
+
+/// The `HEX` files of geographic keys.
+pub fn geographic_keys(station: &Station) -> Vec<ListFile> {
+    let mut found = Vec::new();
+    find_hex_files(&station.flashmem_dir(), DEEPEST, &mut found);
+    found
+}
+
+fn find_hex_files(folder: &Path, depth: usize, found: &mut Vec<ListFile>) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
+        if kind.is_dir() && depth > 0 {
+            find_hex_files(&entry.path(), depth - 1, found);
+        } else if entry.file_name() == Station::HEX {
+            found.push(ListFile::own(entry.path()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> Pubkey {
+        Pubkey::from_bytes([byte; 32])
+    }
+
+    fn write(station: &Station, path: &str, keys: &[u8]) {
+        let path = station.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let lines: String = keys
+            .iter()
+            .map(|&byte| format!("{}\n", key(byte)))
+            .collect();
+        fs::write(path, lines).unwrap();
+    }
+
+    #[test]
+    fn every_source_counts_once_and_the_blocked_do_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        write(&station, "game/nostr/a@b.org/HEX", &[1]);
+        write(&station, "strfry/amisOfAmis.txt", &[1, 2, 8]);
+        write(&station, "tmp/swarm/12D3KooA/amisOfAmis.txt", &[3]);
+        write(&station, "flashmem/48.8/2.3/HEX", &[4, 7]);
+        write(&station, "strfry/blacklist.txt", &[1, 7, 8, 9]);
+        let described = [
+            Description {
+                captain: Some(key(5)),
+                node: Some(key(6)),
+                ..Description::default()
+            },
+            Description {
+                captain: Some(key(5)),
+                node: Some(key(9)),
+                ..Description::default()
+            },
+        ];
+        let followed = followed(&station, &described).unwrap();
+        assert_eq!(followed.keys, [1, 2, 3, 4, 5, 6, 8].map(key));
+        assert_eq!(followed.blocked.as_slice(), [7, 9].map(key));
+        assert_eq!(followed.hex_files, 2);
+    }
+
+    #[test]
+    fn a_station_s_list_is_cut_at_a_number() {
+        let keys: BTreeSet<Pubkey> = (0..9).map(key).collect();
+        assert_eq!(at_most(9, keys.clone(), Path::new("")).count(), 9);
+        assert_eq!(at_most(8, keys, Path::new("")).count(), 8);
+    }
+
+    #[test]
+    fn an_unreadable_blacklist_stops_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        fs::create_dir_all(station.blacklist()).unwrap();
+        assert!(followed(&station, &[]).is_err());
+    }
+}

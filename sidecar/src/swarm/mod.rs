@@ -1,0 +1,4 @@
+//! The other stations and the followed keys, as the files of this station describe them.
+
+pub mod followed;
+pub mod peer;

@@ -1,0 +1,373 @@
+//! The other stations, as their files below `tmp/swarm` describe them. Those files were
+//! written by anybody.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use constellation_shared::{Pubkey, Station, list_file};
+use rustix::fs::OFlags;
+use serde_json::Value;
+use tracing::warn;
+
+use crate::relay::address::{Address, AddressError};
+use crate::relay::peer_id::NoPeerId;
+use crate::support::atomic_file;
+
+/// The longest description that is read, in bytes.
+const LONGEST: u64 = 256 * 1024;
+
+/// What a station says of itself in its `12345.json`; what is missing or of the wrong
+/// type is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    /// The folder's name.
+    pub folder: String,
+    /// Its relay.
+    pub relay: Option<String>,
+    /// Its IPFS peer id.
+    pub node_id: Option<String>,
+    /// Its captain's key.
+    pub captain: Option<Pubkey>,
+    /// Its own key.
+    pub node: Option<Pubkey>,
+    /// Whether `x_strfry.sh` lies beside it: its relay is offered as an IPFS tunnel.
+    pub offers_tunnel: bool,
+}
+
+impl Description {
+    /// Reads a description; `None` for what is no JSON object.
+    pub fn parse(json: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(json).ok()?;
+        let fields = value.as_object()?;
+        let text = |name: &str| {
+            let text = fields.get(name)?.as_str()?.trim();
+            (!text.is_empty()).then(|| text.to_owned())
+        };
+        let key = |name: &str| text(name)?.parse().ok();
+        Some(Self {
+            folder: String::new(),
+            relay: text("myRELAY"),
+            node_id: text("ipfsnodeid"),
+            captain: key("captainHEX"),
+            node: key("NODEHEX"),
+            offers_tunnel: false,
+        })
+    }
+}
+
+/// A peer that can be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its relay.
+    pub address: Address,
+}
+
+impl Peer {
+    /// What it is called wherever it is remembered.
+    pub fn url(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+/// The peers at these addresses, each once.
+pub fn given(addresses: &[Address]) -> Vec<Peer> {
+    let mut peers: Vec<Peer> = Vec::new();
+    for address in addresses {
+        if !peers.iter().any(|peer| peer.address == *address) {
+            let address = address.clone();
+            peers.push(Peer { address });
+        }
+    }
+    peers
+}
+
+/// Why a station of the swarm is not asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PassedOver {
+    /// The folder of all stations.
+    #[error("{0} cannot be read: {1}")]
+    Swarm(String, io::Error),
+    /// Its description cannot be read.
+    #[error("{0} is passed over: {1}")]
+    Unreadable(String, io::Error),
+    /// Its description is none.
+    #[error("{0} is passed over: not a JSON object")]
+    NoObject(String),
+    /// It says nonsense about its relay.
+    #[error("peer {0:?} is passed over: its myRELAY is {1}")]
+    Relay(String, AddressError),
+    /// Nobody can reach its relay.
+    #[error(
+        "peer {0:?} is passed over: {1} listens on its own machine only, and it offers no tunnel"
+    )]
+    NoTunnel(String, Address),
+    /// It says nonsense about its node.
+    #[error("peer {0:?} is passed over: its ipfsnodeid {1:?} is {2}")]
+    NodeId(String, String, NoPeerId),
+}
+
+fn say(passed_over: Vec<PassedOver>) {
+    for why in passed_over {
+        warn!("{why}");
+    }
+}
+
+/// Reads the descriptions of all stations of the swarm. One that cannot be read is said
+/// and passed over.
+pub fn descriptions(station: &Station) -> Vec<Description> {
+    let (descriptions, passed_over) = read_descriptions(station);
+    say(passed_over);
+    descriptions
+}
+
+/// Reads the descriptions of all stations of the swarm, and why some are passed over.
+pub fn read_descriptions(station: &Station) -> (Vec<Description>, Vec<PassedOver>) {
+    let mut passed_over = Vec::new();
+    let folders = list_file::swarm_folders(station).unwrap_or_else(|error| {
+        let swarm = station.swarm_dir().display().to_string();
+        passed_over.push(PassedOver::Swarm(swarm, error));
+        Vec::new()
+    });
+    let mut descriptions = Vec::new();
+    for folder in folders {
+        let path = folder.join(Station::SWARM_DESCRIPTION);
+        let json = match read_foreign(&path) {
+            Ok(json) => json,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                passed_over.push(PassedOver::Unreadable(path.display().to_string(), error));
+                continue;
+            }
+        };
+        let Some(mut description) = Description::parse(&json) else {
+            passed_over.push(PassedOver::NoObject(path.display().to_string()));
+            continue;
+        };
+        description.folder = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        description.offers_tunnel = fs::symlink_metadata(folder.join(Station::SWARM_TUNNEL))
+            .is_ok_and(|metadata| metadata.is_file());
+        descriptions.push(description);
+    }
+    (descriptions, passed_over)
+}
+
+/// Reads a small regular file that anybody may have written.
+fn read_foreign(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    if metadata.len() > LONGEST {
+        return Err(io::Error::other("larger than 256 kB"));
+    }
+    let mut content = Vec::new();
+    file.take(LONGEST).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// This station's own IPFS peer id: the variable `IPFSNODEID`, else `Identity.PeerID` of
+/// kubo's configuration.
+pub fn own_node_id(station: &Station) -> Option<String> {
+    if let Ok(id) = env::var("IPFSNODEID")
+        && !id.trim().is_empty()
+    {
+        return Some(id.trim().to_owned());
+    }
+    let config = atomic_file::read(&station.ipfs_config(), LONGEST)?;
+    let config: Value = serde_json::from_slice(&config).ok()?;
+    let id = config.pointer("/Identity/PeerID")?.as_str()?;
+    Some(id.to_owned())
+}
+
+/// What tells this station from all others: its IPFS peer id, else the machine's id.
+pub fn own_name(station: &Station) -> String {
+    let machine = || fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    own_node_id(station).unwrap_or_else(machine)
+}
+
+/// The peers among the described stations: each relay once, our own not. What cannot be
+/// reached from here is said and passed over.
+pub fn peers(descriptions: &[Description], own_node_id: Option<&str>) -> Vec<Peer> {
+    let (peers, passed_over) = sort_out(descriptions, own_node_id);
+    say(passed_over);
+    peers
+}
+
+/// The same, and why some are passed over.
+pub fn sort_out(
+    descriptions: &[Description],
+    own_node_id: Option<&str>,
+) -> (Vec<Peer>, Vec<PassedOver>) {
+    let mut passed_over = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut peers = Vec::new();
+    for description in descriptions {
+        let (Some(relay), Some(node_id)) = (&description.relay, &description.node_id) else {
+            continue;
+        };
+        let is_own = own_node_id.is_some_and(|own| own == node_id || own == description.folder);
+        if is_own {
+            continue;
+        }
+        let folder = || description.folder.clone();
+        let address = match Address::parse(relay) {
+            Ok(address) => address,
+            Err(error) => {
+                passed_over.push(PassedOver::Relay(folder(), error));
+                continue;
+            }
+        };
+        let address = match address.is_behind_tunnel() {
+            false => address,
+            true if !description.offers_tunnel => {
+                passed_over.push(PassedOver::NoTunnel(folder(), address));
+                continue;
+            }
+            true => match node_id.parse() {
+                Ok(id) => Address::behind(id),
+                Err(error) => {
+                    let shown: String = node_id.chars().take(80).collect();
+                    passed_over.push(PassedOver::NodeId(folder(), shown, error));
+                    continue;
+                }
+            },
+        };
+        if seen.insert(address.clone()) {
+            peers.push(Peer { address });
+        }
+    }
+    (peers, passed_over)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+    const ID_IN_BASE_36: &str = "k51qzi5uqu5dhdmyb9bd18pypu2wp5lpv2xnskfmrqa4lb5knqryrotb05e7or";
+
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_description_may_be_anything() {
+        let key = Pubkey::from_bytes([7; 32]);
+        let json = format!(
+            r#"{{"myRELAY":" wss://a.org ","ipfsnodeid":"12D3KooA","captainHEX":"{key}","NODEHEX":7,"hostname":null}}"#
+        );
+        assert_eq!(
+            Description::parse(json.as_bytes()),
+            Some(Description {
+                relay: Some("wss://a.org".to_owned()),
+                node_id: Some("12D3KooA".to_owned()),
+                captain: Some(key),
+                ..Description::default()
+            })
+        );
+        assert_eq!(
+            Description::parse(br#"{"myRELAY":"","captainHEX":"x"}"#),
+            Some(Description::default())
+        );
+        for nothing in ["", "[]", "{", "null"] {
+            assert_eq!(Description::parse(nothing.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn foreign_files_lead_nowhere_and_stop_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        let folder = |name: &str| {
+            let folder = station.swarm_dir().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            folder
+        };
+        let secret = dir.path().join("secret");
+        fs::write(&secret, r#"{"myRELAY":"ws://secret"}"#).unwrap();
+        symlink(&secret, folder("link").join("12345.json")).unwrap();
+        symlink("/dev/zero", folder("zero").join("12345.json")).unwrap();
+        fs::create_dir(folder("dir").join("12345.json")).unwrap();
+        let fifo = folder("fifo").join("12345.json");
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let huge = fs::File::create(folder("huge").join("12345.json")).unwrap();
+        huge.set_len(1 << 30).unwrap();
+        fs::write(folder("half").join("12345.json"), "{\"myREL").unwrap();
+        folder("empty");
+        let good = folder("good");
+        fs::write(good.join("12345.json"), r#"{"myRELAY":"ws://a"}"#).unwrap();
+        fs::write(good.join("x_strfry.sh"), "#!/bin/sh").unwrap();
+        assert_eq!(
+            descriptions(&station),
+            [Description {
+                folder: "good".to_owned(),
+                relay: Some("ws://a".to_owned()),
+                offers_tunnel: true,
+                ..Description::default()
+            }]
+        );
+    }
+
+    #[test]
+    fn each_relay_is_one_peer_and_our_own_is_none() {
+        let described = |relay: &str, node_id: &str| Description {
+            relay: Some(relay.to_owned()),
+            node_id: Some(node_id.to_owned()),
+            ..Description::default()
+        };
+        let behind_tunnel = |folder: &str, node_id: &str| Description {
+            folder: folder.to_owned(),
+            offers_tunnel: true,
+            ..described("ws://localhost:7777", node_id)
+        };
+        let all = [
+            described("wss://own.org", "own"),
+            described("wss://a.org", "A"),
+            described("WSS://A.org:443/", "B"),
+            described("ws://127.0.0.1:7777", "C"),
+            behind_tunnel("own", ID),
+            behind_tunnel("first", ID),
+            behind_tunnel("second", ID_IN_BASE_36),
+            behind_tunnel("hostile", "$(reboot)"),
+            described("ftp://d.org", "D"),
+            Description {
+                relay: None,
+                ..described("", "E")
+            },
+            Description {
+                node_id: None,
+                ..described("wss://f.org", "")
+            },
+        ];
+        let found = peers(&all, Some("own"));
+        let addresses: Vec<String> = found.iter().map(|peer| peer.address.to_string()).collect();
+        assert_eq!(
+            addresses,
+            ["wss://a.org".to_owned(), format!("/x/strfry-{ID}")]
+        );
+    }
+
+    #[test]
+    fn the_own_id_is_in_kubo_s_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path().join(".zen"));
+        fs::create_dir(dir.path().join(".ipfs")).unwrap();
+        fs::write(
+            station.ipfs_config(),
+            r#"{"Identity":{"PeerID":"12D3KooSelf"}}"#,
+        )
+        .unwrap();
+        assert_eq!(own_node_id(&station).as_deref(), Some("12D3KooSelf"));
+    }
+}
