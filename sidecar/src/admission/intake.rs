@@ -2,16 +2,16 @@
 //! and passed on once, however many peers send it.
 //!
 //! Every peer has a [`Intake`], which hands batches to verification; all verified events
-//! meet in one [`Gate`], which knows what was already passed on and what its author
-//! deleted.
+//! meet in one [`Gate`], which knows what was already passed on. Whether a deletion (NIP-09)
+//! counts is for strfry alone to say: it refuses some of them, and what those name must come in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use constellation_shared::verify::verify;
-use constellation_shared::{Event, EventId, Pubkey, kinds};
+use constellation_shared::{Event, EventId};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::admission::rules::{Refusal, Rules};
@@ -299,34 +299,16 @@ pub struct Line {
 pub struct Gate {
     /// In a tree, which grows by a node: a table doubles, old and new side by side.
     passed: BTreeSet<EventId>,
-    /// Ids that a deletion in hand names, and by whom (NIP-09).
-    deleted: HashMap<EventId, Vec<Pubkey>>,
     by_kind: BTreeMap<u16, u64>,
 }
 
 impl Gate {
-    /// Passes on what was not passed before and is not deleted by its own author.
+    /// Passes on what was not passed before.
     pub fn pass(&mut self, batch: Vec<Admitted>) -> Vec<Line> {
         let mut lines = Vec::with_capacity(batch.len());
         for Admitted { event, line, tally } in batch {
             if self.passed.contains(&event.id) {
                 continue;
-            }
-            let deleters = self.deleted.get(&event.id);
-            let is_deleted = deleters.is_some_and(|by| by.contains(&event.pubkey));
-            // A deletion cannot be deleted (NIP-09).
-            if is_deleted && event.kind != kinds::DELETION {
-                count(&tally, |counts| {
-                    *counts.refused.entry(Refusal::Deleted).or_default() += 1;
-                    counts.refused_ids.push((event.id, Refusal::Deleted));
-                });
-                self.passed.insert(event.id);
-                continue;
-            }
-            if event.kind == kinds::DELETION {
-                for id in event.tag_values("e").filter_map(|id| id.parse().ok()) {
-                    self.deleted.entry(id).or_default().push(event.pubkey);
-                }
             }
             self.passed.insert(event.id);
             *self.by_kind.entry(event.kind).or_default() += 1;
@@ -354,16 +336,13 @@ impl Gate {
 mod tests {
     use super::*;
 
-    fn event(id: u8, author: u8, kind: u16, deletes: &[u8]) -> Admitted {
+    fn event(id: u8, kind: u16) -> Admitted {
         let event = Event {
             id: EventId::from_bytes([id; 32]),
-            pubkey: Pubkey::from_bytes([author; 32]),
+            pubkey: constellation_shared::Pubkey::from_bytes([1; 32]),
             created_at: 1,
             kind,
-            tags: deletes
-                .iter()
-                .map(|&id| vec!["e".to_owned(), EventId::from_bytes([id; 32]).to_hex()])
-                .collect(),
+            tags: Vec::new(),
             content: String::new(),
             sig: [0; 64],
         };
@@ -382,38 +361,9 @@ mod tests {
     #[test]
     fn each_event_passes_once() {
         let mut gate = Gate::default();
-        let batch = vec![
-            event(1, 1, 1, &[]),
-            event(1, 1, 1, &[]),
-            event(2, 1, 7, &[]),
-        ];
+        let batch = vec![event(1, 1), event(1, 1), event(2, 7)];
         assert_eq!(passed(&mut gate, batch), [1, 2]);
-        assert!(passed(&mut gate, vec![event(2, 1, 7, &[])]).is_empty());
+        assert!(passed(&mut gate, vec![event(2, 7)]).is_empty());
         assert_eq!(gate.by_kind(), &BTreeMap::from([(1, 1), (7, 1)]));
-    }
-
-    #[test]
-    fn only_its_own_author_deletes_an_event() {
-        let mut gate = Gate::default();
-        let deletion = event(9, 1, 5, &[1, 2, 3]);
-        let others = event(8, 2, 5, &[4]);
-        assert_eq!(passed(&mut gate, vec![deletion, others]), [9, 8]);
-        let batch = vec![
-            event(1, 1, 1, &[]),
-            event(2, 2, 1, &[]),
-            event(3, 1, 5, &[]),
-            event(4, 1, 1, &[]),
-        ];
-        assert_eq!(passed(&mut gate, batch), [2, 3, 4]);
-    }
-
-    #[test]
-    fn many_deletions_at_once_lose_nothing_else() {
-        let mut gate = Gate::default();
-        let all: Vec<u8> = (0..100).collect();
-        let deletions = vec![event(200, 1, 5, &all), event(201, 1, 5, &all)];
-        assert_eq!(passed(&mut gate, deletions), [200, 201]);
-        let events = (0..110).map(|id| event(id, 1, 1, &[])).collect();
-        assert_eq!(passed(&mut gate, events), Vec::from_iter(100..110));
     }
 }

@@ -37,7 +37,7 @@ pub enum Refusal {
     Future,
     /// Longer than `events.maxEventSize` of strfry.conf; strfry would abort its import.
     TooLong,
-    /// Its author deleted it (NIP-09).
+    /// Its author deleted it (NIP-09): strfry says so, once it was given the event.
     Deleted,
 }
 

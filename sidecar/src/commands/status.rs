@@ -333,7 +333,7 @@ mod tests {
             "! sat: 1 of 2 peers is synced\n\
              \x20 last run      12 min ago, 2026-11-22T10:32:53+01:00, in 3.2 s, exit code 1\n\
              \x20 last success  12 min ago, at most 3 h is sound\n\
-             \x20 events        36 let in, 30 of them new; left out: forged 4, unasked 2\n\
+             \x20 events        36 let in, 30 of them new; left out: deleted 1, forged 4, unasked 2\n\
              \x20 profiles      1 with one, 126 without\n\
              \x20 ✘ not reached ws://b  7 events, 1.0 kB, 0.5 s\n\
              \x20               it is dead [silent]\n\

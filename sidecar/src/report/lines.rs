@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(report.peers_line(), "SYNC_PEERS: success=1 total=2");
         assert_eq!(
             report.refused_line().as_deref(),
-            Some("Left out: unasked=2 forged=4")
+            Some("Left out: unasked=2 forged=4 deleted=1")
         );
         let undelivered = report.undelivered_line();
         assert!(

@@ -156,9 +156,13 @@ impl Report {
         counts.map(|(kind, count)| (word(*kind), *count)).collect()
     }
 
-    /// Events that were not let in, by reason, over all peers.
+    /// Events that were not let in, by reason, over all peers; those that their authors
+    /// deleted are counted by strfry, which knows no peers.
     pub fn refused(&self) -> BTreeMap<Refusal, u64> {
         let mut sums = BTreeMap::new();
+        if self.imported.written.deleted > 0 {
+            sums.insert(Refusal::Deleted, self.imported.written.deleted);
+        }
         for (refusal, count) in self.peers.iter().flat_map(|peer| &peer.counts.refused) {
             *sums.entry(*refusal).or_default() += count;
         }

@@ -235,6 +235,15 @@ async fn fate_by_database(run: &Run, event: &Event) -> Result<Fate, SyncError> {
         return Ok(Fate::Refused(Refusal::Deleted));
     }
     let (kind, since) = (event.kind, event.created_at);
+    if kinds::is_addressable(kind) {
+        let address = format!("{kind}:{author}:{}", event.tag("d").unwrap_or_default());
+        let deletion = json!({
+            "kinds": [kinds::DELETION], "authors": [author], "#a": [address], "since": since,
+        });
+        if strfry.count_matching(&deletion.to_string()).await? > 0 {
+            return Ok(Fate::Refused(Refusal::Deleted));
+        }
+    }
     let newer = if kinds::is_addressable(kind) {
         let d = event.tag("d").unwrap_or_default();
         json!({"kinds": [kind], "authors": [author], "since": since, "#d": [d]})
