@@ -10,7 +10,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::options::Options;
 use crate::plan::peer_memory::Knowledge;
 use crate::plan::selection::{self, Candidate, Choice, Identity};
-use crate::strfry::Strfry;
+use crate::relay::guard::{Guard, OwnRelay};
+use crate::strfry::{Strfry, conf};
 use crate::support::machine::memory;
 use crate::swarm::peer::{self, Description, Peer};
 
@@ -62,7 +63,18 @@ impl Run {
             return peer::given(&self.options.peer);
         }
         let own = peer::own_node_id(&self.station);
-        peer::peers(descriptions, own.as_deref())
+        peer::peers(descriptions, own.as_deref(), &self.guard())
+    }
+
+    /// Where connections may lead: peers of the swarm to other machines only, what the
+    /// operator named anywhere.
+    pub fn guard(&self) -> Guard {
+        let conf = conf::read(&self.strfry().conf()).ok().flatten();
+        let port = conf::relay_port(&conf.unwrap_or_default());
+        let own = OwnRelay::on_this_machine(port, peer::own_relays(&self.station));
+        let named = self.options.peer.iter().cloned();
+        let named = named.chain(self.options.members.fallback());
+        Guard::new(own, self.options.allow_private_peers, named.collect())
     }
 
     /// Which of these peers a backfill at `now`, Unix seconds, asks: all that were named,

@@ -90,6 +90,9 @@ pub struct Options {
     /// Ask this relay instead of those of the swarm; several times for several
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = parse_address, env = "CONSTELLATION_PEER")]
     pub peer: Vec<Address>,
+    /// Connect to peers of the swarm that lead to this machine or to a private network, too
+    #[arg(long, env = "CONSTELLATION_ALLOW_PRIVATE_PEERS", value_parser = BoolishValueParser::new())]
+    pub allow_private_peers: bool,
     /// Page through everything, even where a relay could tell what is missing (NIP-77)
     #[arg(long, env = "CONSTELLATION_NO_NEGENTROPY", value_parser = BoolishValueParser::new())]
     pub no_negentropy: bool,

@@ -25,7 +25,7 @@ pub struct TestCommand {
 
 impl TestCommand {
     /// The program at this path, run in this folder. Of our environment it gets PATH alone;
-    /// and two settings without which a backfill would do more than it was asked for.
+    /// and the settings that tests need.
     pub fn new(program: impl AsRef<OsStr>, folder: &Path) -> Self {
         let mut command = Command::new(program);
         command.current_dir(folder).env_clear();
@@ -33,6 +33,8 @@ impl TestCommand {
         // no profile would be synced fully.
         command.env("CONSTELLATION_NO_FALLBACK", "true");
         command.env("CONSTELLATION_NO_PROFILES", "true");
+        // The peers of tests are on this machine.
+        command.env("CONSTELLATION_ALLOW_PRIVATE_PEERS", "true");
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }

@@ -19,6 +19,7 @@ use constellation_sync::members::full_sync::PATIENCE;
 use constellation_sync::plan::wanted::Wanted;
 use constellation_sync::relay::address::Address;
 use constellation_sync::relay::connection::Connector;
+use constellation_sync::relay::guard::Guard;
 use constellation_tests::author::{forged_signature, tampered};
 use constellation_tests::command::{TestCommand, wait_until};
 use constellation_tests::relay::dead_url;
@@ -412,7 +413,7 @@ fn silence_ends_a_full_sync_at_once() {
         let session = Session {
             address: Address::parse(&relay.url()).unwrap(),
             known: None,
-            connector: Connector::new(None).unwrap(),
+            connector: Connector::new(None, Arc::new(Guard::open())).unwrap(),
             tally: Tally::default(),
             admission: Arc::clone(&admission),
             index: 0,

@@ -8,6 +8,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use constellation_shared::{Event, Station};
+use constellation_sync::relay::guard::Guard;
 use constellation_sync::swarm::peer;
 use constellation_tests::author::notes;
 use constellation_tests::relay::dead_url;
@@ -176,7 +177,7 @@ fn read_a_swarm_of(folders: usize) -> Duration {
     let paths = Station::new(station.root());
     let start = Instant::now();
     let descriptions = peer::descriptions(&paths);
-    let peers = peer::peers(&descriptions, Some("12D3Koo0"));
+    let peers = peer::peers(&descriptions, Some("12D3Koo0"), &Guard::default());
     let elapsed = start.elapsed();
     assert_eq!(peers.len(), folders - 1);
     elapsed

@@ -1,7 +1,7 @@
 //! One backfill, from the peers to the database: who is asked, and how it ends. Each step
 //! is another module's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -28,7 +28,8 @@ use crate::plan::peer_memory::Knowledge;
 use crate::plan::refused::Refused;
 use crate::plan::selection::Choice;
 use crate::plan::wanted::Wanted;
-use crate::relay::connection::Connector;
+use crate::relay::address::Address;
+use crate::relay::connection::{Connector, OWN_RELAY};
 use crate::relay::tunnel::Patience;
 use crate::relay::tunnel::tunnels::Tunnels;
 use crate::report::{Outcome, PeerReport, Report};
@@ -42,6 +43,9 @@ use crate::swarm::peer::{self, Peer};
 /// How many peers have their turn at the same time. Each has a connection, and of those a
 /// process has 1024 where nobody raised its limit.
 const MOST_AT_ONCE: usize = 256;
+
+/// Why a run with nobody to ask could do nothing.
+const ONLY_OWN: &str = "No constellation peers found: all that were asked are this station itself; delete its former folders in tmp/swarm";
 
 /// How far one peer is.
 const PEER_BAR: &str = "{spinner} {msg}: {pos} events in {elapsed}";
@@ -72,6 +76,8 @@ pub struct Backfill<'a> {
     knowledge: Knowledge,
     /// Where each peer's events are counted.
     tallies: Vec<Tally>,
+    /// Those of the peers that turned out to be this station itself.
+    own: BTreeSet<Address>,
 }
 
 impl<'a> Backfill<'a> {
@@ -88,7 +94,7 @@ impl<'a> Backfill<'a> {
             run.file("constellation-tunnels.json"),
             Patience::within(patience),
         ));
-        let connector = Connector::new(options.ca_file.as_deref())?
+        let connector = Connector::new(options.ca_file.as_deref(), Arc::new(run.guard()))?
             .patient(patience)
             .with_tunnels(Arc::clone(&tunnels));
         tunnels.sweep().await;
@@ -146,6 +152,7 @@ impl<'a> Backfill<'a> {
             connector,
             strfry,
             tallies: Vec::new(),
+            own: BTreeSet::new(),
             candidates,
             choice,
             peers: Vec::new(),
@@ -238,11 +245,16 @@ impl<'a> Backfill<'a> {
             outcome,
             broken: result.as_ref().err().map(|error| chain(error)),
         };
-        if matches!(outcome, Outcome::Complete | Outcome::SomePeersFailed) {
+        if report.peers.is_empty() && outcome == Outcome::SomePeersFailed {
+            report.outcome = Outcome::NothingDone;
+            report.broken = Some(ONLY_OWN.to_owned());
+            error!("Backfill failed: {ONLY_OWN}");
+        }
+        if matches!(report.outcome, Outcome::Complete | Outcome::SomePeersFailed) {
             let members = Members {
                 run: self.run,
                 connector: &self.connector,
-                peers: self.peers.iter().map(|peer| peer.address.clone()).collect(),
+                peers: self.others().map(|peer| peer.address.clone()).collect(),
                 keys: &self.wanted.authors,
                 rules: &self.rules,
             };
@@ -289,6 +301,16 @@ impl<'a> Backfill<'a> {
                     }
                 };
                 match joined {
+                    Ok((report, _)) if report.code == Some(OWN_RELAY) => {
+                        let words = report.failure.unwrap_or_default();
+                        warn!("{} is passed over: {words}", report.address);
+                        let mut place = self.peers.iter().zip(&places);
+                        let place = place.find(|(peer, _)| peer.address == report.address);
+                        if let Some((_, place)) = place {
+                            waiting.extend(self.choice.failed(*place));
+                        }
+                        self.own.insert(report.address);
+                    }
                     Ok((report, known)) => {
                         let place = self.peers.iter().zip(&places);
                         let place = place.filter(|(peer, _)| peer.address == report.address);
@@ -312,12 +334,18 @@ impl<'a> Backfill<'a> {
         };
         let (_, step) = inflow.carry(all, interruption).await;
         sessions.shutdown().await;
-        for peer in &self.peers {
+        for peer in self.others() {
             if !reports.iter().any(|report| report.address == peer.address) {
                 reports.push(unfinished(peer));
             }
         }
         (reports, step)
+    }
+
+    /// The peers that were asked and are not this station itself.
+    fn others(&self) -> impl Iterator<Item = &Peer> {
+        let is_other = |peer: &&Peer| !self.own.contains(&peer.address);
+        self.peers.iter().filter(is_other)
     }
 
     /// The session with the candidate at this place.
@@ -351,7 +379,8 @@ impl<'a> Backfill<'a> {
 
     /// What came from each, now that all of it has been looked at.
     fn count(&mut self, reports: &mut [PeerReport]) {
-        for (peer, tally) in self.peers.iter().zip(&self.tallies) {
+        let asked = self.peers.iter().zip(&self.tallies);
+        for (peer, tally) in asked.filter(|(peer, _)| !self.own.contains(&peer.address)) {
             let mut counts = intake::counts(tally);
             let address = &peer.address;
             for (id, refusal) in counts.refused_ids.drain(..) {

@@ -15,7 +15,7 @@ use crate::backfill::reconciliation::{self, LevelError, Leveling, Turn};
 use crate::plan::peer_memory::Known;
 use crate::plan::wanted::{RESTRICTED_KINDS, Wanted};
 use crate::relay::address::Address;
-use crate::relay::connection::{ConnectError, Connection, ConnectionError, Connector};
+use crate::relay::connection::{ConnectError, Connection, ConnectionError, Connector, OWN_RELAY};
 use crate::relay::nip11::{Information, InformationError};
 use crate::relay::pager::Pager;
 use crate::report::PeerReport;
@@ -86,9 +86,7 @@ impl AttemptError {
 
     const fn is_worth_another_try(&self) -> bool {
         match self {
-            // It was tried several times already.
-            Self::Connect(ConnectError::Tunnel(_)) => false,
-            Self::Connect(_) => true,
+            Self::Connect(error) => error.is_worth_another_try(),
             Self::Fetch(error) => error.is_worth_another_try(),
         }
     }
@@ -240,6 +238,10 @@ impl Session {
                 return Ok(());
             };
             let (cause, code) = (chain(&error), error.code());
+            // Whoever asked for this session says so: nothing went wrong with a peer.
+            if code == OWN_RELAY {
+                return Err((cause, code));
+            }
             let is_last = attempts >= most || (self.silence_ends_it && error.is_silence());
             if is_last || !error.is_worth_another_try() {
                 error!(

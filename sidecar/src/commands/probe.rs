@@ -109,7 +109,9 @@ impl Inquiry {
     /// [`SyncError::Certificate`].
     pub fn prepare(run: &Run, tunnels: bool) -> Result<Self, SyncError> {
         let options = &run.options;
-        let connector = Connector::new(options.ca_file.as_deref())?.patient(PATIENCE);
+        let guard = Arc::new(run.guard());
+        let connector = Connector::new(options.ca_file.as_deref(), Arc::clone(&guard))?;
+        let connector = connector.patient(PATIENCE);
         // With a ledger of its own: whoever loads one closes what is in it, and that of the
         // backfill may be in use.
         let tunnels = tunnels.then(|| {
@@ -130,7 +132,7 @@ impl Inquiry {
         let own_node = peer::own_node_id(&run.station);
         let peers = match options.peer.is_empty() {
             true => {
-                let (peers, more) = peer::sort_out(&descriptions, own_node.as_deref());
+                let (peers, more) = peer::sort_out(&descriptions, own_node.as_deref(), &guard);
                 passed_over.extend(more);
                 peers
             }

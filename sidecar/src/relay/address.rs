@@ -2,10 +2,11 @@
 //! node behind which it is.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use hyper::Uri;
 
+use crate::relay::ip::embedded;
 use crate::relay::peer_id::PeerId;
 use crate::relay::tunnel::ipfs;
 
@@ -35,7 +36,8 @@ pub enum AddressError {
 }
 
 impl Address {
-    /// Reads a URL; upper case, the default port and a final slash make no difference.
+    /// Reads a URL; upper case, the default port, a final slash, a final dot of the host and
+    /// the spelling of an IP address make no difference.
     ///
     /// # Errors
     /// [`AddressError`].
@@ -51,8 +53,8 @@ impl Address {
             Some("wss") => true,
             _ => return Err(AddressError::Scheme),
         };
-        let host = uri.host().filter(|host| is_host(host));
-        let host = host.ok_or(AddressError::Url)?.to_ascii_lowercase();
+        let host = uri.host().and_then(canonical_host);
+        let host = host.ok_or(AddressError::Url)?;
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         // A port that is no number of 16 bits is none to the library.
         let named_port = !authority.ends_with(uri.host().unwrap_or_default());
@@ -74,6 +76,15 @@ impl Address {
             path: path.to_owned(),
             tunnel: None,
         })
+    }
+
+    /// The address without its query string. A peer's own words must not choose what is asked
+    /// of a web server.
+    #[must_use]
+    pub fn without_query(mut self) -> Self {
+        let path = self.path.split('?').next().unwrap_or_default();
+        self.path = path.trim_end_matches('/').to_owned();
+        self
     }
 
     /// The relay that this IPFS node offers, wherever a tunnel to it will listen.
@@ -144,7 +155,9 @@ impl Address {
     /// only be reached through a tunnel.
     pub fn is_behind_tunnel(&self) -> bool {
         let host = self.host();
+        // All names below `localhost` are this machine's (RFC 6761).
         let loopback = host == "localhost"
+            || host.ends_with(".localhost")
             || host
                 .parse::<IpAddr>()
                 .is_ok_and(|address| address.is_loopback() || address.is_unspecified());
@@ -152,16 +165,67 @@ impl Address {
     }
 }
 
-/// A name, or an IP address, an IPv6 one in brackets (RFC 3986); the library lets more pass.
-fn is_host(host: &str) -> bool {
-    let within = host
+/// The one spelling of a host: a name in lower case without a final dot, an IPv4 address in
+/// its four parts, an IPv6 one shortened and in brackets. `None` for what is no host.
+fn canonical_host(host: &str) -> Option<String> {
+    if let Some(address) = host
         .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    match within {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(in_name),
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        return match embedded(IpAddr::V6(address.parse().ok()?)) {
+            IpAddr::V4(address) => Some(address.to_string()),
+            IpAddr::V6(address) => Some(format!("[{address}]")),
+        };
     }
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(in_name);
+    if !name.split('.').all(is_label) {
+        return None;
+    }
+    let last = name.rsplit('.').next()?;
+    let is_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
+        || last.strip_prefix("0x").is_some_and(is_hex);
+    if is_number {
+        // No name ends with a number: this is an IPv4 address or nothing.
+        return ipv4(&name).map(|address| address.to_string());
+    }
+    Some(name)
+}
+
+/// An IPv4 address in any spelling that `inet_aton` takes: `127.1`, `0x7f.1`, `2130706433`.
+/// The resolver of the system takes them, too.
+fn ipv4(text: &str) -> Option<Ipv4Addr> {
+    let parts: Option<Vec<u64>> = text.split('.').map(number).collect();
+    let parts = parts?;
+    let (last, first) = parts.split_last()?;
+    if first.len() > 3 || first.iter().any(|part| *part > 255) {
+        return None;
+    }
+    // The last part fills all bytes that are left.
+    let left = 8 * (4 - u32::try_from(first.len()).ok()?);
+    if *last >> left != 0 {
+        return None;
+    }
+    let bits = first.iter().fold(0, |bits, part| bits << 8 | part);
+    u32::try_from(bits << left | last)
+        .ok()
+        .map(Ipv4Addr::from_bits)
+}
+
+/// A number in C's spelling: decimal, octal behind `0`, hexadecimal behind `0x`.
+fn number(text: &str) -> Option<u64> {
+    let (digits, radix) = match text.as_bytes() {
+        [b'0', b'x'] => return Some(0),
+        [b'0', b'x', ..] => (text.get(2..)?, 16),
+        [b'0', _, ..] => (text.get(1..)?, 8),
+        _ => (text, 10),
+    };
+    // The library takes a sign, too.
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let number = u64::from_str_radix(digits, radix).ok()?;
+    (is_plain && number <= u64::from(u32::MAX)).then_some(number)
 }
 
 impl fmt::Display for Address {
@@ -224,8 +288,62 @@ mod tests {
     }
 
     #[test]
+    fn every_spelling_of_an_ip_address_is_that_address() {
+        for (text, url) in [
+            ("ws://127.1", "ws://127.0.0.1"),
+            ("ws://0", "ws://0.0.0.0"),
+            ("ws://0x", "ws://0.0.0.0"),
+            ("ws://2130706433", "ws://127.0.0.1"),
+            ("ws://0x7f000001", "ws://127.0.0.1"),
+            ("ws://017700000001", "ws://127.0.0.1"),
+            ("ws://0x7F.1", "ws://127.0.0.1"),
+            ("ws://0177.0.0.1", "ws://127.0.0.1"),
+            ("ws://127.0.1.", "ws://127.0.0.1"),
+            ("ws://192.168.257", "ws://192.168.1.1"),
+            ("ws://[::ffff:127.0.0.1]", "ws://127.0.0.1"),
+            ("ws://[::ffff:7f00:1]", "ws://127.0.0.1"),
+            ("ws://[0:0:0:0:0:0:0:1]", "ws://[::1]"),
+            ("ws://[2A01:0::1]:81", "ws://[2a01::1]:81"),
+            ("ws://localhost.", "ws://localhost"),
+            ("wss://Relay.Example.ORG.", "wss://relay.example.org"),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().to_string(), url, "{text}");
+        }
+        for nothing in [
+            "ws://1.2.3.4.5",
+            "ws://256.1.1.1",
+            "ws://127.0.0.256",
+            "ws://4294967296",
+            "ws://0x100000000",
+            "ws://99999999999999999999",
+            "ws://relay.1",
+            "ws://relay.08",
+            "ws://relay.0x1",
+            "ws://127..1",
+            "ws://host..",
+            "ws://.",
+            "ws://[fe80::1%25eth0]",
+        ] {
+            assert_eq!(Address::parse(nothing), Err(AddressError::Url), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_query_can_be_dropped() {
+        let address = Address::parse("ws://host/a/?x=/b/").unwrap();
+        assert_eq!(address.without_query().to_string(), "ws://host/a");
+        let address = Address::parse("ws://host?x").unwrap();
+        assert_eq!(address.without_query().path(), "/");
+    }
+
+    #[test]
     fn a_strfry_on_loopback_is_behind_a_tunnel() {
         for (text, behind) in [
+            ("ws://127.1:7777", true),
+            ("ws://localhost.:7777", true),
+            ("ws://ipfs.localhost:7777", true),
+            ("ws://[::ffff:127.0.0.1]:7777", true),
+            ("ws://mylocalhost:7777", false),
             ("ws://127.0.0.1:7777", true),
             ("ws://localhost:7777/", true),
             ("ws://[::1]:7777", true),

@@ -1,13 +1,14 @@
 //! A WebSocket connection that owns framing, size and patience.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
@@ -17,6 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
 use crate::relay::address::Address;
+use crate::relay::guard::{Denial, Guard};
 use crate::relay::tunnel::TunnelError;
 use crate::relay::tunnel::tunnels::Tunnels;
 
@@ -29,6 +31,9 @@ const SEND_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest message that is taken, in bytes. strfry sends up to 1 MB (the answer of a
 /// reconciliation in hex); the longest events that any relay is known to take are 2 MB.
 const LONGEST_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// The stable word for a peer that turned out to be this station itself.
+pub const OWN_RELAY: &str = "own_relay";
 
 /// A stream of bytes to a relay, in clear or in TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -52,6 +57,14 @@ pub enum ConnectError {
     /// The tunnel to it.
     #[error(transparent)]
     Tunnel(#[from] TunnelError),
+    /// It is this station itself.
+    #[error("{0} leads to {1}, which is this station's own relay")]
+    Own(String, IpAddr),
+    /// It leads where only this machine or its network can.
+    #[error(
+        "{0} leads to {1}, an address of this machine or of a private network, which is not connected to; --allow-private-peers allows it"
+    )]
+    Private(String, IpAddr),
 }
 
 impl ConnectError {
@@ -70,7 +83,15 @@ impl ConnectError {
             Self::WebSocket(..) => "no_websocket",
             Self::Slow(..) => "connect_timeout",
             Self::Tunnel(error) => error.code(),
+            Self::Own(..) => OWN_RELAY,
+            Self::Private(..) => "private_address",
         }
+    }
+
+    /// Whether another attempt may succeed.
+    pub const fn is_worth_another_try(&self) -> bool {
+        // Of tunnels several were tried already; and what an address leads to stays.
+        !matches!(self, Self::Tunnel(_) | Self::Own(..) | Self::Private(..))
     }
 }
 
@@ -120,14 +141,16 @@ pub struct Connector {
     tls: TlsConnector,
     patience: Duration,
     tunnels: Option<Arc<Tunnels>>,
+    guard: Arc<Guard>,
 }
 
 impl Connector {
-    /// Trusts the system's certificate authorities, or those of a file instead.
+    /// Trusts the system's certificate authorities, or those of a file instead; connects
+    /// only to what `guard` admits, and to tunnels.
     ///
     /// # Errors
     /// [`CertificateError`] where the file holds none.
-    pub fn new(ca_file: Option<&Path>) -> Result<Self, CertificateError> {
+    pub fn new(ca_file: Option<&Path>, guard: Arc<Guard>) -> Result<Self, CertificateError> {
         let mut roots = RootCertStore::empty();
         match ca_file {
             None => {
@@ -152,7 +175,17 @@ impl Connector {
             tls: TlsConnector::from(Arc::new(config)),
             patience: CONNECT_PATIENCE,
             tunnels: None,
+            guard,
         })
+    }
+
+    /// Connects to anything: for addresses that no other station had a say in.
+    #[must_use]
+    pub fn unguarded(&self) -> Self {
+        Self {
+            guard: Arc::new(Guard::open()),
+            ..self.clone()
+        }
     }
 
     /// The same, but waiting for nothing longer than this.
@@ -182,7 +215,8 @@ impl Connector {
         if let Some(peer) = address.tunnel() {
             let tunnels = self.tunnels.as_ref().ok_or(TunnelError::Unwanted)?;
             let port = tunnels.port(peer).await?;
-            let connected = self.connect_soon(&Address::on_this_machine(port)).await;
+            let end = Address::on_this_machine(port);
+            let connected = self.unguarded().connect_soon(&end).await;
             if connected.is_err() {
                 tunnels.discard(peer, port).await;
             }
@@ -199,7 +233,20 @@ impl Connector {
 
     async fn connect_patiently(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
         let name = || address.authority();
-        let tcp = TcpStream::connect((address.host(), address.port()))
+        let resolved = lookup_host((address.host(), address.port()))
+            .await
+            .map_err(|error| ConnectError::Tcp(name(), error))?;
+        // What was judged is connected to: the name is not looked up a second time, when it
+        // might lead elsewhere.
+        let admitted = self
+            .guard
+            .admit(address, resolved.collect())
+            .await
+            .map_err(|(denial, socket)| match denial {
+                Denial::Own => ConnectError::Own(name(), socket.ip()),
+                Denial::Private => ConnectError::Private(name(), socket.ip()),
+            })?;
+        let tcp = TcpStream::connect(admitted.as_slice())
             .await
             .map_err(|error| ConnectError::Tcp(name(), error))?;
         // Questions are small and waited for; best effort, a socket without works too.

@@ -1,10 +1,13 @@
-//! The protocol: addresses ([`address`]), the connection that carries messages ([`connection`]),
-//! what they say ([`message`]), what a relay tells of itself ([`nip11`]), which pages to ask for until
-//! nothing is missing ([`pager`]), which events we lack according to NIP-77 ([`negentropy`]), and
-//! tunnels to relays without a public address ([`tunnel`]).
+//! The protocol: addresses ([`address`], [`ip`]), to which machines they may lead ([`guard`]), the
+//! connection that carries messages ([`connection`]), what they say ([`message`]), what a relay
+//! tells of itself ([`nip11`]), which pages to ask for until nothing is missing ([`pager`]), which
+//! events we lack according to NIP-77 ([`negentropy`]), and tunnels to relays without a public
+//! address ([`tunnel`]).
 
 pub mod address;
 pub mod connection;
+pub mod guard;
+pub mod ip;
 pub mod message;
 pub mod negentropy;
 pub mod nip11;

@@ -11,6 +11,9 @@ use crate::support::atomic_file;
 /// `events.maxEventSize` where the conf does not say (strfry's golpe.yaml).
 pub const DEFAULT_MAX_EVENT_SIZE: usize = 65_536;
 
+/// `relay.port` where the conf does not say (strfry's golpe.yaml).
+pub const DEFAULT_RELAY_PORT: u16 = 7777;
+
 /// The longest conf that is read, in bytes.
 const LONGEST: u64 = 1024 * 1024;
 
@@ -37,6 +40,13 @@ pub fn max_event_size(conf: &Path) -> io::Result<usize> {
     Ok(setting(&text, &["events", "maxEventSize"])
         .and_then(|value| value.parse().ok())
         .unwrap_or(DEFAULT_MAX_EVENT_SIZE))
+}
+
+/// The port on which this conf has the relay listen; strfry's default where it does not say.
+pub fn relay_port(text: &str) -> u16 {
+    let port = setting(text, &["relay", "port"]);
+    port.and_then(|port| port.parse().ok())
+        .unwrap_or(DEFAULT_RELAY_PORT)
 }
 
 /// Where the database's file lies, by the conf's `db`, which is relative to `folder`.

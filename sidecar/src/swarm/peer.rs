@@ -6,7 +6,7 @@ use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use constellation_shared::{Pubkey, Station, list_file};
 use rustix::fs::OFlags;
@@ -14,7 +14,8 @@ use serde_json::Value;
 use tracing::warn;
 
 use crate::relay::address::{Address, AddressError};
-use crate::relay::peer_id::NoPeerId;
+use crate::relay::guard::{Denial, Guard};
+use crate::relay::peer_id::{NoPeerId, PeerId};
 use crate::support::atomic_file;
 
 /// The longest description that is read, in bytes.
@@ -105,6 +106,14 @@ pub enum PassedOver {
         "peer {0:?} is passed over: {1} listens on its own machine only, and it offers no tunnel"
     )]
     NoTunnel(String, Address),
+    /// It is this station itself, under a former name.
+    #[error("peer {0:?} is passed over: {1} is this station's own relay")]
+    Own(String, Address),
+    /// Its relay is where only this machine or its network can reach it.
+    #[error(
+        "peer {0:?} is passed over: {1} is an address of this machine or of a private network; --allow-private-peers allows it"
+    )]
+    Private(String, Address),
     /// It says nonsense about its node.
     #[error("peer {0:?} is passed over: its ipfsnodeid {1:?} is {2}")]
     NodeId(String, String, NoPeerId),
@@ -191,6 +200,31 @@ pub fn own_node_id(station: &Station) -> Option<String> {
     Some(id.to_owned())
 }
 
+/// What this station's own descriptions call its relay: that which it publishes
+/// (`tmp/IPFSNODEID/12345.json`), and the one in the swarm.
+pub fn own_relays(station: &Station) -> Vec<Address> {
+    let id = own_node_id(station).filter(|id| !id.contains('/') && id != "..");
+    let Some(id) = id else { return Vec::new() };
+    let folders = [
+        station.root().join("tmp").join(&id),
+        station.swarm_dir().join(&id),
+    ];
+    let read = |folder: &PathBuf| {
+        let json = read_foreign(&folder.join(Station::SWARM_DESCRIPTION)).ok()?;
+        let relay = Description::parse(&json)?.relay?;
+        let address = Address::parse(&relay).ok()?.without_query();
+        // Every station without a public name says the same.
+        (!address.is_behind_tunnel()).then_some(address)
+    };
+    folders.iter().filter_map(read).collect()
+}
+
+/// Whether two spellings name the same IPFS node.
+fn is_same_node(one: &str, other: &str) -> bool {
+    let parsed = |id: &str| id.parse::<PeerId>().ok();
+    one == other || parsed(one).is_some_and(|one| parsed(other) == Some(one))
+}
+
 /// What tells this station from all others: its IPFS peer id, else the machine's id.
 pub fn own_name(station: &Station) -> String {
     let machine = || fs::read_to_string("/etc/machine-id").unwrap_or_default();
@@ -198,17 +232,18 @@ pub fn own_name(station: &Station) -> String {
 }
 
 /// The peers among the described stations: each relay once, our own not. What cannot be
-/// reached from here is said and passed over.
-pub fn peers(descriptions: &[Description], own_node_id: Option<&str>) -> Vec<Peer> {
-    let (peers, passed_over) = sort_out(descriptions, own_node_id);
+/// reached from here, or must not be, is said and passed over.
+pub fn peers(descriptions: &[Description], own_node_id: Option<&str>, guard: &Guard) -> Vec<Peer> {
+    let (peers, passed_over) = sort_out(descriptions, own_node_id, guard);
     say(passed_over);
     peers
 }
 
-/// The same, and why some are passed over.
+/// The peers among the described stations, and why some are passed over.
 pub fn sort_out(
     descriptions: &[Description],
     own_node_id: Option<&str>,
+    guard: &Guard,
 ) -> (Vec<Peer>, Vec<PassedOver>) {
     let mut passed_over = Vec::new();
     let mut seen = BTreeSet::new();
@@ -217,20 +252,31 @@ pub fn sort_out(
         let (Some(relay), Some(node_id)) = (&description.relay, &description.node_id) else {
             continue;
         };
-        let is_own = own_node_id.is_some_and(|own| own == node_id || own == description.folder);
+        let is_own = own_node_id.is_some_and(|own| {
+            is_same_node(own, node_id) || is_same_node(own, &description.folder)
+        });
         if is_own {
             continue;
         }
         let folder = || description.folder.clone();
         let address = match Address::parse(relay) {
-            Ok(address) => address,
+            Ok(address) => address.without_query(),
             Err(error) => {
                 passed_over.push(PassedOver::Relay(folder(), error));
                 continue;
             }
         };
         let address = match address.is_behind_tunnel() {
-            false => address,
+            false => match guard.judge_literally(&address) {
+                None => address,
+                Some(denial) => {
+                    passed_over.push(match denial {
+                        Denial::Own => PassedOver::Own(folder(), address),
+                        Denial::Private => PassedOver::Private(folder(), address),
+                    });
+                    continue;
+                }
+            },
             true if !description.offers_tunnel => {
                 passed_over.push(PassedOver::NoTunnel(folder(), address));
                 continue;
@@ -350,7 +396,7 @@ mod tests {
                 ..described("wss://f.org", "")
             },
         ];
-        let found = peers(&all, Some("own"));
+        let found = peers(&all, Some("own"), &Guard::default());
         let addresses: Vec<String> = found.iter().map(|peer| peer.address.to_string()).collect();
         assert_eq!(
             addresses,

@@ -1,6 +1,7 @@
 //! `12345.json` of another station, and what is made of it.
 
 use constellation_sync::relay::address::Address;
+use constellation_sync::relay::guard::Guard;
 use constellation_sync::swarm::peer::{Description, peers};
 use serde_json::Value;
 
@@ -34,10 +35,15 @@ pub fn holds(json: &[u8]) {
         description.offers_tunnel = offers_tunnel;
         let own = description.node_id.clone();
         assert_eq!(
-            peers(std::slice::from_ref(&description), own.as_deref()),
+            peers(
+                std::slice::from_ref(&description),
+                own.as_deref(),
+                &Guard::open()
+            ),
             []
         );
-        let found = peers(&[description.clone(), description.clone()], None);
+        let both = [description.clone(), description.clone()];
+        let found = peers(&both, None, &Guard::open());
         assert!(found.len() <= 1);
         for peer in found {
             let shown = peer.address.to_string();

@@ -141,6 +141,7 @@ fn it_is_readable_whatever_the_umask_is_and_a_folder_that_is_not_there_is_a_warn
         .args(["-c", &script])
         .env("HOME", station.home())
         .env("CONSTELLATION_NO_PROFILES", "true")
+        .env("CONSTELLATION_ALLOW_PRIVATE_PEERS", "true")
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -99,10 +99,12 @@ pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>,
     let command = conf::setting(&text, &["relay", "writePolicy", "plugin"]).unwrap_or_default();
     let folder = absolute(station.strfry_dir());
     let conf = strfry.conf();
+    // Our own relay may be asked wherever its conf has it listen.
+    let to_our_relay = inquiry.connector.unguarded();
     let (strfry, plugin, relay, peers, callers) = tokio::join!(
         strfry::Facts::gather(&strfry, folders.data_length()),
         plugin::Facts::gather(&conf, &command, &folder, user.as_ref()),
-        relay::Facts::gather(conf.clone(), &text, &inquiry.connector, dms),
+        relay::Facts::gather(conf.clone(), &text, &to_our_relay, dms),
         peers::Facts::gather(run, &inquiry, dms),
         callers::Facts::gather(station, unix_time()),
     );

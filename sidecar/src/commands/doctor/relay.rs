@@ -13,9 +13,6 @@ use crate::relay::nip11::{Information, InformationError};
 use crate::strfry::conf;
 use crate::support::error_chain::chain;
 
-/// `relay.port` where the conf does not say (strfry's golpe.yaml).
-const DEFAULT_PORT: u16 = 7777;
-
 /// What is known of our own relay.
 #[derive(Debug)]
 pub struct Facts {
@@ -134,10 +131,7 @@ fn is_strfry(information: &Result<Information, InformationError>) -> bool {
 
 /// Where strfry listens by its conf, as this machine reaches it.
 fn own_address(text: &str) -> Address {
-    let port = conf::setting(text, &["relay", "port"]);
-    let port = port
-        .and_then(|port| port.parse().ok())
-        .unwrap_or(DEFAULT_PORT);
+    let port = conf::relay_port(text);
     let bind = conf::setting(text, &["relay", "bind"]);
     let host: Option<IpAddr> = bind.and_then(|bind| bind.parse().ok());
     let elsewhere = host.filter(|host| !host.is_loopback() && !host.is_unspecified());

@@ -1,0 +1,274 @@
+//! [`Guard`]: to which machines an address of the swarm may lead.
+//!
+//! Any station can write any address into its `12345.json`. Without a guard that would let it
+//! send our requests to services of this machine and of the captain's own network, and an old
+//! folder of our own would have us sync with ourselves and call that a success. So each
+//! address that a name resolves to is judged right before it is connected to, and the
+//! connection is made to the very address that was judged.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use crate::relay::address::Address;
+use crate::relay::ip::{embedded, is_public};
+
+/// The ports of a web server. One on this machine is taken for the proxy before our relay.
+const PROXY_PORTS: [u16; 2] = [80, 443];
+
+/// How long our own name may take to be looked up.
+const OWN_NAME_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why an address is not connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    /// It is our own relay's.
+    Own,
+    /// It is one of this machine or of a network that others cannot reach.
+    Private,
+}
+
+/// How our own relay is recognised.
+#[derive(Debug, Default)]
+pub struct OwnRelay {
+    /// The port on which our strfry listens.
+    pub port: Option<u16>,
+    /// What our own descriptions call our relay (`myRELAY`).
+    pub names: Vec<Address>,
+    /// The addresses of this machine's network interfaces.
+    pub interfaces: Vec<IpAddr>,
+}
+
+/// Judges where connections may lead.
+#[derive(Debug, Default)]
+pub struct Guard {
+    own: OwnRelay,
+    /// Whether peers may have addresses that only this machine or its network can reach.
+    allow_private: bool,
+    /// What the operator named: it may be anything.
+    named: BTreeSet<Address>,
+    /// What our own names resolve to; looked up when first needed.
+    resolved: OnceCell<Vec<SocketAddr>>,
+}
+
+impl OwnRelay {
+    /// A relay on this port of this machine, with these names.
+    pub fn on_this_machine(port: u16, names: Vec<Address>) -> Self {
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        let interfaces = interfaces.iter().map(if_addrs::Interface::ip);
+        Self {
+            port: Some(port),
+            names,
+            interfaces: interfaces.collect(),
+        }
+    }
+
+    /// Whether an address bears our own relay's name: the same host, and the same port or
+    /// both times one of a web server.
+    pub fn is_named(&self, address: &Address) -> bool {
+        let is_proxy = |port: u16| PROXY_PORTS.contains(&port);
+        self.names.iter().any(|own| {
+            let (ours, theirs) = (own.port(), address.port());
+            own.host() == address.host() && (ours == theirs || is_proxy(ours) && is_proxy(theirs))
+        })
+    }
+
+    fn is_this_machine(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || ip.is_unspecified() || self.interfaces.contains(&ip)
+    }
+
+    /// Whether our own relay, or the proxy before it, answers there.
+    fn listens(&self, ip: IpAddr, port: u16) -> bool {
+        let is_ours = self.port == Some(port) || self.names.iter().any(|own| own.port() == port);
+        self.is_this_machine(ip) && (is_ours || PROXY_PORTS.contains(&port))
+    }
+}
+
+impl Guard {
+    /// Admits what leads to other machines on the internet, and what the operator named.
+    pub fn new(own: OwnRelay, allow_private: bool, named: BTreeSet<Address>) -> Self {
+        Self {
+            own,
+            allow_private,
+            named,
+            resolved: OnceCell::new(),
+        }
+    }
+
+    /// Admits everything: for what no other station had a say in.
+    pub fn open() -> Self {
+        Self {
+            allow_private: true,
+            ..Self::default()
+        }
+    }
+
+    /// What can be said of an address without looking up its name.
+    pub fn judge_literally(&self, address: &Address) -> Option<Denial> {
+        if self.named.contains(address) {
+            return None;
+        }
+        if self.own.is_named(address) {
+            return Some(Denial::Own);
+        }
+        let ip = address.host().parse().ok();
+        ip.and_then(|ip| self.judge(SocketAddr::new(ip, address.port()), &[]))
+    }
+
+    /// Which of the addresses that a name resolved to may be connected to.
+    ///
+    /// # Errors
+    /// [`Denial`], with an address that led to it, where none of them may.
+    pub async fn admit(
+        &self,
+        address: &Address,
+        resolved: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, (Denial, SocketAddr)> {
+        if self.named.contains(address) {
+            return Ok(resolved);
+        }
+        let own = self.own_addresses().await;
+        let mut admitted = Vec::new();
+        let mut denied = None;
+        for socket in resolved {
+            match self.judge(socket, own) {
+                None => admitted.push(socket),
+                Some(Denial::Own) => return Err((Denial::Own, socket)),
+                Some(denial) => denied = Some((denial, socket)),
+            }
+        }
+        match denied {
+            Some(denied) if admitted.is_empty() => Err(denied),
+            _ => Ok(admitted),
+        }
+    }
+
+    fn judge(&self, socket: SocketAddr, own: &[SocketAddr]) -> Option<Denial> {
+        let ip = embedded(socket.ip());
+        let is_own = own
+            .iter()
+            .any(|own| embedded(own.ip()) == ip && own.port() == socket.port());
+        if is_own || self.own.listens(ip, socket.port()) {
+            return Some(Denial::Own);
+        }
+        let is_reachable = is_public(ip) && !self.own.is_this_machine(ip);
+        (!is_reachable && !self.allow_private).then_some(Denial::Private)
+    }
+
+    /// Where our own relay is by its names. Ports of web servers are left out: many relays may
+    /// share one proxy, which tells them apart by name.
+    async fn own_addresses(&self) -> &[SocketAddr] {
+        let look_up = async || {
+            let mut resolved = Vec::new();
+            let names = self.own.names.iter();
+            for own in names.filter(|own| !PROXY_PORTS.contains(&own.port())) {
+                let lookup = lookup_host((own.host(), own.port()));
+                if let Ok(Ok(found)) = timeout(OWN_NAME_PATIENCE, lookup).await {
+                    resolved.extend(found);
+                }
+            }
+            resolved
+        };
+        self.resolved.get_or_init(look_up).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn guard(allow_private: bool) -> Guard {
+        let own = OwnRelay {
+            port: Some(7777),
+            names: vec![Address::parse("wss://relay.example.org").unwrap()],
+            interfaces: vec![ip("192.168.1.5"), ip("1.2.3.4")],
+        };
+        let named = [Address::parse("ws://127.0.0.1:7777").unwrap()];
+        Guard::new(own, allow_private, named.into())
+    }
+
+    async fn admitted(guard: &Guard, url: &str, sockets: &[&str]) -> Result<usize, Denial> {
+        let address = Address::parse(url).unwrap();
+        let sockets = sockets.iter().map(|socket| socket.parse().unwrap());
+        let admitted = guard.admit(&address, sockets.collect()).await;
+        admitted
+            .map(|sockets| sockets.len())
+            .map_err(|(denial, _)| denial)
+    }
+
+    #[tokio::test]
+    async fn what_a_name_leads_to_decides() {
+        use Denial::{Own, Private};
+        for (sockets, usually, with_private) in [
+            (&["8.8.8.8:443"][..], Ok(1), Ok(1)),
+            // Our strfry, and the proxy before it, by whatever address of this machine.
+            (&["127.0.0.1:7777"], Err(Own), Err(Own)),
+            (&["127.9.9.9:443"], Err(Own), Err(Own)),
+            (&["[::1]:80"], Err(Own), Err(Own)),
+            (&["[::ffff:127.0.0.1]:7777"], Err(Own), Err(Own)),
+            (&["192.168.1.5:443"], Err(Own), Err(Own)),
+            (&["1.2.3.4:7777"], Err(Own), Err(Own)),
+            (&["8.8.8.8:443", "1.2.3.4:443"], Err(Own), Err(Own)),
+            // Other services of this machine and its network.
+            (&["127.0.0.1:5001"], Err(Private), Ok(1)),
+            (&["1.2.3.4:5001"], Err(Private), Ok(1)),
+            (&["192.168.1.1:443"], Err(Private), Ok(1)),
+            (&["[fd00::1]:443"], Err(Private), Ok(1)),
+            // A name that leads here and there is only followed there.
+            (&["10.0.0.1:443", "8.8.8.8:443"], Ok(1), Ok(2)),
+        ] {
+            for (allow, wanted) in [(false, usually), (true, with_private)] {
+                let found = admitted(&guard(allow), "wss://other.example", sockets).await;
+                assert_eq!(found, wanted, "{sockets:?} {allow}");
+            }
+        }
+        let named = admitted(&guard(false), "ws://127.0.0.1:7777", &["127.0.0.1:7777"]).await;
+        assert_eq!(named, Ok(1), "what the operator names may be anything");
+    }
+
+    #[test]
+    fn our_own_name_is_ours_wherever_it_leads() {
+        let judge = |url: &str| guard(true).judge_literally(&Address::parse(url).unwrap());
+        for own in [
+            "wss://RELAY.example.org/",
+            "ws://relay.example.org",
+            "wss://relay.example.org./x",
+            "ws://192.168.1.5",
+            "ws://192.168.1.5:7777",
+        ] {
+            assert_eq!(judge(own), Some(Denial::Own), "{own}");
+        }
+        for other in [
+            "wss://relay.example.org:7778",
+            "wss://relay2.example.org",
+            "ws://192.168.1.6:7777",
+        ] {
+            assert_eq!(judge(other), None, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_where_our_own_does_is_ours() {
+        let own = OwnRelay {
+            names: vec![Address::parse("ws://8.8.4.4:8443").unwrap()],
+            ..OwnRelay::default()
+        };
+        let guard = Guard::new(own, false, BTreeSet::new());
+        for (socket, wanted) in [
+            ("8.8.4.4:8443", Err(Denial::Own)),
+            ("8.8.4.4:8444", Ok(1)),
+            ("8.8.8.8:8443", Ok(1)),
+        ] {
+            let found = admitted(&guard, "ws://old.example", &[socket]).await;
+            assert_eq!(found, wanted, "{socket}");
+        }
+    }
+}
