@@ -6,6 +6,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::key::{EventId, Pubkey};
+use crate::tag::TagElement;
 
 /// A nostr event (NIP-01). Only the shape is checked when one is read; whether the id and
 /// the signature are true is for [`crate::verify`].
@@ -19,8 +20,8 @@ pub struct Event {
     pub created_at: u64,
     /// 0 to 65535.
     pub kind: u16,
-    /// Each tag has at least a name.
-    pub tags: Vec<Vec<String>>,
+    /// Each tag has at least a name. Name and value are texts; what follows them need not be.
+    pub tags: Vec<Vec<TagElement>>,
     /// Any text.
     pub content: String,
     /// BIP-340 Schnorr signature over the id.
@@ -33,12 +34,18 @@ pub enum EventError {
     /// Not a JSON object, a field missing, or one of the wrong type or out of its range.
     #[error("not an event (NIP-01)")]
     Shape(#[source] serde_json::Error),
-    /// `id`, `pubkey` or `sig` is not lower-case hex of the right length (NIP-01).
+    /// `id` or `sig` is not hex of the right length.
+    #[error("{0} is not hex of its length")]
+    Hex(&'static str),
+    /// `pubkey` is not lower-case hex of the right length (NIP-01).
     #[error("{0} is not lower-case hex of its length")]
     Spelling(&'static str),
     /// A tag without a name.
     #[error("a tag is empty")]
     EmptyTag,
+    /// A tag whose name or value is a number, an array, or the like.
+    #[error("the name or the value of a tag is not a text")]
+    TagText,
 }
 
 #[derive(serde::Deserialize)]
@@ -49,7 +56,7 @@ struct Fields<'a> {
     pubkey: Cow<'a, str>,
     created_at: u64,
     kind: u16,
-    tags: Vec<Vec<String>>,
+    tags: Vec<Vec<TagElement>>,
     content: String,
     #[serde(borrow)]
     sig: Cow<'a, str>,
@@ -64,15 +71,17 @@ struct Spelled<'a> {
     kind: u16,
     pubkey: String,
     sig: String,
-    tags: &'a [Vec<String>],
+    tags: &'a [Vec<TagElement>],
 }
 
 impl Event {
-    /// Reads an event. Fields that NIP-01 does not name are passed over.
+    /// Reads an event. Fields that NIP-01 does not name are passed over. `id` and `sig` may be
+    /// spelled as strfry lets them through, in upper case or behind `0x`: they are not part of
+    /// what is hashed.
     ///
     /// # Errors
-    /// [`EventError`]; among the shapes refused are those that strfry lets through but
-    /// NIP-01 does not: upper-case hex, `0x`, tags with anything but texts in them.
+    /// [`EventError`]. A pubkey in upper case or behind `0x` is refused, though strfry lets it
+    /// through: its spelling is part of what is hashed.
     pub fn parse(json: &[u8]) -> Result<Self, EventError> {
         // An array of the right length would do for serde.
         let first = json.trim_ascii_start().first();
@@ -81,17 +90,27 @@ impl Event {
             return Err(EventError::Shape(error));
         }
         let fields: Fields<'_> = serde_json::from_slice(json).map_err(EventError::Shape)?;
-        if fields.tags.iter().any(Vec::is_empty) {
-            return Err(EventError::EmptyTag);
+        for tag in &fields.tags {
+            if tag.is_empty() {
+                return Err(EventError::EmptyTag);
+            }
+            // What strfry does not take, whoever signed it.
+            if tag
+                .iter()
+                .take(2)
+                .any(|element| element.as_text().is_none())
+            {
+                return Err(EventError::TagText);
+            }
         }
         Ok(Self {
-            id: EventId::from_bytes(lower_hex(&fields.id, "id")?),
+            id: EventId::from_bytes(any_hex(&fields.id, "id")?),
             pubkey: Pubkey::from_bytes(lower_hex(&fields.pubkey, "pubkey")?),
             created_at: fields.created_at,
             kind: fields.kind,
             tags: fields.tags,
             content: fields.content,
-            sig: lower_hex(&fields.sig, "sig")?,
+            sig: any_hex(&fields.sig, "sig")?,
         })
     }
 
@@ -109,7 +128,23 @@ impl Event {
 
     /// The id that these fields have (NIP-01), whatever [`Event::id`] says.
     pub fn hash(&self) -> EventId {
-        EventId::from_bytes(Sha256::digest(self.canonical_form()).into())
+        hash(&self.canonical_form())
+    }
+
+    /// Whether the id is the hash of these fields: as NIP-01 has it, or as strfry does, which
+    /// spells the character DEL as `\u007f` before it hashes.
+    pub fn has_own_id(&self) -> bool {
+        let form = self.canonical_form();
+        hash(&form) == self.id
+            || (form.contains('\u{7f}') && hash(&form.replace('\u{7f}', "\\u007f")) == self.id)
+    }
+
+    /// How many bytes its texts and a frame around them take: some more than its JSON where
+    /// that escapes nothing.
+    pub fn size(&self) -> usize {
+        const FRAME: usize = 400;
+        let of_tag = |tag: &Vec<TagElement>| 2 + tag.iter().map(|e| e.len() + 3).sum::<usize>();
+        FRAME + self.content.len() + self.tags.iter().map(of_tag).sum::<usize>()
     }
 
     /// One line of JSON, without its newline, in canonical spelling and with the fields
@@ -136,7 +171,7 @@ impl Event {
         self.tags
             .iter()
             .filter_map(move |tag| match tag.as_slice() {
-                [first, value, ..] if first == name => Some(value.as_str()),
+                [first, value, ..] if first == name => value.as_text(),
                 _ => None,
             })
     }
@@ -147,6 +182,25 @@ impl Event {
 fn spell(value: &impl Serialize) -> String {
     // Texts and numbers alone cannot fail to be spelled, so the fallback is never taken.
     serde_json::to_string(value).unwrap_or_default()
+}
+
+/// The id of an event of this canonical form.
+fn hash(form: &str) -> EventId {
+    EventId::from_bytes(Sha256::digest(form).into())
+}
+
+/// Hex in either case, behind `0x` or not: what strfry reads.
+pub(crate) fn any_hex<const N: usize>(
+    text: &str,
+    field: &'static str,
+) -> Result<[u8; N], EventError> {
+    // `const_hex` passes over a `0x` of its own.
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let mut bytes = [0; N];
+    match const_hex::decode_to_slice(digits, &mut bytes) {
+        Ok(()) if digits.len() == 2 * N => Ok(bytes),
+        _ => Err(EventError::Hex(field)),
+    }
 }
 
 fn lower_hex<const N: usize>(text: &str, field: &'static str) -> Result<[u8; N], EventError> {
@@ -191,15 +245,53 @@ pub(crate) mod tests {
     fn a_line_reads_back_as_the_same_event() {
         let mut event = Event::parse(GENUINE.as_bytes()).unwrap();
         event.tags = vec![
-            vec!["d".to_owned()],
-            vec!["e".to_owned(), "\u{0}x".to_owned(), String::new()],
-            vec!["e".to_owned(), "y".to_owned()],
+            vec!["d".into()],
+            vec!["e".into(), "\u{0}x".into(), "".into()],
+            vec!["e".into(), "y".into()],
         ];
         let line = event.to_json();
         assert!(!line.contains('\n') && line.starts_with(r#"{"content":"#));
         assert_eq!(Event::parse(line.as_bytes()).unwrap(), event);
         assert_eq!((event.tag("d"), event.tag("e")), (None, Some("\u{0}x")));
         assert_eq!(event.tag_values("e").collect::<Vec<_>>(), ["\u{0}x", "y"]);
+    }
+
+    #[test]
+    fn id_and_signature_may_be_spelled_as_strfry_reads_them() {
+        let event = Event::parse(GENUINE.as_bytes()).unwrap();
+        let sig = const_hex::encode(event.sig);
+        for spell in [str::to_uppercase, |hex: &str| format!("0x{hex}")] {
+            let json = GENUINE
+                .replace(&event.id.to_hex(), &spell(&event.id.to_hex()))
+                .replace(&sig, &spell(&sig));
+            assert_ne!(json, GENUINE);
+            assert_eq!(Event::parse(json.as_bytes()).unwrap(), event);
+        }
+        assert!(event.to_json().contains(&event.id.to_hex()));
+    }
+
+    #[test]
+    fn what_follows_a_tag_s_value_may_be_anything() {
+        let tags = r#"[["t","x",1,null,{"a":[-1.5]}],["u"]]"#;
+        let json = GENUINE.replace("\"tags\":[]", &format!("\"tags\":{tags}"));
+        let event = Event::parse(json.as_bytes()).unwrap();
+        assert_eq!(event.tag("t"), Some("x"));
+        assert!(event.canonical_form().contains(&format!(",{tags},")));
+        assert!(event.to_json().ends_with(&format!("\"tags\":{tags}}}")));
+        assert_eq!(Event::parse(event.to_json().as_bytes()).unwrap(), event);
+    }
+
+    #[test]
+    fn strfry_s_spelling_of_del_is_hashed_too() {
+        let mut event = Event::parse(GENUINE.as_bytes()).unwrap();
+        event.content = "a\u{7f}".to_owned();
+        event.id = event.hash();
+        assert!(event.has_own_id());
+        event.id = hash(&event.canonical_form().replace('\u{7f}', "\\u007f"));
+        assert!(event.has_own_id());
+        // Six characters that look like it are another content.
+        event.content = "a\\u007f".to_owned();
+        assert!(!event.has_own_id());
     }
 
     #[test]
@@ -220,26 +312,19 @@ pub(crate) mod tests {
                 "\"0x774ae7",
                 "pubkey is not lower-case hex of its length",
             ),
-            (
-                "\"0563f",
-                "\"0563F",
-                "id is not lower-case hex of its length",
-            ),
-            (
-                "\"0563f",
-                "\"563f",
-                "id is not lower-case hex of its length",
-            ),
-            (
-                "\"9388",
-                "\"93g8",
-                "sig is not lower-case hex of its length",
-            ),
+            ("\"0563f", "\"563f", "id is not hex of its length"),
+            ("\"0563f", "\"0x0x0563f", "id is not hex of its length"),
+            ("\"9388", "\"93g8", "sig is not hex of its length"),
             ("\"tags\":[]", "\"tags\":[[]]", "a tag is empty"),
             (
                 "\"tags\":[]",
                 "\"tags\":[[\"t\",1]]",
-                "not an event (NIP-01)",
+                "the name or the value of a tag is not a text",
+            ),
+            (
+                "\"tags\":[]",
+                "\"tags\":[[[]]]",
+                "the name or the value of a tag is not a text",
             ),
             ("\"tags\":[]", "\"tags\":[\"t\"]", "not an event (NIP-01)"),
             ("\"kind\":1", "\"kind\":65536", "not an event (NIP-01)"),

@@ -1,8 +1,8 @@
 //! What `constellation-policy` and `constellation-sync` both know.
 //!
 //! Read it in this order: [`key`] (pubkeys and event ids), [`wot`] (the lists that hold
-//! them), [`list_file`] (where they are found), [`verdict`] (who may write), [`explain`] (why), [`kinds`] and [`event`] (what is written),
-//! [`verify`] (what is genuine), [`station`] (where it all lies on disk).
+//! them), [`list_file`] (where they are found), [`verdict`] (who may write), [`explain`] (why), [`kinds`],
+//! [`event`] and [`tag`] (what is written), [`verify`] (what is genuine), [`station`] (where it all lies on disk).
 //!
 //! Nothing here touches the network, the clock or another process.
 #![cfg_attr(
@@ -20,6 +20,7 @@ pub mod key;
 pub mod kinds;
 pub mod list_file;
 pub mod station;
+pub mod tag;
 pub mod verdict;
 pub mod verify;
 pub mod wot;
@@ -29,6 +30,7 @@ use std::fmt::Display;
 pub use event::Event;
 pub use key::{EventId, Pubkey};
 pub use station::Station;
+pub use tag::TagElement;
 
 /// Lower-case hex of any bytes.
 pub fn hex(bytes: &[u8]) -> String {

@@ -1,9 +1,15 @@
 //! Whether an event is genuine: its id is the hash of its content and its signature is
 //! its author's (NIP-01, BIP-340).
 
-use secp256k1::{XOnlyPublicKey, schnorr};
+use std::borrow::Cow;
 
-use crate::event::Event;
+use secp256k1::{XOnlyPublicKey, schnorr};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::event::{Event, any_hex};
+use crate::key::{EventId, Pubkey};
 
 /// What is not genuine about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -24,20 +30,73 @@ pub enum Forgery {
 /// # Errors
 /// The first [`Forgery`] found.
 pub fn verify(event: &Event) -> Result<(), Forgery> {
-    if event.hash() != event.id {
+    if !event.has_own_id() {
         return Err(Forgery::Id);
     }
+    is_signed(&event.id, &event.pubkey, event.sig)
+}
+
+fn is_signed(id: &EventId, author: &Pubkey, signature: [u8; 64]) -> Result<(), Forgery> {
     let author =
-        XOnlyPublicKey::from_byte_array(*event.pubkey.as_bytes()).map_err(|_| Forgery::Pubkey)?;
-    let signature = schnorr::Signature::from_byte_array(event.sig);
-    schnorr::verify(&signature, event.id.as_bytes(), &author).map_err(|_| Forgery::Signature)
+        XOnlyPublicKey::from_byte_array(*author.as_bytes()).map_err(|_| Forgery::Pubkey)?;
+    let signature = schnorr::Signature::from_byte_array(signature);
+    schnorr::verify(&signature, id.as_bytes(), &author).map_err(|_| Forgery::Signature)
+}
+
+/// Whether somebody signed this very text: its id is the hash of its fields exactly as they
+/// are spelled in it. Relays serve what was published; so a text that is no [`Event`] and
+/// passes here is its author's doing, and not the relay's. It takes no memory but for the
+/// text.
+pub fn is_signed_as_spelled(json: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+        #[serde(borrow)]
+        pubkey: &'a RawValue,
+        #[serde(borrow)]
+        created_at: &'a RawValue,
+        #[serde(borrow)]
+        kind: &'a RawValue,
+        #[serde(borrow)]
+        tags: &'a RawValue,
+        #[serde(borrow)]
+        content: &'a RawValue,
+        #[serde(borrow)]
+        sig: Cow<'a, str>,
+    }
+    let Ok(fields) = serde_json::from_str::<Fields<'_>>(json) else {
+        return false;
+    };
+    let pubkey = fields.pubkey.get().trim_matches('"');
+    let (Ok(id), Ok(signature), Ok(author)) = (
+        any_hex(&fields.id, "id"),
+        any_hex(&fields.sig, "sig"),
+        any_hex(pubkey, "pubkey"),
+    ) else {
+        return false;
+    };
+    let (id, author) = (EventId::from_bytes(id), Pubkey::from_bytes(author));
+    // strfry's import can be told not to verify: the pubkey's spelling may have changed on
+    // the way.
+    let is_hash = [pubkey, &author.to_hex()].into_iter().any(|pubkey| {
+        let mut hash = Sha256::new_with_prefix("[0,\"");
+        hash.update(pubkey);
+        hash.update("\"");
+        for field in [fields.created_at, fields.kind, fields.tags, fields.content] {
+            hash.update(",");
+            hash.update(field.get());
+        }
+        hash.update("]");
+        *id.as_bytes() == <[u8; 32]>::from(hash.finalize())
+    });
+    is_hash && is_signed(&id, &author, signature).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::tests::GENUINE;
-    use crate::key::Pubkey;
 
     #[test]
     fn genuine_events_pass_and_each_forgery_is_named() {
@@ -58,5 +117,28 @@ mod tests {
         off_the_curve.pubkey = Pubkey::from_bytes([0xff; 32]);
         off_the_curve.id = off_the_curve.hash();
         assert_eq!(verify(&off_the_curve), Err(Forgery::Pubkey));
+    }
+
+    /// Signed by a made-up key over a pubkey in upper case, and over tags nested 200 deep;
+    /// verified and served so by a real strfry.
+    #[test]
+    fn what_was_signed_as_it_is_spelled_is_its_author_s_doing() {
+        let texts = include_str!("verify/signed_as_spelled.jsonl");
+        assert_eq!(texts.lines().count(), 3);
+        for text in texts.lines() {
+            assert!(is_signed_as_spelled(text), "{text}");
+            assert!(!is_signed_as_spelled(
+                &text.replace("\"kind\":1", "\"kind\":6")
+            ));
+            assert!(!is_signed_as_spelled(
+                &text.replace("\"sig\":\"", "\"sig\":\"0")
+            ));
+        }
+        assert!(is_signed_as_spelled(GENUINE));
+        let shouted = GENUINE.replace("774ae7f858a9411e", "774AE7F858A9411E");
+        assert!(is_signed_as_spelled(&shouted));
+        for text in ["", "[]", "7", "{}"] {
+            assert!(!is_signed_as_spelled(text), "{text}");
+        }
     }
 }

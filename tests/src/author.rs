@@ -2,8 +2,9 @@
 
 use std::thread;
 
-use constellation_shared::{Event, EventId, Pubkey, kinds};
+use constellation_shared::{Event, EventId, Pubkey, TagElement, kinds};
 use secp256k1::Keypair;
+use sha2::{Digest, Sha256};
 
 /// Somebody with a secret key, the same for the same seed in every run.
 #[derive(Clone)]
@@ -66,21 +67,53 @@ impl Author {
         tags: Vec<Vec<String>>,
         content: String,
     ) -> Event {
+        let tags = tags.into_iter();
         let mut event = Event {
             id: EventId::from_bytes([0; 32]),
             pubkey: self.pubkey,
             created_at,
             kind,
-            tags,
+            tags: tags
+                .map(|tag| tag.into_iter().map(TagElement::from).collect())
+                .collect(),
             content,
             sig: [0; 64],
         };
         event.id = event.hash();
+        self.sign_again(&mut event);
+        event
+    }
+
+    /// A text note with these tags, as JSON, which may hold what NIP-01 does not know.
+    ///
+    /// # Panics
+    /// Where they are no tags at all.
+    pub fn note_with_tags(&self, created_at: u64, tags: &str) -> Event {
+        let mut event = self.note(created_at, "odd tags");
+        event.tags = serde_json::from_str(tags).unwrap();
+        event.id = event.hash();
+        self.sign_again(&mut event);
+        event
+    }
+
+    /// JSON of a text note with a pubkey in upper case, signed over that: strfry verifies and
+    /// serves it, and NIP-01 knows no such event.
+    pub fn shouted_note(&self, created_at: u64, content: &str) -> String {
+        let mut event = self.note(created_at, content);
+        let (lower, upper) = (self.pubkey.to_hex(), self.pubkey.to_hex().to_uppercase());
+        let form = event.canonical_form().replacen(&lower, &upper, 1);
+        event.id = EventId::from_bytes(Sha256::digest(form).into());
+        self.sign_again(&mut event);
+        let [from, to] = [lower, upper].map(|key| format!("\"pubkey\":\"{key}\""));
+        event.to_json().replacen(&from, &to, 1)
+    }
+
+    /// Signs the id that the event has.
+    pub fn sign_again(&self, event: &mut Event) {
         event.sig = self
             .keypair
             .sign_schnorr_no_aux_rand(event.id.as_bytes())
             .to_byte_array();
-        event
     }
 }
 

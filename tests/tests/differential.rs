@@ -57,7 +57,7 @@ fn with_another_field(mut event: Event, random: &mut Random) -> Event {
         4 => event.created_at ^= 1 << random.below(64),
         5 => event.kind ^= 1 << random.below(16),
         6 => event.content.push('\u{0}'),
-        _ => event.tags.push(vec!["t".to_owned()]),
+        _ => event.tags.push(vec!["t".into()]),
     }
     if random.below(2) == 0 {
         event.id = event.hash();

@@ -128,6 +128,22 @@ fn what_is_against_the_rules_stays_out_and_is_counted_by_reason() {
     }
 }
 
+/// strfry verifies, stores and serves them, whoever publishes them.
+#[test]
+fn events_whose_tags_hold_more_than_texts_come_in() {
+    let authors = Author::many(3);
+    let mut events = notes(&authors, &PLAIN_KINDS, 60, recent(), 3000);
+    events.extend((0..1200).map(|number| {
+        let tags = format!(r#"[["t","x",{number},null,{{"a":[-1.5]}}],["t","y",true]]"#);
+        authors[0].note_with_tags(recent() - number, &tags)
+    }));
+    for nip77 in BOTH {
+        let (station, _relay) = with_liar(&authors, &events, Vec::new(), nip77);
+        sync_all(&station, &[]);
+        expect_stored(&station, &events);
+    }
+}
+
 #[test]
 fn a_blocked_author_stays_out_whoever_sends_it() {
     for nip77 in BOTH {

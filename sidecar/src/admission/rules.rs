@@ -149,7 +149,7 @@ mod tests {
     fn expiring(at: &str) -> Event {
         let tag = ["expiration".to_owned(), at.to_owned()];
         Event {
-            tags: vec![tag.to_vec()],
+            tags: vec![tag.map(Into::into).to_vec()],
             ..event()
         }
     }
