@@ -427,8 +427,9 @@ fn unwritten(path: &Path, error: &io::Error) {
 fn say(report: &Report, broken: Option<&ImportError>) {
     if let Some(error) = broken {
         error!(
-            "{}; the import failed: what strfry said before stays stored; check the free disk space, dbParams.mapsize and the owner of strfry-db, then run again",
-            chain(error)
+            "{}; the import failed: what strfry said before stays stored; {}",
+            chain(error),
+            error.remedy()
         );
     }
     for (reason, count) in &report.imported.rejected {

@@ -91,6 +91,32 @@ pub enum ImportError {
         /// Its last words.
         words: String,
     },
+    /// It ended in order and read more or less than it was given, so that nobody knows which
+    /// events it has.
+    #[error("strfry import read {read} of the {fed} events that it was given")]
+    Miscounted {
+        /// How many lines it was given.
+        fed: u64,
+        /// How many it read, by its own account.
+        read: u64,
+    },
+    /// It was given events and read something else.
+    #[error("strfry import read {0} lines that were not the events that it was given")]
+    Garbled(u64),
+}
+
+impl ImportError {
+    /// What a captain can do about it.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Miscounted { .. } | Self::Garbled(_) => {
+                "check what stands between us and strfry: a wrapper must hand its input on as it is (`exec strfry \"$@\"`, `docker exec -i`); then run again"
+            }
+            Self::Start(_) | Self::Vanished | Self::Dies { .. } => {
+                "check the free disk space, dbParams.mapsize and the owner of strfry-db, then run again"
+            }
+        }
+    }
 }
 
 /// A running `strfry import`.
@@ -99,6 +125,20 @@ struct Running {
     stdin: Option<ChildStdin>,
     said: mpsc::UnboundedReceiver<Said>,
     words: JoinHandle<VecDeque<String>>,
+}
+
+/// What one child was given, and what it said of it.
+#[derive(Debug, Default)]
+struct Account {
+    /// Lines given.
+    fed: u64,
+    /// Lines that it read, once it has summed them up.
+    processed: Option<u64>,
+    written: Written,
+    /// How many it rejected by name.
+    rejected: u64,
+    /// How many lines it could not read.
+    unparsable: u64,
 }
 
 /// Feeds one run's events.
@@ -111,8 +151,10 @@ pub struct Import {
     barren: u32,
     /// Whether the running child did not take all that it was given.
     is_cut_off: bool,
-    /// What the running child said of its events so far: written, and how many rejected.
-    said_by_child: (Written, u64),
+    /// What the running child was given and said of it so far.
+    account: Account,
+    /// How many lines earlier children could not read.
+    unparsable: u64,
     imported: Imported,
 }
 
@@ -128,7 +170,8 @@ impl Import {
             bytes_on_its_way: 0,
             barren: 0,
             is_cut_off: false,
-            said_by_child: Default::default(),
+            account: Account::default(),
+            unparsable: 0,
             imported: Imported::default(),
         }
     }
@@ -171,18 +214,20 @@ impl Import {
         if self.running.is_none() {
             self.start()?;
         }
-        self.imported.events += batch.len() as u64;
+        let lines = batch.len();
+        self.imported.events += lines as u64;
         let text = spell(&batch);
         self.bytes_on_its_way += batch.iter().map(|line| line.json.len()).sum::<usize>();
         self.on_its_way.extend(batch);
-        if !self.write(&text).await {
+        if !self.write(&text, lines).await {
             self.replace().await?;
         }
         Ok(())
     }
 
-    /// Whether strfry took it.
-    async fn write(&mut self, text: &str) -> bool {
+    /// Writes so many lines; whether strfry took them.
+    async fn write(&mut self, text: &str, lines: usize) -> bool {
+        self.account.fed += lines as u64;
         let Some(stdin) = self
             .running
             .as_mut()
@@ -205,7 +250,7 @@ impl Import {
         let mut child = command.spawn().map_err(ImportError::Start)?;
         let stdin = child.stdin.take();
         let stderr = child.stderr.take();
-        self.said_by_child = Default::default();
+        self.account = Account::default();
         let (sender, said) = mpsc::unbounded_channel();
         let words = tokio::spawn(listen(stderr, sender));
         self.running = Some(Running {
@@ -226,21 +271,19 @@ impl Import {
     fn hear(&mut self, said: Said) {
         match said {
             Said::Written(written) => {
-                self.said_by_child.0.add(written);
+                self.account.written.add(written);
                 self.imported.written.add(written);
                 for _ in 0..written.total() {
                     let Some(line) = self.on_its_way.pop_front() else {
                         break;
                     };
                     self.bytes_on_its_way -= line.json.len();
-                }
-                if written.total() > 0 {
                     self.barren = 0;
                 }
             }
             Said::Rejected(id, reason) => {
                 debug!("strfry rejected event {id}: {reason}");
-                self.said_by_child.1 += 1;
+                self.account.rejected += 1;
                 *self.imported.rejected.entry(kind_of(&reason)).or_default() += 1;
                 if let Some(place) = self.on_its_way.iter().position(|line| line.id == id)
                     && let Some(line) = self.on_its_way.remove(place)
@@ -248,18 +291,25 @@ impl Import {
                     self.bytes_on_its_way -= line.json.len();
                 }
             }
+            Said::Unparsable => self.account.unparsable += 1,
             Said::Done {
+                processed,
                 added,
                 rejected,
                 dups,
-            } => self.believe(added, rejected, dups),
+            } => {
+                let sum = self.account.processed.unwrap_or_default();
+                self.account.processed = Some(sum.saturating_add(processed));
+                self.believe(added, rejected, dups);
+            }
         }
     }
 
     /// Takes the numbers of a summary: those of all that one child was given. Where an older
     /// strfry words its progress otherwise, they are the only ones.
     fn believe(&mut self, added: u64, rejected: u64, dups: u64) {
-        let (said, rejections) = mem::take(&mut self.said_by_child);
+        let said = mem::take(&mut self.account.written);
+        let rejections = mem::take(&mut self.account.rejected);
         let written = &mut self.imported.written;
         written.add(Written {
             added: added.saturating_sub(said.added),
@@ -272,11 +322,23 @@ impl Import {
             let sum = self.imported.rejected.entry(reason).or_default();
             *sum = sum.saturating_add(unnamed);
         }
-        // What did not reach it is in no summary; what did, the next child calls dups.
-        if !self.is_cut_off {
-            self.on_its_way.clear();
-            self.bytes_on_its_way = 0;
+    }
+
+    /// Whether the child that has ended in order read what it was given, neither less nor more.
+    fn settle(&mut self, processed: u64) -> Result<(), ImportError> {
+        let unparsable = self.unparsable + self.account.unparsable;
+        if unparsable > 0 {
+            return Err(ImportError::Garbled(unparsable));
         }
+        if processed != self.account.fed {
+            return Err(ImportError::Miscounted {
+                fed: self.account.fed,
+                read: processed,
+            });
+        }
+        self.on_its_way.clear();
+        self.bytes_on_its_way = 0;
+        Ok(())
     }
 
     /// Closes strfry's input and waits until it has stored everything.
@@ -286,18 +348,19 @@ impl Import {
                 return Ok(());
             };
             running.stdin = None;
-            let mut is_done = false;
             while let Ok(Some(said)) =
                 timeout(self.strfry.patience, next_said(&mut self.running)).await
             {
-                is_done |= matches!(said, Said::Done { .. });
                 self.hear(said);
             }
-            if is_done {
+            // What did not reach one that was hung up on is given to another.
+            if let Some(processed) = self.account.processed
+                && !self.is_cut_off
+            {
                 if let Some(mut running) = self.running.take() {
                     let _ = timeout(self.strfry.patience, running.child.wait()).await;
                 }
-                return Ok(());
+                return self.settle(processed);
             }
             self.replace().await?;
         }
@@ -310,6 +373,11 @@ impl Import {
             self.imported.replaced_children += 1;
             self.barren += 1;
             if self.barren >= MOST_BARREN {
+                // One that ends in order each time does not get its input.
+                if let Some(read) = self.account.processed {
+                    let fed = self.account.fed;
+                    return Err(ImportError::Miscounted { fed, read });
+                }
                 return Err(ImportError::Dies {
                     deaths: self.barren,
                     status,
@@ -322,7 +390,7 @@ impl Import {
             );
             self.start()?;
             let again = spell(self.on_its_way.make_contiguous());
-            if self.write(&again).await {
+            if self.write(&again, self.on_its_way.len()).await {
                 return Ok(());
             }
         }
@@ -347,6 +415,9 @@ impl Import {
         while let Ok(said) = running.said.try_recv() {
             self.hear(said);
         }
+        // Of one that was hung up on, the last line may have been half of one.
+        let halves = u64::from(self.is_cut_off);
+        self.unparsable += self.account.unparsable.saturating_sub(halves);
         let status = status.map_or_else(
             |error| error.to_string(),
             |status: ExitStatus| status.to_string(),

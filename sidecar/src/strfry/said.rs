@@ -41,8 +41,13 @@ pub enum Said {
     Written(Written),
     /// This one was refused (`Rejected event …`, with `--show-rejected`).
     Rejected(EventId, String),
+    /// A line of our input was no JSON to strfry, which counts it nowhere else (`Unable to
+    /// parse JSON on line …`).
+    Unparsable,
     /// The end of an import (`Done. Processed …`).
     Done {
+        /// How many lines it read that were JSON.
+        processed: u64,
         /// New in the database.
         added: u64,
         /// Refused.
@@ -68,8 +73,12 @@ pub fn parse(line: &str) -> Option<Said> {
         let (id, reason) = event.split_once(": ")?;
         return Some(Said::Rejected(id.parse().ok()?, reason.to_owned()));
     }
+    if text.starts_with("Unable to parse JSON on line ") {
+        return Some(Said::Unparsable);
+    }
     let counts = text.strip_prefix("Done. Processed ")?;
     Some(Said::Done {
+        processed: counts.split(' ').next()?.parse().ok()?,
         added: number_before(counts, "added")?,
         rejected: number_before(counts, "rejected")?,
         dups: number_before(counts, "dups")?,
@@ -114,6 +123,7 @@ mod tests {
                 "{front}Done. Processed 7 lines. 2 added, 4 rejected, 1 dups"
             )),
             Some(Said::Done {
+                processed: 7,
                 added: 2,
                 rejected: 4,
                 dups: 1
@@ -129,8 +139,13 @@ mod tests {
                 "tag val too large: 2000".to_owned()
             ))
         );
+        assert_eq!(
+            parse("(0.030s) [main thread     ]WARN| Unable to parse JSON on line 12"),
+            Some(Said::Unparsable)
+        );
         for nothing in [
             "",
+            "Done. 2 added, 4 rejected, 1 dups",
             "WARNING: Running as root is not recommended",
             &format!("{front}Committed 5. Processed 5 lines. 5 added, 0 rejected, 0 dups"),
             &format!("{front}Writer: added: x"),

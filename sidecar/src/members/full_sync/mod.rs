@@ -149,7 +149,11 @@ impl Recovery<'_> {
             Ok(()) if interrupted => (output, Step::Interrupted),
             Ok(()) => (output, step),
             Err(error) => {
-                error!("{}; the import of the full syncs failed", chain(&error));
+                error!(
+                    "{}; the import of the full syncs failed; {}",
+                    chain(&error),
+                    error.remedy()
+                );
                 (output, Step::Broken)
             }
         }

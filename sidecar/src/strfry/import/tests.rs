@@ -23,11 +23,14 @@ fn the_summary_is_believed_where_strfry_said_less_before() {
     }));
     import.hear(Said::Rejected(line(8).id, "bad".to_owned()));
     assert_eq!(import.on_its_way.len(), 5);
+    import.account.fed = 9;
     import.hear(Said::Done {
+        processed: 9,
         added: 4,
         rejected: 2,
         dups: 3,
     });
+    import.settle(9).unwrap();
     assert!(import.on_its_way.is_empty());
     let Imported { written, .. } = &import.imported;
     assert_eq!((written.added, written.dups), (4, 3));
@@ -50,6 +53,7 @@ fn numbers_that_cannot_be_are_taken_as_they_come() {
         import.hear(Said::Rejected(line(8).id, "bad".to_owned()));
         import.hear(Said::Written(most));
         import.hear(Said::Done {
+            processed: u64::MAX,
             added: u64::MAX,
             rejected: u64::MAX,
             dups: 0,
@@ -60,6 +64,76 @@ fn numbers_that_cannot_be_are_taken_as_they_come() {
     import.imported.add(other);
     assert_eq!(import.imported.rejected_count(), u64::MAX);
     assert_eq!(import.bytes_on_its_way, 0);
+    assert!(import.settle(u64::MAX).is_err());
+}
+
+/// Feeds nine short lines to an `import` that is this script.
+async fn fed_to(script: &str) -> (Imported, Result<(), String>) {
+    let dir = tempfile::tempdir().unwrap();
+    // `sh import …`
+    std::fs::write(dir.path().join("import"), script).unwrap();
+    let (program, folder) = (PathBuf::from("/bin/sh"), dir.path().to_owned());
+    let strfry = Strfry::new(program, folder, Duration::from_secs(60));
+    let (sender, lines) = mpsc::channel(1);
+    sender.send((0..9).map(line).collect()).await.unwrap();
+    drop(sender);
+    let (imported, result) = Import::new(strfry, false).run(lines).await;
+    (imported, result.map_err(|error| error.to_string()))
+}
+
+#[tokio::test]
+async fn an_import_that_did_not_read_what_it_was_given_is_a_failure() {
+    let done = |read: u64, more: &str| {
+        format!(
+            "cat >/dev/null; {more}\necho \"Done. Processed {read} lines. 0 added, 0 rejected, 0 dups\" >&2\n"
+        )
+    };
+    let writer = "echo \"Writer: added: 8 dups: 0 replaced: 0 deleted: 0\" >&2";
+    let unparsable = "echo \"WARN| Unable to parse JSON on line 3\" >&2";
+    let read = |number: u64| {
+        Err(format!(
+            "strfry import read {number} of the 9 events that it was given"
+        ))
+    };
+    for (script, expected) in [
+        (done(9, ""), Ok(())),
+        // A wrapper that drops its input.
+        (done(0, ""), read(0)),
+        // One that hands on the first lines, or some.
+        (done(8, writer), read(8)),
+        // One that hands on another's as well.
+        (done(10, ""), read(10)),
+        (format!("{}{}", done(9, ""), done(9, "")), read(18)),
+        // One that changes them.
+        (
+            done(8, &format!("{unparsable}; {writer}")),
+            Err("strfry import read 1 lines that were not the events that it was given".to_owned()),
+        ),
+        (
+            done(9, unparsable),
+            Err("strfry import read 1 lines that were not the events that it was given".to_owned()),
+        ),
+    ] {
+        let (imported, result) = fed_to(&script).await;
+        assert_eq!(result, expected, "{script}");
+        assert_eq!(imported.events, 9);
+    }
+}
+
+#[tokio::test]
+async fn an_import_without_its_summary_is_a_failure() {
+    let writer = "echo \"Writer: added: 9 dups: 0 replaced: 0 deleted: 0\" >&2\n";
+    for end in [
+        "",
+        "echo \"Done. 9 added, 0 rejected, 0 dups\" >&2\n",
+        "echo Done. >&2\n",
+    ] {
+        for committed in ["", writer] {
+            let (_, result) = fed_to(&format!("cat >/dev/null\n{committed}{end}")).await;
+            let error = result.unwrap_err();
+            assert!(error.contains("exit status: 0"), "{error}");
+        }
+    }
 }
 
 /// A strfry that was hung up on while it was slow, or that ends early, says how many it
