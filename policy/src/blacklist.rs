@@ -30,12 +30,13 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::hash::Hasher;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use constellation_shared::Pubkey;
-use constellation_shared::wot::{LINE_CUT, Line, parse_line};
+use constellation_shared::attributes::{self, AttributeError};
+use constellation_shared::blacklist::Cuts;
 use rustix::fs::{FlockOperation, flock};
 
 pub(crate) use crate::blacklist::held::is_being_rewritten;
@@ -59,6 +60,9 @@ pub enum RemoveError {
     /// One of the steps failed.
     #[error("cannot {0}")]
     Step(&'static str, #[source] io::Error),
+    /// The new content cannot be given to those who may read and write the old.
+    #[error(transparent)]
+    Attribute(#[from] AttributeError),
     /// Another of us, or another program, is at work in its folder.
     #[error("its folder is locked by another program")]
     Locked,
@@ -71,9 +75,9 @@ fn step(name: &'static str) -> impl FnOnce(io::Error) -> RemoveError {
     move |error| RemoveError::Step(name, error)
 }
 
-/// Takes every line that spells one of `keys` out of the list; the other lines stay byte
-/// for byte as they were, and so do mode and owner. How many lines that were; a missing
-/// list has none. Files that must be watched from now on are added to `remainders`, also
+/// Takes `keys` out of the list: lines that hold no other key, and of lines that do, the
+/// text of these keys alone. All else stays byte for byte as it was, and so do owner, mode,
+/// access list and extended attributes. How many lines that were; a missing list has none. Files that must be watched from now on are added to `remainders`, also
 /// where it fails.
 ///
 /// # Errors
@@ -96,10 +100,15 @@ pub fn remove(
         };
         let beside = beside(&list, "new");
         let (lines, work) = match write_without(&old, &beside, keys) {
-            Ok(Some(written)) => written,
-            none => {
+            Ok(Written::Whole { lines, work }) => (lines, work),
+            Ok(Written::Nothing) => return Ok(0),
+            Ok(Written::Outdated) => {
                 let _ = fs::remove_file(&beside);
-                return none.map(|_| 0);
+                continue;
+            }
+            Err(error) => {
+                let _ = fs::remove_file(&beside);
+                return Err(error);
             }
         };
         // One that was replaced while we wrote must not give way even for a moment: a script
@@ -150,51 +159,72 @@ fn beside(list: &Path, what: &str) -> PathBuf {
     list.with_file_name(name)
 }
 
-/// Writes the new content to `path`; how many lines were left out, and of which part of
-/// the old file it is the work. `None` where no line is to be left out.
+/// What came of writing the new content.
+enum Written {
+    /// No line holds one of the keys; nothing was written.
+    Nothing,
+    /// The old file was rewritten at the same time.
+    Outdated,
+    /// The new content is on the disk.
+    Whole {
+        /// From how many lines something was left out.
+        lines: u64,
+        work: Work,
+    },
+}
+
+/// Writes the new content to `path`.
 fn write_without(
-    old: &File,
+    mut old: &File,
     path: &Path,
     keys: &BTreeSet<Pubkey>,
-) -> Result<Option<(u64, Work)>, RemoveError> {
+) -> Result<Written, RemoveError> {
     let metadata = old.metadata().map_err(step("read it"))?;
-    if metadata.mode() & 0o222 == 0 {
-        return Err(RemoveError::ReadOnly);
-    }
-    let new = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(step("write beside it"))?;
     // Half a line whose writer is still at work is left for the remainder.
     let copied = match is_held(old) {
         true => whole_lines(old).map_err(step("read it"))?,
         false => metadata.len(),
     };
     let mut reader = BufReader::with_capacity(PIECE, Digested::new(old.take(copied)));
-    let mut writer = BufWriter::with_capacity(PIECE, &new);
-    let lines = copy_without(&mut reader, &mut writer, keys).map_err(step("copy it"))?;
-    if lines == 0 {
-        return Ok(None);
+    let cuts = Cuts::of(&mut reader, keys).map_err(step("read it"))?;
+    if cuts.cuts.is_empty() {
+        return Ok(Written::Nothing);
     }
+    if metadata.mode() & 0o222 == 0 {
+        return Err(RemoveError::ReadOnly);
+    }
+    let digest = reader.into_inner().digest.finish();
     let write_it = "write beside it";
+    let new = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(step(write_it))?;
+    old.seek(SeekFrom::Start(0)).map_err(step("read it"))?;
+    let mut reader = Digested::new(BufReader::with_capacity(PIECE, old.take(copied)));
+    let mut writer = BufWriter::with_capacity(PIECE, &new);
+    copy_without(&mut reader, &mut writer, &cuts).map_err(step("copy it"))?;
     writer.flush().map_err(step(write_it))?;
     drop(writer);
-    fchown(&new, Some(metadata.uid()), Some(metadata.gid())).map_err(step("keep its owner"))?;
-    new.set_permissions(metadata.permissions())
-        .map_err(step("keep its mode"))?;
+    if reader.digest.finish() != digest {
+        return Ok(Written::Outdated);
+    }
+    attributes::carry_over(old, &new)?;
     new.sync_all().map_err(step(write_it))?;
     let written = new.metadata().map_err(step(write_it))?;
     let work = Work {
         copied,
-        digest: reader.into_inner().digest.finish(),
+        digest,
         old: metadata.ino(),
         new: written.ino(),
         written: written.len(),
     };
-    Ok(Some((lines, work)))
+    Ok(Written::Whole {
+        lines: cuts.lines,
+        work,
+    })
 }
 
 /// A reader that remembers, in 64 bits, what was read.
@@ -227,46 +257,19 @@ impl<R: Read> Read for Digested<R> {
     }
 }
 
-/// Copies all lines but those of `keys`; how many were left out. Memory does not grow with
-/// the length of a line.
-fn copy_without(
-    reader: &mut impl BufRead,
-    writer: &mut impl Write,
-    keys: &BTreeSet<Pubkey>,
-) -> io::Result<u64> {
-    let mut lines = 0;
-    let mut start = Vec::new();
-    let mut first = true;
-    loop {
-        start.clear();
-        let most = LINE_CUT as u64;
-        if reader.by_ref().take(most).read_until(b'\n', &mut start)? == 0 {
-            return Ok(lines);
+/// Copies all but what is cut.
+fn copy_without(reader: &mut impl Read, writer: &mut impl Write, cuts: &Cuts) -> io::Result<()> {
+    let mut at = 0;
+    for cut in &cuts.cuts {
+        let before = cut.place.start.saturating_sub(at);
+        let length = cut.place.end.saturating_sub(cut.place.start);
+        io::copy(&mut reader.by_ref().take(before), writer)?;
+        io::copy(&mut reader.by_ref().take(length), &mut io::sink())?;
+        if cut.leaves_blank {
+            writer.write_all(b" ")?;
         }
-        let text = match first {
-            true => start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start),
-            false => &start,
-        };
-        let leaves = matches!(parse_line(text), Line::Key(key) if keys.contains(&key));
-        first = false;
-        lines += u64::from(leaves);
-        if !leaves {
-            writer.write_all(&start)?;
-        }
-        let mut ended = start.ends_with(b"\n");
-        while !ended {
-            let piece = reader.fill_buf()?;
-            let length = match memchr::memchr(b'\n', piece) {
-                Some(end) => end + 1,
-                None => piece.len(),
-            };
-            ended = piece
-                .get(..length)
-                .is_none_or(|piece| piece.is_empty() || piece.ends_with(b"\n"));
-            if !leaves {
-                writer.write_all(piece.get(..length).unwrap_or_default())?;
-            }
-            reader.consume(length);
-        }
+        at = cut.place.end;
     }
+    io::copy(reader, writer)?;
+    Ok(())
 }

@@ -15,7 +15,7 @@ use crate::lists::Sources;
 /// # Errors
 /// Those of writing; a list that cannot be read is named in the output instead.
 pub fn explain(sources: &Sources, keys: &[Pubkey], output: &mut impl Write) -> io::Result<Verdict> {
-    let blacklist = ListFile::own(&sources.blacklist);
+    let blacklist = ListFile::blacklist(&sources.blacklist);
     let members_dir = sources.station.members_dir();
     let (pardoning, unreadable) = sources.pardoning();
     let mut worst = Verdict::Allow;

@@ -224,6 +224,10 @@ fn publish(lists: &RwLock<Lists>, new: Lists) {
 const fn after(error: &RemoveError) -> (Duration, &'static str) {
     match error {
         RemoveError::Contended | RemoveError::Locked => (RETRY_AFTER.0, "it is tried again"),
+        RemoveError::Attribute(_) => (
+            RETRY_AFTER.1,
+            "run strfry as the user who owns the file, or pass --no-remove",
+        ),
         RemoveError::ReadOnly | RemoveError::Step(..) => (
             RETRY_AFTER.1,
             "make the file and its folder writable for this user, or pass --no-remove",

@@ -173,7 +173,7 @@ impl Loader {
     /// rewritten all the time what is added counts at once, and what is missing only when
     /// it is missing from the whole: nobody slips in while a list is sorted.
     fn read_blacklist(&mut self, current: &Lists, now: Duration) -> Option<Arc<KeySet>> {
-        let list = ListFile::own(&self.sources.blacklist);
+        let list = ListFile::blacklist(&self.sources.blacklist);
         let known = &mut self.blacklist;
         let mut keys = Vec::new();
         let read = match known.look(&list, now) {

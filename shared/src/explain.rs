@@ -138,7 +138,7 @@ mod tests {
             fs::write(&path, format!("{other}\n{line}")).unwrap();
             ListFile::own(path)
         };
-        let blacklist = list("blacklist", blocked);
+        let blacklist = ListFile::blacklist(list("blacklist", blocked).path());
         // Twice: what stands in the first is not forgotten with the second.
         let pardoning = [
             list("friends", friend),
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_blacklist_that_cannot_be_read_blocks_everybody() {
         let dir = tempfile::tempdir().unwrap();
-        let blacklist = ListFile::own(dir.path());
+        let blacklist = ListFile::blacklist(dir.path());
         let key = Pubkey::from_bytes([1; 32]);
         let explained = Explanation::of(&key, &blacklist, &[], dir.path());
         assert!(explained.is_unknown);

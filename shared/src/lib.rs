@@ -1,8 +1,10 @@
 //! What `constellation-policy` and `constellation-sync` both know.
 //!
 //! Read it in this order: [`key`] (pubkeys and event ids), [`wot`] (the lists that hold
-//! them), [`list_file`] (where they are found), [`verdict`] (who may write), [`explain`] (why), [`kinds`],
-//! [`event`] and [`tag`] (what is written), [`verify`] (what is genuine), [`station`] (where it all lies on disk).
+//! them), [`blacklist`] (the one that is read so that no key is missed), [`list_file`] (where they
+//! are found), [`verdict`] (who may write), [`explain`] (why), [`kinds`], [`event`] and [`tag`]
+//! (what is written), [`verify`] (what is genuine), [`station`] (where it all lies on disk),
+//! [`attributes`] (of a file that takes another's place).
 //!
 //! Nothing here touches the network, the clock or another process.
 #![cfg_attr(
@@ -14,6 +16,8 @@
     )
 )]
 
+pub mod attributes;
+pub mod blacklist;
 pub mod event;
 pub mod explain;
 pub mod key;

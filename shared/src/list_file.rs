@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::blacklist;
 use crate::key::Pubkey;
 use crate::station::Station;
 use crate::wot::{self, Faults};
@@ -25,7 +26,18 @@ const PIECE: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListFile {
     path: PathBuf,
-    foreign: bool,
+    kind: Kind,
+}
+
+/// Who writes a list, and how it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
+    /// The station, and a key that is missed would let its author in.
+    Blacklist,
+    /// The station.
+    Own,
+    /// Anybody.
+    Foreign,
 }
 
 /// What tells one state of a file from another, without reading it.
@@ -73,6 +85,7 @@ impl Signature {
 pub struct OpenList {
     file: File,
     metadata: Metadata,
+    kind: Kind,
 }
 
 impl OpenList {
@@ -93,19 +106,29 @@ impl OpenList {
     pub fn read(self, each_key: impl FnMut(u64, Pubkey)) -> io::Result<Faults> {
         // A file that grows while it is read must not hold us for ever.
         let length = self.metadata.len().saturating_add(FOREIGN_LIMIT);
-        wot::read_list(
-            BufReader::with_capacity(PIECE, self.file.take(length)),
-            each_key,
-        )
+        let reader = BufReader::with_capacity(PIECE, self.file.take(length));
+        match self.kind {
+            Kind::Blacklist => blacklist::read(reader, each_key),
+            Kind::Own | Kind::Foreign => wot::read_list(reader, each_key),
+        }
     }
 }
 
 impl ListFile {
+    /// The station's blacklist, of which every key counts, however it is spelled
+    /// ([`crate::blacklist`]).
+    pub fn blacklist(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            kind: Kind::Blacklist,
+        }
+    }
+
     /// A list that the station itself writes.
     pub fn own(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            foreign: false,
+            kind: Kind::Own,
         }
     }
 
@@ -113,7 +136,7 @@ impl ListFile {
     pub fn foreign(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            foreign: true,
+            kind: Kind::Foreign,
         }
     }
 
@@ -127,9 +150,9 @@ impl ListFile {
     /// # Errors
     /// Those of `stat`, but for a missing file.
     pub fn signature(&self) -> io::Result<Option<Signature>> {
-        let metadata = match self.foreign {
-            true => fs::symlink_metadata(&self.path),
-            false => fs::metadata(&self.path),
+        let metadata = match self.kind {
+            Kind::Foreign => fs::symlink_metadata(&self.path),
+            Kind::Blacklist | Kind::Own => fs::metadata(&self.path),
         };
         Ok(unless_missing(metadata)?.as_ref().map(Signature::from))
     }
@@ -141,7 +164,7 @@ impl ListFile {
     /// or, of a foreign list, for a symbolic link or more than [`FOREIGN_LIMIT`] bytes.
     pub fn open(&self) -> io::Result<Option<OpenList>> {
         let mut flags = OFlags::NONBLOCK;
-        if self.foreign {
+        if self.kind == Kind::Foreign {
             flags |= OFlags::NOFOLLOW;
         }
         let opened = OpenOptions::new()
@@ -160,12 +183,16 @@ impl ListFile {
         if !metadata.is_file() {
             return Err(refused("not a regular file"));
         }
-        if self.foreign && metadata.len() > FOREIGN_LIMIT {
+        if self.kind == Kind::Foreign && metadata.len() > FOREIGN_LIMIT {
             return Err(refused(
                 "larger than 66 MB, the most that is read of another station",
             ));
         }
-        Ok(Some(OpenList { file, metadata }))
+        Ok(Some(OpenList {
+            file,
+            metadata,
+            kind: self.kind,
+        }))
     }
 }
 

@@ -23,6 +23,9 @@ pub const LINE_CUT: usize = LINE_LIMIT + 4;
 /// How many faulty lines of a list are named one by one.
 const NAMED_FAULTS: usize = 5;
 
+/// How many keys of an unusual line are shown.
+const SHOWN_KEYS: usize = 3;
+
 /// How many characters of a faulty line are shown.
 const SHOWN_CHARS: usize = 40;
 
@@ -57,26 +60,80 @@ pub fn parse_line(line: &[u8]) -> Line {
     Pubkey::parse(text).map_or(Line::Faulty, Line::Key)
 }
 
-/// The lines of a list that say nothing we understand.
+/// The lines of a list that are not what they should be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// How many there are.
+    /// How many say nothing we understand.
     pub count: u64,
     /// The first of them: line number (from 1) and the start of the line, made harmless.
+    pub first: Vec<(u64, String)>,
+    /// Lines of the blacklist whose keys count although a line should be one key.
+    pub unusual: Unusual,
+}
+
+/// Lines of the blacklist that hold keys in a way that other programs may not understand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unusual {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them: line number (from 1) and what was understood.
     pub first: Vec<(u64, String)>,
 }
 
 impl Faults {
-    fn add(&mut self, number: u64, line: &[u8]) {
+    /// Whether every line is as it should be.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0 && self.unusual.count == 0
+    }
+
+    pub(crate) fn add(&mut self, number: u64, line: &[u8]) {
         self.count += 1;
         if self.first.len() < NAMED_FAULTS {
             self.first.push((number, harmless(line, SHOWN_CHARS)));
         }
     }
+
+    pub(crate) fn add_unusual(&mut self, number: u64, keys: impl ExactSizeIterator<Item = Pubkey>) {
+        self.unusual.count += 1;
+        if self.unusual.first.len() == NAMED_FAULTS {
+            return;
+        }
+        let count = keys.len();
+        let mut understood: Vec<String> =
+            keys.take(SHOWN_KEYS).map(|key| key.abbreviated()).collect();
+        if count > SHOWN_KEYS {
+            understood.push("…".to_owned());
+        }
+        let text = format!("{} {}", counted(count, "key"), understood.join(" "));
+        self.unusual.first.push((number, text));
+    }
+}
+
+impl fmt::Display for Unusual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.count == 1 { "is" } else { "are" };
+        let lines = counted(self.count, "line");
+        write!(f, "{lines} {verb} unusual, but the keys count")?;
+        for (i, (number, understood)) in self.first.iter().enumerate() {
+            let separator = if i == 0 { ":" } else { "," };
+            write!(f, "{separator} line {number} ({understood})")?;
+        }
+        if self.count > self.first.len() as u64 {
+            f.write_str(", …")?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.unusual.count > 0 {
+            self.unusual.fmt(f)?;
+            if self.count == 0 {
+                return Ok(());
+            }
+            f.write_str("; ")?;
+        }
         write!(f, "{} skipped", counted(self.count, "line"))?;
         for (i, (number, text)) in self.first.iter().enumerate() {
             let separator = if i == 0 { ":" } else { "," };

@@ -8,11 +8,17 @@
 mod policy_program;
 
 use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use constellation_policy::blacklist::{self, Remainder, RemoveError};
 use constellation_tests::station;
-use policy_program::{ACCEPT, Policy, key, left_beside, lines, script, wait_for, wait_until_tidy};
+use policy_program::{
+    ACCEPT, BLOCKED, PROGRAM, Policy, key, left_beside, lines, script, wait_for, wait_until_tidy,
+};
+use rustix::fs::{XattrFlags, getxattr, setxattr};
 
 const LIST: &str = "strfry/blacklist.txt";
 
@@ -226,4 +232,139 @@ fn two_of_us_remove_from_the_same_list() {
     for policy in policies {
         policy.close();
     }
+}
+
+/// Each spelling lies in the list as captains, scripts and crashes leave it.
+#[test]
+fn a_key_that_a_human_would_see_in_the_blacklist_is_blocked_and_leaves_alone() {
+    let station = station!();
+    let list = [
+        format!("{} spam", key(1)),
+        format!("{} {}", key(2), key(3)),
+        format!("{}{}", key(4), key(5)),
+        format!("\0\0\0\0{}", key(6)),
+        format!("{}\r{}", key(7), key(8)),
+        format!("\u{a0}{}", key(9)),
+        format!("\"{}\",", key(10)),
+        format!("nostr:{}", key(11).to_bech32()),
+    ];
+    station.write(LIST, list.join("\n") + "\n");
+    let mut policy = Policy::start(&station);
+    for number in 1..=11 {
+        assert_eq!(policy.ask_key(number), BLOCKED, "{number}");
+        let hex = key(number).to_hex();
+        station.run(PROGRAM, &["explain", &hex]).expect_code(1);
+    }
+    assert_eq!(policy.ask_key(12), ACCEPT);
+    policy.expect_stderr("8 lines are unusual, but the keys count: line 1 (1 key ");
+    // Two stand in a line with another; one is half of a run.
+    station.friends(&[key(2), key(4), key(10)]);
+    let before = station.read(LIST);
+    wait_for("the pardons", || {
+        [2, 4, 10]
+            .iter()
+            .all(|&number| policy.ask_key(number) == ACCEPT)
+    });
+    let [two, four] = [2, 4].map(|number| key(number).to_hex());
+    let after = before
+        .replace(&two, "")
+        .replace(&four, "")
+        .replace(&format!("{}\n", list[6]), "");
+    wait_for("the keys to be gone", || station.read(LIST) == after);
+    for number in [1, 3, 5, 6, 7, 8, 9, 11] {
+        assert_eq!(policy.ask_key(number), BLOCKED, "{number}");
+    }
+    wait_until_tidy(&station);
+    policy.close();
+}
+
+/// A line is as long as it likes: what is read of it leaves it.
+#[test]
+fn a_pardoned_line_of_any_length_near_a_limit_leaves_once() {
+    let station = station!();
+    let mut keys = Vec::new();
+    let mut text = String::new();
+    for (number, length) in (0..).zip((4090..4110).chain(65_530..65_545)) {
+        keys.push(key(number));
+        let line = match number % 2 {
+            0 => format!("{}{}\n", key(number), " ".repeat(length - 64)),
+            _ => format!("{}{}\n", " ".repeat(length - 64), key(number)),
+        };
+        text += &line;
+    }
+    station.write(LIST, text + &lines([key(1000)]));
+    let list = station.root().join(LIST);
+    let mut remainders = Vec::new();
+    for key in &keys {
+        let removed = loop {
+            match blacklist::remove(&list, &BTreeSet::from([*key]), &mut remainders) {
+                Err(RemoveError::Locked) => {}
+                removed => break removed.unwrap(),
+            }
+        };
+        assert_eq!(removed, 1, "{key}");
+    }
+    assert_eq!(station.read(LIST), lines([key(1000)]));
+    while !remainders.is_empty() {
+        remainders.retain_mut(|remainder| !remainder.rescue().unwrap());
+    }
+}
+
+/// An access list whose group is closed out, which its mode does not show.
+#[test]
+fn a_list_that_a_key_leaves_keeps_its_access_list_and_its_attributes() {
+    let station = station!();
+    station.write(LIST, lines([key(1), key(2)]));
+    station.friends(&[key(1)]);
+    let list = station.root().join(LIST);
+    fs::set_permissions(&list, Permissions::from_mode(0o660)).unwrap();
+    // The owner rw, user 12345 rw, the group nothing, the mask rw, others nothing.
+    let entries = [
+        (1_u16, 6_u16, u32::MAX),
+        (2, 6, 12_345),
+        (4, 0, u32::MAX),
+        (16, 6, u32::MAX),
+        (32, 0, u32::MAX),
+    ];
+    let mut access = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        access.extend(
+            [
+                &tag.to_le_bytes()[..],
+                &permissions.to_le_bytes(),
+                &id.to_le_bytes(),
+            ]
+            .concat(),
+        );
+    }
+    let attributes = [
+        ("system.posix_acl_access", &access[..]),
+        ("user.note", b"from the captain"),
+    ];
+    let held: Vec<_> = attributes
+        .into_iter()
+        .filter(|(name, value)| {
+            let set = setxattr(&list, *name, value, XattrFlags::empty());
+            if set.is_err() {
+                let _ = writeln!(std::io::stderr(), "skipped: {name} cannot be set here");
+            }
+            set.is_ok()
+        })
+        .collect();
+    let mut policy = Policy::start(&station);
+    assert_eq!(policy.ask_key(1), ACCEPT);
+    wait_for("the key to be gone", || {
+        station.read(LIST) == lines([key(2)])
+    });
+    assert_eq!(
+        fs::metadata(&list).unwrap().permissions().mode() & 0o7777,
+        0o660
+    );
+    for (name, value) in held {
+        let mut kept = [0; 1024];
+        let length = getxattr(&list, name, &mut kept[..]).expect(name);
+        assert_eq!(&kept[..length], value, "{name}");
+    }
+    wait_until_tidy(&station);
+    policy.close();
 }

@@ -104,7 +104,7 @@ impl Known {
     ) -> io::Result<()> {
         let state = open.signature();
         let faults = open.read(|_, key| each_key(key))?;
-        if faults.count > 0 && self.reported != Some(state) {
+        if !faults.is_empty() && self.reported != Some(state) {
             warn!(
                 "{}: {faults}; a line should be 64 hex digits, npub1… or a remark behind #",
                 list.path().display()

@@ -162,7 +162,7 @@ fn a_list_being_written_is_left_alone_for_a_moment_but_not_for_long() {
     dir.write("strfry/blacklist.txt", &[1]);
     dir.refresh();
     dir.write("strfry/blacklist.txt", &[1, 2]);
-    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let list = ListFile::blacklist(dir.root.path().join("strfry/blacklist.txt"));
     let written = changed(&list);
     let ms = Duration::from_millis;
     assert!(dir.refresh_at(written + ms(1)).is_none());
@@ -193,7 +193,7 @@ fn a_list_that_became_shorter_is_left_alone_for_longer() {
     dir.write("strfry/blacklist.txt", &[1, 2]);
     dir.refresh();
     dir.write("strfry/blacklist.txt", &[2]);
-    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let list = ListFile::blacklist(dir.root.path().join("strfry/blacklist.txt"));
     let written = changed(&list);
     let ms = Duration::from_millis;
     assert!(dir.refresh_at(written + ms(200)).is_none());
@@ -246,7 +246,7 @@ impl Drop for Writer {
 fn a_list_that_is_being_rewritten_at_the_first_look_is_waited_for() {
     let mut dir = Dir::new();
     dir.write("strfry/blacklist.txt", &[1]);
-    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let list = ListFile::blacklist(dir.root.path().join("strfry/blacklist.txt"));
     let written = changed(&list);
     let writer = Writer::of(&list);
     let ms = Duration::from_millis;
@@ -264,7 +264,7 @@ fn a_list_that_is_being_rewritten_at_the_first_look_is_waited_for() {
 fn a_list_that_never_rests_from_the_first_look_on_is_not_waited_for_long() {
     let mut dir = Dir::new();
     dir.write("strfry/blacklist.txt", &[1]);
-    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let list = ListFile::blacklist(dir.root.path().join("strfry/blacklist.txt"));
     let now = changed(&list) + Duration::from_millis(1);
     assert!(dir.refresh_at(now).is_none());
     dir.loader.blacklist.changing_since = Some(now - PATIENCE);
@@ -276,7 +276,7 @@ fn a_list_that_never_rests_from_the_first_look_on_is_not_waited_for_long() {
 fn a_list_that_stays_open_for_rewriting_counts_as_it_is() {
     let mut dir = Dir::new();
     dir.write("strfry/blacklist.txt", &[1]);
-    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let list = ListFile::blacklist(dir.root.path().join("strfry/blacklist.txt"));
     let _writer = Writer::of(&list);
     let later = changed(&list) + Duration::from_secs(10);
     dir.lists = dir.refresh_at(later).unwrap();
@@ -341,7 +341,7 @@ fn a_list_that_changed_while_it_was_read_is_cut_unless_it_was_appended_to() {
 fn what_was_read_while_fresh_is_read_again() {
     let dir = Dir::new();
     dir.write("strfry/blacklist.txt", &[1]);
-    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let list = ListFile::blacklist(dir.root.path().join("strfry/blacklist.txt"));
     let (seconds, _) = list.signature().unwrap().unwrap().changed();
     let now = Duration::from_secs(seconds.try_into().unwrap()) + Duration::from_secs(1);
     let mut known = Known::default();

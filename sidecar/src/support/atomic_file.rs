@@ -1,10 +1,11 @@
 //! Writing a file whole or not at all, and reading one that is what it should be.
 
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use constellation_shared::attributes;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 
@@ -43,29 +44,24 @@ pub fn write_readable(path: &Path, content: &[u8]) -> io::Result<()> {
     })
 }
 
-/// The same, for a file of another program's: mode and owner stay where it is there, and
-/// a symbolic link stays one.
+/// Writes a file of another program's: one that is there keeps its owner, mode, access list
+/// and extended attributes, and a symbolic link stays one.
 ///
 /// # Errors
-/// As [`write()`]; and where the file belongs to somebody else and we may not give ours away.
+/// As [`write()`]; and where the new file cannot be made like the old one, for instance as
+/// the old one belongs to somebody else.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => write(path, content),
         metadata => {
-            let like = metadata?;
-            put(path, content, PRIVATE, |file| liken(file, &like))
+            metadata?;
+            let old = open(path)?;
+            put(path, content, PRIVATE, |file| {
+                attributes::carry_over(&old, file).map_err(io::Error::other)
+            })
         }
     }
-}
-
-/// Gives a file the owner and the mode of another.
-fn liken(file: &File, like: &Metadata) -> io::Result<()> {
-    let ours = file.metadata()?;
-    if (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
-        fchown(file, Some(like.uid()), Some(like.gid()))?;
-    }
-    file.set_permissions(like.permissions())
 }
 
 /// Writes a text into the file that is there, for programs that watch the file itself and
@@ -251,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_replaced_file_keeps_its_mode_and_a_link_stays_one() {
-        use std::os::unix::fs::{PermissionsExt, symlink};
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
         let dir = tempfile::tempdir().unwrap();
         let (path, link) = (dir.path().join("file"), dir.path().join("link"));
         replace(&path, b"one").unwrap();
@@ -264,7 +260,25 @@ mod tests {
     }
 
     #[test]
+    fn a_replaced_file_keeps_its_attributes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "one").unwrap();
+        let flags = rustix::fs::XattrFlags::empty();
+        if rustix::fs::setxattr(&path, "user.note", b"kept", flags).is_err() {
+            let _ = writeln!(io::stderr(), "skipped: no attributes on this file system");
+            return;
+        }
+        replace(&path, b"two").unwrap();
+        let mut value = [0; 4];
+        let length = rustix::fs::getxattr(&path, "user.note", &mut value[..]).unwrap();
+        assert_eq!(&value[..length], b"kept");
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+    }
+
+    #[test]
     fn a_rewritten_file_is_the_same_file() {
+        use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "three").unwrap();

@@ -59,7 +59,7 @@ pub fn followed(
     station: &Station,
     descriptions: &[Description],
 ) -> Result<Followed, BlacklistUnreadable> {
-    let blacklist = ListFile::own(station.blacklist());
+    let blacklist = ListFile::blacklist(station.blacklist());
     let blacklisted =
         keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
     let mut friends = keys_or_none(&ListFile::own(station.friends()));
@@ -108,7 +108,7 @@ pub(crate) fn keys_of(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
         let faults = open.read(|_, key| {
             keys.insert(key);
         })?;
-        if faults.count > 0 {
+        if !faults.is_empty() {
             warn!("{}: {faults}", list.path().display());
         }
     }
@@ -241,6 +241,21 @@ mod tests {
         assert_eq!(followed.keys, [1, 2, 3, 4, 5, 6, 8].map(key));
         assert_eq!(followed.blocked.as_slice(), [7, 9].map(key));
         assert_eq!(followed.hex_files, 2);
+    }
+
+    #[test]
+    fn the_blacklist_is_read_as_the_policy_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        write(&station, "strfry/amisOfAmis.txt", &[]);
+        write(&station, "flashmem/48.8/2.3/HEX", &[1]);
+        write(&station, "flashmem/48.8/2.4/HEX", &[2]);
+        write(&station, "flashmem/48.8/2.5/HEX", &[3]);
+        let glued = format!("\0{} spam\n{}{}\n", key(1), key(2), key(4));
+        fs::write(station.blacklist(), glued).unwrap();
+        let followed = followed(&station, &[]).unwrap();
+        assert_eq!(followed.keys, [key(3)]);
+        assert_eq!(followed.blocked.as_slice(), [1, 2, 4].map(key));
     }
 
     #[test]

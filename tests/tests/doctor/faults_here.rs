@@ -83,6 +83,12 @@ pub(crate) const HERE: &[Fault] = &[
             .station
             .write("game/nostr/bob@example.com/HEX", "bob\n");
     }),
+    fault("blacklist_unusual", "warn", ForPeople, |sound| {
+        let key = "5a".repeat(32);
+        sound
+            .station
+            .write("strfry/blacklist.txt", format!("{key} spam\n"));
+    }),
     fault("nobody_followed", "warn", ForPeople, |sound| {
         sound.station.friends(&[]);
         fs::remove_dir_all(sound.path("game/nostr")).unwrap();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use constellation_shared::counted;
 use constellation_shared::list_file::{self, ListFile};
-use constellation_shared::wot::Faults;
+use constellation_shared::wot::{Faults, Unusual};
 use constellation_shared::{Pubkey, Station};
 
 use crate::commands::doctor::finding::{Finding, quoted};
@@ -55,7 +55,7 @@ impl Facts {
         let members = list_file::member_keys(station);
         let closed = strfry_user.map(|user| closed_to(user, station));
         Self {
-            blacklist: read(&ListFile::own(station.blacklist())),
+            blacklist: read(&ListFile::blacklist(station.blacklist())),
             friends: read(&ListFile::own(station.friends())),
             members: members.map(|lists| lists.iter().map(read).collect()),
             followed: followed::followed(station, descriptions)
@@ -69,18 +69,17 @@ impl Facts {
 
     /// What is wrong with them.
     pub fn judge(&self) -> Vec<Finding> {
-        let mut findings = vec![
-            judge(
-                &self.blacklist,
-                "blacklist",
-                "nobody is let in, and nothing is synced",
-            ),
-            judge(
-                &self.friends,
-                "friends",
-                "the friends of friends are not followed",
-            ),
-        ];
+        let mut findings = vec![judge(
+            &self.blacklist,
+            "blacklist",
+            "nobody is let in, and nothing is synced",
+        )];
+        findings.extend(unusual(&self.blacklist));
+        findings.extend([judge(
+            &self.friends,
+            "friends",
+            "the friends of friends are not followed",
+        )]);
         match &self.members {
             Err(error) => {
                 let path = &self.members_dir;
@@ -147,7 +146,7 @@ fn judge(list: &Read, name: &'static str, consequence: &str) -> Finding {
         Ok(Some((keys, faults))) if faults.count == 0 => {
             Finding::ok(name, format!("{path} holds {}", counted(*keys, "key")))
         }
-        Ok(Some((_, faults))) => faulty(list, faults),
+        Ok(Some((_, faults))) => faulty(list, faults, name == "blacklist"),
         Err(error) => Finding::fail(
             "list_unreadable",
             format!("{path} cannot be read ({error}): {consequence}"),
@@ -159,14 +158,38 @@ fn judge(list: &Read, name: &'static str, consequence: &str) -> Finding {
     }
 }
 
-fn faulty(list: &Read, faults: &Faults) -> Finding {
+/// Lines of the blacklist that block somebody without being one key.
+fn unusual(blacklist: &Read) -> Option<Finding> {
+    let (_, faults) = blacklist.outcome.as_ref().ok()?.as_ref()?;
+    let line = faults.unusual.first.first()?.0;
+    Some(Finding::warn(
+        "blacklist_unusual",
+        format!("{}: {}", blacklist.path.display(), faults.unusual),
+        format!(
+            "nano +{line} {}: write one key a line, which other programs understand too; what is a remark belongs behind #",
+            quoted(&blacklist.path)
+        ),
+    ))
+}
+
+/// Lines that hold no key.
+fn faulty(list: &Read, faults: &Faults, is_blacklist: bool) -> Finding {
     let line = faults.first.first().map_or(1, |(number, _)| *number);
+    let faults = Faults {
+        unusual: Unusual::default(),
+        ..faults.clone()
+    };
+    // Whatever the lines are by then, no key is taken out.
+    let keys = if is_blacklist {
+        r"[0-9a-f]{64}|npub1[0-9a-z]{58}|^\s*(#.*)?$"
+    } else {
+        r"^\s*((0x)?[0-9a-f]{64}|npub1[0-9a-z]{58})?\s*(#.*)?$"
+    };
     Finding::warn(
         "list_faulty",
         format!("{}: {faults}", list.path.display()),
-        // Whatever the lines are by then, no key is taken out.
         format!(
-            "nano +{line} {p}; to delete what is no key: sed -i -E '/^\\s*((0x)?[0-9a-f]{{64}}|npub1[0-9a-z]{{58}})?\\s*(#.*)?$/I!d' {p}",
+            "nano +{line} {p}; to delete what is no key: sed -i -E '/{keys}/I!d' {p}",
             p = quoted(&list.path)
         ),
     )
@@ -176,7 +199,7 @@ fn judge_members(members: &[Read]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = members
         .iter()
         .filter_map(|list| match &list.outcome {
-            Ok(Some((_, faults))) if faults.count > 0 => Some(faulty(list, faults)),
+            Ok(Some((_, faults))) if faults.count > 0 => Some(faulty(list, faults, false)),
             Ok(_) => None,
             Err(_) => Some(judge(list, "member", "this member is not followed")),
         })
@@ -223,6 +246,57 @@ mod tests {
         fs::create_dir_all(station.strfry_dir()).unwrap();
         fs::write(station.blacklist(), "").unwrap();
         station
+    }
+
+    #[test]
+    fn a_line_of_the_blacklist_that_is_not_one_key_is_named_with_what_was_understood() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = station(&dir);
+        let key = |byte: u8| Pubkey::from_bytes([byte; 32]);
+        let list = |text: String| {
+            fs::write(station.blacklist(), text).unwrap();
+            read(&ListFile::blacklist(station.blacklist()))
+        };
+        let usual = list(format!("{}\n{} # spam\n", key(1), key(2)));
+        assert!(unusual(&usual).is_none());
+        let odd = list(format!(
+            "{}\n{} spam\nhalf\n{}{}\n",
+            key(1),
+            key(2),
+            key(3),
+            key(4)
+        ));
+        let finding = unusual(&odd).unwrap();
+        assert_eq!(finding.code, "blacklist_unusual");
+        assert!(
+            finding.text.ends_with(
+                "blacklist.txt: 2 lines are unusual, but the keys count: \
+                 line 2 (1 key 02020202...02020202), \
+                 line 4 (2 keys 03030303...03030303 04040404...04040404)"
+            ),
+            "{}",
+            finding.text
+        );
+        let remedy = finding.remedy.unwrap();
+        assert!(remedy.contains("nano +2 "), "{remedy}");
+        let faulty = judge(&odd, "blacklist", "");
+        assert!(
+            faulty.text.ends_with(": 1 line skipped: line 3 \"half\""),
+            "{}",
+            faulty.text
+        );
+        // What is named as a remedy unblocks nobody.
+        let remedy = faulty.remedy.unwrap();
+        let (_, command) = remedy.split_once("no key: ").unwrap();
+        let shell = std::process::Command::new("sh")
+            .args(["-c", command])
+            .status();
+        assert!(shell.unwrap().success());
+        let (keys, faults) = read(&ListFile::blacklist(station.blacklist()))
+            .outcome
+            .unwrap()
+            .unwrap();
+        assert_eq!((keys, faults.count, faults.unusual.count), (4, 0, 2));
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn stand(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Standing {
     let mut pardoning = vec![ListFile::own(station.friends())];
     pardoning.extend(friends);
     pardoning.extend(members);
-    let blacklist = ListFile::own(station.blacklist());
+    let blacklist = ListFile::blacklist(station.blacklist());
     let verdict = Explanation::of(key, &blacklist, &pardoning, &station.members_dir());
     let mut found: Vec<String> = verdict.places.iter().map(Place::words).collect();
     let mut is_followed = verdict

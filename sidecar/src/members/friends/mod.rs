@@ -95,7 +95,7 @@ pub async fn gather(
     let path = station.friends();
     let listed = keys_of(&ListFile::own(path.clone()));
     let listed = listed.map_err(|error| FriendsError::List(path, error))?;
-    let blacklist = ListFile::own(station.blacklist());
+    let blacklist = ListFile::blacklist(station.blacklist());
     let blacklisted =
         keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
     let mut people = BTreeSet::new();
