@@ -2,10 +2,13 @@
 //! that kind, of authors who may write.
 //!
 //! Called as the station's own plugin calls them: the request's JSON is the first argument,
-//! and exit 0 accepts. A filter has a limit of time, past which it is killed with its
+//! and exit 0 accepts. A filter that looks there for a request too long for an argument would
+//! see nothing, and accept: such an event is rejected, unless the filter says in a comment
+//! that it reads its standard input. A filter has a limit of time, past which it is killed with its
 //! children; what it leaves running when it ends in time is left alone, as scripts count
 //! on. It gets none of our descriptors, so that nothing it leaves can hold up strfry.
 
+mod declaration;
 mod run;
 mod said;
 #[cfg(test)]
@@ -35,6 +38,8 @@ pub struct Filters {
     kinds: RwLock<Option<BTreeSet<u64>>>,
     /// What was last said about a file, so that it is said once.
     complaints: Mutex<BTreeMap<PathBuf, String>>,
+    /// The kinds of which it was said that some events are too long for their filter.
+    too_long: Mutex<BTreeSet<u64>>,
     runner: Runner,
 }
 
@@ -62,6 +67,7 @@ impl Filters {
             timeout,
             kinds: RwLock::new(None),
             complaints: Mutex::default(),
+            too_long: Mutex::default(),
             runner: Runner::start()?,
         };
         filters.look();
@@ -182,6 +188,10 @@ impl Filters {
                     warn!("{filter} was ended ({status}): the event is rejected");
                     Answer::Reject("error: filter failed")
                 }
+                Ok(End::TooLong) => {
+                    self.say_too_long(kind, request.len());
+                    Answer::Reject("error: too long for this relay's filters")
+                }
                 _ => {
                     warn!(
                         "{filter} took longer than {:?} and was killed with its children: the \
@@ -207,6 +217,21 @@ impl Filters {
             complaints.insert(path, complaint);
         }
         Answer::Reject("error: filter cannot be started")
+    }
+
+    /// Says once of a filter what becomes of events that are too long for it.
+    fn say_too_long(&self, kind: u64, length: usize) {
+        let mut said = self.too_long.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.insert(kind) {
+            let path = self.folder.join(format!("{kind}.sh"));
+            warn!(
+                "{} looks for events in its first argument, which cannot hold one of \
+                 {length} bytes: it and its like are rejected; let the filter read stdin where \
+                 CONSTELLATION_EVENT is stdin, and say so in its first lines: # constellation: \
+                 reads stdin",
+                path.display()
+            );
+        }
     }
 
     /// Waits a moment for what the filters said last.

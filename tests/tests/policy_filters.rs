@@ -24,6 +24,7 @@ use rustix::process::Signal;
 const REFUSED: &str = r#""action":"reject","msg":"blocked: refused by a filter of this relay""#;
 const TIMED_OUT: &str = r#""action":"reject","msg":"error: filter timed out""#;
 const NOT_STARTED: &str = r#""action":"reject","msg":"error: filter cannot be started""#;
+const TOO_LONG: &str = r#""action":"reject","msg":"error: too long for this relay's filters""#;
 const NO_KIND: &str = r#""action":"reject","msg":"invalid: kind is not a number""#;
 
 /// A station whose filters lie in `filter`, and write what they see beside it.
@@ -145,10 +146,13 @@ fn a_filter_gets_the_request_as_its_first_argument() {
 }
 
 #[test]
-fn a_request_too_long_for_an_argument_comes_by_stdin() {
+fn a_request_too_long_for_an_argument_comes_by_stdin_to_a_filter_that_says_it_reads_it() {
     let filtered = Filtered::new(&[
-        ("1.sh", "echo \"$#$CONSTELLATION_EVENT\" > how; cat > got"),
-        ("2.sh", "exit 0"),
+        (
+            "1.sh",
+            "# constellation: reads stdin\necho \"$#$CONSTELLATION_EVENT\" > how; cat > got",
+        ),
+        ("2.sh", "# constellation: reads stdin\nexit 0"),
     ]);
     let mut policy = filtered.start(&[]);
     for length in [131_071, 131_072, 3_000_000] {
@@ -170,10 +174,55 @@ fn a_request_too_long_for_an_argument_comes_by_stdin() {
     policy.close();
 }
 
+/// As the stations' filters do, which look at `$1` and nothing else: without it they see
+/// nothing to refuse.
+const REFUSES_WHAT_IT_SEES: &str = "case \"$1\" in *spam*) exit 1 ;; esac; exit 0";
+
+#[test]
+fn an_event_that_a_filter_cannot_be_given_is_rejected() {
+    let filtered = Filtered::new(&[
+        ("1.sh", REFUSES_WHAT_IT_SEES),
+        ("2.sh", "touch ran; exit 0"),
+    ]);
+    let mut policy = filtered.start(&[]);
+    let spam = |kind: &str, length: usize| {
+        let short = of_kind(kind).replace("say ", "say spam ");
+        let filling = "x".repeat(length - short.len());
+        short.replace("say ", &format!("say {filling}")) + "\n"
+    };
+    for length in [131_071, 131_072, 131_073, 3_000_000] {
+        for (kind, short) in [("1", REFUSED), ("2", ACCEPT)] {
+            policy.write(spam(kind, length));
+            let answer = if length < 131_072 { short } else { TOO_LONG };
+            assert_eq!(policy.answer(), answered(kind, answer), "{length}");
+        }
+        // A kind without a filter is none of their business.
+        policy.write(spam("3", length));
+        assert_eq!(policy.answer(), answered("3", ACCEPT));
+    }
+    assert!(filtered.exists("ran"));
+    // What a filter says of itself counts from the next event on.
+    filtered.write("1.sh", "# constellation: reads stdin\n! grep -q spam");
+    policy.write(spam("1", 131_072));
+    assert_eq!(policy.answer(), answered("1", REFUSED));
+    filtered.write("1.sh", REFUSES_WHAT_IT_SEES);
+    policy.write(spam("1", 131_072));
+    assert_eq!(policy.answer(), answered("1", TOO_LONG));
+    let stderr = policy.close();
+    let said = "looks for events in its first argument";
+    assert_eq!(stderr.matches(said).count(), 2, "{stderr}");
+}
+
 /// Where the kernel takes less for all arguments together (`ulimit -s`).
 #[test]
 fn a_request_that_is_too_long_for_this_system_comes_by_stdin_too() {
-    let filtered = Filtered::new(&[("1.sh", "echo \"$#$CONSTELLATION_EVENT\" > how")]);
+    let filtered = Filtered::new(&[
+        (
+            "1.sh",
+            "# constellation: reads stdin\necho \"$#$CONSTELLATION_EVENT\" > how",
+        ),
+        ("2.sh", "exit 0"),
+    ]);
     let mut command = Command::new("sh");
     clean(&mut command, &filtered.station.home());
     command
@@ -188,6 +237,8 @@ fn a_request_that_is_too_long_for_this_system_comes_by_stdin_too() {
     policy.write(format!("{long}\n"));
     assert_eq!(policy.answer(), answered("1", ACCEPT));
     assert_eq!(filtered.read("how"), "0stdin\n");
+    policy.write(long.replace(r#""kind":1"#, r#""kind":2"#) + "\n");
+    assert_eq!(policy.answer(), answered("1", TOO_LONG));
     policy.close();
 }
 

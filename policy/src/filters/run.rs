@@ -22,6 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::filters::declaration::reads_stdin;
 use crate::filters::said::Said;
 
 /// How the request reaches the filter where it is too long for an argument: `stdin`.
@@ -47,6 +48,9 @@ pub(super) enum End {
     Exited(ExitStatus),
     /// It was killed when its time was over.
     TimedOut,
+    /// It was not started: it looks for the request in its arguments only, and that is too
+    /// long for one.
+    TooLong,
 }
 
 /// Runs filters, one at a time.
@@ -119,9 +123,12 @@ impl Runner {
         let mut child = loop {
             match self.spawn(filter, &said, request, by_stdin) {
                 // Longer than Linux allows for one (MAX_ARG_STRLEN, 128 KiB) or all
-                // together (ulimit -s).
+                // together (ulimit -s). Only read now, as few events are so long.
                 Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong && !by_stdin => {
-                    by_stdin = true;
+                    by_stdin = reads_stdin(filter).unwrap_or(false);
+                    if !by_stdin {
+                        return Ok(End::TooLong);
+                    }
                 }
                 // It is being written this instant.
                 Err(error)

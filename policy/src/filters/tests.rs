@@ -31,6 +31,7 @@ fn filters(folder: &Path) -> Filters {
         timeout: Duration::ZERO,
         kinds: RwLock::new(Some(BTreeSet::from([1]))),
         complaints: Mutex::default(),
+        too_long: Mutex::default(),
         runner: Runner::start().unwrap(),
     }
 }
