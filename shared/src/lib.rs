@@ -2,9 +2,10 @@
 //!
 //! Read it in this order: [`key`] (pubkeys and event ids), [`wot`] (the lists that hold
 //! them), [`blacklist`] (the one that is read so that no key is missed), [`list_file`] (where they
-//! are found), [`verdict`] (who may write), [`explain`] (why), [`kinds`], [`event`] and [`tag`]
-//! (what is written), [`verify`] (what is genuine), [`station`] (where it all lies on disk),
-//! [`attributes`] (of a file that takes another's place).
+//! are found), [`swarm_lists`] (which of other stations' lists count), [`verdict`] (who may
+//! write), [`explain`] (why), [`kinds`], [`event`] and [`tag`] (what is written), [`verify`]
+//! (what is genuine), [`station`] (where it all lies on disk), [`attributes`] (of a file that
+//! takes another's place).
 //!
 //! Nothing here touches the network, the clock or another process.
 #![cfg_attr(
@@ -23,7 +24,9 @@ pub mod explain;
 pub mod key;
 pub mod kinds;
 pub mod list_file;
+mod sparse;
 pub mod station;
+pub mod swarm_lists;
 pub mod tag;
 pub mod verdict;
 pub mod verify;

@@ -4,7 +4,8 @@
 //! written by anybody: they may be a device, a FIFO, a link to somewhere else, or larger
 //! than the machine.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::collections::BinaryHeap;
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -13,11 +14,23 @@ use rustix::fs::OFlags;
 
 use crate::blacklist;
 use crate::key::Pubkey;
+use crate::sparse::SparseReader;
 use crate::station::Station;
-use crate::wot::{self, Faults};
+use crate::swarm_lists::SwarmLists;
+use crate::wot::{self, Allowance, Faults};
 
 /// The largest list of another station that is read, in bytes: a million keys.
 pub const FOREIGN_LIMIT: u64 = 66_000_000;
+
+/// What a list of another station may cost, in bytes: three times what a key's line takes,
+/// and 256 KiB for whatever else stands in such lists.
+pub const FOREIGN_ALLOWANCE: Allowance = Allowance {
+    base: 256 * 1024,
+    per_key: 200,
+};
+
+/// How many other stations are known at most: many times what any constellation has.
+pub const MOST_STATIONS: usize = 20_000;
 
 /// How much of a list is read at once, in bytes.
 const PIECE: usize = 64 * 1024;
@@ -94,22 +107,26 @@ impl OpenList {
         Signature::from(&self.metadata)
     }
 
-    /// How many keys the file can hold at the most, by its length.
+    /// How many keys the file can hold at most, by its length; holes hold none.
     pub fn most_keys(&self) -> usize {
-        usize::try_from(self.metadata.len() / 64).unwrap_or(usize::MAX) + 1
+        let on_disk = self.metadata.blocks().saturating_mul(512);
+        let length = self.metadata.len().min(on_disk);
+        usize::try_from(length / 64).unwrap_or(usize::MAX) + 1
     }
 
-    /// Hands each key with its line number (from 1) to `each_key`.
+    /// Hands each key with its line number (from 1) to `each_key`. Of another station's
+    /// list, no more is read than [`FOREIGN_ALLOWANCE`].
     ///
     /// # Errors
     /// Those of reading the file.
     pub fn read(self, each_key: impl FnMut(u64, Pubkey)) -> io::Result<Faults> {
         // A file that grows while it is read must not hold us for ever.
         let length = self.metadata.len().saturating_add(FOREIGN_LIMIT);
-        let reader = BufReader::with_capacity(PIECE, self.file.take(length));
+        let reader = BufReader::with_capacity(PIECE, SparseReader::new(self.file).take(length));
         match self.kind {
             Kind::Blacklist => blacklist::read(reader, each_key),
-            Kind::Own | Kind::Foreign => wot::read_list(reader, each_key),
+            Kind::Own => wot::read_list(reader, each_key),
+            Kind::Foreign => wot::read_list_within(FOREIGN_ALLOWANCE, reader, each_key),
         }
     }
 }
@@ -216,47 +233,73 @@ fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// The folders of the other stations, by name; links and files among them are passed over.
+/// The names in a folder that the shell's `*` matches: a hidden one says that it is not for
+/// the programs that go through all of them. A missing folder has none.
+fn visible_entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry>>> {
+    let entries = unless_missing(fs::read_dir(folder))?.into_iter().flatten();
+    Ok(entries.filter(|entry| {
+        entry.as_ref().map_or(true, |entry| {
+            !entry.file_name().as_encoded_bytes().starts_with(b".")
+        })
+    }))
+}
+
+/// The folders of the other stations.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SwarmFolders {
+    /// At most [`MOST_STATIONS`], the first ones by name, in that order.
+    pub paths: Vec<PathBuf>,
+    /// How many there are besides.
+    pub passed_over: u64,
+}
+
+/// The folders of the other stations, but for hidden ones; links and files among them are
+/// passed over. Memory does not grow with their number.
 ///
 /// # Errors
 /// Those of reading `tmp/swarm`; a missing one has no folders.
-pub fn swarm_folders(station: &Station) -> io::Result<Vec<PathBuf>> {
-    let mut folders = Vec::new();
-    for entry in unless_missing(fs::read_dir(station.swarm_dir()))?
-        .into_iter()
-        .flatten()
-    {
-        let entry = entry?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            folders.push(entry.path());
-        }
-    }
-    folders.sort_unstable();
-    Ok(folders)
+pub fn swarm_folders(station: &Station) -> io::Result<SwarmFolders> {
+    first_folders(&station.swarm_dir(), MOST_STATIONS)
 }
 
-/// The friends lists of the other stations, whether they are there or not.
+fn first_folders(folder: &Path, most: usize) -> io::Result<SwarmFolders> {
+    let mut names = BinaryHeap::new();
+    let mut passed_over = 0;
+    for entry in visible_entries(folder)? {
+        let entry = entry?;
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        names.push(entry.file_name());
+        if names.len() > most {
+            names.pop();
+            passed_over += 1;
+        }
+    }
+    let names = names.into_sorted_vec().into_iter();
+    Ok(SwarmFolders {
+        paths: names.map(|name| folder.join(name)).collect(),
+        passed_over,
+    })
+}
+
+/// The friends lists of the other stations that count, see [`SwarmLists`].
 ///
 /// # Errors
 /// Those of [`swarm_folders`].
 pub fn swarm_friends(station: &Station) -> io::Result<Vec<ListFile>> {
-    let folders = swarm_folders(station)?;
-    Ok(folders
-        .into_iter()
-        .map(|folder| ListFile::foreign(folder.join(Station::SWARM_FRIENDS)))
-        .collect())
+    Ok(SwarmLists::find(station)?.lists)
 }
 
-/// The `HEX` files of the local members, whether they are there or not.
+/// The `HEX` files of the local members, whether they are there or not: what the shell's
+/// `game/nostr/*/HEX` matches. Hidden folders are not those of members: clients that merely
+/// proved to hold some key get one.
 ///
 /// # Errors
 /// Those of reading `game/nostr`; a missing one has no members.
 pub fn member_keys(station: &Station) -> io::Result<Vec<ListFile>> {
     let mut files = Vec::new();
-    for entry in unless_missing(fs::read_dir(station.members_dir()))?
-        .into_iter()
-        .flatten()
-    {
+    for entry in visible_entries(&station.members_dir())? {
         files.push(ListFile::own(entry?.path().join(Station::HEX)));
     }
     files.sort_unstable();
@@ -266,7 +309,10 @@ pub fn member_keys(station: &Station) -> io::Result<Vec<ListFile>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{FileExt, symlink};
+    use std::time::{Duration, Instant};
 
     fn keys(list: &ListFile) -> Vec<Pubkey> {
         let mut keys = Vec::new();
@@ -284,13 +330,21 @@ mod tests {
         assert_eq!(member_keys(&station).unwrap(), []);
 
         let swarm = station.swarm_dir();
+        fs::create_dir_all(swarm.join(".hidden")).unwrap();
         fs::create_dir_all(swarm.join("B")).unwrap();
         fs::create_dir_all(swarm.join("A")).unwrap();
         fs::write(swarm.join("file"), "").unwrap();
         symlink("/", swarm.join("link")).unwrap();
+        let folders = swarm_folders(&station).unwrap();
+        assert_eq!(folders.paths, ["A", "B"].map(|name| swarm.join(name)));
+        assert_eq!(folders.passed_over, 0);
+        let lists = ["A", "B"].map(|name| swarm.join(name).join("amisOfAmis.txt"));
+        for list in &lists {
+            fs::write(list, "").unwrap();
+        }
         assert_eq!(
             swarm_friends(&station).unwrap(),
-            ["A", "B"].map(|name| ListFile::foreign(swarm.join(name).join("amisOfAmis.txt")))
+            lists.map(ListFile::foreign)
         );
 
         let member = station.members_dir().join("a@b.org");
@@ -371,6 +425,59 @@ mod tests {
             let open = list.open().unwrap().unwrap();
             assert_eq!(open.most_keys(), keys, "{length}");
         }
+    }
+
+    /// 10 GB in which there is nothing but the first and the last line.
+    #[test]
+    fn a_sparse_list_costs_what_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = ListFile::own(dir.path().join("list"));
+        let [first, last] = [1, 2].map(|byte| Pubkey::from_bytes([byte; 32]));
+        fs::write(list.path(), format!("{first}\n")).unwrap();
+        let file = OpenOptions::new().write(true).open(list.path()).unwrap();
+        let end = 10 << 30;
+        file.write_all_at(format!("\n{last}\n").as_bytes(), end)
+            .unwrap();
+        let started = Instant::now();
+        assert!(list.open().unwrap().unwrap().most_keys() < 10_000);
+        assert_eq!(keys(&list), [first, last]);
+        // To read through it takes seconds.
+        assert!(started.elapsed() < Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_folder_whose_name_begins_with_a_dot_is_no_member_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        let members = station.members_dir();
+        let odd = OsStr::from_bytes(b"not \xff UTF-8\nand two lines");
+        for name in [".pubkey_ab", ".a@b.org", "a@b.org", "..a"].map(OsStr::new) {
+            fs::create_dir_all(members.join(name)).unwrap();
+        }
+        fs::create_dir_all(members.join(odd)).unwrap();
+        symlink("a@b.org", members.join(".link")).unwrap();
+        symlink(".a@b.org", members.join("link")).unwrap();
+        let found = member_keys(&station).unwrap();
+        let expected = [OsStr::new("a@b.org"), OsStr::new("link"), odd];
+        assert_eq!(
+            found,
+            expected.map(|name| ListFile::own(members.join(name).join("HEX")))
+        );
+    }
+
+    #[test]
+    fn of_too_many_folders_the_first_by_name_count() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["d", "a", "c", ".a", "b", "e"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let folders = first_folders(dir.path(), 3).unwrap();
+        assert_eq!(
+            folders.paths,
+            ["a", "b", "c"].map(|name| dir.path().join(name))
+        );
+        assert_eq!(folders.passed_over, 2);
+        assert_eq!(first_folders(dir.path(), 5).unwrap().passed_over, 0);
     }
 
     #[test]

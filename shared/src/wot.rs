@@ -5,6 +5,7 @@
 //! reported. Memory does not grow with the file: a list is read in pieces, and a line of
 //! any length costs no more than [`LINE_CUT`].
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufRead};
 
@@ -60,6 +61,28 @@ pub fn parse_line(line: &[u8]) -> Line {
     Pubkey::parse(text).map_or(Line::Faulty, Line::Key)
 }
 
+/// What a list costs at most, in bytes: so much, and so much more for each key found so
+/// far. What others filled with line breaks, remarks and junk is not read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// For a list without any key.
+    pub base: u64,
+    /// For each key, with the blanks, remarks and log lines around it.
+    pub per_key: u64,
+}
+
+impl Allowance {
+    /// No bound: for the station's own lists.
+    pub const UNLIMITED: Self = Self {
+        base: u64::MAX,
+        per_key: 0,
+    };
+
+    const fn is_spent(self, bytes: u64, keys: u64) -> bool {
+        bytes > self.base.saturating_add(self.per_key.saturating_mul(keys))
+    }
+}
+
 /// The lines of a list that are not what they should be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
@@ -69,6 +92,8 @@ pub struct Faults {
     pub first: Vec<(u64, String)>,
     /// Lines of the blacklist whose keys count although a line should be one key.
     pub unusual: Unusual,
+    /// The last line that was read, where the list holds too few keys for its length.
+    pub cut_after: Option<u64>,
 }
 
 /// Lines of the blacklist that hold keys in a way that other programs may not understand.
@@ -81,9 +106,9 @@ pub struct Unusual {
 }
 
 impl Faults {
-    /// Whether every line is as it should be.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0 && self.unusual.count == 0
+    /// Whether every line was read, and is as it should be.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0 && self.unusual.count == 0 && self.cut_after.is_none()
     }
 
     pub(crate) fn add(&mut self, number: u64, line: &[u8]) {
@@ -127,6 +152,16 @@ impl fmt::Display for Unusual {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.cut_after {
+            write!(
+                f,
+                "too few keys for its length: nothing behind line {line} counts"
+            )?;
+            if self.count == 0 {
+                return Ok(());
+            }
+            f.write_str("; ")?;
+        }
         if self.unusual.count > 0 {
             self.unusual.fmt(f)?;
             if self.count == 0 {
@@ -176,19 +211,34 @@ fn is_invisible(c: char) -> bool {
 ///
 /// # Errors
 /// Those of the reader; what was handed on before stays handed on.
-pub fn read_list(
+pub fn read_list(reader: impl BufRead, each_key: impl FnMut(u64, Pubkey)) -> io::Result<Faults> {
+    read_list_within(Allowance::UNLIMITED, reader, each_key)
+}
+
+/// Reads a list like [`read_list`], until the allowance is spent, which is looked at once
+/// for each piece of the reader.
+///
+/// # Errors
+/// Those of the reader; what was handed on before stays handed on.
+pub fn read_list_within(
+    allowance: Allowance,
     mut reader: impl BufRead,
     mut each_key: impl FnMut(u64, Pubkey),
 ) -> io::Result<Faults> {
     let mut faults = Faults::default();
     let mut number = 0;
+    let mut bytes = 0_u64;
+    let keys = Cell::new(0_u64);
     let mut take = |number: u64, line: &[u8]| {
         let line = match number {
             1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
             _ => line,
         };
         match parse_line(line) {
-            Line::Key(key) => each_key(number, key),
+            Line::Key(key) => {
+                keys.set(keys.get() + 1);
+                each_key(number, key);
+            }
             Line::Blank => {}
             Line::Faulty => faults.add(number, line),
         }
@@ -220,6 +270,11 @@ pub fn read_list(
         }
         extend_bounded(&mut begun, rest);
         reader.consume(length);
+        bytes += length as u64;
+        if allowance.is_spent(bytes, keys.get()) {
+            faults.cut_after = Some(number);
+            return Ok(faults);
+        }
     }
     if !begun.is_empty() {
         take(number + 1, &begun);
@@ -460,6 +515,38 @@ mod tests {
         );
         let (_, faults) = read(b"x");
         assert_eq!(faults.to_string(), "1 line skipped: line 1 \"x\"");
+    }
+
+    #[test]
+    fn junk_is_read_up_to_the_allowance_and_keys_are_read_to_the_end() {
+        let allowance = Allowance {
+            base: 1000,
+            per_key: 256,
+        };
+        let read = |text: &str| {
+            let mut keys = 0;
+            let reader = BufReader::with_capacity(100, text.as_bytes());
+            let faults = read_list_within(allowance, reader, |_, _| keys += 1).unwrap();
+            (keys, faults)
+        };
+        let (line, junk) = (format!("{}\n", key(1)), "\n".repeat(5000));
+        let (keys, faults) = read(&line.repeat(1000));
+        assert_eq!((keys, faults.is_empty()), (1000, true));
+        let (keys, faults) = read(&format!("{}{junk}{line}", line.repeat(3)));
+        assert_eq!(keys, 3);
+        let last = faults.cut_after.unwrap();
+        assert!((1500..1800).contains(&last), "{last}");
+        let text = format!("too few keys for its length: nothing behind line {last} counts");
+        assert_eq!(faults.to_string(), text);
+        // Remarks and one line without an end cost no more than line breaks.
+        for junk in ["# remark\n".repeat(1000), "x".repeat(5000)] {
+            let (keys, faults) = read(&format!("{junk}\n{line}"));
+            assert_eq!(keys, 0);
+            assert!(faults.cut_after.is_some(), "{faults}");
+        }
+        // What a station's list holds besides keys in the wild: a log line for each.
+        let wild = format!("[2025-10-30 12:00:00] [INFO] Connected to a relay\r\n\r\n{line}");
+        assert_eq!(read(&wild.repeat(1000)).0, 1000);
     }
 
     proptest::proptest! {

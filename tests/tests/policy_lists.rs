@@ -75,6 +75,22 @@ fn friends_lists_as_they_are_found_on_stations() {
     policy.close();
 }
 
+/// Any client that authenticates gets a hidden folder beside those of the members.
+#[test]
+fn who_merely_proved_to_hold_a_key_is_no_member() {
+    let station = station!();
+    station.blacklist(&[1, 2, 3].map(key));
+    let folder = format!("game/nostr/.pubkey_{}/HEX", key(1));
+    station.write(&folder, lines([key(1)]));
+    station.write("tmp/swarm/.hidden/amisOfAmis.txt", lines([key(2)]));
+    station.write("game/nostr/a@example.org/HEX", lines([key(3)]));
+    let mut policy = Policy::start(&station);
+    for (number, rest) in [(1, BLOCKED), (2, BLOCKED), (3, ACCEPT)] {
+        assert_eq!(policy.ask_key(number), rest, "{number}");
+    }
+    policy.close();
+}
+
 /// Another station's list is foreign input: it may be anything.
 #[test]
 fn what_another_station_sends_neither_stops_us_nor_leads_elsewhere() {

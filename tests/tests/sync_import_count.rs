@@ -1,6 +1,9 @@
 //! How many lines strfry read is compared with how many it was given: an import that read
 //! something else is a failure, and what it did not read is not held against anybody.
-#![allow(clippy::unwrap_used, reason = "helpers of tests, beside the tests themselves")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, beside the tests themselves"
+)]
 
 mod sync_program;
 

@@ -221,6 +221,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let station = Station::new(dir.path());
         write(&station, "game/nostr/a@b.org/HEX", &[1]);
+        // Of clients that proved to hold a key, and of nobody: hidden.
+        write(&station, "game/nostr/.pubkey_7/HEX", &[7, 10]);
+        write(&station, "tmp/swarm/.old/amisOfAmis.txt", &[9, 10]);
         write(&station, "strfry/amisOfAmis.txt", &[1, 2, 8]);
         write(&station, "tmp/swarm/12D3KooA/amisOfAmis.txt", &[3]);
         write(&station, "flashmem/48.8/2.3/HEX", &[4, 7]);

@@ -8,7 +8,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use constellation_shared::{Pubkey, Station, list_file};
+use constellation_shared::list_file::{self, MOST_STATIONS, SwarmFolders};
+use constellation_shared::{Pubkey, Station, counted};
 use rustix::fs::OFlags;
 use serde_json::Value;
 use tracing::warn;
@@ -92,6 +93,12 @@ pub enum PassedOver {
     /// The folder of all stations.
     #[error("{0} cannot be read: {1}")]
     Swarm(String, io::Error),
+    /// There are more folders than any constellation has stations.
+    #[error(
+        "{n} of the swarm passed over: only the first {MOST_STATIONS} by name are looked at; delete folders of tmp/swarm that are no station's",
+        n = counted(*.0, "station")
+    )]
+    TooMany(u64),
     /// Its description cannot be read.
     #[error("{0} is passed over: {1}")]
     Unreadable(String, io::Error),
@@ -139,10 +146,13 @@ pub fn read_descriptions(station: &Station) -> (Vec<Description>, Vec<PassedOver
     let folders = list_file::swarm_folders(station).unwrap_or_else(|error| {
         let swarm = station.swarm_dir().display().to_string();
         passed_over.push(PassedOver::Swarm(swarm, error));
-        Vec::new()
+        SwarmFolders::default()
     });
+    if folders.passed_over > 0 {
+        passed_over.push(PassedOver::TooMany(folders.passed_over));
+    }
     let mut descriptions = Vec::new();
-    for folder in folders {
+    for folder in folders.paths {
         let path = folder.join(Station::SWARM_DESCRIPTION);
         let json = match read_foreign(&path) {
             Ok(json) => json,

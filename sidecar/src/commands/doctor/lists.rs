@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use constellation_shared::counted;
 use constellation_shared::list_file::{self, ListFile};
+use constellation_shared::swarm_lists::SwarmLists;
 use constellation_shared::wot::{Faults, Unusual};
 use constellation_shared::{Pubkey, Station};
 
@@ -37,6 +38,8 @@ pub struct Facts {
     blacklist: Read,
     friends: Read,
     members: io::Result<Vec<Read>>,
+    /// What of the other stations' lists is not read, each in words.
+    left_out_of_swarm: Vec<String>,
     /// How many keys are followed, where that can be told.
     followed: Option<usize>,
     /// What strfry's user cannot do.
@@ -58,6 +61,7 @@ impl Facts {
             blacklist: read(&ListFile::blacklist(station.blacklist())),
             friends: read(&ListFile::own(station.friends())),
             members: members.map(|lists| lists.iter().map(read).collect()),
+            left_out_of_swarm: left_out_of_swarm(station),
             followed: followed::followed(station, descriptions)
                 .ok()
                 .map(|followed| followed.keys.len()),
@@ -91,6 +95,13 @@ impl Facts {
             }
             Ok(members) => findings.extend(judge_members(members)),
         }
+        findings.extend(self.left_out_of_swarm.iter().map(|text| {
+            Finding::warn(
+                "swarm_lists_cut",
+                text,
+                "look at it: no constellation fills such lists; delete its folder if it is no station's",
+            )
+        }));
         findings.extend(self.closed_to_strfry.iter().map(|(path, need)| {
             let (words, remedy) = match need {
                 Need::Read => ("read", "chmod a+r"),
@@ -137,6 +148,29 @@ fn read(list: &ListFile) -> Read {
         path: list.path().to_owned(),
         outcome,
     }
+}
+
+/// A swarm that cannot be looked at is reported with the peers.
+fn left_out_of_swarm(station: &Station) -> Vec<String> {
+    let Ok(swarm) = SwarmLists::find(station) else {
+        return Vec::new();
+    };
+    let mut texts = Vec::new();
+    if !swarm.left_out.is_empty() {
+        texts.push(format!(
+            "{}: not read: {}",
+            station.swarm_dir().display(),
+            swarm.left_out
+        ));
+    }
+    for list in &swarm.lists {
+        if let Ok(Some((_, faults))) = read(list).outcome
+            && faults.cut_after.is_some()
+        {
+            texts.push(format!("{}: {faults}", list.path().display()));
+        }
+    }
+    texts
 }
 
 fn judge(list: &Read, name: &'static str, consequence: &str) -> Finding {
@@ -297,6 +331,23 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!((keys, faults.count, faults.unusual.count), (4, 0, 2));
+    }
+
+    #[test]
+    fn what_is_not_read_of_other_stations_lists_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = station(&dir);
+        for (folder, length) in [("A", 100), ("B", 1_000_000)] {
+            let folder = station.swarm_dir().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("amisOfAmis.txt"), "\n".repeat(length)).unwrap();
+        }
+        let texts = left_out_of_swarm(&station);
+        assert_eq!(texts.len(), 1);
+        let words = "B/amisOfAmis.txt: too few keys for its length";
+        assert!(texts[0].contains(words), "{texts:?}");
+        let findings = Facts::gather(&station, &[], None).judge();
+        assert!(format!("{findings:?}").contains("swarm_lists_cut"));
     }
 
     #[test]
