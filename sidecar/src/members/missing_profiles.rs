@@ -8,7 +8,7 @@ use std::path::Path;
 use constellation_shared::Pubkey;
 use serde::{Deserialize, Serialize};
 
-use crate::support::atomic_file;
+use crate::support::state_file::MISSING_PROFILES;
 
 /// For how long nobody is asked again, in seconds: an hour less than a day, so that a
 /// daily run that begins a little earlier than the last one still asks.
@@ -17,8 +17,7 @@ const FRESH: u64 = 23 * 3600;
 /// The layout of the file.
 const VERSION: u32 = 1;
 
-/// The largest file that is read, in bytes, and the most pubkeys that are remembered.
-const LARGEST: u64 = 8 * 1024 * 1024;
+/// The most pubkeys that are remembered.
 const MOST_PUBKEYS: usize = 20_000;
 
 /// When a profile was asked for in vain, and how that came.
@@ -41,7 +40,8 @@ impl MissingProfiles {
     /// Reads what earlier runs left; nothing where the file is missing, broken or of
     /// another version.
     pub fn load(path: &Path) -> Self {
-        atomic_file::read(path, LARGEST)
+        MISSING_PROFILES
+            .read(path)
             .and_then(|text| serde_json::from_slice::<Self>(&text).ok())
             .filter(|missing| missing.version == VERSION)
             .unwrap_or_default()
@@ -71,15 +71,21 @@ impl MissingProfiles {
     pub fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
         self.version = VERSION;
         self.pubkeys.retain(|_, vain| is_fresh(vain, now));
-        let surplus = self.pubkeys.len().saturating_sub(MOST_PUBKEYS);
+        self.forget_oldest(self.pubkeys.len().saturating_sub(MOST_PUBKEYS));
+        let count = |missing: &Self| missing.pubkeys.len();
+        MISSING_PROFILES.write_json(path, self, count, Self::forget_oldest)
+    }
+
+    fn forget_oldest(&mut self, surplus: usize) {
+        if surplus == 0 {
+            return;
+        }
         let age = |(key, vain): (&String, &Vain)| (vain.asked_at, key.clone());
         let mut oldest: Vec<(u64, String)> = self.pubkeys.iter().map(age).collect();
         oldest.sort_unstable();
         for (_, key) in oldest.iter().take(surplus) {
             self.pubkeys.remove(key);
         }
-        let json = serde_json::to_vec(self).map_err(io::Error::other)?;
-        atomic_file::write(path, &json)
     }
 }
 
@@ -146,7 +152,7 @@ mod tests {
             missing.remember(&key(number), vain(1000 + u64::from(number) / 100));
         }
         missing.save(&path, 2000).unwrap();
-        assert!(fs::metadata(&path).unwrap().len() < LARGEST);
+        assert!(fs::metadata(&path).unwrap().len() < MISSING_PROFILES.most_bytes);
         let missing = MissingProfiles::load(&path);
         assert_eq!(missing.pubkeys.len(), MOST_PUBKEYS);
         assert!(missing.of(&key(20_049), 2000).is_some());

@@ -10,8 +10,9 @@ use constellation_shared::kinds;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::peer_history::{History, Reach, Turn, settle};
+use crate::relay::address::LONGEST_URL;
 use crate::relay::nip11::Information;
-use crate::support::atomic_file;
+use crate::support::state_file::PEERS;
 
 /// For how long a relay's limits are believed, in seconds.
 const FRESH: u64 = 3600;
@@ -22,11 +23,8 @@ const REMEMBERED: u64 = 90 * 86_400;
 /// The layout of the file.
 const VERSION: u32 = 2;
 
-/// The largest file that is read, in bytes, the most peers that are remembered, and the
-/// longest URL of one: a longer one is hardly a relay's.
-const LARGEST: u64 = 16 * 1024 * 1024;
+/// The most peers that are remembered.
 const MOST_PEERS: usize = 10_000;
-const LONGEST_URL: usize = 500;
 
 /// A relay's limits, and whether it could be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +92,8 @@ impl Knowledge {
     /// Reads what earlier runs left; where the file is missing, broken or of another
     /// version, memory begins at `now`, Unix seconds.
     pub fn load(path: &Path, now: u64) -> Self {
-        atomic_file::read(path, LARGEST)
+        PEERS
+            .read(path)
             .and_then(|text| serde_json::from_slice::<Self>(&text).ok())
             .filter(|knowledge| knowledge.version == VERSION)
             .unwrap_or_else(|| Self {
@@ -190,18 +189,23 @@ impl Knowledge {
         for peer in self.peers.values_mut() {
             peer.limits.take_if(|known| !is_fresh(known, now));
         }
-        let surplus = self.peers.len().saturating_sub(MOST_PEERS);
-        if surplus > 0 {
-            let age = |(url, peer): (&String, &Remembered)| {
-                (peer.last_seen, peer.history.last_success, url.clone())
-            };
-            let mut oldest: Vec<_> = self.peers.iter().map(age).collect();
-            oldest.sort_unstable();
-            for (_, _, url) in oldest.iter().take(surplus) {
-                self.peers.remove(url);
-            }
+        self.forget(self.peers.len().saturating_sub(MOST_PEERS));
+        PEERS.write_json(path, self, |memory| memory.peers.len(), Self::forget)
+    }
+
+    /// Forgets so many peers, those first that were not seen for longest.
+    fn forget(&mut self, surplus: usize) {
+        if surplus == 0 {
+            return;
         }
-        atomic_file::write(path, &serde_json::to_vec(self)?)
+        let age = |(url, peer): (&String, &Remembered)| {
+            (peer.last_seen, peer.history.last_success, url.clone())
+        };
+        let mut oldest: Vec<_> = self.peers.iter().map(age).collect();
+        oldest.sort_unstable();
+        for (_, _, url) in oldest.iter().take(surplus) {
+            self.peers.remove(url);
+        }
     }
 }
 
@@ -227,7 +231,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers.json");
         knowledge.save(&path, now).unwrap();
-        assert!(fs::metadata(&path).unwrap().len() < LARGEST);
+        assert!(fs::metadata(&path).unwrap().len() < PEERS.most_bytes);
         Knowledge::load(&path, now + 5)
     }
 
@@ -330,6 +334,20 @@ mod tests {
         assert_eq!(knowledge.peers.len(), MOST_PEERS);
         let times = knowledge.peers.values().map(|peer| peer.last_seen);
         assert_eq!(times.min(), Some(NOW + 50), "the oldest are forgotten");
+    }
+
+    #[test]
+    fn the_file_is_bounded_in_bytes_too() {
+        let kinds: Vec<u16> = (0..9000).collect();
+        let mut knowledge = nothing();
+        for number in 0..1000 {
+            let url = format!("ws://{number:04}.example");
+            knowledge.settle(NOW + number, [(url, Turn::Gave(1))], &kinds);
+        }
+        let knowledge = saved(&mut knowledge, NOW + 2000);
+        assert!((100..900).contains(&knowledge.peers.len()));
+        assert!(knowledge.peers.contains_key("ws://0999.example"));
+        assert!(!knowledge.peers.contains_key("ws://0000.example"));
     }
 
     #[test]

@@ -5,14 +5,16 @@
 //! forged one is remembered for the peer that sent it alone: the genuine event of the same
 //! id is welcome from any other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use constellation_shared::EventId;
 
 use crate::admission::rules::Refusal;
-use crate::support::atomic_file;
+use crate::support::state_file::REFUSED;
 
 /// The first line of the file.
 const HEADING: &str = "constellation-refused 1";
@@ -23,50 +25,66 @@ const REMEMBERED: u64 = 30 * 86_400;
 /// How many refusals are remembered; the oldest are forgotten first.
 const MOST: usize = 100_000;
 
-/// The largest file that is read, in bytes: as many lines, with the longest URLs.
-const LARGEST: u64 = 64 * 1024 * 1024;
+/// How many are held in memory during a run.
+const MOST_HELD: usize = 2 * MOST;
+
+/// The longest name of a sender that is remembered, in bytes: longer ones are no addresses.
+const LONGEST_SENDER: usize = 1000;
 
 /// The sender of what is refused whoever sends it.
 const ANYBODY: &str = "*";
 
-/// The refusals that are remembered: when, by id and sender.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Refused(BTreeMap<(EventId, String), u64>);
+/// The refusals that are remembered.
+#[derive(Debug, Clone, Default)]
+pub struct Refused {
+    /// When, Unix seconds, by id and sender, none for anybody.
+    times: BTreeMap<(EventId, Option<Arc<str>>), u64>,
+    /// Each sender's name once: one that forges events appears with thousands of ids.
+    senders: BTreeSet<Arc<str>>,
+}
+
+impl PartialEq for Refused {
+    fn eq(&self, other: &Self) -> bool {
+        self.times == other.times
+    }
+}
 
 impl Refused {
     /// Reads what earlier runs left and is not yet forgotten at `now`, Unix seconds;
     /// nothing where the file is missing or of another version. A line that is none of
-    /// ours is passed over.
+    /// ours is passed over; of a file that is too large the beginning counts, where the newest
+    /// refusals are.
     pub fn load(path: &Path, now: u64) -> Self {
-        let text = atomic_file::read(path, LARGEST).and_then(|text| String::from_utf8(text).ok());
-        let text = text.unwrap_or_default();
-        let Some(lines) = text.strip_prefix(HEADING) else {
-            return Self::default();
-        };
-        let entries = lines.lines().filter_map(|line| {
-            let mut words = line.split(' ');
-            let when: u64 = words.next()?.parse().ok()?;
-            let id: EventId = words.next()?.parse().ok()?;
-            let sender = words.next()?.to_owned();
-            let age = now.checked_sub(when)?;
-            (age < REMEMBERED).then_some(((id, sender), when))
-        });
-        Self(entries.collect())
+        let bytes = REFUSED.read_beginning(path).unwrap_or_default();
+        let mut refused = Self::default();
+        let mut lines = bytes.split(|&byte| byte == b'\n');
+        if lines.next() != Some(HEADING.as_bytes()) {
+            return refused;
+        }
+        for line in lines {
+            let Some((id, sender, when)) = parse(line) else {
+                continue;
+            };
+            let age = now.checked_sub(when);
+            if age.is_some_and(|age| age < REMEMBERED) {
+                refused.insert(id, sender, when);
+            }
+        }
+        refused
     }
 
     /// Whether it need not be asked of this peer.
     pub fn contains(&self, id: EventId, peer: &str) -> bool {
-        self.0.contains_key(&(id, ANYBODY.to_owned()))
-            || self.0.contains_key(&(id, peer.to_owned()))
+        self.of(id)
+            .any(|(sender, _)| sender.is_none_or(|sender| sender == peer))
     }
 
     /// Who sent this event when it was refused, none for anybody, and when, in Unix seconds.
     pub fn of(&self, id: EventId) -> impl Iterator<Item = (Option<&str>, u64)> {
-        let from = (id, String::new());
-        self.0
-            .range(from..)
+        self.times
+            .range((id, None)..)
             .take_while(move |((of, _), _)| *of == id)
-            .map(|((_, sender), when)| ((sender != ANYBODY).then_some(sender.as_str()), *when))
+            .map(|((_, sender), when)| (sender.as_deref(), *when))
     }
 
     /// Remembers that an event of this peer was refused at `now`, Unix seconds.
@@ -76,30 +94,73 @@ impl Refused {
             Refusal::Malformed | Refusal::Unasked => return,
             // These may be welcome another time.
             Refusal::Future | Refusal::Blocked => return,
-            Refusal::Forged => peer,
-            _ => ANYBODY,
+            Refusal::Forged => Some(peer),
+            _ => None,
         };
-        self.0.insert((id, sender.to_owned()), now);
+        self.insert(id, sender, now);
     }
 
     /// Remembers that strfry did not keep an event, whoever sends it.
     pub fn remember_not_kept(&mut self, id: EventId, now: u64) {
-        self.0.insert((id, ANYBODY.to_owned()), now);
+        self.insert(id, None, now);
     }
 
-    /// Writes everything, whole or not at all.
+    /// Writes what there is room for, the newest first, whole or not at all.
     ///
     /// # Errors
     /// Those of writing.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let mut entries: Vec<_> = self.0.iter().collect();
+        let mut entries: Vec<_> = self.times.iter().collect();
         entries.sort_by_key(|(_, when)| std::cmp::Reverse(**when));
         let mut text = HEADING.to_owned() + "\n";
-        for ((id, sender), when) in entries.into_iter().take(MOST) {
-            text.push_str(&format!("{when} {id} {sender}\n"));
+        let mut written = 0;
+        for ((id, sender), when) in entries.iter().take(MOST) {
+            let before = text.len();
+            let sender = sender.as_deref().unwrap_or(ANYBODY);
+            // Nothing can fail in the writing of a text.
+            let _ = writeln!(text, "{when} {id} {sender}");
+            if text.len() as u64 > REFUSED.most_bytes {
+                text.truncate(before);
+                break;
+            }
+            written += 1;
         }
-        atomic_file::write(path, text.as_bytes())
+        if written < entries.len() {
+            REFUSED.say_forgotten(path, entries.len() - written);
+        }
+        REFUSED.write(path, text.as_bytes())
     }
+
+    fn insert(&mut self, id: EventId, sender: Option<&str>, when: u64) {
+        let is_too_long = sender.is_some_and(|sender| sender.len() > LONGEST_SENDER);
+        // What finds no room is only downloaded again.
+        if is_too_long || self.times.len() >= MOST_HELD {
+            return;
+        }
+        let sender = sender.map(|sender| self.name(sender));
+        self.times.insert((id, sender), when);
+    }
+
+    fn name(&mut self, sender: &str) -> Arc<str> {
+        match self.senders.get(sender) {
+            Some(name) => Arc::clone(name),
+            None => {
+                let name: Arc<str> = sender.into();
+                self.senders.insert(Arc::clone(&name));
+                name
+            }
+        }
+    }
+}
+
+/// `when id sender`.
+fn parse(line: &[u8]) -> Option<(EventId, Option<&str>, u64)> {
+    let line = std::str::from_utf8(line).ok()?;
+    let mut words = line.split(' ');
+    let when = words.next()?.parse().ok()?;
+    let id = words.next()?.parse().ok()?;
+    let sender = words.next()?;
+    Some((id, (sender != ANYBODY).then_some(sender), when))
 }
 
 #[cfg(test)]
@@ -159,12 +220,57 @@ mod tests {
             refused.remember_not_kept(EventId::from_bytes(bytes), number);
         }
         refused.save(&path).unwrap();
-        assert_eq!(Refused::load(&path, MOST as u64 + 5).0.len(), MOST);
+        assert_eq!(Refused::load(&path, MOST as u64 + 5).times.len(), MOST);
         for text in ["", "constellation-refused 2\n", "x\n"] {
             fs::write(&path, text).unwrap();
             assert_eq!(Refused::load(&path, 1), Refused::default());
         }
         fs::write(&path, format!("{HEADING}\nx\n1 y *\n1 {} *\n", id(3))).unwrap();
-        assert_eq!(Refused::load(&path, 1).0.len(), 1);
+        assert_eq!(Refused::load(&path, 1).times.len(), 1);
+    }
+
+    #[test]
+    fn long_names_of_senders_cost_neither_memory_nor_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("refused.txt");
+        let numbered = |number: u64| {
+            let mut bytes = [7; 32];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            EventId::from_bytes(bytes)
+        };
+        let mut refused = Refused::default();
+        refused.remember(numbered(0), Refusal::Forged, &"x".repeat(65_000), 1000);
+        assert_eq!(refused, Refused::default());
+        for number in 0..MOST_HELD as u64 + 9 {
+            let sender = format!("ws://{}{}", "x".repeat(900), number % 6);
+            refused.remember(numbered(number), Refusal::Forged, &sender, 1000 + number);
+        }
+        assert_eq!((refused.times.len(), refused.senders.len()), (MOST_HELD, 6));
+        refused.save(&path).unwrap();
+        let length = fs::metadata(&path).unwrap().len();
+        assert!((REFUSED.most_bytes - 1100..=REFUSED.most_bytes).contains(&length));
+        let newest = MOST_HELD as u64 - 1;
+        let loaded = Refused::load(&path, 1000 + newest);
+        assert!(loaded.of(numbered(newest)).next().is_some());
+        assert!(
+            loaded.of(numbered(0)).next().is_none(),
+            "the oldest is forgotten"
+        );
+    }
+
+    #[test]
+    fn of_a_file_that_is_too_large_the_newest_still_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("refused.txt");
+        let line = |byte: u8| format!("1000 {} ws://{}\n", id(byte), "x".repeat(65_000));
+        let mut text = format!("{HEADING}\n1001 {} *\n", id(0));
+        for _ in 0..40 {
+            (1..=10).for_each(|byte| text.push_str(&line(byte)));
+        }
+        assert!(text.len() as u64 > REFUSED.most_bytes);
+        fs::write(&path, text).unwrap();
+        let refused = Refused::load(&path, 1001);
+        assert!(refused.contains(id(0), "ws://a"));
+        assert_eq!(refused.times.len(), 1, "no relay's address is that long");
     }
 }

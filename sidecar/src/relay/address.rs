@@ -13,6 +13,10 @@ use crate::relay::tunnel::ipfs;
 /// The port on which a station's own strfry listens.
 const STRFRY_PORT: u16 = 7777;
 
+/// The longest URL of a relay, in bytes: it is remembered and shown in many places, and others
+/// choose it.
+pub const LONGEST_URL: usize = 500;
+
 /// A relay's URL, or the IPFS node that offers it as a service. Two spellings of one are
 /// equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +34,9 @@ pub enum AddressError {
     /// No URL at all.
     #[error("not a URL")]
     Url,
+    /// Longer than any relay's.
+    #[error("longer than {LONGEST_URL} characters")]
+    TooLong,
     /// Another scheme.
     #[error("a relay's URL begins with ws:// or wss://")]
     Scheme,
@@ -43,6 +50,9 @@ impl Address {
     /// [`AddressError`].
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
+        if text.len() > LONGEST_URL {
+            return Err(AddressError::TooLong);
+        }
         // The library lets other characters into a path; a terminal might obey them.
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(AddressError::Url);
@@ -271,6 +281,10 @@ mod tests {
     fn what_is_no_relay_is_refused() {
         for (text, error) in [
             ("", AddressError::Url),
+            (
+                &format!("ws://a.org/{}", "x".repeat(LONGEST_URL)),
+                AddressError::TooLong,
+            ),
             ("relay.example.org", AddressError::Scheme),
             ("https://relay.example.org", AddressError::Scheme),
             ("wss://", AddressError::Url),

@@ -11,14 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::report::Outcome;
 use crate::report::document::Document;
 use crate::report::notify::Told;
-use crate::support::atomic_file;
 use crate::support::sanitize::shown;
+use crate::support::state_file::RUNS;
 
 /// The layout of the file.
 const VERSION: u32 = 1;
-
-/// The largest file that is read, in bytes; one of ours has less than a tenth of that.
-const LARGEST: u64 = 1024 * 1024;
 
 /// How many runs and hours are remembered.
 const MOST_RUNS: usize = 30;
@@ -119,7 +116,7 @@ impl History {
     /// Reads what earlier runs left; nothing where the file is missing, broken or of
     /// another version.
     pub fn load(path: &Path) -> Self {
-        let text = atomic_file::read(path, LARGEST);
+        let text = RUNS.read(path);
         text.and_then(|text| serde_json::from_slice::<Self>(&text).ok())
             .filter(|history| history.version == VERSION)
             .unwrap_or_default()
@@ -189,8 +186,17 @@ impl History {
     ///
     /// # Errors
     /// Those of writing.
-    pub fn save(&self, path: &Path) -> io::Result<()> {
-        atomic_file::write(path, &serde_json::to_vec(self)?)
+    pub fn save(&mut self, path: &Path) -> io::Result<()> {
+        let count = |history: &Self| history.runs.len() + history.hours.len();
+        RUNS.write_json(path, self, count, Self::forget)
+    }
+
+    /// Forgets so many runs or hours, the oldest first, of the runs first.
+    fn forget(&mut self, surplus: usize) {
+        let of_hours = surplus.saturating_sub(self.runs.len());
+        self.runs.truncate(self.runs.len().saturating_sub(surplus));
+        self.hours
+            .truncate(self.hours.len().saturating_sub(of_hours));
     }
 }
 
@@ -274,7 +280,7 @@ mod tests {
         assert_eq!(history.hours[1].runs, 2);
         assert_eq!(history.hours[1].events(), 72);
         assert_eq!(history.totals.succeeded, 100);
-        assert!(fs::metadata(&path).unwrap().len() < LARGEST / 10);
+        assert!(fs::metadata(&path).unwrap().len() < RUNS.most_bytes / 10);
     }
 
     #[test]

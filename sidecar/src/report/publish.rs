@@ -21,13 +21,14 @@ use crate::support::atomic_file;
 use crate::support::error_chain::chain;
 use crate::support::sanitize::shown;
 use crate::support::signals::interruption;
+use crate::support::state_file::{REPORT, REPORT_PAGE, RUNS};
 
 /// The files, in strfry's folder.
-pub const JSON: &str = "constellation-report.json";
+pub const JSON: &str = REPORT.name;
 /// The page.
-pub const PAGE: &str = "constellation-report.html";
+pub const PAGE: &str = REPORT_PAGE.name;
 /// The memory.
-pub const HISTORY: &str = "constellation-runs.json";
+pub const HISTORY: &str = RUNS.name;
 
 /// How old the last success may become at the least, and beyond the interval of the
 /// trigger, in seconds: two runs may be missed.
@@ -200,11 +201,11 @@ fn write(run: &Run, document: &Document, history: &History) {
     let path = run.file(JSON);
     said(
         &path,
-        json.and_then(|json| atomic_file::write(&path, (json + "\n").as_bytes())),
+        json.and_then(|json| REPORT.write(&path, (json + "\n").as_bytes())),
     );
     let path = run.file(PAGE);
     let page = page::render(document);
-    said(&path, atomic_file::write(&path, page.as_bytes()));
+    said(&path, REPORT_PAGE.write(&path, page.as_bytes()));
     if let Some(path) = run.options.metrics_file() {
         let text = metrics::render(document, &history.totals);
         said(path, atomic_file::write_readable(path, text.as_bytes()));

@@ -18,6 +18,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::members::PROFILE_LOG;
+use crate::support::state_file::RUN_LOG;
 
 /// The longest message, in characters.
 const LONGEST: usize = 2000;
@@ -70,7 +71,7 @@ impl Journal {
 /// Writes messages to files and to the terminal.
 #[derive(Debug)]
 pub struct Log {
-    run: Option<Mutex<File>>,
+    run: Option<Mutex<RunLog>>,
     errors: Option<(PathBuf, Rotation)>,
     profiles: Option<(PathBuf, Rotation)>,
     /// Whether the terminal gets everything, not warnings and errors alone.
@@ -100,7 +101,10 @@ impl Log {
         errors: PathBuf,
         rotation: Rotation,
     ) -> io::Result<Self> {
-        self.run = Some(Mutex::new(File::create(run)?));
+        self.run = Some(Mutex::new(RunLog {
+            file: File::create(run)?,
+            room: RUN_LOG.most_bytes,
+        }));
         self.errors = Some((errors, rotation));
         Ok(self)
     }
@@ -117,8 +121,7 @@ impl Log {
         let is_serious = level <= Level::WARN;
         if let Some(run) = &self.run {
             let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
-            // A full disk must not end the run; the terminal still has the message.
-            let _ = run.write_all(line.as_bytes());
+            run.write(&line, message);
         }
         if let (true, Some((path, rotation))) = (is_serious, &self.errors) {
             let _ = append_rotating(path, line.as_bytes(), *rotation);
@@ -130,6 +133,48 @@ impl Log {
             self.bars.suspend(|| {
                 let _ = io::stderr().write_all(line.as_bytes());
             });
+        }
+    }
+}
+
+/// The log of this run, which is not rotated.
+#[derive(Debug)]
+struct RunLog {
+    file: File,
+    /// How many bytes may still be written.
+    room: u64,
+}
+
+impl RunLog {
+    /// What is kept free for the lines that end a run.
+    const RESERVE: u64 = 64 * 1024;
+
+    /// Lines that the station's scripts look for.
+    const FOR_SCRIPTS: [&str; 2] = ["SYNC_", "Backfill process completed"];
+
+    fn write(&mut self, line: &str, message: &str) {
+        let was_full = self.room < Self::RESERVE;
+        let is_for_scripts = Self::FOR_SCRIPTS
+            .iter()
+            .any(|begin| message.starts_with(begin));
+        if was_full && !is_for_scripts {
+            return;
+        }
+        self.append(line);
+        if !was_full && self.room < Self::RESERVE {
+            self.append(&self::line(
+                Level::WARN,
+                "this log is full: only the last lines of the run follow",
+            ));
+        }
+    }
+
+    fn append(&mut self, line: &str) {
+        let length = line.len() as u64;
+        if length <= self.room {
+            self.room -= length;
+            // A full disk must not end the run; the terminal still has the message.
+            let _ = self.file.write_all(line.as_bytes());
         }
     }
 }
@@ -217,6 +262,27 @@ mod tests {
         assert_eq!(read("error.log.1").as_deref(), Some("three\n"));
         assert_eq!(read("error.log.2").as_deref(), Some("two\n"));
         assert_eq!(read("error.log.3"), None);
+    }
+
+    #[test]
+    fn the_log_of_a_run_is_bounded_and_ends_with_what_scripts_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.log");
+        let room = RunLog::RESERVE + 1000;
+        let file = File::create(&path).unwrap();
+        let mut log = RunLog { file, room };
+        for _ in 0..2000 {
+            log.write(&line(Level::INFO, "a peer talks"), "a peer talks");
+        }
+        log.write(&line(Level::INFO, "SYNC_HEX: count=0"), "SYNC_HEX: count=0");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!((900..1300).contains(&text.len()), "{}", text.len());
+        assert_eq!(text.matches("this log is full").count(), 1);
+        assert!(text.ends_with("SYNC_HEX: count=0\n"));
+        for _ in 0..2000 {
+            log.write(&line(Level::INFO, "SYNC_HEX: count=0"), "SYNC_HEX: count=0");
+        }
+        assert!(fs::metadata(&path).unwrap().len() <= room);
     }
 
     #[test]

@@ -11,5 +11,6 @@ pub mod machine;
 pub mod runtime;
 pub mod sanitize;
 pub mod signals;
+pub mod state_file;
 pub mod stdout;
 pub mod unix_user;

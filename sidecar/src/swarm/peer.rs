@@ -22,6 +22,10 @@ use crate::support::atomic_file;
 /// The longest description that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
 
+/// The longest text of a description that is kept, in characters: what is longer is cut, and is
+/// then no URL, node or key.
+const LONGEST_TEXT: usize = 1000;
+
 /// What a station says of itself in its `12345.json`; what is missing or of the wrong
 /// type is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,7 +51,7 @@ impl Description {
         let fields = value.as_object()?;
         let text = |name: &str| {
             let text = fields.get(name)?.as_str()?.trim();
-            (!text.is_empty()).then(|| text.to_owned())
+            (!text.is_empty()).then(|| text.chars().take(LONGEST_TEXT).collect::<String>())
         };
         let key = |name: &str| text(name)?.parse().ok();
         Some(Self {
@@ -338,6 +342,20 @@ mod tests {
         for nothing in ["", "[]", "{", "null"] {
             assert_eq!(Description::parse(nothing.as_bytes()), None);
         }
+    }
+
+    #[test]
+    fn long_texts_of_a_description_are_cut_and_then_lead_nowhere() {
+        let long = "x".repeat(65_000);
+        let json = format!(
+            r#"{{"myRELAY":"wss://a.org/{long}","ipfsnodeid":"{long}","captainHEX":"{long}"}}"#
+        );
+        let described = Description::parse(json.as_bytes()).unwrap();
+        let relay = described.relay.unwrap();
+        assert_eq!(relay.len(), LONGEST_TEXT);
+        assert_eq!(described.node_id.unwrap().len(), LONGEST_TEXT);
+        assert_eq!(described.captain, None);
+        assert_eq!(Address::parse(&relay), Err(AddressError::TooLong));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use constellation_shared::Station;
 
 use crate::commands::doctor::finding::{Finding, quoted};
+use crate::support::state_file;
 use crate::support::unix_user::{ENTER, Owned, Person, READ, WRITE, name_of};
 
 /// Below this a run may end in the middle of an import, in bytes.
@@ -14,22 +15,6 @@ const LEAST_FREE: u64 = 100 * 1024 * 1024;
 
 /// Below this it is time to make room, in bytes.
 const LITTLE_FREE: u64 = 500 * 1024 * 1024;
-
-/// The files of ours that every run writes, in strfry's folder.
-const OUR_FILES: [&str; 12] = [
-    "constellation-backfill.log",
-    "constellation-backfill.error.log",
-    "constellation-backfill.lock",
-    "constellation-sync.lock",
-    "constellation-peers.json",
-    "constellation-refused.txt",
-    "constellation-missing-profiles.json",
-    "constellation-tunnels.json",
-    "constellation-trigger.json",
-    "constellation-trigger.log",
-    "hex-to-profile.log",
-    "last_constellation_sync",
-];
 
 /// A file or folder, as far as it was looked at.
 #[derive(Debug)]
@@ -81,10 +66,9 @@ impl Facts {
             database: Seen::at(database),
             data: Seen::at(data),
             lock: Seen::at(database.join("lock.mdb")),
-            our_files: OUR_FILES
-                .iter()
-                .map(|name| Seen::at(folder.join(name)))
-                .collect(),
+            our_files: state_file::ALL
+                .map(|file| Seen::at(folder.join(file.name)))
+                .into(),
             strfry: Seen::at(folder),
             ourselves: Person::ourselves(),
             free: room.map(|room| room.f_bavail.saturating_mul(room.f_frsize)),

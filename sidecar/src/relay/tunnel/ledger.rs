@@ -14,7 +14,7 @@ use tracing::warn;
 
 use crate::relay::peer_id::PeerId;
 use crate::relay::tunnel::ipfs::Ipfs;
-use crate::support::atomic_file;
+use crate::support::state_file::TUNNELS;
 
 /// The port that captains know.
 const USUAL_PORT: u16 = 9999;
@@ -22,8 +22,7 @@ const USUAL_PORT: u16 = 9999;
 /// The layout of the file.
 const VERSION: u32 = 1;
 
-/// The largest file that is read, in bytes, and the most tunnels that it may name.
-const LARGEST: u64 = 1024 * 1024;
+/// The most tunnels that the file may name.
 const MOST_TUNNELS: usize = 1000;
 
 /// A tunnel that is open, or may be.
@@ -149,7 +148,7 @@ impl Drop for Ledger {
 }
 
 fn read(path: &Path) -> Vec<Entry> {
-    let text = atomic_file::read(path, LARGEST);
+    let text = TUNNELS.read(path);
     let file = text.and_then(|text| serde_json::from_slice::<File>(&text).ok());
     let records = match file {
         Some(file) if file.version == VERSION => file.tunnels,
@@ -174,7 +173,7 @@ fn write(path: &Path, entries: &[Entry]) -> io::Result<()> {
         version: VERSION,
         tunnels: entries.iter().map(record).collect(),
     };
-    atomic_file::write(path, &serde_json::to_vec(&file)?)
+    TUNNELS.write(path, &serde_json::to_vec(&file)?)
 }
 
 #[cfg(test)]

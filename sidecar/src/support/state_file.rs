@@ -1,0 +1,246 @@
+//! The files that we keep in strfry's folder, and how large each may become.
+//!
+//! Much of what they hold was written by others: a station chooses its address, a relay its
+//! words. So the bounds hold while a file is written, and reading one costs no more memory than
+//! its bound, whatever lies there.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::Serialize;
+use tracing::warn;
+
+use crate::support::atomic_file;
+
+/// A file of ours in strfry's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateFile {
+    /// Its name.
+    pub name: &'static str,
+    /// The most bytes that it takes; of a log, until it is rotated.
+    pub most_bytes: u64,
+}
+
+const MB: u64 = 1024 * 1024;
+
+/// What is remembered of each peer; of too many the ones not seen for longest are forgotten.
+pub const PEERS: StateFile = file("constellation-peers.json", 16 * MB);
+/// What was refused; of too much the oldest is forgotten.
+pub const REFUSED: StateFile = file("constellation-refused.txt", 16 * MB);
+/// Who has no profile anywhere; of too many those that were asked for first are forgotten.
+pub const MISSING_PROFILES: StateFile = file("constellation-missing-profiles.json", 8 * MB);
+/// Earlier runs; of too many the oldest are forgotten.
+pub const RUNS: StateFile = file("constellation-runs.json", MB);
+/// The report of the last run, for programs.
+pub const REPORT: StateFile = file("constellation-report.json", 16 * MB);
+/// The report of the last run, for people.
+pub const REPORT_PAGE: StateFile = file("constellation-report.html", 16 * MB);
+/// The open tunnels of a backfill.
+pub const TUNNELS: StateFile = file("constellation-tunnels.json", MB);
+/// The open tunnels of the doctor.
+pub const PROBE_TUNNELS: StateFile = file("constellation-inquiry-tunnels.json", MB);
+/// The attempts of the trigger.
+pub const TRIGGER: StateFile = file("constellation-trigger.json", 4096);
+/// When the last triggered backfill that succeeded began.
+pub const LAST_SUCCESS: StateFile = file("last_constellation_sync", 4096);
+/// The log of this run; once it is full, only the lines that scripts read are added.
+pub const RUN_LOG: StateFile = file("constellation-backfill.log", 32 * MB);
+/// The warnings and errors of all runs.
+pub const ERROR_LOG: StateFile = file("constellation-backfill.error.log", 10_000_000);
+/// What was said about profiles.
+pub const PROFILE_LOG: StateFile = file("hex-to-profile.log", 10_000_000);
+/// What the trigger did.
+pub const TRIGGER_LOG: StateFile = file("constellation-trigger.log", 10_000_000);
+/// The process id of a running backfill, for the station's own scripts.
+pub const PID: StateFile = file("constellation-backfill.lock", 64);
+/// The lock of a running backfill.
+pub const LOCK: StateFile = file("constellation-sync.lock", 64);
+
+/// All of them.
+pub const ALL: [StateFile; 16] = [
+    PEERS,
+    REFUSED,
+    MISSING_PROFILES,
+    RUNS,
+    REPORT,
+    REPORT_PAGE,
+    TUNNELS,
+    PROBE_TUNNELS,
+    TRIGGER,
+    LAST_SUCCESS,
+    RUN_LOG,
+    ERROR_LOG,
+    PROFILE_LOG,
+    TRIGGER_LOG,
+    PID,
+    LOCK,
+];
+
+const fn file(name: &'static str, most_bytes: u64) -> StateFile {
+    StateFile { name, most_bytes }
+}
+
+/// A file would be larger than its bound, and stays as it was.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it would be {bytes} bytes long, and {most} are the most")]
+struct TooLarge {
+    bytes: u64,
+    most: u64,
+}
+
+/// The beginning of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// At most as many bytes as the file's bound.
+    pub bytes: Vec<u8>,
+    /// Whether that is all of it.
+    pub is_whole: bool,
+}
+
+impl StateFile {
+    /// Reads this file; nothing where it is missing, larger than its bound, no regular file, or
+    /// unreadable. That one is too large is said.
+    pub fn read(self, path: &Path) -> Option<Vec<u8>> {
+        let Beginning { bytes, is_whole } = read_beginning(path, self.most_bytes)?;
+        if !is_whole {
+            warn!(
+                "{} is larger than {}, which no run of ours writes: what it remembers does not count",
+                path.display(),
+                Size(self.most_bytes)
+            );
+        }
+        is_whole.then_some(bytes)
+    }
+
+    /// Reads this file as far as its bound; nothing where it is missing, no regular file, or
+    /// unreadable. That something is left out is said.
+    pub fn read_beginning(self, path: &Path) -> Option<Vec<u8>> {
+        let Beginning { bytes, is_whole } = read_beginning(path, self.most_bytes)?;
+        if !is_whole {
+            warn!(
+                "{} is larger than {}, which no run of ours writes: what lies behind that does not count",
+                path.display(),
+                Size(self.most_bytes)
+            );
+        }
+        Some(bytes)
+    }
+
+    /// Writes this file, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of writing; and where it would be larger than its bound.
+    pub fn write(self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let bytes = content.len() as u64;
+        if bytes > self.most_bytes {
+            let most = self.most_bytes;
+            return Err(io::Error::other(TooLarge { bytes, most }));
+        }
+        atomic_file::write(path, content)
+    }
+
+    /// Writes a state as JSON. Where it takes too much room, `forget` drops so many of its
+    /// `count` entries, the least valuable first, until it fits; how many it dropped is said.
+    ///
+    /// # Errors
+    /// As [`StateFile::write`].
+    pub fn write_json<S: Serialize>(
+        self,
+        path: &Path,
+        state: &mut S,
+        count: impl Fn(&S) -> usize,
+        forget: impl Fn(&mut S, usize),
+    ) -> io::Result<()> {
+        let entries = count(state);
+        let mut json = serde_json::to_vec(state)?;
+        while json.len() as u64 > self.most_bytes && count(state) > 0 {
+            // As large a part of the entries as of the bytes, and at least one.
+            let length = json.len() as u64;
+            let surplus = (count(state) as u64).saturating_mul(length - self.most_bytes) / length;
+            forget(state, usize::try_from(surplus).unwrap_or(1).max(1));
+            json = serde_json::to_vec(state)?;
+        }
+        let forgotten = entries - count(state).min(entries);
+        if forgotten > 0 {
+            self.say_forgotten(path, forgotten);
+        }
+        self.write(path, &json)
+    }
+
+    /// Says how many entries found no room.
+    pub fn say_forgotten(self, path: &Path, entries: usize) {
+        warn!(
+            "{}: {entries} of its entries are forgotten, the least useful ones: {} are the most that it takes",
+            path.display(),
+            Size(self.most_bytes)
+        );
+    }
+}
+
+/// Reads at most so many bytes; whether there are more.
+fn read_beginning(path: &Path, most: u64) -> Option<Beginning> {
+    let mut file = atomic_file::open(path).ok()?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(most).read_to_end(&mut bytes).ok()?;
+    let is_whole = !matches!(file.read(&mut [0]), Ok(1..));
+    Some(Beginning { bytes, is_whole })
+}
+
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0..MB => write!(f, "{} bytes", self.0),
+            bytes => write!(f, "{} MiB", bytes / MB),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+
+    const SMALL: StateFile = file("small", 20);
+
+    #[test]
+    fn a_file_is_never_written_beyond_its_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("small");
+        SMALL.write(&path, &[b'x'; 20]).unwrap();
+        let error = SMALL.write(&path, &[b'x'; 21]).unwrap_err().to_string();
+        assert_eq!(error, "it would be 21 bytes long, and 20 are the most");
+        assert_eq!(fs::metadata(&path).unwrap().len(), 20);
+        let mut state: Vec<u32> = (10..99).collect();
+        let forget = |state: &mut Vec<u32>, count: usize| {
+            state.drain(..count.min(state.len()));
+        };
+        SMALL
+            .write_json(&path, &mut state, Vec::len, forget)
+            .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "[93,94,95,96,97,98]");
+        // Not one of them fits.
+        let mut state = vec!["x".repeat(30)];
+        let forget = |state: &mut Vec<String>, count: usize| {
+            state.drain(..count);
+        };
+        SMALL
+            .write_json(&path, &mut state, Vec::len, forget)
+            .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "[]");
+    }
+
+    #[test]
+    fn reading_costs_no_more_than_the_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("small");
+        assert_eq!(SMALL.read_beginning(&path), None);
+        fs::write(&path, [b'x'; 20]).unwrap();
+        assert_eq!(SMALL.read(&path).map(|bytes| bytes.len()), Some(20));
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(SMALL.read(&path), None);
+        assert_eq!(SMALL.read_beginning(&path), Some(vec![0; 20]));
+    }
+}
