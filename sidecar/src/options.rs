@@ -1,45 +1,24 @@
 //! What the backfill can be told on its command line or by environment variables.
 
+pub mod hooks;
 pub mod members;
 pub mod report;
 
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use constellation_shared::kinds;
 
-use crate::commands::bugreport::BugreportOptions;
-use crate::commands::doctor::DoctorOptions;
-use crate::commands::install::options::{InstallOptions, UninstallOptions};
-use crate::commands::notify::NotifyCommand;
-use crate::commands::status::StatusCommand;
-use crate::commands::trigger::TriggerOptions;
-use crate::commands::why::WhyOptions;
-use crate::options::members::{FriendsCommand, MemberOptions, ProfilesCommand};
+use crate::options::hooks::HookOptions;
+use crate::options::members::MemberOptions;
 use crate::options::report::ReportOptions;
 use crate::plan::peer_history::{History, Reach};
-use crate::relay::address::{Address, AddressError};
-use crate::report::notify::HookOptions;
+use crate::relay::address::Address;
 
-/// Brings this station's strfry level with the other stations of its constellation.
-///
-/// Reads from each of them all events of the followed keys, lets in what is genuine and
-/// wanted, and feeds it to `strfry import`.
-#[derive(Debug, Clone, Parser)]
-#[command(name = "constellation-sync", version)]
-#[command(after_help = "\
-Examples:
-  constellation-sync                      the last day, from every station of the swarm
-  constellation-sync --days 0             everything there ever was
-  constellation-sync --dry-run            what would be done
-  constellation-sync --peer wss://relay.example.org --days 7 --verbose
-
-Exit codes: 0 every peer synced, or another instance is running; 1 some peers could not be
-synced; 2 wrong usage or configuration; 3 nothing could be done; 130 interrupted.
-
-Logs: <DIR>/strfry/constellation-backfill.log (this run), constellation-backfill.error.log")]
+/// What a run is told: the options of the backfill and those that every command shares.
+#[derive(Debug, Clone, Args)]
 pub struct Options {
     /// How many days back; 0 = everything
     #[arg(
@@ -88,7 +67,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", env = "CONSTELLATION_STRFRY", global = true)]
     pub strfry: Option<PathBuf>,
     /// Ask this relay instead of those of the swarm; several times for several
-    #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = parse_address, env = "CONSTELLATION_PEER")]
+    #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = Address::parse, env = "CONSTELLATION_PEER")]
     pub peer: Vec<Address>,
     /// Connect to peers of the swarm that lead to this machine or to a private network, too
     #[arg(long, env = "CONSTELLATION_ALLOW_PRIVATE_PEERS", value_parser = BoolishValueParser::new())]
@@ -135,43 +114,11 @@ pub struct Options {
     /// Who is told.
     #[command(flatten)]
     pub hooks: HookOptions,
-    /// Something else than a backfill at once
-    #[command(subcommand)]
-    pub command: Option<Command>,
-}
-
-/// Something else than a backfill at once.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// A backfill where one is due, else nothing: for jobs that run every few minutes
-    Trigger(TriggerOptions),
-    /// Show the last report; exit code 1 where the last success is too old
-    Status(StatusCommand),
-    /// Show which commands would be called, or call them
-    Notify(NotifyCommand),
-    /// Print the profiles that the local strfry holds, of these pubkeys or of all followed
-    Profiles(ProfilesCommand),
-    /// Show which friends of the local members amisOfAmis.txt lacks, and add them
-    Friends(FriendsCommand),
-    /// Look at each thing that the daily run needs, and say what mends it
-    Doctor(DoctorOptions),
-    /// Say which peers have an event or a key's profile, whether it is here, and why not
-    Why(WhyOptions),
-    /// Gather in one file what a maintainer needs; it is sent nowhere
-    Bugreport(BugreportOptions),
-    /// Put the scripts and the policy in place; with --systemd, a timer
-    Install(InstallOptions),
-    /// Put back what was there before the install
-    Uninstall(UninstallOptions),
 }
 
 /// A list of kinds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kinds(pub Vec<u16>);
-
-pub(crate) fn parse_address(text: &str) -> Result<Address, AddressError> {
-    Address::parse(text)
-}
 
 fn parse_kinds(text: &str) -> Result<Kinds, ParseIntError> {
     let numbers = text.split([',', ' ']).filter(|number| !number.is_empty());
@@ -186,26 +133,6 @@ fn parse_kinds(text: &str) -> Result<Kinds, ParseIntError> {
 }
 
 impl Options {
-    /// What the command line and the environment say; ends the program where they make no
-    /// sense, or where help is wanted.
-    pub fn from_command_line() -> Self {
-        let matches = Self::definition().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-    }
-
-    /// Every option holds before and behind a subcommand.
-    pub fn definition() -> clap::Command {
-        Self::command().mut_args(|argument| argument.global(true))
-    }
-
-    /// What was asked of the trigger, where it is called.
-    pub const fn trigger(&self) -> Option<&TriggerOptions> {
-        match &self.command {
-            Some(Command::Trigger(options)) => Some(options),
-            _ => None,
-        }
-    }
-
     /// The kinds that are asked for.
     pub fn wanted_kinds(&self) -> Vec<u16> {
         let all = || kinds::KINDS.iter().map(|kind| kind.number).collect();
@@ -244,57 +171,6 @@ impl Options {
         Reach {
             days: self.days,
             most_days: self.max_days,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(arguments: &[&str]) -> Options {
-        Options::try_parse_from([&["constellation-sync"], arguments].concat()).unwrap()
-    }
-
-    #[test]
-    fn the_original_s_options_hold() {
-        let given = options(&["--days", "7", "-v", "--no-dms", "--verify", "--DRYRUN"]);
-        assert!(given.verbose && given.no_dms && given.verify && given.dry_run);
-        assert_eq!((given.days, given.max_days), (7, 30));
-        assert_eq!(options(&[]).days, 1);
-    }
-
-    #[test]
-    fn the_backfill_s_options_pass_through_the_trigger() {
-        let given = |arguments: &str| {
-            let words = format!("constellation-sync {arguments}");
-            let matches = Options::definition().try_get_matches_from(words.split(' '));
-            Options::from_arg_matches(&matches.unwrap()).unwrap()
-        };
-        for arguments in [
-            "trigger --days 3 --interval 30 --no-dms --zen /zen",
-            "--zen /zen --days 3 trigger --no-dms --interval 30",
-            "--days 3 --no-dms --zen /zen trigger --interval 30",
-        ] {
-            let options = given(arguments);
-            assert_eq!((options.days, options.no_dms), (3, true), "{arguments}");
-            assert_eq!(options.zen, Some(PathBuf::from("/zen")), "{arguments}");
-            assert_eq!(options.trigger().unwrap().interval, 30, "{arguments}");
-        }
-        let usual = given("trigger");
-        assert_eq!((usual.days, usual.trigger().unwrap().interval), (1, 60));
-        assert!(given("--days 3").trigger().is_none());
-    }
-
-    #[test]
-    fn kinds_are_the_table_s_unless_told() {
-        assert_eq!(options(&[]).wanted_kinds().len(), 20);
-        assert_eq!(options(&["--no-dms"]).wanted_kinds().len(), 19);
-        assert_eq!(options(&["--kinds", "7,1, 1"]).wanted_kinds(), [1, 7]);
-        assert_eq!(options(&["--kinds", "1,4", "--no-dms"]).wanted_kinds(), [1]);
-        for wrong in ["", "x", "70000", "-1"] {
-            let arguments = ["constellation-sync", "--kinds", wrong];
-            assert!(Options::try_parse_from(arguments).is_err(), "{wrong}");
         }
     }
 }

@@ -15,8 +15,7 @@ use constellation_shared::{Event, EventId};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::admission::rules::{Refusal, Rules};
-use crate::backfill::claims::PeerIndex;
-use crate::backfill::reconciliation::Leveling;
+use crate::strfry::import::Line;
 
 /// How many events are verified as one piece of work: some 3 ms of one core.
 const BATCH: usize = 64;
@@ -26,6 +25,17 @@ const BATCH_BYTES: usize = 256 * 1024;
 
 /// How many batches of verified events may wait for the gate.
 const WAITING_BATCHES: usize = 8;
+
+/// A peer, by its place in the run.
+pub type PeerIndex = usize;
+
+/// Is told what became of each event that was looked at.
+pub trait ArrivalListener: std::fmt::Debug + Send + Sync {
+    /// An event of this id and content has arrived, whether it is let in or not. If it is forged,
+    /// the genuine event may still come from another peer. `fetched_by` is the peer that was asked
+    /// for it by its id.
+    fn arrived(&self, event: &Event, is_forged: bool, fetched_by: Option<PeerIndex>);
+}
 
 /// Counts by reason.
 pub type Refusals = BTreeMap<Refusal, u64>;
@@ -40,8 +50,8 @@ pub struct Admission {
     /// event, and must not stand in for it. Two keyed hashes of 64 bits each.
     seen: Mutex<BTreeSet<u128>>,
     hashers: [RandomState; 2],
-    /// Who waits to hear what became of an event.
-    leveling: Option<Arc<Leveling>>,
+    /// Is told what became of each event.
+    listener: Option<Arc<dyn ArrivalListener>>,
     cores: Arc<Semaphore>,
     verified: mpsc::Sender<Vec<Admitted>>,
 }
@@ -90,7 +100,7 @@ impl Admission {
     pub fn new(
         rules: Rules,
         verify: bool,
-        leveling: Option<Arc<Leveling>>,
+        listener: Option<Arc<dyn ArrivalListener>>,
         cores: usize,
     ) -> (Arc<Self>, mpsc::Receiver<Vec<Admitted>>) {
         let (verified, receiver) = mpsc::channel(WAITING_BATCHES);
@@ -99,7 +109,7 @@ impl Admission {
             verify,
             seen: Mutex::default(),
             hashers: [RandomState::new(), RandomState::new()],
-            leveling,
+            listener,
             cores: Arc::new(Semaphore::new(cores.max(1))),
             verified,
         };
@@ -130,12 +140,12 @@ impl Admission {
                 }
             }),
         };
-        if let Some(leveling) = &self.leveling {
+        if let Some(listener) = &self.listener {
             let fetched_by = match source {
                 Source::Walked => None,
                 Source::Fetched(peer) => Some(peer),
             };
-            leveling.came(&event, is_forged, fetched_by);
+            listener.arrived(&event, is_forged, fetched_by);
         }
         match admitted {
             Ok(line) => Some(Admitted {
@@ -283,15 +293,6 @@ impl Intake {
             drop(core);
         });
     }
-}
-
-/// A line for strfry's import, and whose it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// The event's id.
-    pub id: EventId,
-    /// Its JSON, without a newline.
-    pub json: String,
 }
 
 /// The one place that every verified event passes.

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
-use crate::admission::intake::{Admission, Admitted, Gate, Line};
-use crate::strfry::import::{Import, ImportError, Imported};
+use crate::admission::intake::{Admission, Admitted, Gate};
+use crate::strfry::import::{Import, ImportError, Imported, Line};
 
 /// How many batches of lines may wait for strfry.
 const WAITING_LINES: usize = 16;

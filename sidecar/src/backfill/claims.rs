@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use constellation_shared::EventId;
 
-/// A peer, by its place in the run.
-pub type PeerIndex = usize;
+use crate::admission::intake::PeerIndex;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {

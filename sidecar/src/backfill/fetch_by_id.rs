@@ -7,9 +7,9 @@ use constellation_shared::{Event, EventId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::admission::intake::Intake;
+use crate::admission::intake::{Intake, PeerIndex};
 use crate::admission::rules::Refusal;
-use crate::backfill::claims::{Claim, PeerIndex};
+use crate::backfill::claims::Claim;
 use crate::backfill::compare::MOST_FAILURES;
 use crate::backfill::paging::{FetchError, MOST_GARBAGE, close};
 use crate::backfill::shared_claims::Exchange;

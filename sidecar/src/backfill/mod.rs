@@ -4,6 +4,7 @@
 
 pub mod claims;
 pub mod compare;
+pub mod error;
 pub mod fetch_by_id;
 pub mod paging;
 pub mod reconciliation;

@@ -4,7 +4,7 @@
 mod local_ids;
 mod peer_reconciler;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,8 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::admission::intake::Intake;
-use crate::backfill::claims::PeerIndex;
+use crate::admission::intake::{ArrivalListener, Intake, PeerIndex};
 use crate::backfill::compare::{CompareError, Compared, compare, filter};
 use crate::backfill::paging::FetchError;
 use crate::backfill::shared_claims::Exchange;
@@ -26,6 +25,7 @@ use crate::plan::wanted::Wanted;
 use crate::relay::connection::Connection;
 use crate::relay::nip11::Information;
 use crate::relay::pager::{LATEST, Window};
+use crate::report::Undelivered;
 use crate::strfry::Strfry;
 use crate::support::error_chain::chain;
 
@@ -58,9 +58,6 @@ const MOST_REFUSALS: u32 = 40;
 
 /// For how long one peer waits for those before it at the most.
 pub const HEAD_START: Duration = Duration::from_secs(30);
-
-/// Counts of events that were listed and not sent, by kind; of `None` the kind is unknown.
-pub type Undelivered = BTreeMap<Option<u16>, u64>;
 
 /// What all sessions of a run share about reconciliation.
 #[derive(Debug)]
@@ -115,21 +112,6 @@ impl Leveling {
     pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // Only fails once the semaphore is closed, which nobody does.
         timeout(HEAD_START, self.turns.acquire()).await.ok()?.ok()
-    }
-
-    /// An event of that id and content has come, whether it is let in or not; or it was
-    /// forged, and another peer may have the genuine one.
-    pub fn came(&self, event: &Event, is_forged: bool, fetched_by: Option<PeerIndex>) {
-        match (is_forged, fetched_by) {
-            (false, _) => {
-                for holdings in self.looked_up().iter() {
-                    holdings.add(event);
-                }
-                self.exchange.settle(event.id);
-            }
-            (true, Some(peer)) => self.exchange.release(peer, [event.id]),
-            (true, None) => {}
-        }
     }
 
     fn show_progress(&self) {
@@ -193,6 +175,21 @@ impl Leveling {
 
     fn looked_up(&self) -> MutexGuard<'_, Vec<Arc<Holdings>>> {
         self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ArrivalListener for Leveling {
+    fn arrived(&self, event: &Event, is_forged: bool, fetched_by: Option<PeerIndex>) {
+        match (is_forged, fetched_by) {
+            (false, _) => {
+                for holdings in self.looked_up().iter() {
+                    holdings.add(event);
+                }
+                self.exchange.settle(event.id);
+            }
+            (true, Some(peer)) => self.exchange.release(peer, [event.id]),
+            (true, None) => {}
+        }
     }
 }
 

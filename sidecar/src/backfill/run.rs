@@ -9,20 +9,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use constellation_shared::EventId;
+use constellation_shared::{EventId, Pubkey};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::admission::intake::{self, Admission, Gate, Tally};
+use crate::admission::intake::{self, Admission, ArrivalListener, Gate, Tally};
 use crate::admission::pipeline::{Closed, Inflow, Step};
 use crate::admission::rules::Rules;
+use crate::backfill::error::PrepareError;
 use crate::backfill::reconciliation::{HEAD_START, Leveling};
 use crate::backfill::session::Session;
 use crate::backfill::shared_claims::Exchange;
-use crate::commands::error::SyncError;
 use crate::context::Run;
-use crate::members::Members;
 use crate::plan::peer_history::Turn;
 use crate::plan::peer_memory::Knowledge;
 use crate::plan::refused::Refused;
@@ -37,6 +36,7 @@ use crate::strfry::import::{Import, ImportError};
 use crate::strfry::{Strfry, conf};
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
+use crate::support::state_file;
 use crate::swarm::followed::{self, Followed};
 use crate::swarm::peer::{self, Peer};
 
@@ -80,18 +80,38 @@ pub struct Backfill<'a> {
     own: BTreeSet<Address>,
 }
 
+/// What a backfill came to, and what it leaves to whoever goes on with its peers.
+pub struct Done {
+    /// What it says of itself.
+    pub report: Report,
+    /// Which events were handed to strfry.
+    pub gate: Gate,
+    /// Why strfry did not take all of them.
+    pub import_error: Option<ImportError>,
+    /// The tunnels, which are to be closed.
+    pub tunnels: Arc<Tunnels>,
+    /// How to reach the peers.
+    pub connector: Connector,
+    /// The peers that were asked.
+    pub addresses: Vec<Address>,
+    /// Whose events were asked for.
+    pub followed: Arc<[Pubkey]>,
+    /// What was let in.
+    pub rules: Rules,
+}
+
 impl<'a> Backfill<'a> {
     /// Looks at the station. Everything that happens from here on is said in the log.
     ///
     /// # Errors
-    /// [`SyncError`] where nothing can be done.
-    pub async fn prepare(run: &'a Run) -> Result<Self, SyncError> {
+    /// [`PrepareError`] where nothing can be done.
+    pub async fn prepare(run: &'a Run) -> Result<Self, PrepareError> {
         let now = unix_time();
         let options = &run.options;
         let patience = Duration::from_secs(options.patience);
         let tunnels = Arc::new(Tunnels::new(
             options.ipfs_program(),
-            run.file("constellation-tunnels.json"),
+            run.file(state_file::TUNNELS.name),
             Patience::within(patience),
         ));
         let connector = Connector::new(options.ca_file.as_deref(), Arc::new(run.guard()))?
@@ -100,14 +120,14 @@ impl<'a> Backfill<'a> {
         tunnels.sweep().await;
         let strfry = run.strfry();
         if !is_program(strfry.binary()) {
-            return Err(SyncError::NoStrfry(strfry.binary().to_owned()));
+            return Err(PrepareError::NoStrfry(strfry.binary().to_owned()));
         }
         let max_event_size = conf::max_event_size(&strfry.conf())
-            .map_err(|error| SyncError::Conf(strfry.conf(), error))?;
+            .map_err(|error| PrepareError::Conf(strfry.conf(), error))?;
         let descriptions = peer::descriptions(&run.station);
         let candidates = run.peers(&descriptions);
         if candidates.is_empty() {
-            return Err(SyncError::NoPeers(run.station.swarm_dir()));
+            return Err(PrepareError::NoPeers(run.station.swarm_dir()));
         }
         let knowledge = Knowledge::load(&knowledge_path(run), now);
         let choice = run.choice(&candidates, &knowledge, now);
@@ -168,16 +188,15 @@ impl<'a> Backfill<'a> {
         })
     }
 
-    /// Asks everybody, and says how it went.
-    pub async fn carry_out(
-        mut self,
-        mut interruption: Pin<&mut impl Future<Output = ()>>,
-    ) -> Report {
+    /// Asks all chosen peers, and feeds what they bring to strfry.
+    pub async fn run(mut self, mut interruption: Pin<&mut impl Future<Output = ()>>) -> Done {
         let options = &self.run.options;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let verify = !options.trust_peers;
+        let listener = self.leveling.clone();
+        let listener = listener.map(|leveling| leveling as Arc<dyn ArrivalListener>);
         let mut inflow = Inflow::open(
-            Admission::new(self.rules.clone(), verify, self.leveling.clone(), cores),
+            Admission::new(self.rules.clone(), verify, listener, cores),
             Gate::default(),
             Import::new(self.strfry.clone(), options.verify),
         );
@@ -250,19 +269,16 @@ impl<'a> Backfill<'a> {
             report.broken = Some(ONLY_OWN.to_owned());
             error!("Backfill failed: {ONLY_OWN}");
         }
-        if matches!(report.outcome, Outcome::Complete | Outcome::SomePeersFailed) {
-            let members = Members {
-                run: self.run,
-                connector: &self.connector,
-                peers: self.others().map(|peer| peer.address.clone()).collect(),
-                keys: &self.wanted.authors,
-                rules: &self.rules,
-            };
-            members.after(&mut report, gate, interruption).await;
+        Done {
+            report,
+            gate,
+            import_error: result.err(),
+            tunnels: Arc::clone(&self.tunnels),
+            connector: self.connector.clone(),
+            addresses: self.others().map(|peer| peer.address.clone()).collect(),
+            followed: self.wanted.authors,
+            rules: self.rules,
         }
-        self.tunnels.close().await;
-        say(&report, result.err().as_ref());
-        report
     }
 
     /// Everybody's turn, side by side; a report of each, without its counts.
@@ -413,46 +429,15 @@ impl<'a> Backfill<'a> {
 }
 
 fn refused_path(run: &Run) -> PathBuf {
-    run.file("constellation-refused.txt")
+    run.file(state_file::REFUSED.name)
 }
 
 fn knowledge_path(run: &Run) -> PathBuf {
-    run.file("constellation-peers.json")
+    run.file(state_file::PEERS.name)
 }
 
 fn unwritten(path: &Path, error: &io::Error) {
     warn!("{} could not be written: {error}", path.display());
-}
-
-fn say(report: &Report, broken: Option<&ImportError>) {
-    if let Some(error) = broken {
-        error!(
-            "{}; the import failed: what strfry said before stays stored; {}",
-            chain(error),
-            error.remedy()
-        );
-    }
-    for (reason, count) in &report.imported.rejected {
-        warn!("strfry rejected {count} events: {reason}");
-    }
-    if let Some(line) = report.refused_line() {
-        info!("{line}");
-    }
-    if let Some(line) = report.undelivered_line() {
-        info!("{line}");
-    }
-    info!("{}", report.stats_line());
-    info!("{}", report.import_line());
-    info!("{}", report.peers_line());
-    match report.outcome {
-        Outcome::Interrupted => {
-            warn!(
-                "Backfill interrupted; what strfry was given is stored, the next run brings the rest"
-            );
-        }
-        Outcome::NothingDone => {}
-        Outcome::Complete | Outcome::SomePeersFailed => info!("Backfill process completed"),
-    }
 }
 
 /// What is remembered of a peer's turn. One that holds what could not be had gave all it

@@ -7,8 +7,7 @@ use indicatif::ProgressBar;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{error, info, warn};
 
-use crate::admission::intake::{Admission, Counts, Intake, Tally};
-use crate::backfill::claims::PeerIndex;
+use crate::admission::intake::{Admission, Counts, Intake, PeerIndex, Tally};
 use crate::backfill::compare::CompareError;
 use crate::backfill::paging::{FetchError, fetch};
 use crate::backfill::reconciliation::{self, LevelError, Leveling, Turn};

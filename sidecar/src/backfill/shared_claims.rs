@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use constellation_shared::EventId;
 use tokio::sync::Notify;
 
-use crate::backfill::claims::{Claim, PeerIndex, Share};
+use crate::admission::intake::PeerIndex;
+use crate::backfill::claims::{Claim, Share};
 
 /// What is missing, shared out among the sessions of a run.
 #[derive(Debug)]

@@ -10,13 +10,14 @@ use constellation_shared::{Pubkey, kinds};
 
 use crate::commands::error::SyncError;
 use crate::commands::members;
-use crate::commands::trigger::schedule::words;
 use crate::context::Run;
 use crate::plan::peer_memory::Knowledge;
 use crate::relay::tunnel::ipfs;
 use crate::report::Outcome;
 use crate::strfry::conf;
 use crate::support::clock::unix_time;
+use crate::support::humanize::rough_duration;
+use crate::support::state_file;
 use crate::swarm::followed::{self, Followed};
 use crate::swarm::peer::{self, Peer};
 
@@ -91,7 +92,11 @@ impl Plan<'_> {
             writeln!(output, "Would ask {}", peer.address)?;
             // An hour more or less is not worth a line.
             if self.days > 0 && *back > self.days.saturating_mul(86_400) + 7200 {
-                writeln!(output, "  back to its last success: {}", words(*back))?;
+                writeln!(
+                    output,
+                    "  back to its last success: {}",
+                    rough_duration(*back)
+                )?;
             }
             if let Some(id) = peer.address.tunnel() {
                 let command = ipfs::forward_command(self.ipfs, id);
@@ -146,15 +151,18 @@ fn human_size(bytes: u64) -> String {
     }
 }
 
-/// `--stats`, `--show-hex` or `--dry-run`; `None` where a real run is wanted.
+/// Whether the command line asks for a look rather than a run.
+pub const fn is_wanted(run: &Run) -> bool {
+    let options = &run.options;
+    options.stats || options.show_hex || options.dry_run
+}
+
+/// Does what `--stats`, `--show-hex` or `--dry-run` asks for; of several, the first two.
 ///
 /// # Errors
-/// [`SyncError`].
-pub async fn look(run: &Run, output: &mut impl Write) -> Result<Option<Outcome>, SyncError> {
+/// [`SyncError`] if the lists or strfry cannot be read, or the output cannot be written.
+pub async fn look(run: &Run, output: &mut impl Write) -> Result<Outcome, SyncError> {
     let options = &run.options;
-    if !options.stats && !options.show_hex && !options.dry_run {
-        return Ok(None);
-    }
     let descriptions = peer::descriptions(&run.station);
     let followed = followed::followed(&run.station, &descriptions)?;
     if options.stats {
@@ -170,7 +178,7 @@ pub async fn look(run: &Run, output: &mut impl Write) -> Result<Option<Outcome>,
         let strfry = run.strfry();
         let peers = run.peers(&descriptions);
         let now = unix_time();
-        let knowledge = Knowledge::load(&run.file("constellation-peers.json"), now);
+        let knowledge = Knowledge::load(&run.file(state_file::PEERS.name), now);
         let choice = run.choice(&peers, &knowledge, now);
         let kinds = options.wanted_kinds();
         let first = choice.first().iter().filter_map(|place| peers.get(*place));
@@ -193,7 +201,7 @@ pub async fn look(run: &Run, output: &mut impl Write) -> Result<Option<Outcome>,
         plan.write(output)?;
         members::write_plan(output, &options.members)?;
     }
-    Ok(Some(Outcome::Complete))
+    Ok(Outcome::Complete)
 }
 
 #[cfg(test)]

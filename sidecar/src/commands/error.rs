@@ -1,16 +1,21 @@
 //! Why a run could do nothing at all, and how errors are told.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use constellation_shared::station::NoRoot;
+use tracing::error;
 
+use crate::backfill::error::PrepareError;
 use crate::commands::install::InstallError;
 use crate::members::friends::FriendsError;
 use crate::relay::connection::CertificateError;
+use crate::report::publish::Failure;
 use crate::strfry::scan::ScanError;
+use crate::support::error_chain::chain;
 use crate::support::lock::LockError;
 use crate::support::runtime::NoRuntime;
+use crate::support::stdout::stdout;
 use crate::swarm::followed::BlacklistUnreadable;
 
 /// Why a run could do nothing at all; each says what to do about it.
@@ -30,23 +35,6 @@ pub enum SyncError {
     /// The log cannot be written.
     #[error("{0} cannot be written; check who owns it")]
     Log(PathBuf, #[source] io::Error),
-    /// `--ca-file`.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// strfry.conf is there and cannot be read.
-    #[error("{0} cannot be read; check who may read it")]
-    Conf(PathBuf, #[source] io::Error),
-    /// No strfry to feed.
-    #[error("{0} is not a program; install strfry there or pass --strfry PATH")]
-    NoStrfry(PathBuf),
-    /// Nobody to ask.
-    #[error(
-        "No constellation peers found: {0} holds no 12345.json with myRELAY and ipfsnodeid that can be reached from here; wait for the swarm to be synchronised, or pass --peer URL"
-    )]
-    NoPeers(PathBuf),
-    /// Who is blocked is unknown.
-    #[error(transparent)]
-    Blacklist(#[from] BlacklistUnreadable),
     /// Another run, or a lock that cannot be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -59,6 +47,9 @@ pub enum SyncError {
     /// The system gives no threads.
     #[error(transparent)]
     Runtime(#[from] NoRuntime),
+    /// A backfill cannot begin.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
     /// By a signal.
     #[error("interrupted before anybody was asked")]
     Interrupted,
@@ -83,19 +74,49 @@ impl SyncError {
             | Self::NoFolder(_)
             | Self::Closed(..)
             | Self::Log(..)
-            | Self::Certificate(_)
-            | Self::Conf(..)
             | Self::Lock(LockError::Io(..))
             | Self::Bugreport(..)
             | Self::Install(_)
             | Self::Output(_) => 2,
-            Self::NoStrfry(_)
-            | Self::NoPeers(_)
-            | Self::Blacklist(_)
-            | Self::Scan(_)
-            | Self::Friends(_)
-            | Self::Runtime(_) => 3,
+            Self::Prepare(error) => error.exit_code(),
+            Self::Scan(_) | Self::Friends(_) | Self::Runtime(_) => 3,
             Self::Interrupted => 130,
+        }
+    }
+
+    /// What the report says of it.
+    pub fn failure(&self) -> Failure {
+        Failure {
+            exit_code: self.exit_code(),
+            message: chain(self),
+        }
+    }
+}
+
+impl From<CertificateError> for SyncError {
+    fn from(error: CertificateError) -> Self {
+        Self::Prepare(error.into())
+    }
+}
+
+impl From<BlacklistUnreadable> for SyncError {
+    fn from(error: BlacklistUnreadable) -> Self {
+        Self::Prepare(error.into())
+    }
+}
+
+/// Says on the terminal, and in the log if there is one, why nothing could be done.
+pub fn complain(error: &SyncError, json: bool) {
+    let message = chain(error);
+    match error {
+        // stdout is for the report alone where one is wanted.
+        SyncError::Lock(LockError::Held(_)) if !json => {
+            let _ = writeln!(stdout(), "{message}");
+        }
+        // Where the log is on, it says so on the terminal too.
+        _ if tracing::dispatcher::has_been_set() => error!("Backfill failed: {message}"),
+        _ => {
+            let _ = writeln!(io::stderr(), "constellation-sync: {message}");
         }
     }
 }

@@ -1,35 +1,61 @@
-//! What can be asked for besides a backfill.
+//! `constellation-sync profiles` and `constellation-sync friends`.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use clap::Args;
+use clap::builder::BoolishValueParser;
 use constellation_shared::Pubkey;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::commands::error::SyncError;
 use crate::context::Run;
 use crate::members::friends::{self, Circle, Friend, FriendsError, Scope};
 use crate::members::profiles::render::{self, Format, utc};
 use crate::members::profiles::{self, Profiles};
-use crate::options::Command;
-use crate::options::members::{FriendsCommand, MemberOptions, ProfilesCommand};
+use crate::options::members::MemberOptions;
 use crate::support::clock::unix_time;
+use crate::support::log::Log;
 use crate::support::sanitize::shown;
 use crate::swarm::{followed, peer};
 
+/// Show which friends of the local members amisOfAmis.txt lacks, and add them
+#[derive(Debug, Clone, Copy, Args)]
+#[command(after_help = "\
+Examples:
+  constellation-sync friends                   who would be added
+  constellation-sync friends --write           add them
+  constellation-sync friends --keep-blocked    but not who is on blacklist.txt")]
+pub struct FriendsCommand {
+    /// Add them
+    #[arg(long, env = "CONSTELLATION_WRITE", value_parser = BoolishValueParser::new())]
+    pub write: bool,
+}
+
+/// Print the profiles that the local strfry holds, of these pubkeys or of all followed
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  constellation-sync profiles
+  constellation-sync profiles npub1… --format json
+  constellation-sync profiles --format csv > profiles.csv")]
+pub struct ProfilesCommand {
+    /// 64 hex digits or npub1…; without, all followed pubkeys
+    #[arg(value_name = "PUBKEY")]
+    pub pubkeys: Vec<Pubkey>,
+    /// How to print them
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "table",
+        env = "CONSTELLATION_FORMAT"
+    )]
+    pub format: Format,
+}
+
 /// How many friends are shown with their names at the most.
 const MOST_NAMES: usize = 20_000;
-
-/// Does what a subcommand about members asks for.
-///
-/// # Errors
-/// [`SyncError`].
-pub async fn obey(run: &Run, command: &Command, output: &mut impl Write) -> Result<(), SyncError> {
-    match command {
-        Command::Profiles(command) => print_profiles(run, command, output).await,
-        Command::Friends(command) => print_friends(run, *command, output).await,
-        _ => Ok(()),
-    }
-}
 
 /// Writes what `--dry-run` shows of what follows a backfill.
 ///
@@ -59,11 +85,15 @@ pub fn write_plan(output: &mut impl Write, options: &MemberOptions) -> io::Resul
 }
 
 /// `constellation-sync profiles`
-async fn print_profiles(
+///
+/// # Errors
+/// [`SyncError`].
+pub async fn print_profiles(
     run: &Run,
     command: &ProfilesCommand,
     output: &mut impl Write,
-) -> Result<(), SyncError> {
+) -> Result<u8, SyncError> {
+    log_to_terminal(run);
     let keys = match command.pubkeys.as_slice() {
         [] => followed::followed(&run.station, &peer::descriptions(&run.station))?.keys,
         given => {
@@ -79,15 +109,19 @@ async fn print_profiles(
         Format::Json => output.write_all(render::json(&profiles, &now).as_bytes())?,
         Format::Csv => output.write_all(render::csv(&profiles, &now).as_bytes())?,
     }
-    Ok(())
+    Ok(0)
 }
 
 /// `constellation-sync friends`
-async fn print_friends(
+///
+/// # Errors
+/// [`SyncError`].
+pub async fn print_friends(
     run: &Run,
     command: FriendsCommand,
     output: &mut impl Write,
-) -> Result<(), SyncError> {
+) -> Result<u8, SyncError> {
+    log_to_terminal(run);
     let scope = Scope::from(run.options.members.scope);
     let strfry = run.strfry();
     let descriptions = peer::descriptions(&run.station);
@@ -118,7 +152,12 @@ async fn print_friends(
             path.display()
         )?;
     }
-    Ok(())
+    Ok(0)
+}
+
+fn log_to_terminal(run: &Run) {
+    let log = Log::to_terminal(run.options.verbose, run.bars.clone());
+    tracing_subscriber::registry().with(log).init();
 }
 
 fn write_circle(output: &mut impl Write, circle: &Circle, names: &Profiles) -> io::Result<()> {

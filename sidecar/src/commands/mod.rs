@@ -1,6 +1,8 @@
 //! What an operator types, a module for each command.
 
+pub mod backfill;
 pub mod bugreport;
+pub mod cli;
 pub mod doctor;
 pub mod dry_run;
 pub mod error;

@@ -5,16 +5,18 @@ use std::io::Write;
 use clap::Args;
 
 use crate::commands::error::SyncError;
-use crate::commands::trigger::schedule::words;
 use crate::context::Run;
+use crate::options::hooks::HookOptions;
 use crate::report::history::History;
+use crate::report::notify::Occasion;
 use crate::report::notify::hook::{self, Message};
-use crate::report::notify::{HookOptions, Occasion};
-use crate::report::publish::{HISTORY, message};
+use crate::report::publish::message;
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
+use crate::support::humanize::rough_duration;
 use crate::support::sanitize::shown;
 use crate::support::signals::interruption;
+use crate::support::state_file::RUNS;
 
 /// Show which commands would be called, or call them
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
@@ -40,11 +42,11 @@ pub async fn obey(
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
     let options = &run.options.hooks;
-    let history = History::load(&run.file(HISTORY));
+    let history = History::load(&run.file(RUNS.name));
     let mut code = 0;
     let mut found = false;
     for occasion in [Occasion::Failure, Occasion::Recovery] {
-        let Some(line) = options.command(occasion) else {
+        let Some(line) = occasion.command(options) else {
             writeln!(output, "{}: no command", occasion.option())?;
             continue;
         };
@@ -71,7 +73,7 @@ pub async fn obey(
         match &history.told.last {
             None => writeln!(output, "Nothing was told yet")?,
             Some(call) => {
-                let age = words(unix_time().saturating_sub(call.at));
+                let age = rough_duration(unix_time().saturating_sub(call.at));
                 let failure = call.failure.as_ref();
                 let result = failure.map_or_else(
                     || "the command did its work".to_owned(),

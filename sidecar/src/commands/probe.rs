@@ -13,6 +13,7 @@ use crate::relay::connection::{ConnectError, ConnectionError, Connector};
 use crate::relay::message::{self, FromRelay};
 use crate::relay::tunnel::Patience;
 use crate::relay::tunnel::tunnels::Tunnels;
+use crate::support::state_file;
 use crate::swarm::peer::{self, Description, PassedOver, Peer};
 
 /// How long a connection or a tunnel may take to come about.
@@ -117,7 +118,7 @@ impl Inquiry {
         let tunnels = tunnels.then(|| {
             Arc::new(Tunnels::new(
                 options.ipfs_program(),
-                run.file("constellation-inquiry-tunnels.json"),
+                run.file(state_file::PROBE_TUNNELS.name),
                 Patience {
                     waits: Vec::new(),
                     ..Patience::within(PATIENCE)

@@ -10,10 +10,9 @@ use serde::Serialize;
 
 use crate::commands::doctor::wants_colours;
 use crate::commands::error::SyncError;
-use crate::commands::trigger::schedule::words;
 use crate::report::document::{Document, Peer, SCHEMA};
 use crate::support::atomic_file;
-use crate::support::humanize::{bytes, count, duration, number_of};
+use crate::support::humanize::{bytes, count, duration, number_of, rough_duration};
 use crate::support::sanitize::escaped_json;
 
 /// The largest report that is read, in bytes; one of ours has a tenth of that.
@@ -77,8 +76,8 @@ pub fn freshness(document: Option<&Document>, max_age: Option<u64>, now: u64) ->
         (_, None) => Some("the last success lies ahead: the clock was set back".to_owned()),
         (_, Some(age)) if age > max_age_seconds => Some(format!(
             "the last success was {} ago, more than {}",
-            words(age),
-            words(max_age_seconds)
+            rough_duration(age),
+            rough_duration(max_age_seconds)
         )),
         (_, Some(_)) => None,
     };
@@ -115,7 +114,7 @@ pub fn obey(
     now: u64,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
-    let path = folder.join(crate::report::publish::JSON);
+    let path = folder.join(crate::support::state_file::REPORT.name);
     let (document, fault) = match load(&path) {
         Ok(document) => (document, None),
         Err(error) => (
@@ -145,7 +144,7 @@ pub fn obey(
             }
             Some(document) => write_document(output, document, &freshness, now, paint)?,
         }
-        let page = folder.join(crate::report::publish::PAGE);
+        let page = folder.join(crate::support::state_file::REPORT_PAGE.name);
         if fs::exists(&page).unwrap_or(false) {
             writeln!(output, "  {:<13} {}", "page", page.display())?;
         }
@@ -199,7 +198,7 @@ fn write_document(
     if let Some(failure) = &document.failure {
         row(output, "why", failure)?;
     }
-    let ago = |time: u64| words(now.saturating_sub(time));
+    let ago = |time: u64| rough_duration(now.saturating_sub(time));
     let took = duration(document.seconds);
     let last = format!(
         "{} ago, {}, in {took}, exit code {}",
@@ -212,8 +211,8 @@ fn write_document(
         (Some(reason), _) => paint.bad(reason),
         (None, age) => format!(
             "{} ago, at most {} is sound",
-            words(age.unwrap_or(0)),
-            words(freshness.max_age_seconds)
+            rough_duration(age.unwrap_or(0)),
+            rough_duration(freshness.max_age_seconds)
         ),
     };
     row(output, "last success", &success)?;

@@ -21,10 +21,11 @@ use tracing::Level;
 
 use crate::commands::error::SyncError;
 use crate::report::Report;
-use crate::support::atomic_file;
 use crate::support::error_chain::chain;
+use crate::support::humanize::rough_duration;
 use crate::support::log::{Journal, Rotation};
-use schedule::{Decision, History, MOST_DELAY, Reason, Schedule, TimeOfDay, parse_last, words};
+use crate::support::{atomic_file, state_file};
+use schedule::{Decision, History, MOST_DELAY, Reason, Schedule, TimeOfDay, parse_last};
 
 /// The layout of the file of attempts.
 const VERSION: u32 = 1;
@@ -69,9 +70,9 @@ pub struct TriggerOptions {
     pub now: bool,
 }
 
-/// What came of a turn.
+/// What came of a call of the trigger.
 #[derive(Debug)]
-pub enum Turn {
+pub enum TriggerOutcome {
     /// A backfill.
     Ran(Box<Report>),
     /// None.
@@ -140,9 +141,9 @@ impl Trigger {
                 not_before: options.not_before,
                 phase: (!options.now).then_some(phase),
             },
-            last_success: folder.join("last_constellation_sync"),
-            attempts: folder.join("constellation-trigger.json"),
-            journal: Journal::new(folder.join("constellation-trigger.log"), rotation),
+            last_success: folder.join(state_file::LAST_SUCCESS.name),
+            attempts: folder.join(state_file::TRIGGER.name),
+            journal: Journal::new(folder.join(state_file::TRIGGER_LOG.name), rotation),
         }
     }
 
@@ -185,7 +186,7 @@ impl Trigger {
         let delay = fastrand::u64(..=MOST_DELAY);
         self.note(&format!(
             "Waiting for this station's time of the hour, in {}",
-            words(left)
+            rough_duration(left)
         ));
         thread::sleep(Duration::from_secs(left + delay));
     }
@@ -210,10 +211,10 @@ impl Trigger {
     pub fn take_turn(
         &self,
         backfill: impl FnOnce() -> Result<Report, SyncError>,
-    ) -> Result<Turn, SyncError> {
+    ) -> Result<TriggerOutcome, SyncError> {
         let age = match self.decide_by(&self.schedule.at_any_time()) {
             Decision::Run { age } => age,
-            Decision::Wait { left, reason } => return Ok(Turn::Skipped { left, reason }),
+            Decision::Wait { left, reason } => return Ok(TriggerOutcome::Skipped { left, reason }),
         };
         let now = Zoned::now();
         if let Err(error) = self.last_success(&now) {
@@ -223,7 +224,7 @@ impl Trigger {
         }
         let last = age.map_or_else(
             || "there is no last success".to_owned(),
-            |age| format!("the last success was {} ago", words(age)),
+            |age| format!("the last success was {} ago", rough_duration(age)),
         );
         self.note(&format!("Backfill starts: {last}"));
         let (begin, clock) = (seconds(&now), Instant::now());
@@ -240,7 +241,7 @@ impl Trigger {
         };
         self.save_attempts(attempts(in_vain, begin));
         let result = backfill();
-        let took = words(clock.elapsed().as_secs());
+        let took = rough_duration(clock.elapsed().as_secs());
         let (code, cause) = match &result {
             Ok(report) => {
                 let vain = report.why_in_vain().map(ToOwned::to_owned);
@@ -255,14 +256,14 @@ impl Trigger {
                 self.note(&format!("Backfill done in {took}, exit code {code}"));
             }
             Some(cause) => {
-                let retry = words(self.schedule.pause_after(in_vain).as_secs());
+                let retry = rough_duration(self.schedule.pause_after(in_vain).as_secs());
                 let words = format!(
                     "Backfill failed after {took}, exit code {code}: {cause}; the next may follow in {retry}"
                 );
                 self.journal.write(Level::WARN, &words);
             }
         }
-        result.map(|report| Turn::Ran(Box::new(report)))
+        result.map(|report| TriggerOutcome::Ran(Box::new(report)))
     }
 
     /// Writes to the log of the trigger.

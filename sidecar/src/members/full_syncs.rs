@@ -14,6 +14,7 @@ use crate::members::profiles::render::short;
 use crate::members::{Members, say};
 use crate::plan::peer_memory::Knowledge;
 use crate::report::{Outcome, Report};
+use crate::support::state_file;
 
 impl Members<'_> {
     /// Full syncs, then the fallback relays; the profiles that are there afterwards.
@@ -26,7 +27,7 @@ impl Members<'_> {
         mut interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> Profiles {
         let options = &self.run.options;
-        let knowledge_path = self.run.file("constellation-peers.json");
+        let knowledge_path = self.run.file(state_file::PEERS.name);
         let mut knowledge = Knowledge::load(&knowledge_path, self.rules.now);
         let mut kinds = options.wanted_kinds();
         if !kinds.contains(&kinds::PROFILE) {

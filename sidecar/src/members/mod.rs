@@ -24,14 +24,12 @@ use crate::relay::connection::Connector;
 use crate::report::{Outcome, Person, ProfileCounts, Report};
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
+use crate::support::state_file;
 use crate::swarm::peer;
-
-/// The target of the lines that go to `hex-to-profile.log` too.
-pub const PROFILE_LOG: &str = "constellation_profiles";
 
 /// Says a line about profiles, in both logs.
 macro_rules! say {
-    ($($words:tt)*) => { tracing::info!(target: crate::members::PROFILE_LOG, $($words)*) };
+    ($($words:tt)*) => { tracing::info!(target: crate::support::log::PROFILE_LOG, $($words)*) };
 }
 use say;
 
@@ -112,7 +110,7 @@ impl Members<'_> {
         let Some(mut profiles) = extracted else {
             return;
         };
-        let path = self.run.file("constellation-missing-profiles.json");
+        let path = self.run.file(state_file::MISSING_PROFILES.name);
         let mut memory = MissingProfiles::load(&path);
         let missing = self.say_who_has_one(&profiles, &memory);
         if !missing.is_empty() {

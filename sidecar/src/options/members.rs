@@ -2,11 +2,7 @@
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use constellation_shared::Pubkey;
 
-use crate::members::friends::Scope;
-use crate::members::profiles::render::Format;
-use crate::options::parse_address;
 use crate::relay::address::Address;
 
 /// Relays that know many people outside the constellation.
@@ -44,7 +40,7 @@ pub struct MemberOptions {
         long,
         value_name = "URL",
         value_delimiter = ',',
-        value_parser = parse_address,
+        value_parser = Address::parse,
         default_values = USUAL_FALLBACK,
         env = "CONSTELLATION_FALLBACK_RELAY"
     )]
@@ -74,16 +70,6 @@ pub struct FriendOptions {
     pub keep_blocked: bool,
 }
 
-impl From<FriendOptions> for Scope {
-    fn from(options: FriendOptions) -> Self {
-        Self {
-            captains: options.captains,
-            swarm: options.merge_swarm,
-            keep_blocked: options.keep_blocked,
-        }
-    }
-}
-
 impl MemberOptions {
     /// The relays that are asked for profiles in the end, each once.
     pub fn fallback(&self) -> Vec<Address> {
@@ -105,38 +91,4 @@ impl MemberOptions {
             limit => limit,
         }
     }
-}
-
-/// Show which friends of the local members amisOfAmis.txt lacks, and add them
-#[derive(Debug, Clone, Copy, Args)]
-#[command(after_help = "\
-Examples:
-  constellation-sync friends                   who would be added
-  constellation-sync friends --write           add them
-  constellation-sync friends --keep-blocked    but not who is on blacklist.txt")]
-pub struct FriendsCommand {
-    /// Add them
-    #[arg(long, env = "CONSTELLATION_WRITE", value_parser = BoolishValueParser::new())]
-    pub write: bool,
-}
-
-/// Print the profiles that the local strfry holds, of these pubkeys or of all followed
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-Examples:
-  constellation-sync profiles
-  constellation-sync profiles npub1… --format json
-  constellation-sync profiles --format csv > profiles.csv")]
-pub struct ProfilesCommand {
-    /// 64 hex digits or npub1…; without, all followed pubkeys
-    #[arg(value_name = "PUBKEY")]
-    pub pubkeys: Vec<Pubkey>,
-    /// How to print them
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "table",
-        env = "CONSTELLATION_FORMAT"
-    )]
-    pub format: Format,
 }

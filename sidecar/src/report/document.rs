@@ -11,7 +11,8 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::admission::rules::Refusal;
-use crate::report::history::{Hour, RunSummary};
+use crate::report::notify::Call;
+use crate::report::run_summary::{Hour, RunSummary};
 use crate::report::{Outcome, PeerReport, Person, Report};
 use crate::support::sanitize::{escaped_json, shown};
 
@@ -161,17 +162,6 @@ pub struct Peer {
     pub reconciled: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
-}
-
-/// A call of `--on-failure` or `--on-recovery`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
-    /// `failure` or `recovery`.
-    pub event: String,
-    /// When.
-    pub at: u64,
-    /// Why the command failed; nothing where it did not.
-    pub failure: Option<String>,
 }
 
 /// When and where a run was.

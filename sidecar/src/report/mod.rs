@@ -6,10 +6,12 @@
 pub mod document;
 pub mod history;
 mod lines;
+pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod page;
 pub mod publish;
+pub mod run_summary;
 
 use std::collections::BTreeMap;
 
@@ -18,9 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::admission::intake::Counts;
 use crate::admission::rules::Refusal;
-use crate::backfill::reconciliation::Undelivered;
 use crate::relay::address::Address;
 use crate::strfry::import::Imported;
+
+/// Counts of events that peers listed and did not send, by kind; `None` if the kind is unknown.
+pub type Undelivered = BTreeMap<Option<u16>, u64>;
 
 /// How a run ended; its number is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,26 +9,18 @@ use std::time::Instant;
 use jiff::{Timestamp, Zoned};
 use tracing::{info, warn};
 
-use crate::commands::error::SyncError;
 use crate::context::Run;
 use crate::options::Options;
-use crate::report::document::{Call, Circumstances, Document};
+use crate::report::document::{Circumstances, Document};
 use crate::report::history::History;
-use crate::report::notify::Occasion;
 use crate::report::notify::hook::{self, Message};
+use crate::report::notify::{Call, Occasion};
 use crate::report::{Report, metrics, page};
 use crate::support::atomic_file;
 use crate::support::error_chain::chain;
 use crate::support::sanitize::shown;
 use crate::support::signals::interruption;
 use crate::support::state_file::{REPORT, REPORT_PAGE, RUNS};
-
-/// The files, in strfry's folder.
-pub const JSON: &str = REPORT.name;
-/// The page.
-pub const PAGE: &str = REPORT_PAGE.name;
-/// The memory.
-pub const HISTORY: &str = RUNS.name;
 
 /// How old the last success may become at the least, and beyond the interval of the
 /// trigger, in seconds: two runs may be missed.
@@ -38,19 +30,31 @@ const BEYOND_INTERVAL: u64 = 2 * 3600;
 /// The most characters of a reason.
 const MOST_OF_A_REASON: usize = 300;
 
+/// Why a run could do nothing at all.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The exit code that it leads to.
+    pub exit_code: u8,
+    /// What went wrong, with its causes.
+    pub message: String,
+}
+
 /// When a run began.
 #[derive(Debug, Clone)]
 pub struct Begin {
     clock: Instant,
     started_at: u64,
+    /// How many minutes after a success the trigger starts the next run, if it does.
+    interval: Option<u64>,
 }
 
 impl Begin {
-    /// Now.
-    pub fn now() -> Self {
+    /// A run that begins now; `interval` is that of the trigger in minutes, if it started it.
+    pub fn now(interval: Option<u64>) -> Self {
         Self {
             clock: Instant::now(),
             started_at: seconds(&Zoned::now()),
+            interval,
         }
     }
 
@@ -64,7 +68,7 @@ impl Begin {
             finished: now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
             seconds: (self.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
             days: options.days,
-            max_age: max_age(options.trigger().map(|trigger| trigger.interval)),
+            max_age: max_age(self.interval),
         }
     }
 }
@@ -88,13 +92,13 @@ fn station_name() -> String {
 
 /// Writes everything that is to be written after a run, and tells what is to be told;
 /// returns the document as it was written last.
-pub async fn publish(run: &Run, result: &Result<Report, SyncError>, begin: &Begin) -> Document {
+pub async fn publish(run: &Run, result: Result<&Report, &Failure>, begin: &Begin) -> Document {
     let when = begin.circumstances(&run.options);
     let mut document = match result {
         Ok(report) => Document::of_run(report, when),
-        Err(error) => Document::of_failure(error.exit_code(), &chain(error), when),
+        Err(failure) => Document::of_failure(failure.exit_code, &failure.message, when),
     };
-    let history_path = run.file(HISTORY);
+    let history_path = run.file(RUNS.name);
     let mut history = History::load(&history_path);
     let failures_before = history.failures_in_a_row;
     history.take(&mut document);
@@ -135,7 +139,7 @@ fn due(run: &Run, history: &mut History, document: &Document) -> Option<(Occasio
     let (options, now) = (&run.options.hooks, document.finished_at);
     let failures = history.failures_in_a_row;
     let occasion = history.told.due(failures, options.on_failure_after, now)?;
-    let command = options.command(occasion).map(ToOwned::to_owned);
+    let command = occasion.command(options).map(ToOwned::to_owned);
     // Who was not told of a failure is not told of its end.
     if command.is_some() || occasion == Occasion::Recovery {
         history.told.note(occasion, now);
@@ -183,8 +187,8 @@ pub fn message(
         variables: vec![
             ("CONSTELLATION_OCCASION", occasion.to_string()),
             ("CONSTELLATION_REASON", reason.to_owned()),
-            ("CONSTELLATION_REPORT", path(JSON)),
-            ("CONSTELLATION_PAGE", path(PAGE)),
+            ("CONSTELLATION_REPORT", path(REPORT.name)),
+            ("CONSTELLATION_PAGE", path(REPORT_PAGE.name)),
             ("CONSTELLATION_STATION", station_name()),
             (
                 "CONSTELLATION_FAILURES",
@@ -198,12 +202,12 @@ pub fn message(
 
 fn write(run: &Run, document: &Document, history: &History) {
     let json = document.to_json().map_err(io::Error::other);
-    let path = run.file(JSON);
+    let path = run.file(REPORT.name);
     said(
         &path,
         json.and_then(|json| REPORT.write(&path, (json + "\n").as_bytes())),
     );
-    let path = run.file(PAGE);
+    let path = run.file(REPORT_PAGE.name);
     let page = page::render(document);
     said(&path, REPORT_PAGE.write(&path, page.as_bytes()));
     if let Some(path) = run.options.metrics_file() {

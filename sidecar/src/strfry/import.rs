@@ -14,6 +14,7 @@ use std::mem;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use constellation_shared::EventId;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin};
 use tokio::sync::mpsc;
@@ -21,7 +22,6 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::admission::intake::Line;
 use crate::strfry::Strfry;
 use crate::strfry::said::{self, Said, Written};
 
@@ -39,6 +39,15 @@ const KEPT_WORDS: usize = 5;
 
 /// The longest line of stderr that is looked at, in bytes.
 const LONGEST_WORDS: u64 = 4096;
+
+/// A line for strfry's import, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The event's id.
+    pub id: EventId,
+    /// Its JSON, without a newline.
+    pub json: String,
+}
 
 /// What became of everything that was fed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,6 +6,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// The file name of our write-policy plugin.
+pub const POLICY: &str = "constellation-policy";
+
 /// A relay at work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relay {
@@ -106,7 +109,7 @@ fn plugin(relay: u32, processes: &BTreeMap<u32, Process>) -> Option<Plugin> {
             is_outdated,
         };
         // A filter of our policy's is no plugin.
-        if plugin.name == crate::commands::install::POLICY {
+        if plugin.name == POLICY {
             return Some(plugin);
         }
         found = Some(plugin);

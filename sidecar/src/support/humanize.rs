@@ -40,6 +40,16 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
+/// A duration for people, in its largest unit.
+pub fn rough_duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// `1 peer`, `2 peers`.
 pub(crate) fn number_of(number: u64, one: &str) -> String {
     counted(number, one).replacen(&number.to_string(), &count(number), 1)

@@ -17,8 +17,10 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::members::PROFILE_LOG;
 use crate::support::state_file::RUN_LOG;
+
+/// The `tracing` target of the lines about profiles, which have a log file of their own.
+pub const PROFILE_LOG: &str = "constellation_profiles";
 
 /// The longest message, in characters.
 const LONGEST: usize = 2000;

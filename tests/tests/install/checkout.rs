@@ -3,8 +3,9 @@
 use std::fs;
 
 use constellation_sync::commands::install::found::Found;
-use constellation_sync::commands::install::plan::{self, Wanted};
+use constellation_sync::commands::install::plan;
 use constellation_sync::commands::install::undo;
+use constellation_sync::commands::install::wanted::Wanted;
 
 use crate::case::{BACKFILL, Case, PLUGIN, TRIGGER, steps};
 

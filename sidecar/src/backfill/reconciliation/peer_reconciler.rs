@@ -5,8 +5,7 @@ use std::time::Duration;
 use constellation_shared::{Event, EventId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::admission::intake::Intake;
-use crate::backfill::claims::PeerIndex;
+use crate::admission::intake::{Intake, PeerIndex};
 use crate::backfill::compare::{CompareError, MOST_FAILURES, compare};
 use crate::backfill::fetch_by_id::{Manner, collect};
 use crate::backfill::reconciliation::local_ids::Holdings;

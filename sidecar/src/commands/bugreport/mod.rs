@@ -17,11 +17,11 @@ use tokio::time::timeout;
 
 use crate::commands::doctor::{self, DoctorOptions, finding};
 use crate::commands::error::SyncError;
-use crate::commands::install::POLICY;
 use crate::context::Run;
 use crate::members::profiles::render::utc;
-use crate::support::atomic_file;
+use crate::strfry::process::POLICY;
 use crate::support::clock::unix_time;
+use crate::support::{atomic_file, state_file};
 
 /// How long a program may take to say its version.
 const VERSION_PATIENCE: Duration = Duration::from_secs(4);
@@ -35,9 +35,9 @@ const LONGEST_REPORT: u64 = 1024 * 1024;
 
 /// The logs whose ends are taken. Not that of the profiles: it is of people, not of us.
 const LOGS: [&str; 3] = [
-    "constellation-backfill.error.log",
-    "constellation-backfill.log",
-    "constellation-trigger.log",
+    state_file::ERROR_LOG.name,
+    state_file::RUN_LOG.name,
+    state_file::TRIGGER_LOG.name,
 ];
 
 /// Gather in one file what a maintainer needs; it is sent nowhere
@@ -114,7 +114,7 @@ async fn gather(run: &Run) -> Result<String, SyncError> {
     let json = finding::to_json(&findings, exit_code);
     text.push_str(&pretty(&json));
     section(&mut text, "Last report");
-    let report = read_start(&run.file("constellation-report.json"), LONGEST_REPORT);
+    let report = read_start(&run.file(state_file::REPORT.name), LONGEST_REPORT);
     text.push_str(&report.map_or_else(|| "none\n".to_owned(), |report| pretty(&report)));
     for name in LOGS {
         section(&mut text, name);

@@ -17,9 +17,9 @@ use tokio::time::timeout;
 
 use self::timers::Timer;
 use crate::commands::doctor::finding::{Finding, quoted};
-use crate::commands::trigger::schedule::words;
 use crate::report::history::History;
-use crate::report::publish::HISTORY;
+use crate::support::humanize::rough_duration;
+use crate::support::state_file::RUNS;
 use crate::support::unix_user::name_of;
 
 /// Our program, as callers name it.
@@ -77,7 +77,7 @@ impl Facts {
         let owner = fs::metadata(station.root()).map_or(0, |metadata| metadata.uid());
         let owner = name_of(owner);
         let (tables, timers) = tokio::join!(cron_tables(), Timer::all(&owner));
-        let history = History::load(&station.strfry_dir().join(HISTORY));
+        let history = History::load(&station.strfry_dir().join(RUNS.name));
         Self {
             scripts: scripts(station),
             program: program(),
@@ -137,7 +137,7 @@ impl Facts {
             }
             (false, true, Some((runs, age))) => callers.push(format!(
                 "{scripts}: who calls is not seen, and {runs} runs in the last two days, the last of them {} ago, say that somebody does",
-                words(age)
+                rough_duration(age)
             )),
             (false, true, None) => {}
         }

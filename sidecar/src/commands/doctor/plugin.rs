@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::commands::doctor::finding::{Finding, quoted, quoted_text};
-use crate::commands::install::POLICY;
+use crate::strfry::process::POLICY;
 use crate::support::atomic_file;
 use crate::support::unix_user::{ENTER, Person, READ, name_of};
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::commands::doctor::finding::{Finding, quoted};
-use crate::commands::trigger::schedule::words;
 use crate::commands::trigger::{State, state};
-use crate::support::atomic_file;
+use crate::support::humanize::rough_duration;
+use crate::support::{atomic_file, state_file};
 
 /// Without a success for so long, in seconds, something is wrong: the station's scripts
 /// call at least once a day.
@@ -50,8 +50,8 @@ impl Facts {
     pub fn gather(folder: &Path, now: u64) -> Self {
         Self {
             state: state(folder),
-            completed: completed(&folder.join("constellation-backfill.log")),
-            running: running(&folder.join("constellation-backfill.lock")),
+            completed: completed(&folder.join(state_file::RUN_LOG.name)),
+            running: running(&folder.join(state_file::PID.name)),
             folder: folder.to_owned(),
             now,
         }
@@ -66,7 +66,7 @@ impl Facts {
     }
 
     fn judge_last(&self) -> Finding {
-        let path = quoted(&self.folder.join("last_constellation_sync"));
+        let path = quoted(&self.folder.join(state_file::LAST_SUCCESS.name));
         let noted = match &self.state.last_success {
             Ok(noted) => *noted,
             Err(error) => {
@@ -97,19 +97,19 @@ impl Facts {
         match age > LATE {
             true => Finding::fail(
                 "last_success_old",
-                format!("the last backfill succeeded {} ago", words(age)),
+                format!("the last backfill succeeded {} ago", rough_duration(age)),
                 "constellation-sync trigger --now -v",
             ),
             false => {
-                let text = format!("the last backfill succeeded {} ago", words(age));
+                let text = format!("the last backfill succeeded {} ago", rough_duration(age));
                 Finding::ok("last_success", text)
             }
         }
     }
 
     fn judge_attempts(&self) -> Option<Finding> {
-        let log = self.folder.join("constellation-trigger.log");
-        let last = words(self.now.saturating_sub(self.state.last_in_vain));
+        let log = self.folder.join(state_file::TRIGGER_LOG.name);
+        let last = rough_duration(self.now.saturating_sub(self.state.last_in_vain));
         (self.state.in_vain > 0).then(|| {
             Finding::warn(
                 "in_vain",
@@ -131,7 +131,7 @@ impl Facts {
             since,
         } = self.running?;
         let age = self.now.saturating_sub(since);
-        let file = quoted(&self.folder.join("constellation-backfill.lock"));
+        let file = quoted(&self.folder.join(state_file::PID.name));
         Some(match (is_backfill, age > LONG) {
             (false, _) => Finding::fail(
                 "stale_pid_file",
@@ -144,7 +144,7 @@ impl Facts {
                 "backfill_long",
                 format!(
                     "a backfill, process {pid}, has been at work for {}",
-                    words(age)
+                    rough_duration(age)
                 ),
                 format!("kill {pid}"),
             ),

@@ -6,8 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::commands::doctor::finding::{Finding, quoted};
-use crate::commands::install::POLICY;
-use crate::strfry::process::{Plugin, Relay};
+use crate::strfry::process::{POLICY, Plugin, Relay};
 use crate::support::sanitize::shown;
 
 /// How much of a program's name is shown, in characters.

@@ -2,9 +2,9 @@
 //! remembered all the same.
 
 use crate::commands::install::found::{Found, GitFiles, Script, Seen};
-use crate::commands::install::plan::Wanted;
 use crate::commands::install::record::{Before, Change, Record};
 use crate::commands::install::step::{Action, Kind, Step};
+use crate::commands::install::wanted::Wanted;
 use crate::commands::install::{InstallError, PLUGIN, filter};
 use crate::strfry::conf::edit::{self, Edit, with_plugin, without};
 use crate::strfry::conf::setting;

@@ -20,6 +20,7 @@ pub mod record;
 pub mod step;
 pub mod undo;
 pub mod units;
+pub mod wanted;
 
 use std::env;
 use std::fs;
@@ -34,7 +35,10 @@ use crate::strfry::process::Relay;
 pub use error::InstallError;
 use found::Found;
 use options::{InstallOptions, UninstallOptions};
-use plan::{Plan, Wanted};
+use plan::Plan;
+use wanted::Wanted;
+
+use crate::strfry::process::POLICY;
 use plugin::User;
 
 /// The scripts in the places of the station's own, by their names in `workspace/NIP-101`.
@@ -51,9 +55,6 @@ pub const SCRIPTS: [(&str, &str); 2] = [
 
 /// The station's own plugin, by its path in `workspace/NIP-101`.
 pub const PLUGIN: &str = "relay.writePolicy.plugin/all_but_blacklist.sh";
-
-/// The name of the policy's program.
-pub const POLICY: &str = "constellation-policy";
 
 /// Runs `install`; the exit code.
 ///

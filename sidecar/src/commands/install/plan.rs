@@ -7,23 +7,14 @@ use crate::commands::install::draft::Draft;
 use crate::commands::install::found::{Found, Script};
 use crate::commands::install::record::Record;
 use crate::commands::install::step::{Kind, Step};
-use crate::commands::install::{InstallError, PLUGIN, POLICY, SCRIPTS};
+use crate::commands::install::wanted::Wanted;
+use crate::commands::install::{InstallError, PLUGIN, SCRIPTS};
 use crate::strfry::conf::{edit, setting};
+use crate::strfry::process::POLICY;
 use crate::support::sanitize::shown;
 
 /// How much of a plugin line is shown, in characters.
 const LONGEST: usize = 300;
-
-/// What is to be in place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// The plugin as strfry.conf names it.
-    pub command: String,
-    /// The script in the place of the station's plugin.
-    pub plugin: Vec<u8>,
-    /// The policy by the line in strfry.conf.
-    pub by_conf: bool,
-}
 
 /// What is to be done, and what the captain has to know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

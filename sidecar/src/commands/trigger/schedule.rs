@@ -7,6 +7,8 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::support::humanize::rough_duration;
+
 /// A caller who comes once an hour comes a little early every other time.
 const MOST_GRACE: u64 = 60;
 
@@ -15,7 +17,6 @@ const MOST_GRACE: u64 = 60;
 const FIRST_RETRY: u64 = 300;
 
 const HOUR: u64 = 3600;
-const DAY: u64 = 86_400;
 
 /// What each start is put off by at random at the most, in seconds.
 pub const MOST_DELAY: u64 = 30;
@@ -105,21 +106,11 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::TooEarly(time) => write!(f, "not before {time}"),
-            Self::Recent(age) => write!(f, "the last one succeeded {} ago", words(age)),
+            Self::Recent(age) => write!(f, "the last one succeeded {} ago", rough_duration(age)),
             Self::Failed(1) => f.write_str("the last attempt was in vain"),
             Self::Failed(failures) => write!(f, "{failures} attempts in a row were in vain"),
             Self::Phase => f.write_str("it is not this station's time of the hour"),
         }
-    }
-}
-
-/// A duration for people, in its largest unit.
-pub fn words(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / DAY),
     }
 }
 
@@ -235,6 +226,8 @@ pub fn parse_last(text: &str, zone: &TimeZone) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DAY: u64 = 86_400;
 
     const NOW: u64 = 1_760_000_000;
     const NOON: TimeOfDay = TimeOfDay(720);

@@ -6,6 +6,7 @@ use constellation_shared::{Event, EventId, kinds};
 use serde_json::json;
 
 use crate::admission::rules::{Refusal, Rules};
+use crate::backfill::error::PrepareError;
 use crate::commands::error::SyncError;
 use crate::commands::probe::Inquiry;
 use crate::commands::why::{Answer, ask_all};
@@ -14,6 +15,7 @@ use crate::members::profiles::render::utc;
 use crate::plan::refused::Refused;
 use crate::strfry::conf;
 use crate::support::clock::unix_time;
+use crate::support::state_file;
 use crate::swarm::followed;
 
 /// What becomes of an event that a peer has.
@@ -127,7 +129,7 @@ pub async fn look_into(run: &Run, inquiry: &Inquiry, id: EventId) -> Result<Answ
     let now = unix_time();
     let strfry = run.strfry();
     let max_event_size = conf::max_event_size(&strfry.conf())
-        .map_err(|error| SyncError::Conf(strfry.conf(), error))?;
+        .map_err(|error| PrepareError::Conf(strfry.conf(), error))?;
     let followed = followed::followed(&run.station, &inquiry.descriptions)?;
     let admission = Admission {
         rules: Rules {
@@ -183,7 +185,7 @@ pub async fn look_into(run: &Run, inquiry: &Inquiry, id: EventId) -> Result<Answ
             fates.push(fate);
         }
     }
-    let refused = Refused::load(&run.file("constellation-refused.txt"), now);
+    let refused = Refused::load(&run.file(state_file::REFUSED.name), now);
     let mut before = Vec::new();
     for (sender, when) in refused.of(id) {
         let when = utc(when);

@@ -15,6 +15,7 @@ use constellation_shared::{Pubkey, Station, kinds};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::options::members::FriendOptions;
 use crate::strfry::Strfry;
 use crate::strfry::scan::ScanError;
 use crate::swarm::followed::{
@@ -32,6 +33,16 @@ pub struct Scope {
     pub swarm: bool,
     /// Not those that are blacklisted here.
     pub keep_blocked: bool,
+}
+
+impl From<FriendOptions> for Scope {
+    fn from(options: FriendOptions) -> Self {
+        Self {
+            captains: options.captains,
+            swarm: options.merge_swarm,
+            keep_blocked: options.keep_blocked,
+        }
+    }
 }
 
 /// A key that is not yet in the list, and why it would be.

@@ -10,13 +10,13 @@ use tracing::{error, info, warn};
 
 use crate::admission::intake::{self, Admission, Tally};
 use crate::backfill::session::Session;
-use crate::members::PROFILE_LOG;
 use crate::members::full_sync::PATIENCE;
 use crate::members::profiles::render::short;
 use crate::plan::peer_memory::Known;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
+use crate::support::log::PROFILE_LOG;
 
 /// How many relays gave all that they have, of how many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

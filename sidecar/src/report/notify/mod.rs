@@ -5,44 +5,13 @@
 pub mod hook;
 
 use std::fmt;
-use std::time::Duration;
 
-use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::report::document::Call;
+use crate::options::hooks::HookOptions;
 
 /// The captain is told of failures at most once in this time, in seconds.
 const DAY: u64 = 86_400;
-
-/// Commands that a run calls.
-#[derive(Debug, Clone, Args)]
-pub struct HookOptions {
-    /// Call this command (sh -c) once several runs in a row have failed, at most once a day
-    #[arg(long, value_name = "CMD", env = "CONSTELLATION_ON_FAILURE")]
-    pub on_failure: Option<String>,
-    /// Call this command (sh -c) once a run succeeds again after that
-    #[arg(long, value_name = "CMD", env = "CONSTELLATION_ON_RECOVERY")]
-    pub on_recovery: Option<String>,
-    /// How many runs in a row must have failed
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 3,
-        value_parser = clap::value_parser!(u32).range(1..),
-        env = "CONSTELLATION_ON_FAILURE_AFTER"
-    )]
-    pub on_failure_after: u32,
-    /// How long these commands may take, in seconds
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 60,
-        value_parser = clap::value_parser!(u64).range(1..=3600),
-        env = "CONSTELLATION_HOOK_PATIENCE"
-    )]
-    pub hook_patience: u64,
-}
 
 /// What a command is called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,22 +41,28 @@ impl fmt::Display for Occasion {
     }
 }
 
-impl HookOptions {
-    /// The command for this occasion; a variable that is set to nothing counts as none.
-    pub fn command(&self, occasion: Occasion) -> Option<&str> {
-        let command = match occasion {
-            Occasion::Failure => &self.on_failure,
-            Occasion::Recovery => &self.on_recovery,
+impl Occasion {
+    /// The command for this occasion; an option or variable that is set to nothing counts as unset.
+    pub fn command(self, options: &HookOptions) -> Option<&str> {
+        let command = match self {
+            Self::Failure => &options.on_failure,
+            Self::Recovery => &options.on_recovery,
         };
         command
             .as_deref()
             .filter(|command| !command.trim().is_empty())
     }
+}
 
-    /// How long a command may take.
-    pub const fn patience(&self) -> Duration {
-        Duration::from_secs(self.hook_patience)
-    }
+/// A call of `--on-failure` or `--on-recovery`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// `failure` or `recovery`.
+    pub event: String,
+    /// When.
+    pub at: u64,
+    /// Why the command failed; nothing where it did not.
+    pub failure: Option<String>,
 }
 
 /// What the captain was told.
@@ -192,7 +167,7 @@ mod tests {
             on_failure_after: 3,
             hook_patience: 60,
         };
-        assert_eq!(options.command(Occasion::Failure), None);
-        assert_eq!(options.command(Occasion::Recovery), Some("true"));
+        assert_eq!(Occasion::Failure.command(&options), None);
+        assert_eq!(Occasion::Recovery.command(&options), Some("true"));
     }
 }

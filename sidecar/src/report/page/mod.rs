@@ -10,9 +10,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::commands::trigger::schedule::words;
 use crate::report::document::Document;
-use crate::support::humanize::{bytes, count, duration, number_of};
+use crate::support::humanize::{bytes, count, duration, number_of, rough_duration};
 
 /// The style sheet, and what it is allowed by.
 const STYLE: &str = include_str!("style.css");
@@ -63,7 +62,7 @@ fn render_at(document: &Document, zone: &TimeZone) -> String {
                 footer {
                     p {
                         "constellation-sync " (document.version)
-                        ". The same for programs: " code { (crate::report::publish::JSON) }
+                        ". The same for programs: " code { (crate::support::state_file::REPORT.name) }
                         ", or " code { "constellation-sync status --json" } "."
                     }
                 }
@@ -99,7 +98,7 @@ fn head(document: &Document, zone: &TimeZone) -> Markup {
                         @else { "The last success was " (moment(last, zone)) ". " }
                         "If it is later than " b { (moment(stale_at, zone)) }
                         " now and this page has not changed, something has stopped: a success may be at most "
-                        (words(document.max_age_seconds)) " old."
+                        (rough_duration(document.max_age_seconds)) " old."
                     }
                 }
                 _ => p class="alert" { "No run has succeeded yet." }
@@ -225,7 +224,7 @@ mod tests {
         document.peers[1].failure = Some(hostile.to_owned());
         document.refused.insert(hostile.to_owned(), 1);
         document.import.rejected.insert(hostile.to_owned(), 1);
-        document.told = Some(crate::report::document::Call {
+        document.told = Some(crate::report::notify::Call {
             event: hostile.to_owned(),
             at: 1,
             failure: Some(hostile.to_owned()),

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use crate::report::document::Document;
-use crate::report::history::Hour;
 use crate::report::page::local;
+use crate::report::run_summary::Hour;
 use crate::support::humanize::{count, number_of};
 
 const HOUR: u64 = 3600;

@@ -5,8 +5,8 @@ use maud::{Markup, html};
 
 use crate::report::Outcome;
 use crate::report::document::{Document, Listed, Peer, Profiles};
-use crate::report::history::RunSummary;
 use crate::report::page::local;
+use crate::report::run_summary::RunSummary;
 use crate::support::humanize::{bytes, count, duration};
 
 /// How many rows a table has at the most; the JSON has them all.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 fn line(byte: u8) -> Line {
     Line {
-        id: constellation_shared::EventId::from_bytes([byte; 32]),
+        id: EventId::from_bytes([byte; 32]),
         json: "{}".to_owned(),
     }
 }

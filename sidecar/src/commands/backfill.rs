@@ -1,0 +1,206 @@
+//! The backfill as an operator or a script starts it: at once, or where one is due (`trigger`).
+//!
+//! The lock is taken, the run is logged, prepared and done; then come the members (profiles, full
+//! syncs, friends) and the report.
+
+use std::fs;
+use std::io::Write;
+use std::pin::pin;
+
+use tokio::runtime::Runtime;
+use tracing::info;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::backfill::run::Backfill;
+use crate::commands::dry_run;
+use crate::commands::error::{SyncError, complain};
+use crate::commands::trigger::schedule::{Decision, Reason, Schedule};
+use crate::commands::trigger::{Trigger, TriggerOptions, TriggerOutcome};
+use crate::context::Run;
+use crate::members::Members;
+use crate::plan::selection::Identity;
+use crate::report::publish::{Begin, publish};
+use crate::report::{self, Outcome, Report};
+use crate::support::error_chain::chain;
+use crate::support::humanize::rough_duration;
+use crate::support::lock::Lock;
+use crate::support::log::{Log, Rotation};
+use crate::support::machine::memory;
+use crate::support::signals::interruption;
+use crate::support::stdout::stdout;
+use crate::support::{atomic_file, state_file};
+use crate::swarm::peer;
+
+/// A backfill at once; or, with `--stats`, `--show-hex` or `--dry-run`, a look without one.
+///
+/// # Errors
+/// [`SyncError`] if nothing could be done.
+pub fn run(context: &Run, runtime: &Runtime) -> Result<u8, SyncError> {
+    if dry_run::is_wanted(context) {
+        return look(context, runtime);
+    }
+    // From before there is anything to leave behind.
+    let interruption = on(runtime, interruption);
+    let _lock = take_lock(context)?;
+    let begin = Begin::now(None);
+    let result = logged_run(context, runtime, interruption);
+    publish_and_say(context, runtime, &result, &begin)
+}
+
+/// A backfill if one is due; else a line that says when the next one is.
+///
+/// # Errors
+/// [`SyncError`] if nothing could be done.
+pub fn run_where_due(
+    context: &Run,
+    options: &TriggerOptions,
+    runtime: &Runtime,
+) -> Result<u8, SyncError> {
+    let phase = Identity::of(&peer::own_name(&context.station)).below(Schedule::HOUR);
+    let folder = context.station.strfry_dir();
+    let trigger = Trigger::new(options, phase, &folder, Rotation::for_memory(memory()));
+    let only_looks = dry_run::is_wanted(context);
+    // Without the lock first: who only looks or waits stands in nobody's way.
+    if let Decision::Wait { left, reason } = trigger.decide() {
+        if only_looks || !trigger.comes_first(left) {
+            return skip(context, &trigger, left, reason);
+        }
+        trigger.wait(left);
+    }
+    if only_looks {
+        return look(context, runtime);
+    }
+    let interruption = on(runtime, interruption);
+    let _lock = take_lock(context).inspect_err(|error| trigger.note(&chain(error)))?;
+    let begin = Begin::now(Some(options.interval));
+    let outcome = trigger.take_turn(|| logged_run(context, runtime, interruption));
+    let result = match outcome {
+        Ok(TriggerOutcome::Ran(report)) => Ok(*report),
+        Ok(TriggerOutcome::Skipped { left, reason }) => {
+            return skip(context, &trigger, left, reason);
+        }
+        Err(error) => Err(error),
+    };
+    publish_and_say(context, runtime, &result, &begin)
+}
+
+fn look(context: &Run, runtime: &Runtime) -> Result<u8, SyncError> {
+    let terminal = Log::to_terminal(context.options.verbose, context.bars.clone());
+    tracing_subscriber::registry().with(terminal).init();
+    let outcome = runtime.block_on(dry_run::look(context, &mut stdout()))?;
+    Ok(outcome.exit_code())
+}
+
+fn on<T>(runtime: &Runtime, begin: impl FnOnce() -> T) -> T {
+    let _inside = runtime.enter();
+    begin()
+}
+
+/// Takes the lock, and removes the temporary files of runs that were killed.
+fn take_lock(context: &Run) -> Result<Lock, SyncError> {
+    let path = context.file(state_file::LOCK.name);
+    let lock = Lock::take(&path, context.file(state_file::PID.name))?;
+    let station = &context.station;
+    atomic_file::sweep(&station.strfry_dir(), |name| name.contains("constellation"));
+    atomic_file::sweep(&station.profiles_dir(), |name| name.starts_with("_NIP101."));
+    Ok(lock)
+}
+
+fn skip(context: &Run, trigger: &Trigger, left: u64, reason: Reason) -> Result<u8, SyncError> {
+    let left = rough_duration(left);
+    let message = format!("No backfill: {reason}; the next is due in {left}");
+    if !context.options.dry_run {
+        trigger.note(&message);
+    }
+    // stdout is for the report alone where one is wanted.
+    if !context.options.json {
+        writeln!(stdout(), "{message}")?;
+    }
+    Ok(0)
+}
+
+fn logged_run(
+    context: &Run,
+    runtime: &Runtime,
+    interruption: impl Future<Output = ()>,
+) -> Result<Report, SyncError> {
+    let rotation = Rotation::for_memory(memory());
+    let log_path = context.file(state_file::RUN_LOG.name);
+    let log = Log::to_terminal(context.options.verbose, context.bars.clone())
+        .with_files(
+            &log_path,
+            context.file(state_file::ERROR_LOG.name),
+            rotation,
+        )
+        .map_err(|error| SyncError::Log(log_path, error))?
+        .with_profiles(context.file(state_file::PROFILE_LOG.name), rotation);
+    tracing_subscriber::registry().with(log).init();
+    info!("Starting Astroport constellation backfill process");
+    runtime.block_on(run_to_report(context, interruption))
+}
+
+/// The backfill itself, and what is done for the members once it has ended.
+async fn run_to_report(
+    context: &Run,
+    interruption: impl Future<Output = ()>,
+) -> Result<Report, SyncError> {
+    let mut interruption = pin!(interruption);
+    let backfill = tokio::select! {
+        prepared = Backfill::prepare(context) => prepared?,
+        () = interruption.as_mut() => return Err(SyncError::Interrupted),
+    };
+    let mut done = backfill.run(interruption.as_mut()).await;
+    if matches!(
+        done.report.outcome,
+        Outcome::Complete | Outcome::SomePeersFailed
+    ) {
+        let members = Members {
+            run: context,
+            connector: &done.connector,
+            peers: done.addresses.clone(),
+            keys: &done.followed,
+            rules: &done.rules,
+        };
+        members
+            .after(&mut done.report, done.gate, interruption)
+            .await;
+    }
+    done.tunnels.close().await;
+    report::log::write(&done.report, done.import_error.as_ref());
+    Ok(done.report)
+}
+
+/// Publishes what a run came to, and returns its exit code.
+fn publish_and_say(
+    context: &Run,
+    runtime: &Runtime,
+    result: &Result<Report, SyncError>,
+    begin: &Begin,
+) -> Result<u8, SyncError> {
+    let failure = result.as_ref().map_err(SyncError::failure);
+    let published = publish(context, failure.as_ref().map(|report| *report), begin);
+    let document = runtime.block_on(published);
+    if context.options.json {
+        document.write(&mut stdout())?;
+    }
+    if let Err(error) = result {
+        complain(error, context.options.json);
+    }
+    Ok(document.exit_code)
+}
+
+/// Whether the station's strfry folder is there and may be entered.
+///
+/// # Errors
+/// [`SyncError::NoFolder`], [`SyncError::Closed`].
+pub fn check_folder(context: &Run) -> Result<(), SyncError> {
+    let folder = context.station.strfry_dir();
+    match fs::metadata(&folder) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(SyncError::Closed(folder, error))
+        }
+        _ => Err(SyncError::NoFolder(folder)),
+    }
+}

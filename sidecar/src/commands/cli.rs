@@ -1,0 +1,286 @@
+//! The command line.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands::bugreport::BugreportOptions;
+use crate::commands::doctor::DoctorOptions;
+use crate::commands::install::options::{InstallOptions, UninstallOptions};
+use crate::commands::members::{FriendsCommand, ProfilesCommand};
+use crate::commands::notify::NotifyCommand;
+use crate::commands::status::StatusCommand;
+use crate::commands::trigger::TriggerOptions;
+use crate::commands::why::WhyOptions;
+use crate::options::Options;
+
+/// Brings this station's strfry level with the other stations of its constellation.
+///
+/// Reads from each of them all events of the followed keys, lets in what is genuine and
+/// wanted, and feeds it to `strfry import`.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "constellation-sync", version)]
+#[command(after_help = "\
+Examples:
+  constellation-sync                      the last day, from every station of the swarm
+  constellation-sync --days 0             everything there ever was
+  constellation-sync --dry-run            what would be done
+  constellation-sync --peer wss://relay.example.org --days 7 --verbose
+
+Exit codes: 0 every peer synced, or another instance is running; 1 some peers could not be
+synced; 2 wrong usage or configuration; 3 nothing could be done; 130 interrupted.
+
+Logs: <DIR>/strfry/constellation-backfill.log (this run), constellation-backfill.error.log")]
+pub struct Cli {
+    /// What a run is told.
+    #[command(flatten)]
+    pub options: Options,
+    /// Something else than a backfill at once
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Something else than a backfill at once.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// A backfill where one is due, else nothing: for jobs that run every few minutes
+    Trigger(TriggerOptions),
+    /// Show the last report; exit code 1 where the last success is too old
+    Status(StatusCommand),
+    /// Show which commands would be called, or call them
+    Notify(NotifyCommand),
+    /// Print the profiles that the local strfry holds, of these pubkeys or of all followed
+    Profiles(ProfilesCommand),
+    /// Show which friends of the local members amisOfAmis.txt lacks, and add them
+    Friends(FriendsCommand),
+    /// Look at each thing that the daily run needs, and say what mends it
+    Doctor(DoctorOptions),
+    /// Say which peers have an event or a key's profile, whether it is here, and why not
+    Why(WhyOptions),
+    /// Gather in one file what a maintainer needs; it is sent nowhere
+    Bugreport(BugreportOptions),
+    /// Put the scripts and the policy in place; with --systemd, a timer
+    Install(InstallOptions),
+    /// Put back what was there before the install
+    Uninstall(UninstallOptions),
+}
+
+/// The options that every command takes.
+const OF_ALL: [&str; 4] = ["zen", "strfry", "json", "verbose"];
+
+/// The options of the backfill that a command takes besides [`OF_ALL`]; `None` for all of them.
+fn taken_by(command: &str) -> Option<&'static [&'static str]> {
+    Some(match command {
+        "trigger" => return None,
+        "doctor" | "bugreport" => &[
+            "peer",
+            "allow_private_peers",
+            "kinds",
+            "no_dms",
+            "ca_file",
+            "ipfs",
+            "strfry_patience",
+        ],
+        "why" => &[
+            "peer",
+            "allow_private_peers",
+            "days",
+            "max_days",
+            "kinds",
+            "no_dms",
+            "ca_file",
+            "ipfs",
+            "strfry_patience",
+        ],
+        "profiles" => &["strfry_patience"],
+        "friends" => &["captains", "merge_swarm", "keep_blocked", "strfry_patience"],
+        "notify" => &[
+            "on_failure",
+            "on_recovery",
+            "on_failure_after",
+            "hook_patience",
+        ],
+        "install" | "uninstall" => &["dry_run"],
+        _ => &[],
+    })
+}
+
+/// Whether a command takes this option of the backfill.
+fn takes(command: &str, option: &str) -> bool {
+    OF_ALL.contains(&option) || taken_by(command).is_none_or(|taken| taken.contains(&option))
+}
+
+impl Cli {
+    /// What the command line and the environment say; ends the program if they make no sense, or
+    /// if help is wanted.
+    pub fn from_command_line() -> Self {
+        Self::parse_arguments(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Parses a command line, whose first word is the program.
+    ///
+    /// # Errors
+    /// A message for the terminal, if the command line makes no sense or asks for help.
+    pub fn parse_arguments<T: Into<OsString> + Clone>(
+        words: impl IntoIterator<Item = T>,
+    ) -> Result<Self, clap::Error> {
+        let mut definition = Self::definition();
+        let matches = definition.try_get_matches_from_mut(words)?;
+        if let Some((name, given)) = matches.subcommand()
+            && let Some(option) = Self::foreign_option(&definition, name, given)
+        {
+            let message = format!(
+                "`{name}` does not take {option}; `constellation-sync {name} --help` shows what it takes"
+            );
+            return Err(definition.error(ErrorKind::UnknownArgument, message));
+        }
+        Self::from_arg_matches(&matches)
+    }
+
+    /// An option that was given on the command line and means nothing to this command.
+    fn foreign_option(
+        definition: &clap::Command,
+        command: &str,
+        given: &ArgMatches,
+    ) -> Option<String> {
+        let options = definition
+            .get_arguments()
+            .filter(|option| option.is_global_set());
+        let mut foreign = options.filter(|option| {
+            !takes(command, option.get_id().as_str())
+                && given.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
+        });
+        let option = foreign.next()?;
+        Some(format!("--{}", option.get_long()?))
+    }
+
+    /// The definition of the command line. An option may stand before and behind the command that
+    /// takes it, and each command shows only what it takes.
+    pub fn definition() -> clap::Command {
+        let mut definition = Self::command().mut_args(|option| option.global(true));
+        let options: Vec<Arg> = definition.get_arguments().cloned().collect();
+        let names: Vec<String> = definition
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        for name in names {
+            let hidden: Vec<Arg> = options
+                .iter()
+                .filter(|option| !takes(&name, option.get_id().as_str()))
+                .map(|option| option.clone().hide(true))
+                .collect();
+            definition = definition.mut_subcommand(name, |command| command.args(hidden));
+        }
+        definition
+    }
+
+    /// What was asked of the trigger, if it is called.
+    pub const fn trigger(&self) -> Option<&TriggerOptions> {
+        match &self.command {
+            Some(Command::Trigger(options)) => Some(options),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        cli(arguments).unwrap().options
+    }
+
+    fn cli(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::parse_arguments([&["constellation-sync"], arguments].concat())
+    }
+
+    #[test]
+    fn the_original_s_options_hold() {
+        let given = options(&["--days", "7", "-v", "--no-dms", "--verify", "--DRYRUN"]);
+        assert!(given.verbose && given.no_dms && given.verify && given.dry_run);
+        assert_eq!((given.days, given.max_days), (7, 30));
+        assert_eq!(options(&[]).days, 1);
+    }
+
+    #[test]
+    fn the_backfill_s_options_pass_through_the_trigger() {
+        let given = |arguments: &str| cli(&arguments.split(' ').collect::<Vec<_>>()).unwrap();
+        for arguments in [
+            "trigger --days 3 --interval 30 --no-dms --zen /zen",
+            "--zen /zen --days 3 trigger --no-dms --interval 30",
+            "--days 3 --no-dms --zen /zen trigger --interval 30",
+        ] {
+            let Cli { options, command } = given(arguments);
+            let Some(Command::Trigger(trigger)) = command else {
+                panic!("{arguments}");
+            };
+            assert_eq!((options.days, options.no_dms), (3, true), "{arguments}");
+            assert_eq!(options.zen, Some(PathBuf::from("/zen")), "{arguments}");
+            assert_eq!(trigger.interval, 30, "{arguments}");
+        }
+        let usual = given("trigger");
+        assert_eq!(
+            (usual.options.days, usual.trigger().unwrap().interval),
+            (1, 60)
+        );
+        assert!(given("--days 3").trigger().is_none());
+    }
+
+    #[test]
+    fn kinds_are_the_table_s_unless_told() {
+        assert_eq!(options(&[]).wanted_kinds().len(), 20);
+        assert_eq!(options(&["--no-dms"]).wanted_kinds().len(), 19);
+        assert_eq!(options(&["--kinds", "7,1, 1"]).wanted_kinds(), [1, 7]);
+        assert_eq!(options(&["--kinds", "1,4", "--no-dms"]).wanted_kinds(), [1]);
+        for wrong in ["", "x", "70000", "-1"] {
+            assert!(cli(&["--kinds", wrong]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_command_takes_and_shows_only_its_own_options() {
+        for (arguments, is_taken) in [
+            ("uninstall --days 3", false),
+            ("--days 3 uninstall", false),
+            ("uninstall --dry-run --zen /zen", true),
+            ("--dry-run uninstall", true),
+            ("doctor --peer ws://a", true),
+            ("doctor --friends", false),
+            ("status --json", true),
+            ("status --no-dms", false),
+            ("friends --write --captains", true),
+            (
+                "why --days 7 0000000000000000000000000000000000000000000000000000000000000001",
+                true,
+            ),
+        ] {
+            let words: Vec<&str> = arguments.split(' ').collect();
+            assert_eq!(cli(&words).is_ok(), is_taken, "{arguments}");
+        }
+        let shown = |command: &str| cli(&[command, "--help"]).unwrap_err().to_string();
+        assert!(!shown("uninstall").contains("--days"));
+        assert!(shown("uninstall").contains("--dry-run"));
+        assert!(shown("trigger").contains("--days"));
+    }
+
+    #[test]
+    fn every_option_that_a_command_takes_exists() {
+        let definition = Cli::definition();
+        let exists = |id: &&str| {
+            definition
+                .get_arguments()
+                .any(|option| option.get_id() == *id)
+        };
+        assert!(OF_ALL.iter().all(exists));
+        for command in definition.get_subcommands() {
+            for id in taken_by(command.get_name()).unwrap_or_default() {
+                assert!(exists(id), "{} {id}", command.get_name());
+            }
+        }
+    }
+}

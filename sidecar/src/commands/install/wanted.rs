@@ -1,0 +1,12 @@
+//! What an install is to bring about.
+
+/// What is to be in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The plugin as strfry.conf names it.
+    pub command: String,
+    /// The script in the place of the station's plugin.
+    pub plugin: Vec<u8>,
+    /// The policy by the line in strfry.conf.
+    pub by_conf: bool,
+}

@@ -1,0 +1,41 @@
+//! Which commands tell the captain of failures.
+
+use std::time::Duration;
+
+use clap::Args;
+
+/// Commands that a run calls.
+#[derive(Debug, Clone, Args)]
+pub struct HookOptions {
+    /// Call this command (sh -c) once several runs in a row have failed, at most once a day
+    #[arg(long, value_name = "CMD", env = "CONSTELLATION_ON_FAILURE")]
+    pub on_failure: Option<String>,
+    /// Call this command (sh -c) once a run succeeds again after that
+    #[arg(long, value_name = "CMD", env = "CONSTELLATION_ON_RECOVERY")]
+    pub on_recovery: Option<String>,
+    /// How many runs in a row must have failed
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..),
+        env = "CONSTELLATION_ON_FAILURE_AFTER"
+    )]
+    pub on_failure_after: u32,
+    /// How long these commands may take, in seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+        env = "CONSTELLATION_HOOK_PATIENCE"
+    )]
+    pub hook_patience: u64,
+}
+
+impl HookOptions {
+    /// How long a command may take.
+    pub const fn patience(&self) -> Duration {
+        Duration::from_secs(self.hook_patience)
+    }
+}

@@ -1,0 +1,39 @@
+//! The last lines in the log of a run, which the station's scripts read.
+
+use tracing::{error, info, warn};
+
+use crate::report::{Outcome, Report};
+use crate::strfry::import::ImportError;
+use crate::support::error_chain::chain;
+
+/// Writes the lines that close the log of a run; `broken` is why strfry did not take everything.
+pub fn write(report: &Report, broken: Option<&ImportError>) {
+    if let Some(error) = broken {
+        error!(
+            "{}; the import failed: what strfry said before stays stored; {}",
+            chain(error),
+            error.remedy()
+        );
+    }
+    for (reason, count) in &report.imported.rejected {
+        warn!("strfry rejected {count} events: {reason}");
+    }
+    if let Some(line) = report.refused_line() {
+        info!("{line}");
+    }
+    if let Some(line) = report.undelivered_line() {
+        info!("{line}");
+    }
+    info!("{}", report.stats_line());
+    info!("{}", report.import_line());
+    info!("{}", report.peers_line());
+    match report.outcome {
+        Outcome::Interrupted => {
+            warn!(
+                "Backfill interrupted; what strfry was given is stored, the next run brings the rest"
+            );
+        }
+        Outcome::NothingDone => {}
+        Outcome::Complete | Outcome::SomePeersFailed => info!("Backfill process completed"),
+    }
+}
