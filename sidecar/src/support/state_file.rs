@@ -105,7 +105,7 @@ impl StateFile {
         let Beginning { bytes, is_whole } = read_beginning(path, self.most_bytes)?;
         if !is_whole {
             warn!(
-                "{} is larger than {}, which no run of ours writes: what it remembers does not count",
+                "{} is larger than {}, which no run of ours writes; what it remembers does not count",
                 path.display(),
                 Size(self.most_bytes)
             );
@@ -119,7 +119,7 @@ impl StateFile {
         let Beginning { bytes, is_whole } = read_beginning(path, self.most_bytes)?;
         if !is_whole {
             warn!(
-                "{} is larger than {}, which no run of ours writes: what lies behind that does not count",
+                "{} is larger than {}, which no run of ours writes; what lies behind that does not count",
                 path.display(),
                 Size(self.most_bytes)
             );
