@@ -11,7 +11,8 @@ use crate::options::Options;
 use crate::plan::peer_memory::Knowledge;
 use crate::plan::selection::{self, Candidate, Choice, Identity};
 use crate::relay::guard::{Guard, OwnRelay};
-use crate::strfry::{Strfry, conf};
+use crate::strfry::Strfry;
+use crate::strfry::conf::Conf;
 use crate::support::machine::memory;
 use crate::swarm::peer::{self, Description, Peer};
 
@@ -69,8 +70,8 @@ impl Run {
     /// Where connections may lead: peers of the swarm to other machines only, what the
     /// operator named anywhere.
     pub fn guard(&self) -> Guard {
-        let conf = conf::read(&self.strfry().conf()).ok().flatten();
-        let port = conf::relay_port(&conf.unwrap_or_default());
+        let conf = Conf::read(&self.strfry().conf()).ok().flatten();
+        let port = conf.unwrap_or_else(Conf::empty).relay_port();
         let own = OwnRelay::on_this_machine(port, peer::own_relays(&self.station));
         let named = self.options.peer.iter().cloned();
         let named = named.chain(self.options.members.fallback());

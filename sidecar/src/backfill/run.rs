@@ -124,6 +124,14 @@ impl<'a> Backfill<'a> {
         }
         let max_event_size = conf::max_event_size(&strfry.conf())
             .map_err(|error| PrepareError::Conf(strfry.conf(), error))?;
+        if let Some(doubt) = &max_event_size.doubt {
+            warn!(
+                "{} {doubt}; until that is mended, events of up to {} bytes are given to strfry, and those that it finds too long are left out",
+                strfry.conf().display(),
+                max_event_size.bytes
+            );
+        }
+        let max_event_size = max_event_size.bytes;
         let descriptions = peer::descriptions(&run.station);
         let candidates = run.peers(&descriptions);
         if candidates.is_empty() {

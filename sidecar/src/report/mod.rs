@@ -167,6 +167,9 @@ impl Report {
         if self.imported.written.deleted > 0 {
             sums.insert(Refusal::Deleted, self.imported.written.deleted);
         }
+        if self.imported.too_long > 0 {
+            sums.insert(Refusal::TooLong, self.imported.too_long);
+        }
         for (refusal, count) in self.peers.iter().flat_map(|peer| &peer.counts.refused) {
             *sums.entry(*refusal).or_default() += count;
         }
@@ -222,6 +225,7 @@ pub(crate) mod tests {
             ]
             .into(),
             imported: Imported {
+                too_long: 0,
                 events: 36,
                 written: Written {
                     added: 30,

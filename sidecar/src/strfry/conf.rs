@@ -1,12 +1,27 @@
-//! The few settings of `strfry.conf` that matter to us, and the one that we [`edit`].
+//! `strfry.conf` as strfry reads it (taocpp/config), and the one setting that we [`edit`].
+//!
+//! Everything that strfry's grammar knows is read, but for the functions whose value only
+//! strfry can tell (`(env "NAME")`, `(shell "…")`, …): a setting that depends on one of
+//! them is a [`Fault`] that says so, never a guess.
 
+mod cursor;
 pub mod edit;
+mod fault;
+mod parse;
+mod resolve;
+#[cfg(test)]
+mod tests;
+mod tree;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+pub use fault::Fault;
+
 use crate::support::atomic_file;
+use tree::{Node, Scalar, Value};
 
 /// `events.maxEventSize` where the conf does not say (strfry's golpe.yaml).
 pub const DEFAULT_MAX_EVENT_SIZE: usize = 65_536;
@@ -17,261 +32,236 @@ pub const DEFAULT_RELAY_PORT: u16 = 7777;
 /// The longest conf that is read, in bytes.
 const LONGEST: u64 = 1024 * 1024;
 
-/// Reads a conf; none where there is none.
-///
-/// # Errors
-/// Those of reading the file.
-pub fn read(conf: &Path) -> io::Result<Option<String>> {
-    let file = match atomic_file::open(conf) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    let mut text = Vec::new();
-    file.take(LONGEST).read_to_end(&mut text)?;
-    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+/// A conf that is understood.
+#[derive(Debug, Clone)]
+pub struct Conf {
+    text: Vec<u8>,
+    root: Node,
+    blocks: BTreeMap<Vec<String>, usize>,
 }
 
-/// Reads `events.maxEventSize`, in bytes; strfry's default where it is not set.
+/// Why a conf is not understood.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfError {
+    /// It is there and cannot be read.
+    #[error("it cannot be read")]
+    Read(#[source] io::Error),
+    /// What it says.
+    #[error("{0}")]
+    Fault(Fault),
+}
+
+impl Conf {
+    /// Understands a conf, whose includes are relative to `folder`, in which strfry is
+    /// started.
+    ///
+    /// # Errors
+    /// [`Fault`]
+    pub fn parse(text: &[u8], folder: &Path) -> Result<Self, Fault> {
+        let include = |path: &Path| read_bytes(&folder.join(path));
+        let said = parse::parse(text, &include)?;
+        let root = resolve::resolve(said.root).map_err(|unresolved| Fault {
+            file: None,
+            line: fault::line_of(text, unresolved.at),
+            what: unresolved.what,
+            is_certain: unresolved.is_certain,
+        })?;
+        Ok(Self {
+            text: text.to_owned(),
+            root,
+            blocks: said.blocks,
+        })
+    }
+
+    /// Reads the conf of the strfry that is started in the folder of that conf; none where
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`ConfError`]
+    pub fn read(path: &Path) -> Result<Option<Self>, ConfError> {
+        let text = match read_bytes(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(ConfError::Read)?,
+        };
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let conf = Self::parse(&text, folder).map_err(ConfError::Fault)?;
+        Ok(Some(conf))
+    }
+
+    /// A conf that says nothing.
+    pub fn empty() -> Self {
+        Self {
+            text: Vec::new(),
+            root: Node {
+                value: Value::Object(BTreeMap::new()),
+                place: None,
+                at: 0,
+            },
+            blocks: BTreeMap::new(),
+        }
+    }
+
+    /// A text, where it is set.
+    ///
+    /// # Errors
+    /// [`Fault`] where it is something else, or only strfry can tell.
+    pub fn text(&self, path: &[&str]) -> Result<Option<&str>, Fault> {
+        match self.find(path)? {
+            None => Ok(None),
+            Some(Node {
+                value: Value::Scalar(Scalar::Text(text)),
+                ..
+            }) => Ok(Some(text)),
+            Some(node) => Err(self.fault(node, path, "is no text in quotes")),
+        }
+    }
+
+    /// A whole number, where it is set.
+    ///
+    /// # Errors
+    /// [`Fault`] where it is something else, or only strfry can tell.
+    pub fn number(&self, path: &[&str]) -> Result<Option<u64>, Fault> {
+        match self.find(path)? {
+            None => Ok(None),
+            Some(Node {
+                value: Value::Scalar(Scalar::Unsigned(number)),
+                ..
+            }) => Ok(Some(*number)),
+            Some(node) => Err(self.fault(node, path, "is no whole number")),
+        }
+    }
+
+    /// The port on which the relay listens; strfry's default where it is not set or not
+    /// understood.
+    pub fn relay_port(&self) -> u16 {
+        let port = self.number(&["relay", "port"]).ok().flatten();
+        port.and_then(|port| u16::try_from(port).ok())
+            .unwrap_or(DEFAULT_RELAY_PORT)
+    }
+
+    /// The line of the conf in which a setting is written as `name = value` is, at its
+    /// beginning; none where it is written otherwise, or elsewhere.
+    pub fn plain_line(&self, path: &[&str]) -> Option<usize> {
+        let name = path.last()?;
+        let number = fault::line_of(&self.text, self.place(path)?.start);
+        let line = self.text.split(|byte| *byte == b'\n').nth(number - 1)?;
+        let line = String::from_utf8_lossy(line);
+        let behind = line.trim_start().strip_prefix(name)?;
+        behind.trim_start().starts_with('=').then_some(number)
+    }
+
+    /// The line in which a setting is written, or what includes it.
+    pub fn line(&self, path: &[&str]) -> Option<usize> {
+        let node = self.find(path).ok().flatten()?;
+        Some(fault::line_of(&self.text, node.at))
+    }
+
+    /// Whether it has this block.
+    pub fn has_block(&self, path: &[&str]) -> bool {
+        let node = self.find(path).ok().flatten();
+        node.is_some_and(|node| matches!(node.value, Value::Object(_)))
+    }
+
+    fn find(&self, path: &[&str]) -> Result<Option<&Node>, Fault> {
+        let mut node = &self.root;
+        for step in path {
+            node = match &node.value {
+                Value::Object(members) => match members.get(*step) {
+                    Some(member) => member,
+                    None => return Ok(None),
+                },
+                Value::Unknown(what) => return Err(self.doubt(node, path, what)),
+                // strfry takes its defaults for what is no block.
+                Value::Scalar(_) | Value::Array(_) => return Ok(None),
+            };
+        }
+        match &node.value {
+            Value::Unknown(what) => Err(self.doubt(node, path, what)),
+            _ => Ok(Some(node)),
+        }
+    }
+
+    fn fault(&self, node: &Node, path: &[&str], what: &str) -> Fault {
+        Fault {
+            file: None,
+            line: fault::line_of(&self.text, node.at),
+            what: format!("{} {what}", path.join(".")),
+            is_certain: true,
+        }
+    }
+
+    fn doubt(&self, node: &Node, path: &[&str], what: &str) -> Fault {
+        let words = format!("comes from {what}, which only strfry can tell");
+        Fault {
+            is_certain: false,
+            ..self.fault(node, path, &words)
+        }
+    }
+
+    /// Where the text stands that gives a setting its value, if one place in the conf
+    /// itself does.
+    fn place(&self, path: &[&str]) -> Option<Range<usize>> {
+        self.find(path).ok()??.place.clone()
+    }
+}
+
+/// Reads a conf, or a file that it includes.
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let file = atomic_file::open(path)?;
+    file.take(LONGEST + 1).read_to_end(&mut text)?;
+    match u64::try_from(text.len()).is_ok_and(|length| length <= LONGEST) {
+        true => Ok(text),
+        false => Err(io::Error::other("it is longer than 1 MiB")),
+    }
+}
+
+/// How long an event may be where `events.maxEventSize` is not understood, in bytes: the
+/// most that stations set. strfry names those that it finds too long.
+const LARGEST_USUAL_EVENT: usize = 131_072;
+
+/// How long an event may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSize {
+    /// `events.maxEventSize`, in bytes; strfry's default where it is not set, and the most
+    /// that stations set where it is not understood.
+    pub bytes: usize,
+    /// Why it is not understood.
+    pub doubt: Option<Fault>,
+}
+
+/// Reads `events.maxEventSize`.
 ///
 /// # Errors
 /// Those of reading the file; a missing one has no settings.
-pub fn max_event_size(conf: &Path) -> io::Result<usize> {
-    let text = read(conf)?.unwrap_or_default();
-    Ok(setting(&text, &["events", "maxEventSize"])
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(DEFAULT_MAX_EVENT_SIZE))
-}
-
-/// The port on which this conf has the relay listen; strfry's default where it does not say.
-pub fn relay_port(text: &str) -> u16 {
-    let port = setting(text, &["relay", "port"]);
-    port.and_then(|port| port.parse().ok())
-        .unwrap_or(DEFAULT_RELAY_PORT)
+pub fn max_event_size(conf: &Path) -> io::Result<EventSize> {
+    let size = match Conf::read(conf) {
+        Err(ConfError::Read(error)) => return Err(error),
+        Err(ConfError::Fault(fault)) => Err(fault),
+        Ok(conf) => conf
+            .unwrap_or_else(Conf::empty)
+            .number(&["events", "maxEventSize"]),
+    };
+    let bytes = |size: Option<u64>| {
+        let bytes = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        bytes.unwrap_or(DEFAULT_MAX_EVENT_SIZE)
+    };
+    Ok(match size {
+        Ok(size) => EventSize {
+            bytes: bytes(size),
+            doubt: None,
+        },
+        Err(fault) => EventSize {
+            bytes: LARGEST_USUAL_EVENT,
+            doubt: Some(fault),
+        },
+    })
 }
 
 /// Where the database's file lies, by the conf's `db`, which is relative to `folder`.
 pub fn database(conf: &Path, folder: &Path) -> PathBuf {
-    let text = read(conf).ok().flatten().unwrap_or_default();
-    let db = setting(&text, &["db"]).unwrap_or_else(|| "strfry-db".to_owned());
+    let conf = Conf::read(conf).ok().flatten().unwrap_or_else(Conf::empty);
+    let db = conf.text(&["db"]).ok().flatten().unwrap_or("strfry-db");
     // Without what changes nothing: `./strfry-db/`.
     folder.join(db).join("data.mdb").components().collect()
-}
-
-/// The value of a setting in strfry's syntax: `name { name = value }`, `#` remarks. Of
-/// several the last counts. Quotes are taken off.
-pub fn setting(text: &str, path: &[&str]) -> Option<String> {
-    look(text, path).value.map(|token| token.word)
-}
-
-/// Where a setting stands.
-#[derive(Default)]
-struct Look {
-    /// The last value of that name.
-    value: Option<Token>,
-    /// Behind the last `{` of a block of that name.
-    inside: Option<usize>,
-}
-
-fn look(text: &str, path: &[&str]) -> Look {
-    let mut inside: Vec<String> = Vec::new();
-    let mut words: Vec<String> = Vec::new();
-    let mut found = Look::default();
-    for token in tokens(text) {
-        match (token.word.as_str(), token.is_quoted) {
-            ("{", false) => {
-                inside.push(words.pop().unwrap_or_default());
-                // A word further back names no value inside the block.
-                words.clear();
-                if inside == path {
-                    found.inside = Some(token.place.end);
-                }
-            }
-            ("}", false) => {
-                inside.pop();
-                words.clear();
-            }
-            ("=", false) => {}
-            _ => {
-                words.push(token.word.clone());
-                if let [.., name, _] = words.as_slice()
-                    && let Some((last, outer)) = path.split_last()
-                    && name == last
-                    && inside == outer
-                {
-                    found.value = Some(token);
-                    words.clear();
-                }
-            }
-        }
-    }
-    found
-}
-
-/// Whether a conf has this block.
-pub fn has_block(text: &str, path: &[&str]) -> bool {
-    look(text, path).inside.is_some()
-}
-
-/// What strfry would not read in a conf.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The line, from 1.
-    pub line: usize,
-    /// What is wrong with it.
-    pub what: &'static str,
-}
-
-/// The first thing in a conf that no reader could make sense of: braces, quotes and
-/// values. What else strfry wants, only strfry knows.
-pub fn fault(text: &str) -> Option<Fault> {
-    let mut open = Vec::new();
-    // The line of an equals sign whose value has not come yet.
-    let mut valueless = None;
-    for (index, line) in text.lines().enumerate() {
-        let fault = |what| {
-            Some(Fault {
-                line: index + 1,
-                what,
-            })
-        };
-        let mut rest = line.chars();
-        while let Some(c) = rest.next() {
-            match c {
-                '#' => break,
-                '{' => open.push(index + 1),
-                '}' if open.pop().is_none() => return fault("a } closes nothing"),
-                '}' | '=' if valueless.is_some() => return fault("a value is missing"),
-                '}' => {}
-                '=' => valueless = Some(index + 1),
-                '"' => {
-                    if !rest.any(|c| c == '"') {
-                        return fault("a quote is not closed");
-                    }
-                    valueless = None;
-                }
-                c if c.is_whitespace() => {}
-                _ => valueless = None,
-            }
-        }
-    }
-    let unfinished = |line, what| Fault { line, what };
-    let valueless = valueless.map(|line| unfinished(line, "a value is missing"));
-    valueless.or_else(|| Some(unfinished(open.pop()?, "this { is not closed")))
-}
-
-/// A brace, an equals sign, a quoted text or a word.
-struct Token {
-    word: String,
-    is_quoted: bool,
-    /// In bytes, quotes included.
-    place: Range<usize>,
-}
-
-fn tokens(text: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut rest = text.char_indices().peekable();
-    while let Some((start, c)) = rest.next() {
-        let mut word = String::new();
-        match c {
-            '#' => {
-                while rest.next_if(|&(_, c)| c != '\n').is_some() {}
-                continue;
-            }
-            c if c.is_whitespace() || c == ',' || c == ';' => continue,
-            '{' | '}' | '=' => word.push(c),
-            '"' => {
-                while let Some((_, c)) = rest.next_if(|&(_, c)| c != '"') {
-                    word.push(c);
-                }
-                rest.next();
-            }
-            c => {
-                word.push(c);
-                let is_inside = |c: char| !c.is_whitespace() && !"{}=#\",;".contains(c);
-                while let Some((_, c)) = rest.next_if(|&(_, c)| is_inside(c)) {
-                    word.push(c);
-                }
-            }
-        }
-        let end = rest.peek().map_or(text.len(), |&(at, _)| at);
-        tokens.push(Token {
-            word,
-            is_quoted: c == '"',
-            place: start..end,
-        });
-    }
-    tokens
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use std::fs;
-
-    pub(super) const CONF: &str = r#"
-        ## maxEventSize = 1
-        db = "./strfry-db/" # { events
-        events { # what
-            maxEventSize = 131072   # bytes
-            maxNumTags=2000
-        }
-        relay {
-            info { description = "a { maxEventSize = 2 } b" }
-            maxEventSize = 3
-            writePolicy { plugin = "" timeoutSeconds = 10 }
-        }
-    "#;
-
-    #[test]
-    fn settings_are_found_in_their_block_only() {
-        let of = |path: &[&str]| setting(CONF, path);
-        assert_eq!(of(&["events", "maxEventSize"]).as_deref(), Some("131072"));
-        assert_eq!(of(&["events", "maxNumTags"]).as_deref(), Some("2000"));
-        assert_eq!(of(&["db"]).as_deref(), Some("./strfry-db/"));
-        assert_eq!(of(&["relay", "writePolicy", "plugin"]).as_deref(), Some(""));
-        assert_eq!(
-            of(&["relay", "writePolicy", "timeoutSeconds"]).as_deref(),
-            Some("10")
-        );
-        assert_eq!(of(&["events", "nothing"]), None);
-        let odd = "size = events { size = 1 }";
-        assert_eq!(setting(odd, &["events", "size"]).as_deref(), Some("1"));
-        assert!(has_block(CONF, &["relay", "writePolicy"]));
-        assert!(!has_block(CONF, &["writePolicy"]));
-        assert!(!has_block(CONF, &["relay", "b"]));
-    }
-
-    #[test]
-    fn a_missing_conf_has_the_default() {
-        let dir = tempfile::tempdir().unwrap();
-        let conf = dir.path().join("strfry.conf");
-        assert_eq!(max_event_size(&conf).unwrap(), 65_536);
-        fs::write(&conf, CONF).unwrap();
-        assert_eq!(max_event_size(&conf).unwrap(), 131_072);
-        fs::write(&conf, "events { maxEventSize = many }").unwrap();
-        assert_eq!(max_event_size(&conf).unwrap(), 65_536);
-    }
-
-    #[test]
-    fn what_nobody_could_read_is_found_with_its_line() {
-        assert_eq!(fault(CONF), None);
-        assert_eq!(fault(""), None);
-        for (text, line, what) in [
-            ("a {\n b = 1\n", 1, "this { is not closed"),
-            ("a {\n}\n}\n", 3, "a } closes nothing"),
-            ("a = \"x\nb = 1", 1, "a quote is not closed"),
-            ("a {\n b =\n}\n", 3, "a value is missing"),
-            ("a =\n", 1, "a value is missing"),
-        ] {
-            assert_eq!(fault(text), Some(Fault { line, what }), "{text:?}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_stops_the_reading(text: String) {
-            let _ = fault(&text);
-            let _ = setting(&text, &["events", "maxEventSize"]);
-        }
-    }
 }

@@ -31,6 +31,10 @@ const MOST_ON_ITS_WAY: usize = 12 * 1024 * 1024;
 /// How many children may die one after another without having committed anything.
 const MOST_BARREN: u32 = 3;
 
+/// How often a run may learn from strfry that a line is too long: each time shortens what is
+/// fed, so that more are needed only where somebody wants them to be.
+const MOST_TOO_LONG: u32 = 64;
+
 /// How long a strfry may take to end that has no more input.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -58,6 +62,9 @@ pub struct Imported {
     pub written: Written,
     /// How many were refused by strfry, by its reason.
     pub rejected: BTreeMap<String, u64>,
+    /// How many lines strfry found longer than its `events.maxEventSize`, which we had
+    /// taken for larger.
+    pub too_long: u64,
     /// How many children had to be replaced.
     pub replaced_children: u32,
 }
@@ -77,6 +84,7 @@ impl Imported {
             let sum = self.rejected.entry(reason).or_default();
             *sum = sum.saturating_add(count);
         }
+        self.too_long = self.too_long.saturating_add(others.too_long);
         self.replaced_children += others.replaced_children;
     }
 }
@@ -156,6 +164,14 @@ pub struct Import {
     verify: bool,
     running: Option<Running>,
     on_its_way: VecDeque<Line>,
+    /// How long the shortest line is that strfry found too long, in bytes.
+    shortest_too_long: usize,
+    /// How often strfry found a line too long.
+    times_too_long: u32,
+    /// How many lines the running child was given.
+    given: u64,
+    /// The number, from 1, of the line that the running child found too long.
+    too_long: Option<u64>,
     bytes_on_its_way: usize,
     barren: u32,
     /// Whether the running child did not take all that it was given.
@@ -176,6 +192,10 @@ impl Import {
             verify,
             running: None,
             on_its_way: VecDeque::new(),
+            shortest_too_long: usize::MAX,
+            times_too_long: 0,
+            given: 0,
+            too_long: None,
             bytes_on_its_way: 0,
             barren: 0,
             is_cut_off: false,
@@ -216,7 +236,10 @@ impl Import {
         }
     }
 
-    async fn feed(&mut self, batch: Vec<Line>) -> Result<(), ImportError> {
+    async fn feed(&mut self, mut batch: Vec<Line>) -> Result<(), ImportError> {
+        let before = batch.len();
+        batch.retain(|line| line.json.len() < self.shortest_too_long);
+        self.imported.too_long += (before - batch.len()) as u64;
         if batch.is_empty() {
             return Ok(());
         }
@@ -227,6 +250,7 @@ impl Import {
         self.imported.events += lines as u64;
         let text = spell(&batch);
         self.bytes_on_its_way += batch.iter().map(|line| line.json.len()).sum::<usize>();
+        self.given += batch.len() as u64;
         self.on_its_way.extend(batch);
         if !self.write(&text, lines).await {
             self.replace().await?;
@@ -260,6 +284,7 @@ impl Import {
         let stdin = child.stdin.take();
         let stderr = child.stderr.take();
         self.account = Account::default();
+        self.given = self.on_its_way.len() as u64;
         let (sender, said) = mpsc::unbounded_channel();
         let words = tokio::spawn(listen(stderr, sender));
         self.running = Some(Running {
@@ -301,6 +326,7 @@ impl Import {
                 }
             }
             Said::Unparsable => self.account.unparsable += 1,
+            Said::TooLong(number) => self.too_long = Some(number),
             Said::Done {
                 processed,
                 added,
@@ -379,30 +405,61 @@ impl Import {
     async fn replace(&mut self) -> Result<(), ImportError> {
         loop {
             let (status, words) = self.bury().await;
-            self.imported.replaced_children += 1;
-            self.barren += 1;
-            if self.barren >= MOST_BARREN {
-                // One that ends in order each time does not get its input.
-                if let Some(read) = self.account.processed {
-                    let fed = self.account.fed;
-                    return Err(ImportError::Miscounted { fed, read });
+            if !self.leave_out_too_long() {
+                self.imported.replaced_children += 1;
+                self.barren += 1;
+                if self.barren >= MOST_BARREN {
+                    // One that ends in order each time does not get its input.
+                    if let Some(read) = self.account.processed {
+                        let fed = self.account.fed;
+                        return Err(ImportError::Miscounted { fed, read });
+                    }
+                    return Err(ImportError::Dies {
+                        deaths: self.barren,
+                        status,
+                        words,
+                    });
                 }
-                return Err(ImportError::Dies {
-                    deaths: self.barren,
-                    status,
-                    words,
-                });
+                warn!(
+                    "strfry import ended early, {status}: {words}; {} events are fed again",
+                    self.on_its_way.len()
+                );
             }
-            warn!(
-                "strfry import ended early, {status}: {words}; {} events are fed again",
-                self.on_its_way.len()
-            );
             self.start()?;
             let again = spell(self.on_its_way.make_contiguous());
             if self.write(&again, self.on_its_way.len()).await {
                 return Ok(());
             }
         }
+    }
+
+    /// Leaves out the line that the child named as too long, and those that are as long;
+    /// whether it named one.
+    fn leave_out_too_long(&mut self) -> bool {
+        let Some(number) = self.too_long.take() else {
+            return false;
+        };
+        // Of what was given behind it nothing was looked at: all of that is still here.
+        let behind = self.given.checked_sub(number);
+        let behind = behind.and_then(|behind| usize::try_from(behind).ok());
+        let line = behind.and_then(|behind| self.on_its_way.iter().rev().nth(behind));
+        let Some(Line { id, json }) = line.filter(|_| self.times_too_long < MOST_TOO_LONG) else {
+            return false;
+        };
+        warn!(
+            "event {id} is left out: its {} bytes are more than strfry's events.maxEventSize, which was read otherwise here: constellation-sync doctor",
+            json.len()
+        );
+        self.times_too_long += 1;
+        self.shortest_too_long = json.len();
+        let before = self.on_its_way.len();
+        let shortest = self.shortest_too_long;
+        self.on_its_way.retain(|line| line.json.len() < shortest);
+        self.bytes_on_its_way = self.on_its_way.iter().map(|line| line.json.len()).sum();
+        let left_out = (before - self.on_its_way.len()) as u64;
+        self.imported.too_long += left_out;
+        self.imported.events = self.imported.events.saturating_sub(left_out);
+        true
     }
 
     async fn bury(&mut self) -> (String, String) {

@@ -44,6 +44,8 @@ pub enum Said {
     /// A line of our input was no JSON to strfry, which counts it nowhere else (`Unable to
     /// parse JSON on line …`).
     Unparsable,
+    /// This line, from 1, is longer than `events.maxEventSize`: the import ends here.
+    TooLong(u64),
     /// The end of an import (`Done. Processed …`).
     Done {
         /// How many lines it read that were JSON.
@@ -56,6 +58,9 @@ pub enum Said {
         dups: u64,
     },
 }
+
+/// What stands before the number of a line that is too long (strfry's `cmd_import.cpp`).
+const TOO_LONG: &str = "strfry error: Line larger than configured maxEventSize on line ";
 
 /// Reads a line of stderr; `None` for one that says nothing that counts.
 pub fn parse(line: &str) -> Option<Said> {
@@ -75,6 +80,9 @@ pub fn parse(line: &str) -> Option<Said> {
     }
     if text.starts_with("Unable to parse JSON on line ") {
         return Some(Said::Unparsable);
+    }
+    if let Some(number) = text.strip_prefix(TOO_LONG) {
+        return Some(Said::TooLong(number.trim().parse().ok()?));
     }
     let counts = text.strip_prefix("Done. Processed ")?;
     Some(Said::Done {
@@ -142,6 +150,10 @@ mod tests {
         assert_eq!(
             parse("(0.030s) [main thread     ]WARN| Unable to parse JSON on line 12"),
             Some(Said::Unparsable)
+        );
+        assert_eq!(
+            parse("strfry error: Line larger than configured maxEventSize on line 3"),
+            Some(Said::TooLong(3))
         );
         for nothing in [
             "",

@@ -1,111 +1,54 @@
-//! `strfry.conf`, compared with a reader that descends into blocks.
+//! `strfry.conf`: what stands before and behind a conf changes it in known ways, and an edit
+//! changes the plugin alone.
 
-use constellation_sync::strfry::conf::setting;
+use std::path::Path;
 
-/// The settings that matter are those that the naive reader finds, a remark changes
-/// nothing, and of several the last counts.
+use constellation_sync::strfry::conf::edit::{Edited, PLUGIN, with_plugin, without};
+use constellation_sync::strfry::conf::{Conf, Fault};
+
+const SIZE: [&str; 2] = ["events", "maxEventSize"];
+
+fn parse(text: &[u8]) -> Result<Conf, Fault> {
+    // Includes lead nowhere.
+    Conf::parse(text, Path::new("/nonexistent"))
+}
+
+/// A comment changes nothing, a later assignment wins, an earlier one counts only where
+/// nothing is said, and the plugin is changed alone and back.
 ///
 /// # Panics
 /// Where that is not so.
 pub fn holds(conf: &[u8]) {
-    let text = String::from_utf8_lossy(conf);
-    for path in [&["events", "maxEventSize"][..], &["db"]] {
-        let found = setting(&text, path);
-        let remark = format!("# {} = 1 {{ \"\n{text}", path.join(" { "));
-        assert_eq!(setting(&remark, path), found);
-        let name = path[path.len() - 1];
-        if !text.contains(name) {
-            assert_eq!(found, None);
-        }
-        if let Some(value) = &found {
-            assert!(text.contains(value.as_str()), "{value}");
-        }
-        assert_eq!(found, naive(&text, path), "{path:?}");
-    }
-    let before = format!("events {{ maxEventSize = 777 }}\n{text}");
-    let found = setting(&text, &["events", "maxEventSize"]);
-    let expected = found.unwrap_or_else(|| "777".to_owned());
+    let Ok(parsed) = parse(conf) else {
+        return;
+    };
+    let found = parsed.number(&SIZE);
+    let comment = [b"# events { \"\n/* events.maxEventSize = 1 */ ", conf].concat();
     assert_eq!(
-        setting(&before, &["events", "maxEventSize"]),
-        Some(expected)
+        parse(&comment).unwrap().number(&SIZE).ok(),
+        found.clone().ok()
     );
-}
-
-#[derive(Debug, PartialEq)]
-enum Token {
-    Open,
-    Close,
-    Word(String),
-}
-
-fn naive(text: &str, path: &[&str]) -> Option<String> {
-    let tokens = tokens(text);
-    let mut found = None;
-    block(&mut tokens.iter(), &mut Vec::new(), path, &mut found);
-    found
-}
-
-/// Reads a block to its end; braces that close nothing are passed over at the outermost.
-fn block<'a>(
-    tokens: &mut impl Iterator<Item = &'a Token>,
-    inside: &mut Vec<&'a str>,
-    path: &[&str],
-    found: &mut Option<String>,
-) {
-    let depth = inside.len();
-    let mut last: Option<&str> = None;
-    let (name, outer) = path.split_last().unwrap();
-    for token in tokens {
-        match token {
-            Token::Open => {
-                inside.push(last.take().unwrap_or_default());
-            }
-            Token::Close => {
-                if inside.len() > depth {
-                    inside.pop();
-                }
-                last = None;
-            }
-            Token::Word(word) => {
-                if last == Some(name) && inside == outer {
-                    *found = Some(word.clone());
-                    last = None;
-                } else {
-                    last = Some(word);
-                }
-            }
+    let is_mentioned = |word: &[u8]| conf.windows(word.len()).any(|window| window == word);
+    let is_in_braces = conf.trim_ascii_start().starts_with(b"{");
+    // Names can be written with escapes and come from functions.
+    let is_plain = !is_mentioned(b"\\") && !is_mentioned(b"(") && !is_in_braces;
+    if is_plain && !is_mentioned(b"maxEventSize") && !is_mentioned(b"events") {
+        assert_eq!(found, Ok(None));
+        let before = [b"events { maxEventSize = 777 }\n", conf].concat();
+        assert_eq!(parse(&before).unwrap().number(&SIZE), Ok(Some(777)));
+    }
+    if is_plain {
+        let behind = [conf, b"\nevents = { maxEventSize = 778 }"].concat();
+        if let Ok(conf) = parse(&behind) {
+            assert_eq!(conf.number(&SIZE), Ok(Some(778)));
         }
     }
-}
-
-fn tokens(text: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let behind = &rest[first.len_utf8()..];
-        rest = match first {
-            '#' => behind.split_once('\n').map_or("", |(_, behind)| behind),
-            '"' => {
-                let (word, behind) = behind.split_once('"').unwrap_or((behind, ""));
-                tokens.push(Token::Word(word.to_owned()));
-                behind
-            }
-            '{' => {
-                tokens.push(Token::Open);
-                behind
-            }
-            '}' => {
-                tokens.push(Token::Close);
-                behind
-            }
-            c if c.is_whitespace() || "=,;".contains(c) => behind,
-            _ => {
-                let ends = |c: char| c.is_whitespace() || "{}=#\",;".contains(c);
-                let end = rest.find(ends).unwrap_or(rest.len());
-                tokens.push(Token::Word(rest[..end].to_owned()));
-                &rest[end..]
-            }
-        };
+    let edited = with_plugin(conf, Path::new("/nonexistent"), "/a 'b' \"c\"");
+    if let Ok(Some(Edited { text, edit })) = edited {
+        let changed = parse(&text).unwrap();
+        assert_eq!(changed.text(&PLUGIN), Ok(Some("/a 'b' \"c\"")));
+        assert_eq!(changed.number(&SIZE).ok(), found.ok());
+        let back = without(&text, Path::new("/nonexistent"), &edit);
+        assert_eq!(back.as_deref(), Some(conf));
     }
-    tokens
 }

@@ -126,6 +126,68 @@ fn a_policy_that_is_not_in_force_is_said() {
 }
 
 #[test]
+fn the_line_is_found_however_it_is_spelled_and_never_in_a_comment() {
+    let case = Case::new();
+    for (before, after) in [
+        (
+            "relay.writePolicy.plugin = '/x' // y\n",
+            "relay.writePolicy.plugin = \"@\" // y\n",
+        ),
+        (
+            "relay : { writePolicy : { plugin : \"\" } }\n# plugin = \"\"\n",
+            "relay : { writePolicy : { plugin : \"@\" } }\n# plugin = \"\"\n",
+        ),
+        (
+            "/* relay { writePolicy { plugin = \"a\" } } */\nrelay.writePolicy { plugin = \"b\" }\n",
+            "/* relay { writePolicy { plugin = \"a\" } } */\nrelay.writePolicy { plugin = \"@\" }\n",
+        ),
+        (
+            "relay.writePolicy.plugin = \"a\"\nrelay { writePolicy { plugin = 'b' } }\n",
+            "relay.writePolicy.plugin = \"a\"\nrelay { writePolicy { plugin = \"@\" } }\n",
+        ),
+    ] {
+        case.station.write("strfry/strfry.conf", before);
+        case.run(&["install", "--write-conf"]).expect_code(0);
+        let text = conf(&case);
+        let (front, _) = after.split_once("@").unwrap();
+        let command = text.strip_prefix(front).unwrap().split('"').next().unwrap();
+        assert_eq!(text, after.replacen("@", command, 1));
+        case.expect_policy(command);
+        case.run(&["uninstall"]).expect_code(0);
+        assert_eq!(conf(&case), before);
+    }
+}
+
+#[test]
+fn a_conf_that_is_not_understood_is_not_changed() {
+    let case = Case::new();
+    for (before, said) in [
+        ("relay {\n", "line 1: this { is not closed"),
+        (
+            "relay { writePolicy { plugin = (env \"PLUGIN\") } }\n",
+            "comes from (env \"PLUGIN\"), which only strfry can tell",
+        ),
+        (
+            "db = './x'\n(include (env \"MORE\"))\n",
+            "line 2: (include …)",
+        ),
+        ("(include \"more.conf\")\n", "set in an included file"),
+    ] {
+        case.station.write(
+            "strfry/more.conf",
+            "relay.writePolicy.plugin = \"/theirs\"\n",
+        );
+        case.station.write("strfry/strfry.conf", before);
+        let snapshot = case.snapshot();
+        case.run(&["install", "--write-conf"])
+            .expect_code(2)
+            .expect_stderr(said)
+            .expect_stderr("nothing was changed");
+        assert_eq!(case.snapshot(), snapshot);
+    }
+}
+
+#[test]
 fn mode_and_link_of_the_conf_stay() {
     use std::os::unix::fs::PermissionsExt;
     let case = Case::new();

@@ -29,7 +29,7 @@ use constellation_shared::kinds::DIRECT_MESSAGE;
 use crate::commands::error::SyncError;
 use crate::commands::probe::Inquiry;
 use crate::context::Run;
-use crate::strfry::conf;
+use crate::strfry::conf::{self, Conf, edit};
 use crate::support::clock::unix_time;
 use finding::{Finding, Level, worst};
 
@@ -92,19 +92,19 @@ pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>,
     // Where the database is another's, that is to be mended first.
     let mended = worst(&findings) < Level::Fail;
     let user = folders.strfry_user().filter(|_| mended);
-    let text = conf::read(&strfry.conf())
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    let command = conf::setting(&text, &["relay", "writePolicy", "plugin"]).unwrap_or_default();
+    let settings = Conf::read(&strfry.conf()).ok().flatten();
+    let is_understood = settings.is_some();
+    let settings = settings.unwrap_or_else(Conf::empty);
+    let command = settings.text(&edit::PLUGIN).ok().flatten();
+    let command = command.unwrap_or_default();
     let folder = absolute(station.strfry_dir());
     let conf = strfry.conf();
     // Our own relay may be asked wherever its conf has it listen.
     let to_our_relay = inquiry.connector.unguarded();
     let (strfry, plugin, relay, peers, callers) = tokio::join!(
         strfry::Facts::gather(&strfry, folders.data_length()),
-        plugin::Facts::gather(&conf, &command, &folder, user.as_ref()),
-        relay::Facts::gather(conf.clone(), &text, &to_our_relay, dms),
+        plugin::Facts::gather(&conf, command, &folder, user.as_ref()),
+        relay::Facts::gather(conf.clone(), &settings, &to_our_relay, dms),
         peers::Facts::gather(run, &inquiry, dms),
         callers::Facts::gather(station, unix_time()),
     );
@@ -112,7 +112,7 @@ pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>,
     let lists = lists::Facts::gather(station, &inquiry.descriptions, user.as_ref()).judge();
     findings.extend(strfry.judge());
     // Without a conf there is no plugin line and no port to be right or wrong.
-    if !text.is_empty() {
+    if is_understood {
         let serving = serving::Facts::gather(&folder, plugin.program());
         let plugin = plugin.judge();
         let is_ours = plugin.code == "plugin";

@@ -10,7 +10,7 @@ use crate::commands::probe::{Unanswered, ask};
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::relay::nip11::{Information, InformationError};
-use crate::strfry::conf;
+use crate::strfry::conf::Conf;
 use crate::support::error_chain::chain;
 
 /// What is known of our own relay.
@@ -30,8 +30,8 @@ pub struct Facts {
 impl Facts {
     /// Asks what listens where this conf says that strfry does; for direct messages only
     /// where they are wanted.
-    pub async fn gather(conf: PathBuf, text: &str, connector: &Connector, dms: bool) -> Self {
-        let address = own_address(text);
+    pub async fn gather(path: PathBuf, conf: &Conf, connector: &Connector, dms: bool) -> Self {
+        let address = own_address(conf);
         let information = Information::fetch(&address, connector).await;
         let direct_messages = match dms && is_strfry(&information) {
             true => {
@@ -41,10 +41,14 @@ impl Facts {
             false => None,
         };
         Self {
-            conf,
+            conf: path,
             address,
-            restricted: conf::setting(text, &["relay", "auth", "restrictedReadKinds"]),
-            has_auth_block: conf::has_block(text, &["relay", "auth"]),
+            restricted: conf
+                .text(&["relay", "auth", "restrictedReadKinds"])
+                .ok()
+                .flatten()
+                .map(ToOwned::to_owned),
+            has_auth_block: conf.has_block(&["relay", "auth"]),
             information,
             direct_messages,
         }
@@ -130,9 +134,9 @@ fn is_strfry(information: &Result<Information, InformationError>) -> bool {
 }
 
 /// Where strfry listens by its conf, as this machine reaches it.
-fn own_address(text: &str) -> Address {
-    let port = conf::relay_port(text);
-    let bind = conf::setting(text, &["relay", "bind"]);
+fn own_address(conf: &Conf) -> Address {
+    let port = conf.relay_port();
+    let bind = conf.text(&["relay", "bind"]).ok().flatten();
     let host: Option<IpAddr> = bind.and_then(|bind| bind.parse().ok());
     let elsewhere = host.filter(|host| !host.is_loopback() && !host.is_unspecified());
     let url = match elsewhere {
@@ -159,14 +163,15 @@ mod tests {
             ("", "ws://127.0.0.1:7777"),
             ("relay { port = 7778 }", "ws://127.0.0.1:7778"),
             (
-                "relay { bind = \"0.0.0.0\" port = x }",
+                "relay { bind = \"0.0.0.0\" port = 65536 }",
                 "ws://127.0.0.1:7777",
             ),
             ("relay { bind = \"10.0.0.7\" }", "ws://10.0.0.7:7777"),
             ("relay { bind = \"fd00::1\" }", "ws://[fd00::1]:7777"),
             ("relay { bind = \"::\" }", "ws://127.0.0.1:7777"),
         ] {
-            assert_eq!(own_address(text).to_string(), address, "{text}");
+            let conf = Conf::parse(text.as_bytes(), std::path::Path::new("/")).unwrap();
+            assert_eq!(own_address(&conf).to_string(), address, "{text}");
         }
     }
 
@@ -174,7 +179,7 @@ mod tests {
     fn the_setting_decides_where_the_relay_does_not_tell() {
         let facts = |restricted: Option<&str>, told| Facts {
             conf: PathBuf::new(),
-            address: own_address(""),
+            address: own_address(&Conf::empty()),
             restricted: restricted.map(ToOwned::to_owned),
             has_auth_block: false,
             information: Ok(Information::default()),

@@ -1,6 +1,5 @@
 //! strfry itself: that its binary runs, that its conf is one, and that it answers a scan.
 
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +9,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::commands::doctor::finding::{Finding, Level, edit, quoted, worst};
-use crate::strfry::{Strfry, conf};
+use crate::strfry::Strfry;
+use crate::strfry::conf::{Conf, ConfError, Fault};
 use crate::support::error_chain::chain;
 
 /// How long strfry may take to say its version.
@@ -28,6 +28,20 @@ const DEFAULT_PAYLOAD_SIZE: u64 = 131_072;
 /// The smallest `events.maxEventSize` of the constellation's stations, in bytes.
 const LEAST_EVENT_SIZE: u64 = 65_536;
 
+/// The settings that we read.
+const READ: [&[&str]; 10] = [
+    &["db"],
+    &["dbParams", "mapsize"],
+    &["events", "maxEventSize"],
+    &["relay", "auth", "restrictedReadKinds"],
+    &["relay", "bind"],
+    &["relay", "maxWebsocketPayloadSize"],
+    &["relay", "nofiles"],
+    &["relay", "port"],
+    &["relay", "writePolicy", "plugin"],
+    &["relay", "writePolicy", "timeoutSeconds"],
+];
+
 /// What is known of strfry.
 #[derive(Debug)]
 pub struct Facts {
@@ -35,8 +49,8 @@ pub struct Facts {
     conf: PathBuf,
     /// What `strfry --version` said; else why not.
     version: Result<String, Trouble>,
-    /// The text of the conf; none where there is none.
-    text: io::Result<Option<String>>,
+    /// What the conf says; none where there is none.
+    settings: Result<Option<Conf>, ConfError>,
     /// How many files a process of ours may ever open; none is no limit.
     hard_limit: Option<u64>,
     /// How long the database's file is, in bytes.
@@ -68,18 +82,10 @@ impl Facts {
             binary: strfry.binary().to_owned(),
             conf: strfry.conf(),
             version,
-            text: conf::read(&strfry.conf()),
+            settings: Conf::read(&strfry.conf()),
             hard_limit: getrlimit(Resource::Nofile).maximum,
             data_length,
             scan,
-        }
-    }
-
-    /// The conf's text; empty where there is none.
-    pub fn conf_text(&self) -> &str {
-        match &self.text {
-            Ok(Some(text)) => text,
-            Ok(None) | Err(_) => "",
         }
     }
 
@@ -128,8 +134,8 @@ impl Facts {
 
     fn judge_conf(&self) -> Finding {
         let path = self.conf.display();
-        match &self.text {
-            Err(error) => Finding::fail(
+        match &self.settings {
+            Err(ConfError::Read(error)) => Finding::fail(
                 "conf_unreadable",
                 format!("{path} cannot be read: {error}"),
                 format!("chmod u+r {}", quoted(&self.conf)),
@@ -139,30 +145,71 @@ impl Facts {
                 format!("{path} is not there"),
                 "run the station's setup.sh, which writes it; then constellation-sync install --write-conf",
             ),
-            Ok(Some(text)) => match conf::fault(text) {
-                Some(fault) => Finding::fail(
-                    "conf_faulty",
-                    format!("{path} line {}: {}", fault.line, fault.what),
-                    format!("nano +{} {}", fault.line, quoted(&self.conf)),
-                ),
-                None => Finding::ok("conf", format!("{path} can be read")),
-            },
+            Err(ConfError::Fault(fault)) => self.faulty(fault),
+            Ok(Some(settings)) => {
+                let doubt = READ.iter().find_map(|path| match settings.number(path) {
+                    Err(fault) if !fault.is_certain => Some(fault),
+                    _ => settings.text(path).err().filter(|fault| !fault.is_certain),
+                });
+                match doubt {
+                    Some(fault) => self.faulty(&fault),
+                    None => Finding::ok("conf", format!("{path} can be read")),
+                }
+            }
         }
     }
 
-    fn number(&self, path: &[&str]) -> Option<Result<u64, String>> {
-        let value = conf::setting(self.conf_text(), path)?;
-        Some(value.parse().map_err(|_| value))
+    /// What strfry refuses has to be mended; what only strfry understands makes us guess.
+    fn faulty(&self, fault: &Fault) -> Finding {
+        let folder = self.conf.parent().unwrap_or(&self.conf);
+        let file = fault.file.as_ref().map(|file| folder.join(file));
+        let file = quoted(file.as_ref().unwrap_or(&self.conf));
+        let text = format!("{} {fault}", self.conf.display());
+        let remedy = format!("nano +{} {file}", fault.line);
+        match fault.is_certain {
+            true => Finding::fail("conf_faulty", text, remedy),
+            false => Finding::warn(
+                "conf_not_understood",
+                format!("{text}; strfry may take it, and what depends on it is not known here"),
+                format!("write what it comes to in its place: {remedy}"),
+            ),
+        }
+    }
+
+    /// The command that changes a setting, or where to do it by hand.
+    fn set(&self, path: &[&str], value: u64) -> String {
+        let conf = quoted(&self.conf);
+        let settings = self.settings.as_ref().ok().and_then(Option::as_ref);
+        let Some((settings, name)) = settings.zip(path.last()) else {
+            return format!("nano {conf}");
+        };
+        if settings.plain_line(path).is_some() {
+            let script = format!(r"'s/^(\s*{name}\s*=\s*)[^#]*/\1{value} /'");
+            return edit(&script, &conf);
+        }
+        let line = settings.line(path).unwrap_or(1);
+        format!(
+            "nano +{line} {conf}, and make it {} = {value}",
+            path.join(".")
+        )
+    }
+
+    /// A number; none where it is not set, or only strfry can tell.
+    fn number(&self, path: &[&str]) -> Option<Result<u64, Fault>> {
+        let settings = self.settings.as_ref().ok()?.as_ref()?;
+        match settings.number(path) {
+            Err(fault) if !fault.is_certain => None,
+            number => number.transpose(),
+        }
     }
 
     fn judge_nofiles(&self) -> Finding {
-        let conf = quoted(&self.conf);
-        let remedy = edit(r"'s/^(\s*nofiles\s*=\s*)[^#]*/\10 /'", &conf);
+        let remedy = self.set(&["relay", "nofiles"], 0);
         let limit = self.hard_limit.unwrap_or(u64::MAX);
         match self.number(&["relay", "nofiles"]) {
-            Some(Err(value)) => Finding::fail(
+            Some(Err(fault)) => Finding::fail(
                 "nofiles",
-                format!("relay.nofiles is no number: {value:?}"),
+                format!("{} {fault}", self.conf.display()),
                 remedy,
             ),
             Some(Ok(wanted)) if wanted > limit => Finding::fail(
@@ -178,17 +225,12 @@ impl Facts {
     }
 
     fn judge_event_size(&self) -> Finding {
-        let conf = quoted(&self.conf);
-        let set = |name: &str, value: u64| {
-            let script = format!(r"'s/^(\s*{name}\s*=\s*)[^#]*/\1{value} /'");
-            edit(&script, &conf)
-        };
         let size = match self.number(&["events", "maxEventSize"]) {
-            Some(Err(value)) => {
+            Some(Err(fault)) => {
                 return Finding::fail(
                     "event_size",
-                    format!("events.maxEventSize is no number: {value:?}"),
-                    set("maxEventSize", LEAST_EVENT_SIZE),
+                    format!("{} {fault}", self.conf.display()),
+                    self.set(&["events", "maxEventSize"], LEAST_EVENT_SIZE),
                 );
             }
             Some(Ok(size)) => size,
@@ -200,7 +242,7 @@ impl Facts {
                 format!(
                     "events.maxEventSize is {size}: longer events of other stations, up to {LEAST_EVENT_SIZE} bytes, are left out here"
                 ),
-                set("maxEventSize", LEAST_EVENT_SIZE),
+                self.set(&["events", "maxEventSize"], LEAST_EVENT_SIZE),
             );
         }
         let payload = match self.number(&["relay", "maxWebsocketPayloadSize"]) {
@@ -213,7 +255,10 @@ impl Facts {
                 format!(
                     "relay.maxWebsocketPayloadSize is {payload}, less than events.maxEventSize, {size}: the longest events cannot be sent to this relay"
                 ),
-                set("maxWebsocketPayloadSize", size.saturating_mul(2)),
+                self.set(
+                    &["relay", "maxWebsocketPayloadSize"],
+                    size.saturating_mul(2),
+                ),
             );
         }
         Finding::ok("event_size", format!("events of {size} bytes are taken"))
@@ -231,8 +276,7 @@ impl Facts {
             length / (1024 * 1024)
         );
         let size = DEFAULT_MAP_SIZE.max(map.saturating_mul(2));
-        let script = format!(r"'s/^(\s*mapsize\s*=\s*)[^#]*/\1{size} /'");
-        let remedy = edit(&script, &quoted(&self.conf)) + "; then restart strfry";
+        let remedy = self.set(&["dbParams", "mapsize"], size) + "; then restart strfry";
         Some(match percent {
             0..80 => Finding::ok("map", text),
             80..95 => Finding::warn("map_full", text, remedy),
@@ -304,6 +348,8 @@ async fn scan(strfry: &Strfry) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn facts(text: &str) -> Facts {
@@ -311,7 +357,9 @@ mod tests {
             binary: "/zen/strfry/strfry".into(),
             conf: "/zen/strfry/strfry.conf".into(),
             version: Ok("strfry 1.1.1".to_owned()),
-            text: Ok(Some(text.to_owned())),
+            settings: Conf::parse(text.as_bytes(), Path::new("/nonexistent"))
+                .map(Some)
+                .map_err(ConfError::Fault),
             hard_limit: Some(20_000),
             data_length: Some(1_000_000),
             scan: Some(Ok(())),
@@ -331,7 +379,18 @@ mod tests {
             ("", None),
             ("relay { nofiles = 20000 }", None),
             ("relay { nofiles = 20001 }", Some(("nofiles", Fail))),
-            ("relay { nofiles = many }", Some(("nofiles", Fail))),
+            ("relay { nofiles = many }", Some(("conf_faulty", Fail))),
+            ("relay { nofiles = \"many\" }", Some(("nofiles", Fail))),
+            ("relay.nofiles : 0x4e20", None),
+            ("relay.nofiles : 0x4e21", Some(("nofiles", Fail))),
+            (
+                "relay.nofiles = (env \"FILES\")",
+                Some(("conf_not_understood", Warn)),
+            ),
+            (
+                "(include (env \"MORE\"))",
+                Some(("conf_not_understood", Warn)),
+            ),
             ("events { maxEventSize = 131072 }", None),
             (
                 "events { maxEventSize = 131073 }",
@@ -341,7 +400,8 @@ mod tests {
                 "events { maxEventSize = 65535 }",
                 Some(("event_size", Warn)),
             ),
-            ("events { maxEventSize = big }", Some(("event_size", Fail))),
+            ("events { maxEventSize = big }", Some(("conf_faulty", Fail))),
+            ("events { maxEventSize = 1.5 }", Some(("event_size", Fail))),
             ("dbParams { mapsize = 1250001 }", None),
             ("dbParams { mapsize = 1250000 }", Some(("map_full", Warn))),
             ("dbParams { mapsize = 1000000 }", Some(("map_full", Fail))),
@@ -375,8 +435,8 @@ mod tests {
         };
         assert_eq!(codes(&slow), [("strfry_slow", Level::Warn)]);
         let known = Facts {
-            text: Ok(Some("relay { nofiles = 20001 }".to_owned())),
-            ..saying(words)
+            scan: saying(words).scan,
+            ..facts("relay { nofiles = 20001 }")
         };
         assert_eq!(codes(&known), [("nofiles", Level::Fail)]);
     }

@@ -1,13 +1,14 @@
 //! A plan of an install in the making: what is missing becomes a step, what is there is
 //! remembered all the same.
 
+use std::path::Path;
+
 use crate::commands::install::found::{Found, GitFiles, Script, Seen};
 use crate::commands::install::record::{Before, Change, Record};
 use crate::commands::install::step::{Action, Kind, Step};
 use crate::commands::install::wanted::Wanted;
 use crate::commands::install::{InstallError, PLUGIN, filter};
-use crate::strfry::conf::edit::{self, Edit, with_plugin, without};
-use crate::strfry::conf::setting;
+use crate::strfry::conf::edit::{Edit, with_plugin, without};
 use crate::support::sanitize::shown;
 
 /// How much of a plugin line is shown, in characters.
@@ -171,45 +172,47 @@ impl Draft {
         }
         let earlier = record.conf();
         let text = text_of(&found.conf)?;
-        let kept = earlier.filter(|earlier| without(text, earlier).is_some());
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let kept = earlier.filter(|earlier| without(text, folder, earlier).is_some());
         let keep = |edit: Edit| Change::Conf {
             path: path.clone(),
             edit,
         };
-        match with_plugin(text, &wanted.command).filter(|_| by_conf) {
-            Some((edited, edit)) => {
-                let backup = found.backup("strfry.conf");
-                let why = "strfry.conf as it is now; removed by `uninstall`";
-                if kept.is_none() {
-                    self.write(&backup, text.as_bytes(), Kind::Plain, why);
-                }
-                let undone = match edit.old.is_empty() {
-                    true => "taking the line out".to_owned(),
-                    false => format!("putting back {}", shown(&edit.old, LONGEST)),
-                };
-                let plugin = shown(&wanted.command, LONGEST);
-                let why = format!("it says plugin = \"{plugin}\"; undone by {undone}");
-                self.write(&found.conf, edited.as_bytes(), Kind::Watched, &why);
-                // From the first of several, so that all are undone.
-                let edit = match kept {
-                    Some(first) => Edit {
-                        old: first.old.clone(),
-                        new: first.new.replacen(&edit.old, &edit.new, 1),
-                    },
-                    None => edit,
-                };
-                self.changes.push(keep(edit));
-            }
-            None => self.changes.extend(kept.cloned().map(keep)),
+        let edited = match by_conf {
+            true => with_plugin(text, folder, &wanted.command),
+            false => Ok(None),
+        };
+        let edited = edited.map_err(|fault| InstallError::Conf {
+            path: path.clone(),
+            fault,
+            command: wanted.command.clone(),
+        })?;
+        let Some(edited) = edited else {
+            self.changes.extend(kept.cloned().map(keep));
+            return Ok(());
+        };
+        let backup = found.backup("strfry.conf");
+        let why = "strfry.conf as it is now; removed by `uninstall`";
+        if kept.is_none() {
+            self.write(&backup, text, Kind::Plain, why);
         }
-        let plugin = |text: &str| setting(text, &edit::PLUGIN);
-        let is_written = self.steps.iter().any(|step| match &step.action {
-            Action::Write { path, .. } => *path == found.conf.path,
-            _ => false,
-        });
-        if by_conf && !is_written && plugin(text).as_deref() != Some(wanted.command.as_str()) {
-            return Err(InstallError::Conf(path.clone(), wanted.command.clone()));
-        }
+        let edit = edited.edit;
+        let undone = match edit.old.is_empty() {
+            true => "taking the line out".to_owned(),
+            false => format!("putting back {}", shown(&edit.old, LONGEST)),
+        };
+        let plugin = shown(&wanted.command, LONGEST);
+        let why = format!("it says plugin = \"{plugin}\"; undone by {undone}");
+        self.write(&found.conf, &edited.text, Kind::Watched, &why);
+        // From the first of several, so that all are undone.
+        let edit = match kept {
+            Some(first) => Edit {
+                old: first.old.clone(),
+                new: first.new.replacen(&edit.old, &edit.new, 1),
+            },
+            None => edit,
+        };
+        self.changes.push(keep(edit));
         Ok(())
     }
 }
@@ -225,10 +228,9 @@ pub(crate) fn see(found: &Found, name: &str) -> Step {
     }
 }
 
-/// strfry.conf as text.
-fn text_of(conf: &Seen) -> Result<&str, InstallError> {
-    let odd = |words: &str| InstallError::Odd(conf.path.clone(), words.to_owned());
-    let bytes = conf.content.as_deref();
-    let bytes = bytes.ok_or_else(|| odd("it is not there; install strfry first"))?;
-    std::str::from_utf8(bytes).map_err(|_| odd("it is not UTF-8"))
+/// What strfry.conf holds.
+fn text_of(conf: &Seen) -> Result<&[u8], InstallError> {
+    let words = "it is not there; install strfry first".to_owned();
+    let missing = || InstallError::Odd(conf.path.clone(), words);
+    conf.content.as_deref().ok_or_else(missing)
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::commands::install::checkout;
 use crate::commands::install::plugin::Obstacle;
 use crate::commands::install::step::StepError;
+use crate::strfry::conf::Fault;
 
 /// Why nothing, or not all of it, could be done.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +23,18 @@ pub enum InstallError {
     /// What a file or folder is called or holds.
     #[error("{0}: {1}")]
     Odd(PathBuf, String),
-    /// strfry.conf is not as we know it.
+    /// The plugin in strfry.conf cannot be changed.
     #[error(
-        "the plugin line in {0} could not be changed; write it by hand: relay {{ writePolicy {{ plugin = \"{1}\" }} }}"
+        "{path} {fault}; nothing was changed: mend that line, or write the plugin by hand: relay {{ writePolicy {{ plugin = \"{command}\" }} }}"
     )]
-    Conf(PathBuf, String),
+    Conf {
+        /// strfry.conf
+        path: PathBuf,
+        /// What is in the way.
+        fault: Fault,
+        /// The plugin that was wanted.
+        command: String,
+    },
     /// No policy.
     #[error(
         "{0} is not there; install constellation-policy beside constellation-sync, or pass --policy PATH"

@@ -9,7 +9,7 @@ use crate::commands::install::record::Record;
 use crate::commands::install::step::{Kind, Step};
 use crate::commands::install::wanted::Wanted;
 use crate::commands::install::{InstallError, PLUGIN, SCRIPTS};
-use crate::strfry::conf::{edit, setting};
+use crate::strfry::conf::{Conf, Fault, edit};
 use crate::strfry::process::POLICY;
 use crate::support::sanitize::shown;
 
@@ -96,11 +96,24 @@ pub fn install(found: &Found, wanted: &Wanted) -> Result<Plan, InstallError> {
     Ok(plan)
 }
 
+/// Whether the policy is in force cannot be told.
+fn not_understood(found: &Found, fault: &Fault) -> Way {
+    Way::None(format!(
+        "whether the policy is in force cannot be told: {} {fault}",
+        found.conf.path.display()
+    ))
+}
+
 fn way(found: &Found, wanted: &Wanted) -> Way {
-    let text = found.conf.content.as_deref().map(String::from_utf8_lossy);
-    let plugin = text
-        .and_then(|text| setting(&text, &edit::PLUGIN))
-        .unwrap_or_default();
+    let folder = found.conf.path.parent().unwrap_or(Path::new("/"));
+    let text = found.conf.content.as_deref().unwrap_or_default();
+    let conf = Conf::parse(text, folder);
+    let plugin = match conf.as_ref().map(|conf| conf.text(&edit::PLUGIN)) {
+        _ if wanted.by_conf => return Way::Conf,
+        Ok(Ok(plugin)) => plugin.unwrap_or_default(),
+        Ok(Err(fault)) => return not_understood(found, &fault),
+        Err(fault) => return not_understood(found, fault),
+    };
     // A path with blanks is in quotes.
     let program = match plugin.strip_prefix('\'') {
         Some(quoted) => quoted.split('\'').next(),
@@ -112,15 +125,14 @@ fn way(found: &Found, wanted: &Wanted) -> Way {
         .scripts
         .get(PLUGIN)
         .is_some_and(|script| script.file.content.is_some() || script.committed.is_some());
-    match (wanted.by_conf, is_policy) {
-        (true, _) => Way::Conf,
-        (false, true) => Way::Already,
-        (false, false) if has_script && plugin.contains(PLUGIN) => Way::Script,
-        (false, false) => Way::None(format!(
+    match is_policy {
+        true => Way::Already,
+        false if has_script && plugin.contains(PLUGIN) => Way::Script,
+        false => Way::None(format!(
             "the policy is not in force: relay.writePolicy.plugin in {} is \"{}\"; pass \
              --write-conf, which makes it \"{}\"",
             found.conf.path.display(),
-            shown(&plugin, LONGEST),
+            shown(plugin, LONGEST),
             wanted.command
         )),
     }

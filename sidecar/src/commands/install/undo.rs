@@ -1,6 +1,8 @@
 //! The plan of an uninstall: from the record of what was changed, backwards. What others
 //! changed since is left alone, and named.
 
+use std::path::Path;
+
 use crate::commands::install::draft::see;
 use crate::commands::install::found::{Found, Script, Seen};
 use crate::commands::install::plan::Plan;
@@ -40,18 +42,13 @@ pub fn uninstall(found: &Found) -> Result<Plan, InstallError> {
             Change::Script { name, before } => undo.script(name, *before),
             Change::Conf { path, edit } => {
                 let conf = Seen::look(path.clone())?;
-                let text = conf.content.clone().map(String::from_utf8);
-                let text = text.and_then(Result::ok).unwrap_or_default();
-                match without(&text, edit) {
+                let text = conf.content.clone().unwrap_or_default();
+                let folder = path.parent().unwrap_or(Path::new("/"));
+                match without(&text, folder, edit) {
                     Some(before) => {
-                        undo.write(
-                            &conf,
-                            before.as_bytes(),
-                            Kind::Watched,
-                            "its plugin line as it was",
-                        );
+                        undo.write(&conf, &before, Kind::Watched, "its plugin line as it was");
                     }
-                    None if is_without(&text, edit) => {}
+                    None if is_without(&text, folder, edit) => {}
                     None => undo.leave(&conf, "strfry.conf"),
                 }
             }

@@ -129,7 +129,8 @@ pub async fn look_into(run: &Run, inquiry: &Inquiry, id: EventId) -> Result<Answ
     let now = unix_time();
     let strfry = run.strfry();
     let max_event_size = conf::max_event_size(&strfry.conf())
-        .map_err(|error| PrepareError::Conf(strfry.conf(), error))?;
+        .map_err(|error| PrepareError::Conf(strfry.conf(), error))?
+        .bytes;
     let followed = followed::followed(&run.station, &inquiry.descriptions)?;
     let admission = Admission {
         rules: Rules {

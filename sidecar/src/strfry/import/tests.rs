@@ -173,3 +173,74 @@ fn reasons_differ_in_kind_not_in_number() {
     assert_eq!(kind_of("bad signature"), "bad signature");
     assert_eq!(kind_of("7 of 9"), "");
 }
+
+/// What `strfry import` does with a line longer than 20 bytes, its newline included.
+const STRICT: &str = r#"
+count=0
+while read -r line; do
+    count=$((count + 1))
+    if [ ${#line} -gt 19 ]; then
+        echo "[Writer]INFO| Writer: added: $((count - 1)) dups: 0 replaced: 0 deleted: 0" >&2
+        echo "strfry error: Line larger than configured maxEventSize on line $count" >&2
+        exit 1
+    fi
+    echo "$line" >> taken
+done
+echo "[Writer]INFO| Writer: added: $count dups: 0 replaced: 0 deleted: 0" >&2
+echo "Done. Processed $count lines. $count added, 0 rejected, 0 dups" >&2
+"#;
+
+async fn imported_by(script: &str, lengths: &[usize]) -> (String, Imported, bool) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("import"), script).unwrap();
+    let folder = dir.path().to_owned();
+    let strfry = Strfry::new("/bin/sh".into(), folder, Duration::from_secs(60));
+    let (sender, lines) = mpsc::channel(2);
+    let fed = lengths.iter().map(|&length| Line {
+        json: "x".repeat(length),
+        ..line(1)
+    });
+    let fed: Vec<Line> = fed.collect();
+    let (first, second) = fed.split_at(fed.len() / 2);
+    for batch in [first, second] {
+        sender.send(batch.to_vec()).await.unwrap();
+    }
+    drop(sender);
+    let (imported, result) = Import::new(strfry, false).run(lines).await;
+    let taken = std::fs::read_to_string(dir.path().join("taken")).unwrap_or_default();
+    (taken, imported, result.is_ok())
+}
+
+#[tokio::test]
+async fn a_line_that_strfry_finds_too_long_is_left_out_and_the_others_come_in() {
+    for lengths in [
+        &[3, 19, 20, 4, 30, 5, 21, 19, 6, 200, 20, 7][..],
+        &[20, 1],
+        &[1, 20],
+        &[30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20],
+        &[100_000, 1, 100_000, 2],
+    ] {
+        let (taken, imported, is_complete) = imported_by(STRICT, lengths).await;
+        assert!(is_complete, "{lengths:?}");
+        let fits = |length: &&usize| **length <= 19;
+        let expected: Vec<usize> = lengths.iter().filter(fits).copied().collect();
+        let taken: Vec<usize> = taken.lines().map(str::len).collect();
+        assert_eq!(taken, expected);
+        assert_eq!(imported.written.added, expected.len() as u64);
+        assert_eq!(imported.events, expected.len() as u64);
+        assert_eq!(imported.too_long, (lengths.len() - expected.len()) as u64);
+        assert_eq!(imported.replaced_children, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_strfry_that_finds_everything_too_long_comes_to_an_end() {
+    let lengths: Vec<usize> = (1000..1200).rev().collect();
+    let (_, imported, is_complete) = imported_by(STRICT, &lengths).await;
+    assert!(!is_complete);
+    assert_eq!(imported.too_long, u64::from(MOST_TOO_LONG));
+    let nonsense = "cat > /dev/null; echo 'strfry error: Line larger than configured maxEventSize on line 99' >&2; exit 1";
+    let (_, imported, is_complete) = imported_by(nonsense, &[1, 2]).await;
+    assert!(!is_complete);
+    assert_eq!(imported.too_long, 0);
+}
