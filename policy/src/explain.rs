@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use constellation_shared::Pubkey;
 use constellation_shared::explain::Explanation;
 use constellation_shared::list_file::ListFile;
+use constellation_shared::sanitize::one_line;
 use constellation_shared::verdict::Verdict;
 
 use crate::lists::Sources;
@@ -33,7 +34,8 @@ pub fn explain(sources: &Sources, keys: &[Pubkey], output: &mut impl Write) -> i
         }
     }
     for (folder, error) in unreadable {
-        writeln!(output, "{} cannot be read: {error}", folder.display())?;
+        let words = format!("{} cannot be read: {error}", folder.display());
+        writeln!(output, "{}", one_line(&words))?;
     }
     Ok(worst)
 }

@@ -26,6 +26,7 @@ mod logged;
 pub mod message;
 pub mod options;
 mod scan;
+mod stderr;
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -44,6 +45,7 @@ use crate::answers::{PIECE, Rules, answer_all};
 use crate::filters::Filters;
 use crate::keeper::Keeper;
 use crate::options::{Command, Options};
+use crate::stderr::Stderr;
 
 /// The whole program, from its arguments to its exit code: 0 at the end of input, 2 where
 /// it cannot start or read on; of `explain` 0 for allow and 1 for block.
@@ -67,7 +69,7 @@ pub fn main() -> ExitCode {
 fn run() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::parse();
     tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(|| Stderr)
         .with_ansi(false)
         .without_time()
         .with_max_level(options.log)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::key::Pubkey;
 use crate::list_file::ListFile;
+use crate::sanitize::one_line;
 use crate::verdict::{Standing, Verdict};
 
 /// A line that a key stands in, or a list of which that cannot be told.
@@ -22,10 +23,11 @@ impl Place {
     /// Both in words: `blocked: …/blacklist.txt line 3`.
     pub fn words(&self) -> String {
         let (role, path) = (self.role, self.path.display());
-        match &self.line {
+        // A folder of the swarm may have any name.
+        one_line(&match &self.line {
             Ok(line) => format!("{role}: {path} line {line}"),
             Err(error) => format!("{role}? {path} cannot be read: {error}"),
-        }
+        })
     }
 }
 

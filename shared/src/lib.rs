@@ -5,7 +5,7 @@
 //! are found), [`swarm_lists`] (which of other stations' lists count), [`verdict`] (who may
 //! write), [`explain`] (why), [`kinds`], [`event`] and [`tag`] (what is written), [`verify`]
 //! (what is genuine), [`station`] (where it all lies on disk), [`attributes`] (of a file that
-//! takes another's place).
+//! takes another's place), [`sanitize`] (foreign text made harmless).
 //!
 //! Nothing here touches the network, the clock or another process.
 #![cfg_attr(
@@ -24,6 +24,7 @@ pub mod explain;
 pub mod key;
 pub mod kinds;
 pub mod list_file;
+pub mod sanitize;
 mod sparse;
 pub mod station;
 pub mod swarm_lists;

@@ -11,6 +11,7 @@ use std::io::{self, BufRead};
 
 use crate::counted;
 use crate::key::Pubkey;
+use crate::sanitize::quoted;
 
 /// The longest line that is looked at, in bytes: a key, blanks and a remark fit many
 /// times over. A longer one is a fault.
@@ -88,7 +89,7 @@ impl Allowance {
 pub struct Faults {
     /// How many say nothing we understand.
     pub count: u64,
-    /// The first of them: line number (from 1) and the start of the line, made harmless.
+    /// The first of them: line number (from 1) and the start of the line, quoted.
     pub first: Vec<(u64, String)>,
     /// Lines of the blacklist whose keys count although a line should be one key.
     pub unusual: Unusual,
@@ -114,7 +115,7 @@ impl Faults {
     pub(crate) fn add(&mut self, number: u64, line: &[u8]) {
         self.count += 1;
         if self.first.len() < NAMED_FAULTS {
-            self.first.push((number, harmless(line, SHOWN_CHARS)));
+            self.first.push((number, quoted_bytes(line, SHOWN_CHARS)));
         }
     }
 
@@ -172,7 +173,7 @@ impl fmt::Display for Faults {
         write!(f, "{} skipped", counted(self.count, "line"))?;
         for (i, (number, text)) in self.first.iter().enumerate() {
             let separator = if i == 0 { ":" } else { "," };
-            write!(f, "{separator} line {number} \"{text}\"")?;
+            write!(f, "{separator} line {number} {text}")?;
         }
         if self.count > self.first.len() as u64 {
             f.write_str(", …")?;
@@ -181,29 +182,16 @@ impl fmt::Display for Faults {
     }
 }
 
-/// The start of a foreign text, `most` characters of it, without anything that a terminal
-/// would obey.
-pub fn harmless(text: &[u8], most: usize) -> String {
+/// The start of a foreign text, `most` characters of it, in quotes and harmless.
+pub fn quoted_bytes(text: &[u8], most: usize) -> String {
     let text = text.trim_ascii();
     let start = text.get(..most.saturating_mul(4)).unwrap_or(text);
-    let start = String::from_utf8_lossy(start);
-    let mut shown: String = start.chars().take(most).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
+    let mut start = String::from_utf8_lossy(start).into_owned();
+    if start.len() < text.len() {
+        // So that it shows that something was cut.
+        start.push('…');
     }
-    shown
-        .chars()
-        .map(|c| match c {
-            '"' => '\'',
-            c if c.is_control() || is_invisible(c) => '\u{fffd}',
-            c => c,
-        })
-        .collect()
-}
-
-/// Characters that reorder or hide text (Unicode's format characters, the common ones).
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    quoted(&start, most)
 }
 
 /// Reads a list, handing each key with its line number (from 1) to `each_key`. A byte
@@ -510,7 +498,7 @@ mod tests {
         let (_, faults) = read("\x1b[2J\u{202e}\"x\nb\nc\nd\ne\nf\ng\n".as_bytes());
         assert_eq!(
             faults.to_string(),
-            "7 lines skipped: line 1 \"\u{fffd}[2J\u{fffd}'x\", line 2 \"b\", line 3 \"c\", \
+            "7 lines skipped: line 1 \"\\u{1b}[2J\\u{202e}'x\", line 2 \"b\", line 3 \"c\", \
              line 4 \"d\", line 5 \"e\", …"
         );
         let (_, faults) = read(b"x");

@@ -166,7 +166,7 @@ fn a_peer_that_refuses_says_why() {
         &[(
             limited.url(),
             3,
-            "it asks for patience: rate-limited: slow down",
+            "it asks for patience: \"rate-limited: slow down\"",
         )],
     );
 

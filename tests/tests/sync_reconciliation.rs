@@ -50,7 +50,7 @@ fn every_refusal_ends_complete_by_paging_and_is_remembered_for_an_hour() {
     for (nip77, why) in [
         (
             Nip77::RefusedByNotice,
-            "it refuses to reconcile: bad msg: negentropy disabled",
+            "it refuses to reconcile: \"bad msg: negentropy disabled\"",
         ),
         (
             Nip77::NeverAnswers,
@@ -62,11 +62,11 @@ fn every_refusal_ends_complete_by_paging_and_is_remembered_for_an_hour() {
         ),
         (
             Nip77::Refuses("closed: not today"),
-            "it refuses to reconcile: closed: not today",
+            "it refuses to reconcile: \"closed: not today\"",
         ),
         (
             Nip77::Refuses("error: out of memory"),
-            "it refuses to reconcile: error: out of memory",
+            "it refuses to reconcile: \"error: out of memory\"",
         ),
         (
             Nip77::Refuses("blocked: too many query results"),

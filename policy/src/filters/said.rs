@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use constellation_shared::wot::harmless;
+use constellation_shared::wot::quoted_bytes;
 use tracing::info;
 
 /// The longest line that is shown whole, in bytes.
@@ -125,8 +125,9 @@ impl Shown {
     fn end_line(&mut self) {
         let kind = self.kind;
         if !self.line.trim_ascii().is_empty() && self.bytes < MOST_OF_A_RUN {
-            info!("filter {kind}.sh: {}", harmless(&self.line, LONGEST_LINE));
-            self.bytes += FRAME + self.line.len();
+            let line = quoted_bytes(&self.line, LONGEST_LINE);
+            info!("filter {kind}.sh: {line}");
+            self.bytes += FRAME + line.len();
             if self.bytes >= MOST_OF_A_RUN {
                 info!("filter {kind}.sh: the rest of what it says is left out");
             }
@@ -166,7 +167,7 @@ mod tests {
             .lines()
             .map(|line| line.split_once(": ").unwrap().1)
             .collect();
-        let named = |text: &str| format!("filter 1.sh: {text}");
+        let named = |text: &str| format!("filter 1.sh: \"{text}\"");
         let expected = [named(&whole), named(&format!("{whole}…")), named("next")];
         assert_eq!(lines.len(), expected.len(), "{log}");
         for (line, expected) in lines.iter().zip(&expected) {
@@ -178,22 +179,22 @@ mod tests {
     fn what_is_left_out_of_one_run_does_not_count_for_the_next() {
         let much = "a line\n".repeat(1000);
         let log = shown([&much, &much]);
-        let most = MOST_OF_A_RUN.div_ceil(FRAME + "a line\n".len());
-        assert_eq!(log.matches(": a line\n").count(), 2 * most);
+        let most = MOST_OF_A_RUN.div_ceil(FRAME + "\"a line\"".len());
+        assert_eq!(log.matches(": \"a line\"\n").count(), 2 * most);
         assert_eq!(
             log.matches("the rest of what it says is left out").count(),
             2
         );
         let (first, _) = log.split_once("left out").unwrap();
-        assert_eq!(first.matches(": a line\n").count(), most);
+        assert_eq!(first.matches(": \"a line\"\n").count(), most);
     }
 
     #[test]
     fn what_fills_a_run_to_the_byte_is_all_that_is_shown_of_it() {
-        let line = format!("{}\n", "x".repeat(FRAME - 1));
+        let line = format!("{}\n", "x".repeat(FRAME - "\"\"".len()));
         let most = MOST_OF_A_RUN / (2 * FRAME);
         let log = shown([&line.repeat(most + 2), ""]);
-        assert_eq!(log.matches(&line).count(), most);
+        assert_eq!(log.matches(line.trim_end()).count(), most);
         assert_eq!(log.matches("left out").count(), 1);
     }
 
@@ -206,6 +207,10 @@ mod tests {
         let words = log
             .lines()
             .map(|line| line.split_once("filter 7.sh: ").unwrap().1);
-        assert_eq!(words.collect::<Vec<_>>(), ["one", "two", "three"], "{log}");
+        assert_eq!(
+            words.collect::<Vec<_>>(),
+            ["\"one\"", "\"two\"", "\"three\""],
+            "{log}"
+        );
     }
 }

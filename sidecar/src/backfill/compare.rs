@@ -121,7 +121,7 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
             // Where a relay knows no NIP-77, or does not like the question, a NOTICE is
             // all that comes.
             Some(FromRelay::Notice(reason)) if !answered => {
-                return Err(CompareError::Refused(reason.as_str().to_owned()));
+                return Err(CompareError::Refused(reason.to_string()));
             }
             // Anything else brings us no further, and must not keep us for long.
             _ if start.elapsed() >= ALL_ANSWERS => return Err(ReconcileError::Endless.into()),
@@ -137,7 +137,7 @@ fn refusal(reason: &Reason) -> CompareError {
     match reason.prefix() {
         "blocked" => CompareError::TooMany,
         _ if reason.wants_auth() => CompareError::AuthRequired,
-        _ => CompareError::Refused(reason.as_str().to_owned()),
+        _ => CompareError::Refused(reason.to_string()),
     }
 }
 

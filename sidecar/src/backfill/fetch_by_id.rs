@@ -201,7 +201,7 @@ impl Collector<'_> {
                     reason,
                 }) if self.open.contains_key(&subscription) => {
                     if matches!(reason.prefix(), "rate-limited" | "error") {
-                        return Err(FetchError::Limited(reason.as_str().to_owned()));
+                        return Err(FetchError::Limited(reason.to_string()));
                     }
                     if let Some(question) = self.open.remove(&subscription) {
                         self.may_claim = true;
@@ -211,7 +211,7 @@ impl Collector<'_> {
                 Some(FromRelay::Notice(reason)) if reason.says_too_many_subscriptions() => {
                     self.refusals += 1;
                     if self.refusals > MOST_REFUSALS {
-                        return Err(FetchError::Limited(reason.as_str().to_owned()));
+                        return Err(FetchError::Limited(reason.to_string()));
                     }
                     let given_back = std::mem::take(&mut self.open);
                     for (name, question) in given_back {

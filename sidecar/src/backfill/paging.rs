@@ -93,10 +93,7 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
         }
         let text = match (connection.receive(deadline, patience).await, &last_notice) {
             (Err(ConnectionError::Silent(patience)), Some(notice)) => {
-                return Err(FetchError::SilentAfter(
-                    patience,
-                    notice.as_str().to_owned(),
-                ));
+                return Err(FetchError::SilentAfter(patience, notice.to_string()));
             }
             (text, _) => text?,
         };
@@ -148,7 +145,7 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
             }) => {
                 let is_ours = subscription.parse().is_ok_and(|s| pager.is_open(s));
                 if is_ours && matches!(reason.prefix(), "rate-limited" | "error") {
-                    return Err(FetchError::Limited(reason.as_str().to_owned()));
+                    return Err(FetchError::Limited(reason.to_string()));
                 }
                 if reason.says_too_many_subscriptions() {
                     ask_fewer(connection, pager, &reason).await?;
@@ -156,7 +153,7 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
                 }
                 let known = subscription
                     .parse()
-                    .is_ok_and(|s| pager.closed(s, reason.as_str(), reason.wants_auth()));
+                    .is_ok_and(|s| pager.closed(s, &reason.to_string(), reason.wants_auth()));
                 if known {
                     deadline = Instant::now() + patience;
                 }
@@ -191,7 +188,7 @@ async fn ask_fewer<S: AsyncRead + AsyncWrite + Unpin>(
     reason: &Reason,
 ) -> Result<(), FetchError> {
     let Some(given_up) = pager.too_many_open() else {
-        return Err(FetchError::Refused(reason.as_str().to_owned()));
+        return Err(FetchError::Refused(reason.to_string()));
     };
     for subscription in given_up {
         connection.send(close(&subscription.to_string())).await?;

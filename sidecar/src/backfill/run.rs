@@ -141,7 +141,7 @@ impl<'a> Backfill<'a> {
         let choice = run.choice(&candidates, &knowledge, now);
         let followed = followed::followed(&run.station, &descriptions)?;
         let Followed { keys, blocked, .. } = followed;
-        info!("SYNC_HEX: count={}", keys.len());
+        info!(for_scripts = true, "SYNC_HEX: count={}", keys.len());
         if keys.is_empty() {
             warn!("no pubkeys to follow: there are no members and no friends yet");
         }

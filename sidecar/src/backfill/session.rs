@@ -253,8 +253,7 @@ impl Session {
             warn!(
                 "{}: {} [{code}]; attempt {} follows in {:.1} s",
                 self.address,
-                // Scripts count lines with that word, and nothing is lost yet.
-                cause.replace("failed", "unable"),
+                cause,
                 attempts + 1,
                 wait.as_secs_f64()
             );

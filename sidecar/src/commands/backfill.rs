@@ -136,7 +136,10 @@ fn logged_run(
         .map_err(|error| SyncError::Log(log_path, error))?
         .with_profiles(context.file(state_file::PROFILE_LOG.name), rotation);
     tracing_subscriber::registry().with(log).init();
-    info!("Starting Astroport constellation backfill process");
+    info!(
+        for_scripts = true,
+        "Starting Astroport constellation backfill process"
+    );
     runtime.block_on(run_to_report(context, interruption))
 }
 

@@ -78,7 +78,7 @@ pub async fn ask(
                 return Err(Unanswered::Kept);
             }
             Some(FromRelay::Closed { reason, .. }) => {
-                return Err(Unanswered::Refused(reason.as_str().to_owned()));
+                return Err(Unanswered::Refused(reason.to_string()));
             }
             _ => {}
         }

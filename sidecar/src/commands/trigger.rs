@@ -260,7 +260,7 @@ impl Trigger {
                 let words = format!(
                     "Backfill failed after {took}, exit code {code}: {cause}; the next may follow in {retry}"
                 );
-                self.journal.write(Level::WARN, &words);
+                self.journal.write(Level::ERROR, &words);
             }
         }
         result.map(|report| TriggerOutcome::Ran(Box::new(report)))

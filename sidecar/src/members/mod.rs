@@ -85,7 +85,10 @@ impl Members<'_> {
         let (named, unblocked) = (circle.named, circle.unblocked().count());
         let path = station.friends();
         match friends::list::add(&path, &circle.new.into_keys().collect()).await {
-            Ok(added) => info!("SYNC_FRIENDS: friends={named} added={added} unblocked={unblocked}"),
+            Ok(added) => info!(
+                for_scripts = true,
+                "SYNC_FRIENDS: friends={named} added={added} unblocked={unblocked}"
+            ),
             Err(error) => error!(
                 "{} could not be written, friends are not added: {error}",
                 path.display()
@@ -130,7 +133,7 @@ impl Members<'_> {
             found: profiles.len(),
             missing: self.keys.len().saturating_sub(profiles.len()),
         };
-        say!("{}", counts.line());
+        say!(for_scripts = true, "{}", counts.line());
         report.profiles = Some(counts);
         report.people = self.people(&profiles);
     }

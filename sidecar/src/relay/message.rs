@@ -8,6 +8,8 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::support::sanitize::{one_line, quoted_in_log};
+
 /// What a relay says.
 #[derive(Debug)]
 pub enum FromRelay<'a> {
@@ -62,8 +64,7 @@ const LONGEST_REASON: usize = 200;
 impl Reason {
     fn new(text: &str) -> Self {
         let text = text.strip_prefix("ERROR: ").unwrap_or(text).trim();
-        let harmless = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-        Self(text.chars().take(LONGEST_REASON).map(harmless).collect())
+        Self(one_line(text).chars().take(LONGEST_REASON).collect())
     }
 
     /// The machine-readable word before the first colon (NIP-01, NIP-42), empty without.
@@ -71,7 +72,8 @@ impl Reason {
         self.0.split_once(':').map_or("", |(prefix, _)| prefix)
     }
 
-    /// The words, at most 200 characters, without control characters.
+    /// The words, at most 200 characters, without hidden ones. They are for comparing; where
+    /// they are shown, they are quoted (`Display`).
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -85,6 +87,12 @@ impl Reason {
     pub fn says_too_many_subscriptions(&self) -> bool {
         let text = self.0.to_ascii_lowercase();
         text.contains("too many") && (text.contains("req") || text.contains("sub"))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quoted_in_log(&self.0, LONGEST_REASON))
     }
 }
 

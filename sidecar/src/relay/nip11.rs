@@ -15,9 +15,13 @@ use tokio::time::timeout;
 
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, Connector};
+use crate::support::sanitize::shown;
 
 /// The longest document that is read, in bytes.
 const LONGEST: usize = 128 * 1024;
+
+/// How much of the name and version of its software is kept, in characters.
+const MOST_OF_SOFTWARE: usize = 100;
 
 /// How long the document may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -74,8 +78,7 @@ impl Information {
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         let software = text("software").map(|software| {
             let words = format!("{software} {}", text("version").unwrap_or_default());
-            let words = words.trim().chars().filter(|c| !c.is_control());
-            words.take(100).collect()
+            shown(&words, MOST_OF_SOFTWARE)
         });
         Some(Self {
             max_limit: limit("max_limit"),

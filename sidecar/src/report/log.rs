@@ -24,9 +24,9 @@ pub fn write(report: &Report, broken: Option<&ImportError>) {
     if let Some(line) = report.undelivered_line() {
         info!("{line}");
     }
-    info!("{}", report.stats_line());
-    info!("{}", report.import_line());
-    info!("{}", report.peers_line());
+    info!(for_scripts = true, "{}", report.stats_line());
+    info!(for_scripts = true, "{}", report.import_line());
+    info!(for_scripts = true, "{}", report.peers_line());
     match report.outcome {
         Outcome::Interrupted => {
             warn!(
@@ -34,6 +34,8 @@ pub fn write(report: &Report, broken: Option<&ImportError>) {
             );
         }
         Outcome::NothingDone => {}
-        Outcome::Complete | Outcome::SomePeersFailed => info!("Backfill process completed"),
+        Outcome::Complete | Outcome::SomePeersFailed => {
+            info!(for_scripts = true, "Backfill process completed");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use jiff::{Timestamp, Zoned};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::context::Run;
 use crate::options::Options;
@@ -118,7 +118,7 @@ pub async fn publish(run: &Run, result: Result<&Report, &Failure>, begin: &Begin
         info!("{option}: {line}");
     }
     if let Err(error) = &called {
-        warn!("{option} failed: {}", chain(error));
+        error!("{option} failed: {}", chain(error));
     }
     history.told.last = Some(Call {
         event: occasion.to_string(),

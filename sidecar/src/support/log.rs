@@ -17,10 +17,16 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::support::sanitize::{one_line, without_failures, without_words_of_scripts};
 use crate::support::state_file::RUN_LOG;
 
 /// The `tracing` target of the lines about profiles, which have a log file of their own.
 pub const PROFILE_LOG: &str = "constellation_profiles";
+
+/// The field, `true`, of the lines that the station's scripts look for. They hold our own words
+/// and numbers alone; in all others the words by which they are found are spelled otherwise, so
+/// that nothing that is quoted can pass for one of them.
+const FOR_SCRIPTS: &str = "for_scripts";
 
 /// The longest message, in characters.
 const LONGEST: usize = 2000;
@@ -66,7 +72,8 @@ impl Journal {
 
     /// Appends a message. Where that cannot be done, nothing is: a log holds nobody up.
     pub fn write(&self, level: Level, message: &str) {
-        let _ = append_rotating(&self.path, line(level, message).as_bytes(), self.rotation);
+        let line = line(level, message, false);
+        let _ = append_rotating(&self.path, line.as_bytes(), self.rotation);
     }
 }
 
@@ -118,12 +125,12 @@ impl Log {
         self
     }
 
-    fn write(&self, level: Level, target: &str, message: &str) {
-        let line = line(level, message);
+    fn write(&self, level: Level, target: &str, message: &Message) {
+        let line = line(level, &message.text, message.is_for_scripts);
         let is_serious = level <= Level::WARN;
         if let Some(run) = &self.run {
             let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
-            run.write(&line, message);
+            run.write(&line, message.is_for_scripts);
         }
         if let (true, Some((path, rotation))) = (is_serious, &self.errors) {
             let _ = append_rotating(path, line.as_bytes(), *rotation);
@@ -151,14 +158,8 @@ impl RunLog {
     /// What is kept free for the lines that end a run.
     const RESERVE: u64 = 64 * 1024;
 
-    /// Lines that the station's scripts look for.
-    const FOR_SCRIPTS: [&str; 2] = ["SYNC_", "Backfill process completed"];
-
-    fn write(&mut self, line: &str, message: &str) {
+    fn write(&mut self, line: &str, is_for_scripts: bool) {
         let was_full = self.room < Self::RESERVE;
-        let is_for_scripts = Self::FOR_SCRIPTS
-            .iter()
-            .any(|begin| message.starts_with(begin));
         if was_full && !is_for_scripts {
             return;
         }
@@ -167,6 +168,7 @@ impl RunLog {
             self.append(&self::line(
                 Level::WARN,
                 "this log is full: only the last lines of the run follow",
+                false,
             ));
         }
     }
@@ -182,9 +184,29 @@ impl RunLog {
 }
 
 /// A message as it stands in a log, now.
-fn line(level: Level, message: &str) -> String {
+fn line(level: Level, message: &str, is_for_scripts: bool) -> String {
     let time = Zoned::now().strftime("%Y-%m-%d %H:%M:%S");
-    format!("[{time}] [{level}] {}\n", one_line(message))
+    format!(
+        "[{time}] [{level}] {}\n",
+        harmless(level, message, is_for_scripts)
+    )
+}
+
+/// The message as one line that is not endless, and that scripts take for no other than it is.
+fn harmless(level: Level, message: &str, is_for_scripts: bool) -> String {
+    let mut line = one_line(message);
+    if !is_for_scripts {
+        line = without_words_of_scripts(&line);
+        // Only an error reports a failure, and scripts count the lines that name one.
+        if level > Level::ERROR {
+            line = without_failures(&line);
+        }
+    }
+    if let Some((end, _)) = line.char_indices().nth(LONGEST) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 /// Appends a line in one write; a file that has grown too large becomes `.1` before, `.1`
@@ -205,16 +227,6 @@ fn append_rotating(path: &Path, line: &[u8], rotation: Rotation) -> io::Result<(
     file.write_all(line)
 }
 
-/// Control characters become visible ones, and what is endless is cut.
-fn one_line(message: &str) -> String {
-    let shown = |c: char| if c.is_control() { ' ' } else { c };
-    let mut line: String = message.chars().take(LONGEST).map(shown).collect();
-    if message.chars().nth(LONGEST).is_some() {
-        line.push('…');
-    }
-    line
-}
-
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
@@ -222,19 +234,27 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
         if !metadata.target().starts_with("constellation") || *metadata.level() > Level::INFO {
             return;
         }
-        let mut message = Message(String::new());
+        let mut message = Message::default();
         event.record(&mut message);
-        self.write(*metadata.level(), metadata.target(), &message.0);
+        self.write(*metadata.level(), metadata.target(), &message);
     }
 }
 
-struct Message(String);
+#[derive(Default)]
+struct Message {
+    text: String,
+    is_for_scripts: bool,
+}
 
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            let _ = write!(self.0, "{value:?}");
+            let _ = write!(self.text, "{value:?}");
         }
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.is_for_scripts |= value && field.name() == FOR_SCRIPTS;
     }
 }
 
@@ -244,8 +264,23 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line_whatever_is_in_it() {
-        assert_eq!(one_line("a\nb\u{1b}[2J"), "a b [2J");
-        assert_eq!(one_line(&"x".repeat(3000)).chars().count(), LONGEST + 1);
+        let info = |message: &str| harmless(Level::INFO, message, false);
+        assert_eq!(info("a\nb\u{1b}[2J\u{202e}\u{2028}c"), "a b [2J c");
+        assert_eq!(info(&"x".repeat(3000)).chars().count(), LONGEST + 1);
+    }
+
+    #[test]
+    fn only_lines_for_scripts_hold_the_words_that_scripts_look_for() {
+        let message = "SYNC_HEX: count=1 failed";
+        assert_eq!(harmless(Level::INFO, message, true), message);
+        assert_eq!(
+            harmless(Level::WARN, message, false),
+            "SYNC·HEX: count=1 fail·ed"
+        );
+        assert_eq!(
+            harmless(Level::ERROR, message, false),
+            "SYNC·HEX: count=1 failed"
+        );
     }
 
     #[test]
@@ -274,15 +309,15 @@ mod tests {
         let file = File::create(&path).unwrap();
         let mut log = RunLog { file, room };
         for _ in 0..2000 {
-            log.write(&line(Level::INFO, "a peer talks"), "a peer talks");
+            log.write(&line(Level::INFO, "a peer talks", false), false);
         }
-        log.write(&line(Level::INFO, "SYNC_HEX: count=0"), "SYNC_HEX: count=0");
+        log.write(&line(Level::INFO, "SYNC_HEX: count=0", true), true);
         let text = fs::read_to_string(&path).unwrap();
         assert!((900..1300).contains(&text.len()), "{}", text.len());
         assert_eq!(text.matches("this log is full").count(), 1);
         assert!(text.ends_with("SYNC_HEX: count=0\n"));
         for _ in 0..2000 {
-            log.write(&line(Level::INFO, "SYNC_HEX: count=0"), "SYNC_HEX: count=0");
+            log.write(&line(Level::INFO, "SYNC_HEX: count=0", true), true);
         }
         assert!(fs::metadata(&path).unwrap().len() <= room);
     }

@@ -14,6 +14,8 @@ pub mod reconciliation;
 pub mod relay_message;
 pub mod request;
 
+use constellation_shared::sanitize;
+
 /// A property of a reader, and the folder of its examples.
 #[derive(Debug, Clone, Copy)]
 pub struct Property {
@@ -59,7 +61,7 @@ pub const ALL: [Property; 8] = [
     },
 ];
 
-/// Whether a person's terminal would show nothing but this text: no control characters.
+/// Whether a person's terminal would show nothing but this text: no hidden characters.
 fn is_harmless(text: &str) -> bool {
-    !text.chars().any(char::is_control)
+    !text.chars().any(sanitize::is_hidden)
 }

@@ -102,7 +102,7 @@ fn endless_notices() -> Fault {
             talk.text(r#"["NOTICE","be patient"]"#)?;
         }
     }))
-    .fails("no progress for 1 s, and it says: be patient")
+    .fails("no progress for 1 s, and it says: \"be patient")
 }
 
 fn endless_notices_between_events() -> Fault {
@@ -306,7 +306,7 @@ fn closed_as_blocked() -> Fault {
 fn closed_as_rate_limited() -> Fault {
     closing("rate-limited: slow down")
         .fails("after 3 attempts: ws://127.0.0.1:")
-        .says("it asks for patience: rate-limited: slow down")
+        .says("it asks for patience: \"rate-limited: slow down")
 }
 
 fn closed_as_invalid() -> Fault {
@@ -324,7 +324,7 @@ fn closed_as_muted() -> Fault {
 fn closed_with_an_error() -> Fault {
     closing("error: shutting down")
         .fails("after 3 attempts: ws://127.0.0.1:")
-        .says("it asks for patience: error: shutting down")
+        .says("it asks for patience: \"error: shutting down")
 }
 
 fn closed_without_a_reason() -> Fault {
@@ -496,5 +496,5 @@ fn words_for_the_terminal() -> Fault {
             "[\"CLOSED\",\"{name}\",\"blocked: \\u001b[2J\\u0007\\n[2026-01-01 00:00:00] [INFO] x\"]"
         ))
     }))
-    .fails("blocked: \u{fffd}[2J\u{fffd}\u{fffd}[2026-01-01 00:00:00] [INFO] x")
+    .fails("\"blocked: [2J [2026-01-01 00:00:00] [·INFO] x")
 }

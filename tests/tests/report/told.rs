@@ -105,7 +105,7 @@ fn a_command_that_fails_is_reported_and_changes_nothing() {
     let output = run("echo 'no mail today' >&2; exit 7", &peer.url());
     output
         .expect_code(1)
-        .expect_stderr("[WARN] --on-failure failed: it ended with exit status: 7");
+        .expect_stderr("[ERROR] --on-failure failed: it ended with exit status: 7");
     expect_all(&station.read(LOG), &["--on-failure: no mail today"]);
     let failure = report(&station)["told"]["failure"].clone();
     assert_eq!(failure, "it ended with exit status: 7");

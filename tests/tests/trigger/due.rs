@@ -208,7 +208,7 @@ fn a_failure_is_no_success_and_is_not_repeated_at_once() {
     assert!(station.read(ATTEMPTS).contains("\"in_vain\":2"));
     attempts(2, now() - 300);
     trigger(&station).output().expect_stdout("No backfill");
-    assert_eq!(logged(&station, "[WARN] Backfill failed after"), 2);
+    assert_eq!(logged(&station, "[ERROR] Backfill failed after"), 2);
     // One peer that answers is enough, and nothing is in vain any more.
     let (other, relay, _) = station_with_peer(Behaviour::default());
     other.peer("dead", &dead);

@@ -1,0 +1,277 @@
+//! Foreign text made harmless: for people, whose terminal it must not command and whose eyes
+//! it must not deceive, and for the scripts that look for lines of ours in a log.
+//!
+//! What relays, other stations, authors, filters, hooks and other programs say passes through
+//! here wherever it is shown, and there is one table of what is taken out: [`is_hidden`].
+
+/// The most characters of a foreign text that a log line shows.
+pub const IN_LOG: usize = 100;
+
+/// Words by which the station's scripts and its captain find lines of the log, and how all
+/// other text spells them there.
+const WORDS_OF_SCRIPTS: [(&str, &str); 9] = [
+    ("SYNC_", "SYNC·"),
+    ("Starting Astroport", "Starting·Astroport"),
+    ("Backfill process", "Backfill·process"),
+    ("❌ Batch", "× Batch"),
+    ("❌ WebSocket", "× WebSocket"),
+    ("❌ P2P", "× P2P"),
+    ("[INFO]", "[·INFO]"),
+    ("[WARN]", "[·WARN]"),
+    ("[ERROR]", "[·ERROR]"),
+];
+
+/// Words by which the station's scripts count failures.
+const WORDS_OF_FAILURE: [(&str, &str); 2] = [("failed", "fail·ed"), ("FAILED", "FAIL·ED")];
+
+/// Whether a character would be obeyed by a terminal, or shows nothing itself: control
+/// characters, format characters (those that reorder text among them), line separators,
+/// blanks other than the plain one, fillers and variation selectors, and what no font knows.
+pub fn is_hidden(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    is_empty_glyph(c) || !is_printable(c)
+}
+
+/// Letters and marks by Unicode's book that show nothing (its property
+/// `Default_Ignorable_Code_Point`), and the braille pattern without dots.
+const fn is_empty_glyph(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{e0100}'..='\u{e01ef}'
+    )
+}
+
+/// Whether Rust's own table (Unicode's, of the compiler's version) has it printed as it is:
+/// no control, format, private, unassigned or blank character.
+fn is_printable(c: char) -> bool {
+    // Alone, a combining mark would not be; behind a letter it is.
+    let text: String = ['x', c].into_iter().collect();
+    text.escape_debug().nth(1) == Some(c)
+}
+
+/// One line of at most `most` characters, without anything hidden; blanks are gathered. What
+/// was cut ends with `…`.
+pub fn shown(text: &str, most: usize) -> String {
+    let mut line = String::new();
+    let mut count = 0;
+    let mut blank = false;
+    for c in text.chars() {
+        if c.is_whitespace() || c.is_control() {
+            blank = count > 0;
+            continue;
+        }
+        if is_hidden(c) {
+            continue;
+        }
+        if count + usize::from(blank) >= most {
+            line.push('…');
+            break;
+        }
+        if blank {
+            line.push(' ');
+            count += 1;
+            blank = false;
+        }
+        line.push(c);
+        count += 1;
+    }
+    line
+}
+
+/// One line of at most [`IN_LOG`] characters for a log, in which some words mean something to
+/// scripts.
+pub fn logged(text: &str) -> String {
+    without_failures(&without_words_of_scripts(&shown(text, IN_LOG)))
+}
+
+/// At most `most` characters of a foreign text as one line in quotes: what is hidden is spelled
+/// out (`\u{202e}`), and a quote inside becomes `'`.
+pub fn quoted(text: &str, most: usize) -> String {
+    let mut line = String::from("\"");
+    let mut blank = false;
+    for (count, c) in text.trim().chars().enumerate() {
+        if count == most {
+            line.push('…');
+            break;
+        }
+        match c {
+            c if c.is_whitespace() => {
+                if !blank {
+                    line.push(' ');
+                }
+            }
+            '"' => line.push('\''),
+            c if is_hidden(c) => line.extend(c.escape_unicode()),
+            c => line.push(c),
+        }
+        blank = c.is_whitespace();
+    }
+    line.push('"');
+    line
+}
+
+/// A foreign text in quotes for a log, in which some words mean something to scripts.
+pub fn quoted_in_log(text: &str, most: usize) -> String {
+    without_failures(&without_words_of_scripts(&quoted(text, most)))
+}
+
+/// A message of ours, whatever it quotes, as one line: what is hidden in it becomes a blank or
+/// nothing.
+pub fn one_line(message: &str) -> String {
+    let shown = |c: char| match c {
+        c if c.is_whitespace() || c.is_control() => Some(' '),
+        c if is_hidden(c) => None,
+        c => Some(c),
+    };
+    message.chars().filter_map(shown).collect()
+}
+
+/// The text with the words by which scripts find lines of ours spelled otherwise.
+pub fn without_words_of_scripts(text: &str) -> String {
+    respelled(text, &WORDS_OF_SCRIPTS)
+}
+
+/// The text with the words by which scripts count failures spelled otherwise.
+pub fn without_failures(text: &str) -> String {
+    respelled(text, &WORDS_OF_FAILURE)
+}
+
+fn respelled(text: &str, words: &[(&str, &str)]) -> String {
+    words.iter().fold(text.to_owned(), |text, (word, instead)| {
+        text.replace(word, instead)
+    })
+}
+
+/// A JSON text in which every hidden character is escaped: the same value, harmless to look
+/// at.
+pub fn escaped_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Those below U+0020 are escaped already, or are the layout.
+        if c >= '\u{7f}' && is_hidden(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_one_harmless_line() {
+        for (text, line) in [
+            ("Alice", "Alice"),
+            ("  Alice\r\n in\t Wonderland ", "Alice in Wonderland"),
+            ("\u{1b}[2J\u{1b}]0;x\u{7}", "[2J ]0;x"),
+            ("a\u{202e}b\u{200b}c\u{9b}d", "abc d"),
+            ("é😀日本", "é😀日本"),
+            ("e\u{301} हिन्दी עברית", "e\u{301} हिन्दी עברית"),
+            ("\u{feff}\u{200b}", ""),
+        ] {
+            assert_eq!(shown(text, 40), line, "{text:?}");
+        }
+        assert_eq!(shown("abcd", 4), "abcd");
+        assert_eq!(shown("abcde", 4), "abcd…");
+        assert_eq!(shown("abc de", 4), "abc…");
+        assert_eq!(shown(&"x".repeat(10_000), 40).chars().count(), 41);
+    }
+
+    #[test]
+    fn nothing_that_unicode_hides_is_shown() {
+        // Controls, format characters, and what has the property Default_Ignorable_Code_Point
+        // (Unicode 16, DerivedCoreProperties.txt).
+        let hidden = [
+            0..=0x1f,
+            0x7f..=0x9f,
+            0xad..=0xad,
+            0x34f..=0x34f,
+            0x600..=0x605,
+            0x61c..=0x61c,
+            0x6dd..=0x6dd,
+            0x70f..=0x70f,
+            0x115f..=0x1160,
+            0x17b4..=0x17b5,
+            0x180b..=0x180f,
+            0x200b..=0x200f,
+            0x2028..=0x202e,
+            0x2060..=0x206f,
+            0x2800..=0x2800,
+            0x3164..=0x3164,
+            0xe000..=0xf8ff,
+            0xfe00..=0xfe0f,
+            0xfeff..=0xfeff,
+            0xffa0..=0xffa0,
+            0xfff0..=0xfffb,
+            0x110bd..=0x110bd,
+            0x13430..=0x1343f,
+            0x1bca0..=0x1bca3,
+            0x1d173..=0x1d17a,
+            0xe0000..=0xe0fff,
+        ];
+        for c in hidden.into_iter().flatten().filter_map(char::from_u32) {
+            assert!(is_hidden(c), "{:x}", u32::from(c));
+        }
+        for c in "aé日😀ह\u{301}עا½€·…✔".chars() {
+            assert!(!is_hidden(c), "{c}");
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_pass_for_a_line_of_ours() {
+        assert_eq!(
+            logged("x\n[2026-01-01 00:00:00] [INFO] SYNC_HEX: count=0 failed"),
+            "x [2026-01-01 00:00:00] [·INFO] SYNC·HEX: count=0 fail·ed"
+        );
+        // Not even where the words only appear once what is hidden is taken out.
+        assert_eq!(logged("SYNC\u{200b}_HEX"), "SYNC·HEX");
+        assert_eq!(logged("Backfill \n process"), "Backfill·process");
+    }
+
+    #[test]
+    fn what_is_quoted_stays_within_its_quotes() {
+        for (text, shown) in [
+            ("blocked: no", r#""blocked: no""#),
+            (r#"a" b"#, r#""a' b""#),
+            ("a\u{202e}b\nc", r#""a\u{202e}b c""#),
+            ("1234567890", r#""12345678…""#),
+        ] {
+            let most = if text.len() == 10 { 8 } else { 40 };
+            assert_eq!(quoted(text, most), shown);
+        }
+        assert_eq!(
+            quoted_in_log("SYNC_HEX: FAILED", 40),
+            r#""SYNC·HEX: FAIL·ED""#
+        );
+    }
+
+    #[test]
+    fn escaped_json_is_the_same_value() {
+        let value = serde_json::json!({"a\u{202e}": "\u{9b}\u{7f}\n\u{e0041}\u{fe0f}é😀"});
+        let text = escaped_json(&value.to_string());
+        assert_eq!(
+            text,
+            "{\"a\\u202e\":\"\\u009b\\u007f\\n\\udb40\\udc41\\ufe0fé😀\"}"
+        );
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            value
+        );
+    }
+}
