@@ -16,23 +16,40 @@ use crate::commands::trigger::TriggerOptions;
 use crate::commands::why::WhyOptions;
 use crate::options::Options;
 
+const EXAMPLES: &str = "\
+Examples:
+  constellation-sync             the last day, from the stations of the swarm
+  constellation-sync --days 0    everything there ever was
+  constellation-sync --dry-run   what would be done
+  constellation-sync --peer wss://relay.example.org --days 7 -v";
+
+const LONG_HELP: &str = "\
+Examples:
+  constellation-sync             the last day, from the stations of the swarm
+  constellation-sync --days 0    everything there ever was
+  constellation-sync --dry-run   what would be done
+  constellation-sync --peer wss://relay.example.org --days 7 -v
+
+Each option can be set by an environment variable: CONSTELLATION_DAYS=7 stands
+for --days 7.
+
+Exit codes:
+  0    every peer was synced, or another instance is running
+  1    some peers could not be synced completely
+  2    wrong usage or configuration
+  3    nothing could be done
+  130  interrupted
+
+Logs, in DIR/strfry: constellation-backfill.log (this run) and
+constellation-backfill.error.log (warnings and errors of all runs).";
+
 /// Brings this station's strfry level with the other stations of its constellation.
 ///
 /// Reads from each of them all events of the followed keys, lets in what is genuine and
 /// wanted, and feeds it to `strfry import`.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "constellation-sync", version)]
-#[command(after_help = "\
-Examples:
-  constellation-sync                      the last day, from every station of the swarm
-  constellation-sync --days 0             everything there ever was
-  constellation-sync --dry-run            what would be done
-  constellation-sync --peer wss://relay.example.org --days 7 --verbose
-
-Exit codes: 0 every peer synced, or another instance is running; 1 some peers could not be
-synced; 2 wrong usage or configuration; 3 nothing could be done; 130 interrupted.
-
-Logs: <DIR>/strfry/constellation-backfill.log (this run), constellation-backfill.error.log")]
+#[command(after_help = EXAMPLES, after_long_help = LONG_HELP)]
 pub struct Cli {
     /// What a run is told.
     #[command(flatten)]
@@ -65,6 +82,77 @@ pub enum Command {
     Install(InstallOptions),
     /// Put back what was there before the install
     Uninstall(UninstallOptions),
+}
+
+/// Options that belong together in the help.
+struct Group {
+    heading: &'static str,
+    /// Those that `-h` shows.
+    common: &'static [&'static str],
+    /// Those that only `--help` shows, as they are set once in a lifetime.
+    rare: &'static [&'static str],
+}
+
+const GROUPS: [Group; 6] = [
+    Group {
+        heading: "What to fetch",
+        common: &["days", "kinds", "no_dms"],
+        rare: &["max_days"],
+    },
+    Group {
+        heading: "Whom to ask",
+        common: &["peer"],
+        rare: &[
+            "max_peers",
+            "allow_private_peers",
+            "no_negentropy",
+            "ipfs",
+            "ca_file",
+            "fallback_relay",
+            "no_fallback",
+        ],
+    },
+    Group {
+        heading: "What to let in, and how long to wait",
+        common: &[],
+        rare: &["verify", "trust_peers", "patience", "strfry_patience"],
+    },
+    Group {
+        heading: "Members and their friends",
+        common: &["no_profiles", "friends"],
+        rare: &[
+            "full_sync_parallel",
+            "full_sync_limit",
+            "captains",
+            "merge_swarm",
+            "keep_blocked",
+        ],
+    },
+    Group {
+        heading: "Who is told",
+        common: &["on_failure", "on_recovery"],
+        rare: &["metrics", "on_failure_after", "hook_patience"],
+    },
+    Group {
+        heading: "Look without fetching",
+        common: &["dry_run", "stats", "show_hex"],
+        rare: &[],
+    },
+];
+
+/// An option as the help shows it. A command that takes few options shows all of them.
+fn grouped(option: Arg, shows_rare: bool) -> Arg {
+    let id = option.get_id().to_string();
+    let group = GROUPS
+        .iter()
+        .find(|group| [group.common, group.rare].concat().contains(&id.as_str()));
+    let option = option.hide_env(true);
+    match group {
+        Some(group) => option
+            .help_heading(group.heading)
+            .hide_short_help(!shows_rare && group.rare.contains(&id.as_str())),
+        None => option,
+    }
 }
 
 /// The options that every command takes.
@@ -159,19 +247,26 @@ impl Cli {
     /// The definition of the command line. An option may stand before and behind the command that
     /// takes it, and each command shows only what it takes.
     pub fn definition() -> clap::Command {
-        let mut definition = Self::command().mut_args(|option| option.global(true));
+        let mut definition = Self::command()
+            .mut_args(|option| grouped(option.global(true), false))
+            .mut_subcommands(|command| command.mut_args(|option| option.hide_env(true)));
         let options: Vec<Arg> = definition.get_arguments().cloned().collect();
         let names: Vec<String> = definition
             .get_subcommands()
             .map(|command| command.get_name().to_owned())
             .collect();
         for name in names {
-            let hidden: Vec<Arg> = options
-                .iter()
-                .filter(|option| !takes(&name, option.get_id().as_str()))
-                .map(|option| option.clone().hide(true))
-                .collect();
-            definition = definition.mut_subcommand(name, |command| command.args(hidden));
+            // Those that it does not take are still known to it, to be refused with a message.
+            let adapted = options.iter().cloned().filter_map(|option| {
+                let is_taken = takes(&name, option.get_id().as_str());
+                match (is_taken, taken_by(&name)) {
+                    (false, _) => Some(option.hide(true)),
+                    (true, Some(_)) => Some(grouped(option, true)),
+                    (true, None) => None,
+                }
+            });
+            let adapted: Vec<Arg> = adapted.collect();
+            definition = definition.mut_subcommand(name, |command| command.args(adapted));
         }
         definition
     }
@@ -282,5 +377,20 @@ mod tests {
                 assert!(exists(id), "{} {id}", command.get_name());
             }
         }
+        for group in GROUPS {
+            assert!([group.common, group.rare].concat().iter().all(exists));
+        }
+    }
+
+    #[test]
+    fn every_option_has_its_place_in_the_help() {
+        let definition = Cli::definition();
+        for option in definition.get_arguments() {
+            let id = option.get_id().as_str();
+            let is_grouped = option.get_help_heading().is_some();
+            assert!(is_grouped || OF_ALL.contains(&id), "{id} is in no group");
+        }
+        let short = cli(&["-h"]).unwrap_err().to_string();
+        assert!(short.lines().count() <= 60, "{short}");
     }
 }
