@@ -27,7 +27,7 @@ use std::ops::Range;
 
 use crate::blacklist::scanner::Scanner;
 use crate::key::Pubkey;
-use crate::wot::{self, Faults, LINE_CUT, parse_line};
+use crate::wot::{self, Faults, LINE_CUT, LINE_LIMIT, parse_line};
 
 /// The byte order mark of UTF-8, which may begin a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -56,6 +56,8 @@ pub struct Line<'a> {
     pub start: &'a [u8],
     /// The keys in it that count.
     pub mentions: &'a [Mention],
+    /// Whether it is known to be one key or none, and a remark or none.
+    is_usual: bool,
 }
 
 /// Hands each line to `each_line`. Only `\n` ends a line.
@@ -120,23 +122,16 @@ impl Lines {
     fn add(&mut self, piece: &[u8], each_line: &mut impl FnMut(&Line<'_>)) {
         let before = self.offset;
         self.offset += piece.len() as u64;
-        // Most lines are a key and nothing else, and need no scanner.
         if before == self.begins
             && let Some(text) = piece.strip_suffix(b"\n")
-            && let Some(digits) = hex_digits(text)
-            && let Ok(key) = Pubkey::parse(digits)
+            && let Some(mentions) = usual(before, text)
         {
-            let mention = Mention {
-                key,
-                place: before..before + 64,
-                is_joint: false,
-                is_wide: false,
-            };
             each_line(&Line {
                 number: self.number,
                 place: before..self.offset,
                 start: text,
-                mentions: &[mention],
+                mentions: mentions.as_slice(),
+                is_usual: true,
             });
             return self.next();
         }
@@ -160,6 +155,7 @@ impl Lines {
             place: self.begins + mark as u64..self.offset,
             start: self.start.get(mark..).unwrap_or_default(),
             mentions: &self.mentions,
+            is_usual: false,
         });
         self.next();
     }
@@ -179,10 +175,26 @@ impl Lines {
     }
 }
 
-/// The 64 bytes of a line that may be a key and nothing else.
-fn hex_digits(line: &[u8]) -> Option<&[u8]> {
-    let text = line.strip_suffix(b"\r").unwrap_or(line);
-    (text.len() == 64).then_some(text)
+/// The key of a line that is as most are, one key or none and a remark or none, which need
+/// no scanner; the line begins at this offset.
+fn usual(offset: u64, line: &[u8]) -> Option<Option<Mention>> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.len() > LINE_LIMIT || memchr::memchr2(b'\r', 0, line).is_some() {
+        return None;
+    }
+    let text = memchr::memchr(b'#', line).map_or(line, |remark| line.split_at(remark).0);
+    let from = text.len() - text.trim_ascii_start().len();
+    let text = text.trim_ascii();
+    if text.is_empty() {
+        return Some(None);
+    }
+    let start = offset + from as u64;
+    Some(Some(Mention {
+        key: Pubkey::parse(text).ok()?,
+        place: start..start + text.len() as u64,
+        is_joint: false,
+        is_wide: false,
+    }))
 }
 
 /// Reads the list, handing each key with its line number (from 1) to `each_key`.
@@ -195,6 +207,9 @@ pub fn read(reader: impl BufRead, mut each_key: impl FnMut(u64, Pubkey)) -> io::
         let keys = line.mentions.iter().map(|mention| mention.key);
         for key in keys.clone() {
             each_key(line.number, key);
+        }
+        if line.is_usual {
+            return;
         }
         match (parse_line(line.start), line.mentions) {
             (wot::Line::Key(key), [only]) if only.key == key => {}

@@ -8,15 +8,17 @@
 mod policy_program;
 
 use std::fs::{self, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use constellation_tests::station;
 use policy_program::{
     ACCEPT, BLOCKED, BROKEN, PROGRAM, Policy, UNAVAILABLE, clean, is_root, key, request, wait_for,
 };
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 
 #[test]
@@ -300,4 +302,81 @@ fn a_dead_stderr_stops_neither_answers_nor_lists() {
     policy.ask_until(2, BLOCKED);
     policy.ask_until(1, ACCEPT);
     policy.close();
+}
+
+/// strfry hangs, and reads no answer: what it asks meanwhile waits in its own pipe.
+#[test]
+fn a_stdout_that_nobody_reads_stops_neither_the_lists_nor_fills_the_memory() {
+    let station = station!();
+    station.blacklist(&[key(1), key(2)]);
+    station.friends(&[key(2)]);
+    let mut child = policy_program::command(&station)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let flags = fcntl_getfl(&stdin).unwrap();
+    fcntl_setfl(&stdin, flags | OFlags::NONBLOCK).unwrap();
+    let line = request("1", &key(1).to_hex()) + "\n";
+    let pardoned = request("1", &key(2).to_hex()) + "\n";
+    let mut asked = (pardoned.clone() + &line.repeat(10_000)).into_bytes();
+    // Until nothing is taken for a while: both pipes are full.
+    let (mut written, mut full_since) = (0, Instant::now());
+    while full_since.elapsed() < Duration::from_millis(300) {
+        match stdin.write(&asked[written..]) {
+            Ok(more) => {
+                written += more;
+                full_since = Instant::now();
+                if written == asked.len() {
+                    asked.extend(line.repeat(10_000).into_bytes());
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                std::thread::yield_now();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(
+        written < 2_000_000,
+        "{written} bytes were taken and not answered"
+    );
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let memory = memory.unwrap().trim().trim_end_matches(" kB");
+    assert!(memory.parse::<u64>().unwrap() < 32_000, "{memory} kB");
+    // The thread of the lists goes on.
+    let only = |keys: &[u32]| policy_program::lines(keys.iter().copied().map(key));
+    wait_for("the friend to leave the list", || {
+        station.read("strfry/blacklist.txt") == only(&[1])
+    });
+    policy_program::wait_until_tidy(&station);
+    // Read at last, each request has its answer.
+    fcntl_setfl(&stdin, flags).unwrap();
+    let end = asked[written..]
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .unwrap();
+    let rest = asked[written..=written + end].to_owned();
+    let lines = asked[..=written + end].split(|&byte| byte == b'\n').count() - 1;
+    let writing = std::thread::spawn(move || stdin.write_all(&rest).unwrap());
+    let mut answers = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut answers)
+        .unwrap();
+    writing.join().unwrap();
+    assert_eq!(answers.lines().count(), lines);
+    assert_eq!(
+        answers
+            .lines()
+            .filter(|line| line.contains("accept"))
+            .count(),
+        1
+    );
+    assert!(child.wait().unwrap().success());
 }

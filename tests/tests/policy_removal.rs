@@ -16,7 +16,8 @@ use std::path::Path;
 use constellation_policy::blacklist::{self, Remainder, RemoveError};
 use constellation_tests::station;
 use policy_program::{
-    ACCEPT, BLOCKED, PROGRAM, Policy, key, left_beside, lines, script, wait_for, wait_until_tidy,
+    ACCEPT, BLOCKED, PROGRAM, Policy, key, left_beside, lines, request, script, wait_for,
+    wait_until_tidy,
 };
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 
@@ -367,4 +368,52 @@ fn a_list_that_a_key_leaves_keeps_its_access_list_and_its_attributes() {
     }
     wait_until_tidy(&station);
     policy.close();
+}
+
+/// A file system that fills up at each page of the new list, and at its very first byte.
+#[test]
+fn a_disk_that_fills_up_while_a_key_leaves_changes_no_list() {
+    let tried = std::process::Command::new("unshare")
+        .args(["-rm", "true"])
+        .status();
+    if !tried.is_ok_and(|status| status.success()) {
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: no file system can be mounted here (unshare -rm)"
+        );
+        return;
+    }
+    let station = station!();
+    let stays = lines((2..500).map(key));
+    fs::write(station.root().join("before"), lines([key(1)]) + &stays).unwrap();
+    fs::write(station.root().join("after"), stays).unwrap();
+    fs::write(
+        station.root().join("request"),
+        request("1", &key(1).to_hex()) + "\n",
+    )
+    .unwrap();
+    fs::write(station.root().join("friends"), lines([key(1)])).unwrap();
+    let script = "set -e; cd .zen; mount -t tmpfs -o size=128k tmpfs strfry
+        for pages in 0 1 2 3 4 5 6 7 8 9 10; do
+            cp before strfry/blacklist.txt; cp friends strfry/amisOfAmis.txt
+            cat /dev/zero > strfry/full 2> /dev/null || true
+            truncate -s -$((pages * 4096)) strfry/full
+            \"$@\" --zen . < request > answer 2>> stderr
+            grep -q accept answer
+            rm strfry/full strfry/amisOfAmis.txt
+            if cmp -s strfry/blacklist.txt before; then echo full
+            elif cmp -s strfry/blacklist.txt after; then echo gone; else echo broken; fi
+            rm strfry/blacklist.txt; ls -A strfry
+        done";
+    let output = constellation_tests::command::TestCommand::new("unshare", &station.home())
+        .args(["-rm", "sh", "-c", script, "sh"])
+        .arg(station.program(PROGRAM))
+        .env("HOME", station.home())
+        .output();
+    output.expect_code(0);
+    // 8 pages hold the new list.
+    let expected = "full\n".repeat(8) + &"gone\n".repeat(3);
+    assert_eq!(output.stdout, expected, "{output}");
+    let said = station.read("stderr");
+    assert_eq!(said.matches("No space left on device").count(), 8, "{said}");
 }
