@@ -48,6 +48,11 @@ use crate::blacklist::remainder::Work;
 /// How much is read and written at once, in bytes: 64 KiB.
 const PIECE: usize = 65_536;
 
+/// The largest list that is copied to take a key out, in bytes: four million keys. A larger
+/// one, most likely a hole that a crash left, would keep the thread of the lists busy for
+/// too long, and fill the disk.
+const LARGEST: u64 = 256 * 1024 * 1024;
+
 /// How often a list that others change at the same time is tried again.
 const ATTEMPTS: u32 = 10;
 
@@ -57,6 +62,9 @@ pub enum RemoveError {
     /// The list is marked as not to be written.
     #[error("it is read-only")]
     ReadOnly,
+    /// The list is larger than any that somebody means.
+    #[error("it is larger than 256 MB")]
+    TooLarge,
     /// One of the steps failed.
     #[error("cannot {0}")]
     Step(&'static str, #[source] io::Error),
@@ -180,6 +188,9 @@ fn write_without(
     keys: &BTreeSet<Pubkey>,
 ) -> Result<Written, RemoveError> {
     let metadata = old.metadata().map_err(step("read it"))?;
+    if metadata.len() > LARGEST {
+        return Err(RemoveError::TooLarge);
+    }
     // Half a line whose writer is still at work is left for the remainder.
     let copied = match is_held(old) {
         true => whole_lines(old).map_err(step("read it"))?,

@@ -228,6 +228,7 @@ const fn after(error: &RemoveError) -> (Duration, &'static str) {
             RETRY_AFTER.1,
             "run strfry as the user who owns the file, or pass --no-remove",
         ),
+        RemoveError::TooLarge => (RETRY_AFTER.1, "look at what fills it, or pass --no-remove"),
         RemoveError::ReadOnly | RemoveError::Step(..) => (
             RETRY_AFTER.1,
             "make the file and its folder writable for this user, or pass --no-remove",

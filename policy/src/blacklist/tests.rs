@@ -112,6 +112,18 @@ fn a_read_only_list_stays_as_it_is() {
 }
 
 #[test]
+fn a_list_that_is_a_hole_of_gigabytes_is_not_copied() {
+    let (dir, path) = list(&format!("{}\n", key(1)));
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(10_000_000_000).unwrap();
+    let error = remove(&path, &BTreeSet::from([key(1)]), &mut Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), "it is larger than 256 MB");
+    assert_eq!(names(dir.path()), ["blacklist.txt"]);
+    file.set_len(1_000_000).unwrap();
+    assert_eq!(remove_keys(&path, &[1]), 1);
+}
+
+#[test]
 fn a_list_that_cannot_be_reached_is_no_missing_one() {
     let (dir, path) = list("");
     let keys = BTreeSet::from([key(1)]);
