@@ -1,7 +1,10 @@
 //! `constellation-sync bugreport`: one file for a maintainer, sent nowhere. Everything in it
-//! passes through [`redact`].
+//! is ours: versions, codes, numbers and words of our own messages ([`reduce`],
+//! [`vocabulary`]). What hooks, filters, strfry and others printed is left out.
 
-pub mod redact;
+mod reduce;
+mod report;
+mod vocabulary;
 
 use std::env;
 use std::ffi::OsStr;
@@ -12,8 +15,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use clap::Args;
+use constellation_shared::counted;
 use tokio::process::Command;
 use tokio::time::timeout;
+
+use self::reduce::Reducer;
 
 use crate::commands::doctor::{self, DoctorOptions, finding};
 use crate::commands::error::SyncError;
@@ -21,6 +27,7 @@ use crate::context::Run;
 use crate::members::profiles::render::utc;
 use crate::strfry::process::POLICY;
 use crate::support::clock::unix_time;
+use crate::support::sanitize::shown;
 use crate::support::{atomic_file, state_file};
 
 /// How long a program may take to say its version.
@@ -29,6 +36,12 @@ const VERSION_PATIENCE: Duration = Duration::from_secs(4);
 /// How much of the end of a log is looked at, in bytes, and how many lines are kept.
 const LOG_END: u64 = 256 * 1024;
 const LOG_LINES: usize = 200;
+
+/// How many words of what a program says of itself are looked at for its version.
+const MOST_WORDS: usize = 20;
+
+/// How much of the system's name is shown, in characters.
+const MOST_OF_A_SYSTEM: usize = 60;
 
 /// The longest report of a run that is taken, in bytes.
 const LONGEST_REPORT: u64 = 1024 * 1024;
@@ -43,9 +56,9 @@ const LOGS: [&str; 3] = [
 /// Gather in one file what a maintainer needs; it is sent nowhere
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Versions, what the doctor says, the report of the last run, and the ends of the logs. Keys and
-e-mail addresses are shortened, and what looks like a secret is taken out. Look it through before
-you pass it on.
+Versions, what the doctor found, the report of the last run, and the ends of the logs; of all that
+only codes, numbers and words of our own messages. Names, keys, addresses, and whatever hooks,
+filters and other programs printed are left out. Look it through before you pass it on.
 
 Examples:
   constellation-sync bugreport
@@ -67,8 +80,7 @@ pub async fn obey(
 ) -> Result<u8, SyncError> {
     let given = options.output.clone();
     let path = given.unwrap_or_else(|| run.file("constellation-bugreport.txt"));
-    let home = env::var("HOME").unwrap_or_default();
-    let text = redact::redact(&gather(run).await?, &home);
+    let text = gather(run).await?;
     // For its owner alone: what is in it he is to look through first.
     atomic_file::write_private(&path, text.as_bytes())
         .map_err(|error| SyncError::Bugreport(path.clone(), error))?;
@@ -76,7 +88,7 @@ pub async fn obey(
     writeln!(
         output,
         "{shown} is written, {} kB; nothing was sent.\n\
-         Keys and e-mail addresses in it are shortened. Look it through before you pass it on: less {}",
+         It holds codes, numbers and words of our own messages. Look it through before you pass it on: less {}",
         text.len().div_ceil(1000),
         finding::quoted(&path)
     )?;
@@ -88,51 +100,50 @@ async fn gather(run: &Run) -> Result<String, SyncError> {
         "constellation bug report, {}\n\n## Versions\n\n",
         utc(unix_time())
     );
-    let own = format!("constellation-sync {}", env!("CARGO_PKG_VERSION"));
+    let mut reducer = Reducer::new();
     let strfry = run.strfry();
     let policy = policy_beside();
     let (policy, strfry) = tokio::join!(
         version(policy.as_os_str()),
         version(strfry.binary().as_os_str())
     );
-    for line in [own, policy, strfry, system()] {
-        text.push_str(&format!("{line}\n"));
-    }
+    let own = env!("CARGO_PKG_VERSION");
+    text.push_str(&format!(
+        "constellation-sync {own}\nconstellation-policy {policy}\nstrfry {strfry}\n{}\n",
+        system()
+    ));
     let no_tunnels = DoctorOptions { tunnels: false };
-    let mut findings = doctor::examine(run, &no_tunnels).await?;
-    for faulty in findings
-        .iter_mut()
-        .filter(|found| found.code == "list_faulty")
-    {
-        // The lines themselves may be cut in the middle of an address.
-        if let Some((words, _)) = faulty.text.split_once(" skipped") {
-            faulty.text = format!("{words} skipped");
-        }
-    }
+    let findings = doctor::examine(run, &no_tunnels).await?;
     section(&mut text, "Doctor");
-    let exit_code = doctor::exit_code(&findings);
-    let json = finding::to_json(&findings, exit_code);
-    text.push_str(&pretty(&json));
+    for found in &findings {
+        let words = reducer.text(&found.text);
+        text.push_str(&format!("{:?} {}: {words}\n", found.level, found.code));
+    }
     section(&mut text, "Last report");
     let report = read_start(&run.file(state_file::REPORT.name), LONGEST_REPORT);
-    text.push_str(&report.map_or_else(|| "none\n".to_owned(), |report| pretty(&report)));
+    let report = report.map(|report| report::reduced(&report, &mut reducer));
+    text.push_str(&report.unwrap_or_else(|| "none\n".to_owned()));
     for name in LOGS {
         section(&mut text, name);
-        let end = log_end(&run.file(name));
-        text.push_str(&end.unwrap_or_else(|| "not there\n".to_owned()));
+        match log_end(&run.file(name)) {
+            None => text.push_str("not there\n"),
+            Some(end) => {
+                let log = reducer.log(end.iter().map(String::as_str));
+                for line in &log.lines {
+                    text.push_str(&format!("{line}\n"));
+                }
+                if log.left_out > 0 {
+                    let left_out = counted(log.left_out, "line");
+                    text.push_str(&format!("({left_out} left out: not ours)\n"));
+                }
+            }
+        }
     }
     Ok(text)
 }
 
 fn section(text: &mut String, title: &str) {
     text.push_str(&format!("\n## {title}\n\n"));
-}
-
-/// JSON in lines, so that nothing hides in escapes; as it is where it is none.
-fn pretty(json: &str) -> String {
-    let value = serde_json::from_str::<serde_json::Value>(json).ok();
-    let lines = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
-    lines.unwrap_or_else(|| json.to_owned()) + "\n"
 }
 
 /// The policy beside this program, else the one on PATH.
@@ -144,29 +155,53 @@ fn policy_beside() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(POLICY))
 }
 
+/// The version that a program tells; of all else that it prints nothing is taken.
 async fn version(program: &OsStr) -> String {
     let mut command = Command::new(program);
     command
         .arg("--version")
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let name = Path::new(program).display();
     match timeout(VERSION_PATIENCE, command.output()).await {
         Ok(Ok(output)) => {
             let text = String::from_utf8_lossy(&output.stdout);
-            let line = text.lines().next().unwrap_or("no version");
-            format!("{line} ({name})")
+            let mut words = text.split_whitespace().take(MOST_WORDS);
+            let version = words.find(|word| is_version(word));
+            version.unwrap_or("tells no version").to_owned()
         }
-        Ok(Err(error)) => format!("{name}: {error}"),
-        Err(_) => format!("{name}: no version within {} s", VERSION_PATIENCE.as_secs()),
+        Ok(Err(error)) => format!("cannot be started: {}", error.kind()),
+        Err(_) => format!("no version within {} s", VERSION_PATIENCE.as_secs()),
     }
 }
 
+/// `1.2.3`, `v1.0.4` or, as git describes it, `1.1.0-12-gf8a56a8`.
+fn is_version(word: &str) -> bool {
+    let numbers = word.strip_prefix('v').unwrap_or(word);
+    let mut parts = numbers.splitn(3, '-');
+    let are_numbers = parts.next().is_some_and(|numbers| {
+        let parts: Vec<&str> = numbers.split('.').collect();
+        let is_number = |part: &&str| {
+            (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        (2..=4).contains(&parts.len()) && parts.iter().all(is_number)
+    });
+    let commits = parts.next().unwrap_or("0");
+    let commit = parts.next().unwrap_or("g0");
+    are_numbers
+        && commits.len() <= 4
+        && commits.bytes().all(|byte| byte.is_ascii_digit())
+        && commit.len() <= 13
+        && commit
+            .strip_prefix('g')
+            .is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The system, the kernel and the memory.
 fn system() -> String {
     let first_of = |path, name: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or_default().trim().to_owned()
+        shown(line.unwrap_or_default(), MOST_OF_A_SYSTEM)
     };
     format!(
         "{}, Linux {} on {}, memory {}",
@@ -186,7 +221,7 @@ fn read_start(path: &Path, most: u64) -> Option<String> {
 
 /// The last lines of a log. The first of what is read may be the rest of one whose start,
 /// and so what it is, is unknown: it is left out.
-fn log_end(path: &Path) -> Option<String> {
+fn log_end(path: &Path) -> Option<Vec<String>> {
     let mut file = atomic_file::open(path).ok()?;
     let length = file.metadata().ok()?.len();
     let from = length.saturating_sub(LOG_END);
@@ -196,6 +231,34 @@ fn log_end(path: &Path) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().skip(usize::from(from > 0)).collect();
     let surplus = lines.len().saturating_sub(LOG_LINES);
-    let lines = lines.into_iter().skip(surplus);
-    Some(lines.map(|line| format!("{line}\n")).collect())
+    Some(
+        lines
+            .into_iter()
+            .skip(surplus)
+            .map(ToOwned::to_owned)
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_told_from_anything_else() {
+        for version in ["1.2.3", "v1.0.4", "0.9.7", "1.1.0-12-gf8a56a8"] {
+            assert!(is_version(version), "{version}");
+        }
+        for other in [
+            "strfry",
+            "1",
+            "1234.5",
+            "1.2.3-hunter2",
+            "1.1.0-1-gsecret",
+            "v",
+            "1..2",
+        ] {
+            assert!(!is_version(other), "{other}");
+        }
+    }
 }
