@@ -8,6 +8,7 @@
 
 mod members_support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -519,4 +520,105 @@ fn a_dry_run_says_who_would_be_asked_and_asks_nobody() {
     );
     assert!(!output.output().stdout.contains("damus"));
     assert_eq!((relay.connections(), relay.documents()), (0, 0));
+}
+
+/// The authors that a relay was asked for, by question, and how many questions there were.
+fn asked_for(relay: &ScriptedRelay) -> (BTreeSet<String>, usize) {
+    let questions = relay.received();
+    let questions: Vec<&String> = questions
+        .iter()
+        .filter(|text| text.contains("\"REQ\""))
+        .collect();
+    let mut authors = BTreeSet::new();
+    for question in &questions {
+        let value: serde_json::Value = serde_json::from_str(question).unwrap();
+        let named = value[2]["authors"].as_array().into_iter().flatten();
+        authors.extend(
+            named
+                .filter_map(|author| author.as_str())
+                .map(str::to_owned),
+        );
+    }
+    (authors, questions.len())
+}
+
+#[test]
+fn invented_keys_of_another_station_cost_few_questions_and_keep_nobody_from_his_turn() {
+    let station = station!();
+    let (member, friend) = (Author::new(1), Author::new(2));
+    station.member("a@b.example", member.pubkey());
+    station.friends(&[friend.pubkey()]);
+    // 600 keys that nobody has.
+    let invented: Vec<Pubkey> = (0..600u32)
+        .map(|number| {
+            let mut bytes = [1; 32];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            Pubkey::from_bytes(bytes)
+        })
+        .collect();
+    station.peer_friends("12D3KooHostile", &invented);
+    let profiles = [
+        old_profile(&member, "member"),
+        old_profile(&friend, "friend"),
+    ];
+    let mut asked: BTreeSet<String> = BTreeSet::new();
+    for run in 0..3 {
+        let relay = ScriptedRelay::start(&profiles, Behaviour::default());
+        let url = relay.url();
+        let args = [
+            "--peer",
+            url.as_str(),
+            "--no-negentropy",
+            "--full-sync-keys",
+            "202",
+        ];
+        sync(&station, &args).expect_code(0);
+        let text = log(&station);
+        if run == 0 {
+            assert_eq!(count(&text, "✅ Full sync successful for "), 2, "{text}");
+            assert!(
+                text.contains("400 pubkeys without a profile wait for a later run"),
+                "{text}"
+            );
+        }
+        let (_, questions) = asked_for(&relay);
+        // Each run pages through everybody's recent events, and syncs some fully.
+        assert!(
+            questions <= 70,
+            "{questions} questions in run {run}\n{text}"
+        );
+        assert!(relay.connections() <= 16, "{}", relay.connections());
+        let synced = text
+            .lines()
+            .filter_map(|line| line.split_once("FULL SYNC for "));
+        asked.extend(synced.map(|(_, rest)| rest[..8].to_owned()));
+    }
+    let expected: BTreeSet<String> = invented
+        .iter()
+        .map(|key| key.to_hex()[..8].to_owned())
+        .chain([short(&member), short(&friend)])
+        .collect();
+    assert_eq!(asked, expected, "after three runs everybody had a turn");
+}
+
+#[test]
+fn full_syncs_end_when_their_connections_are_used_up() {
+    let station = station!();
+    let authors = Author::many(120);
+    station.friends(&keys(&authors));
+    let relay = ScriptedRelay::start(&[], Behaviour::default());
+    let url = relay.url();
+    let args = ["--peer", url.as_str(), "--full-sync-connections", "2"];
+    sync(&station, &args).expect_code(0);
+    let text = log(&station);
+    assert_eq!(count(&text, "FULL SYNC for "), 24, "{text}");
+    assert!(text.contains("96 pubkeys were not fully synced"), "{text}");
+    // The others go first the next time.
+    let args = ["--peer", url.as_str(), "--full-sync-minutes", "0"];
+    sync(&station, &args).expect_code(0);
+    let text = log(&station);
+    assert_eq!(count(&text, "FULL SYNC for "), 0, "{text}");
+    assert!(text.contains("96 pubkeys were not fully synced"), "{text}");
+    sync(&station, &["--peer", &url]).expect_code(0);
+    assert_eq!(count(&log(&station), "FULL SYNC for "), 96);
 }

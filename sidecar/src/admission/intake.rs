@@ -11,11 +11,12 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use constellation_shared::verify::verify;
-use constellation_shared::{Event, EventId};
+use constellation_shared::{Event, EventId, Pubkey};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::admission::rules::{Refusal, Rules};
 use crate::strfry::import::Line;
+use crate::swarm::blocked_now::BlockedNow;
 
 /// How many events are verified as one piece of work: some 3 ms of one core.
 const BATCH: usize = 64;
@@ -298,17 +299,50 @@ impl Intake {
 /// The one place that every verified event passes.
 #[derive(Debug, Default)]
 pub struct Gate {
+    /// Who is blocked at this moment; none where that was settled before.
+    blocked: Option<BlockedNow>,
     /// In a tree, which grows by a node: a table doubles, old and new side by side.
     passed: BTreeSet<EventId>,
     by_kind: BTreeMap<u16, u64>,
 }
 
 impl Gate {
-    /// Passes on what was not passed before.
+    /// A gate that asks for the verdict on each author once more.
+    pub fn asking(blocked: BlockedNow) -> Self {
+        Self {
+            blocked: Some(blocked),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is time to [refresh](Gate::refresh) what it knows of the lists.
+    pub fn is_due(&self) -> bool {
+        self.blocked.as_ref().is_some_and(BlockedNow::is_due)
+    }
+
+    /// Looks at the lists again. Reads files.
+    pub fn refresh(&mut self) {
+        if let Some(blocked) = &mut self.blocked {
+            blocked.refresh();
+        }
+    }
+
+    fn is_blocked(&self, author: &Pubkey) -> bool {
+        let blocked = self.blocked.as_ref();
+        blocked.is_some_and(|blocked| blocked.contains(author))
+    }
+
+    /// Passes on what was not passed before and whose author is not blocked by now.
     pub fn pass(&mut self, batch: Vec<Admitted>) -> Vec<Line> {
         let mut lines = Vec::with_capacity(batch.len());
         for Admitted { event, line, tally } in batch {
             if self.passed.contains(&event.id) {
+                continue;
+            }
+            if self.is_blocked(&event.pubkey) {
+                count(&tally, |counts| {
+                    *counts.refused.entry(Refusal::Blocked).or_default() += 1;
+                });
                 continue;
             }
             self.passed.insert(event.id);
@@ -340,7 +374,7 @@ mod tests {
     fn event(id: u8, kind: u16) -> Admitted {
         let event = Event {
             id: EventId::from_bytes([id; 32]),
-            pubkey: constellation_shared::Pubkey::from_bytes([1; 32]),
+            pubkey: Pubkey::from_bytes([1; 32]),
             created_at: 1,
             kind,
             tags: Vec::new(),

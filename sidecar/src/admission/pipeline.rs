@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
+use tracing::error;
 
 use crate::admission::intake::{Admission, Admitted, Gate};
 use crate::strfry::import::{Import, ImportError, Imported, Line};
@@ -49,7 +50,8 @@ type Ended = (Imported, Result<(), ImportError>);
 pub struct Inflow {
     /// Where events are handed in. The way stays open for as long as a clone is held.
     pub admission: Arc<Admission>,
-    gate: JoinHandle<Gate>,
+    /// Its gate in the end; none where it could not go on.
+    gate: JoinHandle<Option<Gate>>,
     import: JoinHandle<Ended>,
     /// How the import ended, where it did so by itself.
     broken: Option<Ended>,
@@ -65,11 +67,25 @@ impl Inflow {
         let (line_sender, lines) = mpsc::channel::<Vec<Line>>(WAITING_LINES);
         let gate = tokio::spawn(async move {
             while let Some(batch) = verified.recv().await {
+                if gate.is_due() {
+                    let refreshed = tokio::task::spawn_blocking(move || {
+                        gate.refresh();
+                        gate
+                    });
+                    match refreshed.await {
+                        Ok(refreshed) => gate = refreshed,
+                        // Nobody passes a gate that does not know who is blocked.
+                        Err(error) => {
+                            error!("the import ended unexpectedly: {error}");
+                            return None;
+                        }
+                    }
+                }
                 if line_sender.send(gate.pass(batch)).await.is_err() {
                     break;
                 }
             }
-            gate
+            Some(gate)
         });
         Self {
             admission,
@@ -131,8 +147,14 @@ impl Inflow {
             },
         };
         let (imported, result) = ended.unwrap_or_else(|error| cut_off(&error));
+        let gate = gate.await.ok().flatten();
+        // What came after its end is lost, so the run is no success.
+        let result = match gate {
+            None => result.and(Err(ImportError::Vanished)),
+            Some(_) => result,
+        };
         Closed {
-            gate: gate.await.unwrap_or_default(),
+            gate: gate.unwrap_or_default(),
             imported,
             result,
             interrupted,

@@ -37,6 +37,7 @@ use crate::strfry::{Strfry, conf};
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
 use crate::support::state_file;
+use crate::swarm::blocked_now::BlockedNow;
 use crate::swarm::followed::{self, Followed};
 use crate::swarm::peer::{self, Peer};
 
@@ -205,7 +206,7 @@ impl<'a> Backfill<'a> {
         let listener = listener.map(|leveling| leveling as Arc<dyn ArrivalListener>);
         let mut inflow = Inflow::open(
             Admission::new(self.rules.clone(), verify, listener, cores),
-            Gate::default(),
+            Gate::asking(BlockedNow::new(self.run.station.clone())),
             Import::new(self.strfry.clone(), options.verify),
         );
         let (mut reports, step) = self.ask(&mut inflow, interruption.as_mut()).await;

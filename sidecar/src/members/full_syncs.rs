@@ -1,13 +1,15 @@
 //! The full syncs after a backfill: who is asked, in which order, and what is remembered.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use constellation_shared::{Pubkey, kinds};
 use tracing::warn;
 
 use crate::admission::intake::Gate;
 use crate::admission::pipeline::Step;
-use crate::members::full_sync::{Answers, Recovery};
+use crate::members::full_sync::budget::Budget;
+use crate::members::full_sync::{Answers, FullSyncs, Recovery};
 use crate::members::missing_profiles::{MissingProfiles, Vain};
 use crate::members::profiles::Profiles;
 use crate::members::profiles::render::short;
@@ -42,16 +44,23 @@ impl Members<'_> {
             verify: options.verify,
             trust_peers: options.trust_peers,
             parallel: usize::from(options.members.full_sync_parallel),
+            budget: Budget::new(
+                options.members.full_sync_connections,
+                Duration::from_secs(60 * options.members.full_sync_minutes),
+            ),
             most_events: options.members.most_events(),
             gate,
             imported: Default::default(),
         };
-        let (answers, mut step) = recovery
+        let (FullSyncs { answers, started }, mut step) = recovery
             .from_peers(keys.clone(), &self.peers, interruption.as_mut())
             .await;
+        if let Some(last) = keys.get(started.saturating_sub(1)) {
+            memory.set_last_turn(last);
+        }
         let mut found = self.look_again(&keys, &mut step).await;
-        let missing: Vec<Pubkey> = keys
-            .iter()
+        let missing: Vec<Pubkey> = answers
+            .keys()
             .filter(|key| !found.contains_key(key))
             .copied()
             .collect();
@@ -68,12 +77,12 @@ impl Members<'_> {
         report.imported.add(recovery.imported);
         match step {
             Step::Done => {
-                for key in &keys {
-                    let peers = answers.get(key).copied().unwrap_or_default();
+                say_unfinished(keys.len().saturating_sub(answers.len()));
+                for (key, peers) in &answers {
                     conclude(
                         key,
                         found.contains_key(key),
-                        peers,
+                        *peers,
                         others,
                         memory,
                         self.rules.now,
@@ -98,6 +107,15 @@ impl Members<'_> {
             *step = Step::Broken;
             Profiles::new()
         })
+    }
+}
+
+/// Says how many pubkeys there was no time or connection for.
+fn say_unfinished(count: usize) {
+    if count > 0 {
+        say!(
+            "{count} pubkeys were not fully synced, as a run may only take so long and make so many connections for it (--full-sync-minutes, --full-sync-connections): a later run goes on"
+        );
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Vain {
 pub struct MissingProfiles {
     version: u32,
     pubkeys: BTreeMap<String, Vain>,
+    /// Who was asked for last: the next run goes on behind that key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_turn: Option<String>,
 }
 
 impl MissingProfiles {
@@ -57,6 +60,16 @@ impl MissingProfiles {
     /// Remembers that it was asked for in vain.
     pub fn remember(&mut self, key: &Pubkey, vain: Vain) {
         self.pubkeys.insert(key.to_hex(), vain);
+    }
+
+    /// Who had the last turn of an earlier run.
+    pub fn last_turn(&self) -> Option<Pubkey> {
+        self.last_turn.as_ref()?.parse().ok()
+    }
+
+    /// Remembers who had the last turn of this run.
+    pub fn set_last_turn(&mut self, key: &Pubkey) {
+        self.last_turn = Some(key.to_hex());
     }
 
     /// Forgets it: its profile is there.

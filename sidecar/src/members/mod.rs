@@ -10,12 +10,14 @@ pub mod profiles;
 use std::collections::BTreeSet;
 use std::pin::Pin;
 
-use constellation_shared::{Pubkey, Station, list_file};
+use constellation_shared::list_file::{self, ListFile};
+use constellation_shared::{Pubkey, Station};
 use tracing::{error, info, warn};
 
 use crate::admission::intake::Gate;
 use crate::admission::rules::Rules;
 use crate::context::Run;
+use crate::members::full_sync::budget::{self, Ours};
 use crate::members::missing_profiles::MissingProfiles;
 use crate::members::profiles::Profiles;
 use crate::members::profiles::render::{self, short, utc};
@@ -25,6 +27,7 @@ use crate::report::{Outcome, Person, ProfileCounts, Report};
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
 use crate::support::state_file;
+use crate::swarm::followed::keys_or_none;
 use crate::swarm::peer;
 
 /// Says a line about profiles, in both logs.
@@ -156,7 +159,18 @@ impl Members<'_> {
 
     /// Names everybody, and returns those who are to be synced fully.
     fn say_who_has_one(&self, profiles: &Profiles, memory: &MissingProfiles) -> Vec<Pubkey> {
-        let mut scheduled = Vec::new();
+        let missing = self.keys.iter().filter(|key| !profiles.contains_key(key));
+        let waiting: Vec<Pubkey> = missing
+            .filter(|key| memory.of(key, self.rules.now).is_none())
+            .copied()
+            .collect();
+        let ours = Ours {
+            members: local_members(&self.run.station),
+            friends: keys_or_none(&ListFile::own(self.run.station.friends())),
+        };
+        let most = self.run.options.members.full_sync_keys;
+        let scheduled = budget::choose(&waiting, &ours, memory.last_turn(), most);
+        let has_its_turn: BTreeSet<Pubkey> = scheduled.iter().copied().collect();
         for key in self.keys {
             if let Some(profile) = profiles.get(key) {
                 for line in render::log_lines(key, profile) {
@@ -166,10 +180,11 @@ impl Members<'_> {
             }
             let short = short(key);
             match memory.of(key, self.rules.now) {
-                None => {
+                None if has_its_turn.contains(key) => {
                     say!("  ❌ {short}... NO PROFILE FOUND - scheduling full sync");
-                    scheduled.push(*key);
                 }
+                // They may be thousands.
+                None => {}
                 Some(vain) => say!(
                     "  ❌ {short}... NO PROFILE FOUND - asked for less than a day ago: {}",
                     vain.reason
@@ -179,6 +194,12 @@ impl Members<'_> {
         let missing = self.keys.len().saturating_sub(profiles.len());
         say!("Found {} HEX pubkeys with profiles", profiles.len());
         say!("Found {missing} HEX pubkeys WITHOUT profiles");
+        let postponed = waiting.len() - scheduled.len();
+        if postponed > 0 {
+            say!(
+                "{postponed} pubkeys without a profile wait for a later run: one run fully syncs at most {most} (--full-sync-keys)"
+            );
+        }
         scheduled
     }
 

@@ -18,7 +18,7 @@ pub struct MemberOptions {
     /// No profile extraction and no full sync
     #[arg(long, env = "CONSTELLATION_NO_PROFILES", value_parser = BoolishValueParser::new())]
     pub no_profiles: bool,
-    /// How many pubkeys without a profile are fully synced at a time
+    /// How many groups of pubkeys without a profile are fully synced at a time
     #[arg(
         long,
         value_name = "N",
@@ -27,7 +27,33 @@ pub struct MemberOptions {
         env = "CONSTELLATION_FULL_SYNC_PARALLEL"
     )]
     pub full_sync_parallel: u16,
-    /// How many events a full sync asks a relay for at the most, the newest; 0 = no limit
+    /// How many pubkeys without a profile are fully synced in one run
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 500,
+        env = "CONSTELLATION_FULL_SYNC_KEYS"
+    )]
+    pub full_sync_keys: usize,
+    /// How many connections the full syncs of one run may make
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 300,
+        env = "CONSTELLATION_FULL_SYNC_CONNECTIONS"
+    )]
+    pub full_sync_connections: usize,
+    /// How many minutes the full syncs of one run may take
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 15,
+        value_parser = clap::value_parser!(u64).range(..100_000),
+        env = "CONSTELLATION_FULL_SYNC_MINUTES"
+    )]
+    pub full_sync_minutes: u64,
+    /// How many events of each pubkey a full sync asks a relay for at most, on average and the
+    /// newest; 0 = no limit
     #[arg(
         long,
         value_name = "N",
@@ -84,7 +110,7 @@ impl MemberOptions {
         relays
     }
 
-    /// How many events a full sync asks a relay for at the most.
+    /// How many events of each pubkey a full sync asks a relay for at the most.
     pub const fn most_events(&self) -> usize {
         match self.full_sync_limit {
             0 => usize::MAX,

@@ -21,6 +21,9 @@ const DEEPEST: usize = 16;
 /// constellation is known to have.
 pub(crate) const MOST_OF_A_STATION: usize = 50_000;
 
+/// How many keys of all other stations' lists together are followed.
+const MOST_OF_THE_SWARM: usize = 50_000;
+
 /// For how long the blacklist must stay as it is, and how often that is waited for.
 const REST: Duration = Duration::from_millis(20);
 const MOST_READINGS: u32 = 25;
@@ -63,9 +66,14 @@ pub fn followed(
     let blacklisted =
         keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
     let mut friends = keys_or_none(&ListFile::own(station.friends()));
+    let mut swarm = SwarmKeys::new(MOST_OF_THE_SWARM);
     for list in folder_or_none(list_file::swarm_friends(station), &station.swarm_dir()) {
-        friends.extend(at_most(MOST_OF_A_STATION, keys_or_none(&list), list.path()));
+        let keys = keys_or_none(&list);
+        // Whom a station pardons is pardoned, however many it names.
+        friends.extend(keys.intersection(&blacklisted));
+        swarm.add(at_most(MOST_OF_A_STATION, keys, list.path()).collect());
     }
+    friends.extend(swarm.into_fair_shares());
     let mut hex_files = 0;
     let mut members = BTreeSet::new();
     for list in folder_or_none(list_file::member_keys(station), &station.members_dir()) {
@@ -113,6 +121,66 @@ pub(crate) fn keys_of(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
         }
     }
     Ok(keys)
+}
+
+/// The keys that other stations list, as far as there is room for them. Each station has the same
+/// share of it, and leaves to the others what it does not use: no list crowds another one out.
+#[derive(Debug)]
+struct SwarmKeys {
+    most: usize,
+    lists: Vec<BTreeSet<Pubkey>>,
+    held: usize,
+    /// How many were cut off while the lists were read.
+    cut: usize,
+}
+
+impl SwarmKeys {
+    const fn new(most: usize) -> Self {
+        Self {
+            most,
+            lists: Vec::new(),
+            held: 0,
+            cut: 0,
+        }
+    }
+
+    fn add(&mut self, keys: BTreeSet<Pubkey>) {
+        self.held += keys.len();
+        self.lists.push(keys);
+        // Memory stays bounded, and each list keeps more than its share will be.
+        if self.held > self.most.saturating_mul(4) {
+            self.level(self.most.saturating_mul(2));
+        }
+    }
+
+    /// Cuts the longest lists until all of them together hold at most so many keys.
+    fn level(&mut self, most: usize) {
+        self.lists.sort_by_key(BTreeSet::len);
+        let (mut room, mut left) = (most, self.lists.len());
+        for list in &mut self.lists {
+            let share = room / left.max(1);
+            if list.len() > share {
+                self.cut += list.len() - share;
+                *list = std::mem::take(list).into_iter().take(share).collect();
+            }
+            room -= list.len();
+            left -= 1;
+        }
+        self.held = most - room;
+    }
+
+    fn into_fair_shares(mut self) -> BTreeSet<Pubkey> {
+        if self.held > self.most {
+            self.level(self.most);
+        }
+        if self.cut > 0 {
+            warn!(
+                "the other stations' lists name more than {} keys: {} of them are not followed, those of the longest lists",
+                self.most, self.cut
+            );
+        }
+        self.lists.into_iter().flatten().collect()
+    }
 }
 
 /// A station's list that is longer than any constellation would fill this one's database
@@ -259,6 +327,32 @@ mod tests {
         let followed = followed(&station, &[]).unwrap();
         assert_eq!(followed.keys, [key(3)]);
         assert_eq!(followed.blocked.as_slice(), [1, 2, 4].map(key));
+    }
+
+    #[test]
+    fn no_station_s_list_crowds_out_the_others() {
+        let numbered = |from: u32, count: u32| -> BTreeSet<Pubkey> {
+            let number = |number: u32| {
+                let mut bytes = [0; 32];
+                bytes[..4].copy_from_slice(&number.to_be_bytes());
+                Pubkey::from_bytes(bytes)
+            };
+            (from..from + count).map(number).collect()
+        };
+        let mut swarm = SwarmKeys::new(1000);
+        let honest = [numbered(900_000, 10), numbered(910_000, 150)];
+        swarm.add(honest[0].clone());
+        for station in 0..20 {
+            swarm.add(numbered(station * 1000, 900));
+            assert!(swarm.held <= 4000, "{}", swarm.held);
+        }
+        swarm.add(honest[1].clone());
+        let followed = swarm.into_fair_shares();
+        assert!((950..=1000).contains(&followed.len()), "{}", followed.len());
+        assert!(followed.is_superset(&honest[0]));
+        // Its share, which is that of each of the twenty.
+        let of_the_other = followed.intersection(&honest[1]).count();
+        assert!((40..=50).contains(&of_the_other), "{of_the_other}");
     }
 
     #[test]

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use constellation_shared::Pubkey;
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 use tracing::{error, info, warn};
 
 use crate::admission::intake::{self, Admission, Tally};
 use crate::backfill::session::Session;
 use crate::members::full_sync::PATIENCE;
+use crate::members::full_sync::budget::{Budget, group_size};
 use crate::members::profiles::render::short;
 use crate::plan::peer_memory::Known;
 use crate::plan::wanted::Wanted;
@@ -25,6 +27,15 @@ pub struct Answers {
     pub whole: usize,
     /// So many there are.
     pub total: usize,
+}
+
+/// What became of the full syncs of a run.
+#[derive(Debug, Default)]
+pub struct FullSyncs {
+    /// How many relays answered for each pubkey that was asked for to the end.
+    pub answers: BTreeMap<Pubkey, Answers>,
+    /// How many of the pubkeys had their turn, the first ones, whether to the end or not.
+    pub started: usize,
 }
 
 /// A relay, and what became of it during the recovery.
@@ -111,42 +122,63 @@ impl Asking {
         answers
     }
 
-    /// Everything that these pubkeys ever wrote, some of them at a time.
+    /// Everything that these pubkeys ever wrote, some of them in one question, as far as the
+    /// budget goes; without those that it did not go to the end with.
     pub(crate) async fn ask_for_each(
         self,
         keys: Vec<Pubkey>,
         kinds: Vec<u16>,
         parallel: usize,
         most_events: usize,
-    ) -> BTreeMap<Pubkey, Answers> {
-        let mut answers = BTreeMap::new();
+        budget: Budget,
+    ) -> FullSyncs {
+        let mut full_syncs = FullSyncs::default();
         let mut syncs = JoinSet::new();
-        let mut keys = keys.into_iter();
+        let mut groups = keys.chunks(group_size(keys.len()));
         loop {
             while syncs.len() < parallel.max(1)
-                && let Some(key) = keys.next()
+                && !budget.is_over()
+                && let Some(group) = groups.next()
             {
-                info!(
-                    target: PROFILE_LOG,
-                    "  🔄 FULL SYNC for {}... (all messages, no time limit)",
-                    short(&key)
-                );
+                if !budget.take_connections(self.sources_at_work()) {
+                    groups = [].chunks(1);
+                    break;
+                }
+                for key in group {
+                    info!(
+                        target: PROFILE_LOG,
+                        "  🔄 FULL SYNC for {}... (all messages, no time limit)",
+                        short(key)
+                    );
+                }
+                let mut group = group.to_vec();
+                group.sort_unstable();
                 let wanted = Wanted {
-                    authors: [key].into(),
+                    authors: group.clone().into(),
                     kinds: kinds.clone(),
                     since: 0,
-                    most_events,
+                    most_events: most_events.saturating_mul(group.len()),
                 };
+                full_syncs.started += group.len();
                 let asking = self.clone();
-                syncs.spawn(async move { (key, asking.ask(wanted).await) });
+                syncs.spawn(async move { (group, asking.ask(wanted).await) });
             }
-            match syncs.join_next().await {
-                None => return answers,
-                Some(Ok((key, answer))) => {
-                    answers.insert(key, answer);
+            // What is not done by then ends with the set.
+            match timeout_at(budget.deadline, syncs.join_next()).await {
+                Err(_) | Ok(None) => return full_syncs,
+                Ok(Some(Ok((group, answer)))) => {
+                    let answers = group.into_iter().map(|key| (key, answer));
+                    full_syncs.answers.extend(answers);
                 }
-                Some(Err(error)) => error!("a full sync ended unexpectedly and failed: {error}"),
+                Ok(Some(Err(error))) => {
+                    error!("a full sync ended unexpectedly and failed: {error}");
+                }
             }
         }
+    }
+
+    fn sources_at_work(&self) -> usize {
+        let sources = self.sources.iter();
+        sources.filter(|source| !source.state().is_out).count()
     }
 }

@@ -5,18 +5,20 @@
 //! did not keep is none.
 
 mod asking;
+pub mod budget;
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use constellation_shared::{Pubkey, kinds};
+use tokio::time::timeout_at;
 use tracing::error;
 
-pub use asking::Answers;
+pub use asking::{Answers, FullSyncs};
 use asking::{Asking, Source, SourceState};
+use budget::Budget;
 
 use crate::admission::intake::{Admission, Gate};
 use crate::admission::pipeline::{Closed, Inflow, Step};
@@ -48,8 +50,10 @@ pub struct Recovery<'a> {
     pub verify: bool,
     /// Whether the peers' events are let in unverified; those of other relays never are.
     pub trust_peers: bool,
-    /// How many pubkeys are synced at a time.
+    /// How many groups of pubkeys are synced at a time.
     pub parallel: usize,
+    /// What they may take of the run.
+    pub budget: Budget,
     /// How many events a relay is asked for of one pubkey at the most.
     pub most_events: usize,
     /// What has passed before, and does now.
@@ -59,16 +63,18 @@ pub struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Full syncs from the peers; how many of them answered for each pubkey.
+    /// Full syncs from the peers; how many of them answered for each pubkey that there was
+    /// time for.
     pub async fn from_peers(
         &mut self,
         keys: Vec<Pubkey>,
         peers: &[Address],
         interruption: Pin<&mut impl Future<Output = ()>>,
-    ) -> (BTreeMap<Pubkey, Answers>, Step) {
+    ) -> (FullSyncs, Step) {
         let (kinds, parallel, most) = (self.kinds.clone(), self.parallel, self.most_events);
         let verify = !self.trust_peers;
-        let work = |asking: Asking| asking.ask_for_each(keys, kinds, parallel, most);
+        let budget = self.budget.clone();
+        let work = |asking: Asking| asking.ask_for_each(keys, kinds, parallel, most, budget);
         let (answers, step) = self.step(peers, verify, work, interruption).await;
         (answers.unwrap_or_default(), step)
     }
@@ -87,7 +93,11 @@ impl Recovery<'_> {
             since: 0,
             most_events: usize::MAX,
         };
-        let work = |asking: Asking| async move { asking.ask(wanted).await };
+        let deadline = self.budget.deadline;
+        let work = |asking: Asking| async move {
+            let asked = timeout_at(deadline, asking.ask(wanted)).await;
+            asked.unwrap_or_default()
+        };
         let (answers, step) = self.step(relays, true, work, interruption).await;
         (answers.unwrap_or_default(), step)
     }

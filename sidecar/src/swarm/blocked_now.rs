@@ -1,0 +1,207 @@
+//! Who is blocked at this moment, while a run goes on: the lists are read again when they
+//! change.
+//!
+//! A list that is being rewritten lets nobody in: whoever stood in the blacklist once stays
+//! blocked until the run ends, unless another list pardons the key, and a list that cannot be
+//! read counts as it last was.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::{Duration, Instant};
+
+use constellation_shared::list_file::{self, ListFile, Signature};
+use constellation_shared::verdict::{Standing, Verdict};
+use constellation_shared::{Pubkey, Station};
+use tracing::{info, warn};
+
+use crate::swarm::followed::keys_of;
+
+/// How often the lists are looked at, at most: the verdict may be asked thousands of times a
+/// second.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A list and what it was when it was last read, none where it is missing.
+type Seen = (ListFile, Option<Signature>);
+
+/// The keys that are blocked.
+#[derive(Debug)]
+pub struct BlockedNow {
+    station: Station,
+    looked_at: Option<Instant>,
+    seen: Vec<Seen>,
+    /// Whoever stood in the blacklist since the run began.
+    blacklisted: BTreeSet<Pubkey>,
+    /// Those of them whom a list of friends or a member's file pardons.
+    friends: BTreeSet<Pubkey>,
+    members: BTreeSet<Pubkey>,
+}
+
+impl BlockedNow {
+    /// Nothing is read before the first [`BlockedNow::refresh`].
+    pub fn new(station: Station) -> Self {
+        Self {
+            station,
+            looked_at: None,
+            seen: Vec::new(),
+            blacklisted: BTreeSet::new(),
+            friends: BTreeSet::new(),
+            members: BTreeSet::new(),
+        }
+    }
+
+    /// Whether it is time to look at the lists.
+    pub fn is_due(&self) -> bool {
+        self.looked_at.is_none_or(|at| at.elapsed() >= INTERVAL)
+    }
+
+    /// Whether the verdict on this key is block, by the lists as they were last looked at.
+    pub fn contains(&self, key: &Pubkey) -> bool {
+        let standing = Standing {
+            blocked: self.blacklisted.contains(key),
+            friend: self.friends.contains(key),
+            member: self.members.contains(key),
+        };
+        standing.verdict() == Verdict::Block
+    }
+
+    /// Looks at the lists, and reads them again where one has changed. To be called where
+    /// waiting for files holds nobody up.
+    pub fn refresh(&mut self) {
+        self.looked_at = Some(Instant::now());
+        let blacklist = ListFile::blacklist(self.station.blacklist());
+        let mut friends = vec![ListFile::own(self.station.friends())];
+        friends.extend(list_file::swarm_friends(&self.station).unwrap_or_default());
+        let members = list_file::member_keys(&self.station).unwrap_or_default();
+        let seen: Vec<Seen> = std::iter::once(&blacklist)
+            .chain(&friends)
+            .chain(&members)
+            .map(|list| (list.clone(), list.signature().unwrap_or_default()))
+            .collect();
+        if is_same(&seen, &self.seen) {
+            return;
+        }
+        let is_first = self.seen.is_empty();
+        self.seen = seen;
+        let before = self.blacklisted.len();
+        match keys_of(&blacklist) {
+            Ok(keys) => self.blacklisted.extend(keys),
+            Err(error) => warn!(
+                "{} cannot be read: {error}; who was blocked before stays so",
+                blacklist.path().display()
+            ),
+        }
+        let added = self.blacklisted.len() - before;
+        if added > 0 && !is_first {
+            info!("{added} more pubkeys are on blacklist.txt since this run began");
+        }
+        self.friends = self.pardoned(&friends, &self.friends);
+        self.members = self.pardoned(&members, &self.members);
+    }
+
+    /// Which of the blacklisted keys stand in these lists. Where one cannot be read, those
+    /// who were pardoned before still are.
+    fn pardoned(&self, lists: &[ListFile], before: &BTreeSet<Pubkey>) -> BTreeSet<Pubkey> {
+        let mut pardoned = BTreeSet::new();
+        if self.blacklisted.is_empty() {
+            return pardoned;
+        }
+        for list in lists {
+            if self.read_pardons(list, &mut pardoned).is_err() {
+                pardoned.extend(before);
+            }
+        }
+        pardoned
+    }
+
+    fn read_pardons(&self, list: &ListFile, pardoned: &mut BTreeSet<Pubkey>) -> io::Result<()> {
+        if let Some(open) = list.open()? {
+            open.read(|_, key| {
+                if self.blacklisted.contains(&key) {
+                    pardoned.insert(key);
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn is_same(one: &[Seen], other: &[Seen]) -> bool {
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .all(|(one, other)| one.0.path() == other.0.path() && one.1 == other.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn key(byte: u8) -> Pubkey {
+        Pubkey::from_bytes([byte; 32])
+    }
+
+    fn lines(keys: &[u8]) -> String {
+        keys.iter()
+            .map(|&byte| format!("{}\n", key(byte)))
+            .collect()
+    }
+
+    #[test]
+    fn who_is_blocked_follows_the_lists_and_a_half_written_one_lets_nobody_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        fs::create_dir_all(station.strfry_dir()).unwrap();
+        let swarm = station.swarm_dir().join("12D3KooA");
+        fs::create_dir_all(&swarm).unwrap();
+        let mut blocked = BlockedNow::new(station.clone());
+        let mut now = |write: &dyn Fn()| {
+            write();
+            blocked.refresh();
+            (1..=5)
+                .filter(|byte| blocked.contains(&key(*byte)))
+                .collect::<Vec<u8>>()
+        };
+        let blacklist = |text: &str| fs::write(station.blacklist(), text).unwrap();
+        let friends = |text: &str| fs::write(station.friends(), text).unwrap();
+        assert_eq!(now(&|| ()), [0; 0]);
+        assert_eq!(now(&|| blacklist(&lines(&[1, 2]))), [1, 2]);
+        assert_eq!(now(&|| friends(&lines(&[2]))), [1]);
+        assert_eq!(
+            now(&|| fs::write(swarm.join("amisOfAmis.txt"), lines(&[1])).unwrap()),
+            [0; 0]
+        );
+        // Friends who are gone pardon no more, and a new one on the list is blocked at once.
+        assert_eq!(now(&|| friends("")), [2]);
+        assert_eq!(now(&|| blacklist(&lines(&[1, 2, 3]))), [2, 3]);
+        // `sort -o` empties it, and writes it again; `rm`, and it is no file at all.
+        assert_eq!(now(&|| blacklist("")), [2, 3]);
+        assert_eq!(now(&|| blacklist(&lines(&[5])[..30])), [2, 3]);
+        assert_eq!(
+            now(&|| fs::remove_file(station.blacklist()).unwrap()),
+            [2, 3]
+        );
+        assert_eq!(
+            now(&|| fs::create_dir(station.blacklist()).unwrap()),
+            [2, 3]
+        );
+        assert_eq!(
+            now(&|| {
+                fs::remove_dir(station.blacklist()).unwrap();
+                blacklist(&lines(&[4]));
+            }),
+            [2, 3, 4]
+        );
+        // A list of friends that cannot be read is as it was.
+        friends(&lines(&[4]));
+        assert_eq!(now(&|| ()), [2, 3]);
+        assert_eq!(
+            now(&|| {
+                fs::remove_file(station.friends()).unwrap();
+                fs::create_dir(station.friends()).unwrap();
+            }),
+            [2, 3]
+        );
+    }
+}
