@@ -10,6 +10,7 @@ use constellation_shared::verdict::Verdict;
 use tracing::warn;
 
 use crate::filters::{Filters, Wanted};
+use crate::lists::Undecided;
 use crate::message::{Answer, Request};
 
 /// How much is read at once, in bytes: what a pipe holds.
@@ -25,7 +26,7 @@ const KEPT_FOR_REQUESTS: usize = 1_048_576;
 /// What decides on an event.
 #[derive(Debug)]
 pub struct Rules<'a, V> {
-    /// The verdict on an author, `None` where the lists are unavailable.
+    /// The verdict on an author.
     pub verdict: V,
     /// Whether blocked authors are told that their events were accepted.
     pub shadow: bool,
@@ -41,7 +42,7 @@ pub struct Rules<'a, V> {
 pub fn answer_all(
     mut input: BufReader<impl Read>,
     output: &mut impl Write,
-    rules: &Rules<'_, impl Fn(&Pubkey) -> Option<Verdict>>,
+    rules: &Rules<'_, impl Fn(&Pubkey) -> Result<Verdict, Undecided>>,
 ) -> io::Result<()> {
     // The start of a line that has not yet been read to its end.
     let mut begun = Vec::new();
@@ -86,7 +87,7 @@ fn extend(begun: &mut Vec<u8>, more: &[u8]) {
     begun.extend_from_slice(more.get(..room).unwrap_or(more));
 }
 
-impl<V: Fn(&Pubkey) -> Option<Verdict>> Rules<'_, V> {
+impl<V: Fn(&Pubkey) -> Result<Verdict, Undecided>> Rules<'_, V> {
     /// Appends the answer to a line to those that are not yet written, or nothing where it
     /// is blank.
     fn answer(
@@ -129,10 +130,14 @@ impl<V: Fn(&Pubkey) -> Option<Verdict>> Rules<'_, V> {
             return Answer::Reject("invalid: pubkey is not 32 bytes of hex");
         };
         match (self.verdict)(&author) {
-            None => Answer::Reject("error: policy lists unavailable"),
-            Some(Verdict::Allow | Verdict::Pardon) => Answer::Accept,
-            Some(Verdict::Block) if self.shadow => Answer::ShadowReject,
-            Some(Verdict::Block) => Answer::Reject("blocked: pubkey is blacklisted"),
+            Err(Undecided::Unavailable) => Answer::Reject("error: policy lists unavailable"),
+            // Not a shadow reject: a friend would believe that his event was taken.
+            Err(Undecided::SwarmUnread) => {
+                Answer::Reject("error: the lists of friends are still being read, try again")
+            }
+            Ok(Verdict::Allow | Verdict::Pardon) => Answer::Accept,
+            Ok(Verdict::Block) if self.shadow => Answer::ShadowReject,
+            Ok(Verdict::Block) => Answer::Reject("blocked: pubkey is blacklisted"),
         }
     }
 }

@@ -39,7 +39,7 @@ use constellation_shared::attributes::{self, AttributeError};
 use constellation_shared::blacklist::Cuts;
 use rustix::fs::{FlockOperation, flock};
 
-pub(crate) use crate::blacklist::held::is_being_rewritten;
+pub(crate) use crate::blacklist::held::{is_being_rewritten, sees_every_writer};
 use crate::blacklist::held::{is_held, whole_lines};
 pub use crate::blacklist::leftovers::adopt;
 pub use crate::blacklist::remainder::Remainder;

@@ -18,7 +18,9 @@ use crate::lists::Sources;
 pub fn explain(sources: &Sources, keys: &[Pubkey], output: &mut impl Write) -> io::Result<Verdict> {
     let blacklist = ListFile::blacklist(&sources.blacklist);
     let members_dir = sources.station.members_dir();
-    let (pardoning, unreadable) = sources.pardoning();
+    let own = sources.own_pardoning();
+    let swarm = sources.swarm_pardoning();
+    let pardoning = [own.files, swarm.files].concat();
     let mut worst = Verdict::Allow;
     for key in keys {
         let explanation = Explanation::of(key, &blacklist, &pardoning, &members_dir);
@@ -33,9 +35,16 @@ pub fn explain(sources: &Sources, keys: &[Pubkey], output: &mut impl Write) -> i
             writeln!(output, "  {}", place.words())?;
         }
     }
-    for (folder, error) in unreadable {
+    for (folder, error) in own.unreadable.into_iter().chain(swarm.unreadable) {
         let words = format!("{} cannot be read: {error}", folder.display());
         writeln!(output, "{}", one_line(&words))?;
+    }
+    if !swarm.left_out.is_empty() {
+        writeln!(
+            output,
+            "of the other stations' friends lists not all are read: not {}",
+            swarm.left_out
+        )?;
     }
     Ok(worst)
 }

@@ -3,34 +3,31 @@
 //!
 //! A friend or member matters only if he is blocked. So the blocked keys are the only
 //! ones kept, and the other lists, however long, are read through once for the few that
-//! are blocked.
+//! are blocked. The station's own are read before anything is answered, and those of other
+//! stations beside that ([`swarm`]): until they are read, whoever they may pardon is told so.
 
 mod known;
+mod pardons;
+pub(crate) mod swarm;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use constellation_shared::counted;
 use constellation_shared::list_file::{self, ListFile};
+use constellation_shared::swarm_lists::{LeftOut, SwarmLists};
 use constellation_shared::verdict::{Standing, Verdict};
 use constellation_shared::wot::KeySet;
 use constellation_shared::{Pubkey, Station};
-use tracing::debug;
+use tracing::{debug, info, warn};
 
-use crate::lists::known::{Known, Look, is_in_work};
-
-/// For how long a newly blocked key waits for the search of the lists that may pardon it.
-/// Most searches are over by then, and a friend who is blacklisted is let in throughout.
-/// Where other stations send many long lists, blocking goes first, and such a friend is
-/// rejected until the search is over, about a second.
-const SEARCH_QUIETLY_FOR: Duration = Duration::from_millis(300);
+use crate::blacklist::sees_every_writer;
+use crate::lists::known::{Known, Look, Rest, is_in_work};
+use crate::lists::pardons::Pardons;
 
 /// For how long the first answers wait for a blacklist that is being rewritten. Less than
 /// strfry waits for an answer, 10 s.
@@ -50,62 +47,151 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// All files that can pardon a key: friends, then the swarm's friends, then members;
-    /// and the folders that could not be read.
-    pub fn pardoning(&self) -> (Vec<ListFile>, Vec<(PathBuf, io::Error)>) {
-        let mut files: Vec<ListFile> = self.friends.iter().map(ListFile::own).collect();
-        let mut unreadable = Vec::new();
-        let mut add = |found: io::Result<Vec<ListFile>>, folder| match found {
-            Ok(found) => files.extend(found),
-            Err(error) => unreadable.push((folder, error)),
+    /// The station's own files that can pardon a key: friends, then members.
+    pub fn own_pardoning(&self) -> Pardoning {
+        let mut pardoning = Pardoning {
+            files: self.friends.iter().map(ListFile::own).collect(),
+            ..Pardoning::default()
         };
-        if self.swarm {
-            let found = list_file::swarm_friends(&self.station);
-            add(found, self.station.swarm_dir());
+        match list_file::member_keys(&self.station) {
+            Ok(found) => pardoning.files.extend(found),
+            Err(error) => pardoning.unreadable = Some((self.station.members_dir(), error)),
         }
-        let found = list_file::member_keys(&self.station);
-        add(found, self.station.members_dir());
-        (files, unreadable)
+        pardoning
+    }
+
+    /// The files of other stations that can pardon a key.
+    pub fn swarm_pardoning(&self) -> Pardoning {
+        if !self.swarm {
+            return Pardoning::default();
+        }
+        match SwarmLists::find(&self.station) {
+            Ok(found) => Pardoning {
+                files: found.lists,
+                left_out: found.left_out,
+                unreadable: None,
+            },
+            Err(error) => Pardoning {
+                unreadable: Some((self.station.swarm_dir(), error)),
+                ..Pardoning::default()
+            },
+        }
     }
 }
 
-/// What the lists say at one moment.
+/// Files that can pardon a key.
+#[derive(Debug, Default)]
+pub struct Pardoning {
+    /// The files that are read.
+    pub files: Vec<ListFile>,
+    /// Those that are not, because there is too much of them.
+    pub left_out: LeftOut,
+    /// The folder in which they could not be looked for.
+    pub unreadable: Option<(PathBuf, io::Error)>,
+}
+
+/// Why there is no verdict on an author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undecided {
+    /// Who is blocked is not known, or not completely.
+    Unavailable,
+    /// He is blocked, and the lists of other stations that may pardon him are not read yet.
+    SwarmUnread,
+}
+
+/// What the station's own lists say at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lists {
+pub struct Own {
     /// The blocked keys, or `None` where the blacklist is there but was never readable.
     blocked: Option<Arc<KeySet>>,
+    /// Whether keys may be missing that belong to them.
+    partial: bool,
     /// Those of them that are friends or members.
     pardoned: Arc<KeySet>,
 }
 
-impl Lists {
-    /// The verdict on an author, or `None` where the lists are unavailable and nothing
-    /// may be let in.
-    pub fn verdict(&self, author: &Pubkey) -> Option<Verdict> {
-        let blocked = self.blocked.as_ref()?.contains(author);
-        let standing = Standing {
-            blocked,
-            // A friend or a member: the verdict is the same.
-            friend: blocked && self.pardoned.contains(author),
-            member: false,
-        };
-        Some(standing.verdict())
+/// What the lists of other stations say at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Swarm {
+    /// The blocked keys that were looked for in them.
+    searched: Option<Arc<KeySet>>,
+    /// Those of them that were found.
+    pardoned: Arc<KeySet>,
+}
+
+/// What all lists say at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Lists {
+    /// The station's own.
+    pub own: Own,
+    /// Those of the other stations, where they count.
+    pub swarm: Option<Swarm>,
+}
+
+impl Own {
+    /// The blocked keys, where they are known.
+    pub const fn blocked(&self) -> Option<&Arc<KeySet>> {
+        self.blocked.as_ref()
     }
 }
 
-/// Loads the lists and knows which of them must be loaded again.
+impl Swarm {
+    fn has_been_searched_for(&self, author: &Pubkey, blocked: &Arc<KeySet>) -> bool {
+        let searched = self.searched.as_ref();
+        searched.is_some_and(|keys| Arc::ptr_eq(keys, blocked) || keys.contains(author))
+    }
+}
+
+impl Lists {
+    /// The verdict on an author.
+    ///
+    /// # Errors
+    /// [`Undecided`]: nothing of his may be let in until there is a verdict.
+    pub fn verdict(&self, author: &Pubkey) -> Result<Verdict, Undecided> {
+        let blocked = self.own.blocked.as_ref().ok_or(Undecided::Unavailable)?;
+        if !blocked.contains(author) {
+            return if self.own.partial {
+                Err(Undecided::Unavailable)
+            } else {
+                Ok(Verdict::Allow)
+            };
+        }
+        let standing = Standing {
+            blocked: true,
+            // A friend or a member: the verdict is the same.
+            friend: self.own.pardoned.contains(author)
+                || (self.swarm.as_ref()).is_some_and(|swarm| swarm.pardoned.contains(author)),
+            member: false,
+        };
+        match (standing.verdict(), &self.swarm) {
+            (Verdict::Block, Some(swarm)) if !swarm.has_been_searched_for(author, blocked) => {
+                Err(Undecided::SwarmUnread)
+            }
+            (verdict, _) => Ok(verdict),
+        }
+    }
+}
+
+/// Loads the station's own lists and knows which of them must be loaded again.
 #[derive(Debug)]
 pub struct Loader {
     sources: Sources,
     blacklist: Known,
+    rest: Rest,
+    /// Whether keys still count that are not in the blacklist any more.
+    retained: bool,
     /// Whether a key was blocked that the other lists have not been searched for.
-    search_again: bool,
-    /// After which time of searching newly blocked keys are blocked all the same.
-    search_quietly_for: Duration,
-    /// The files that can pardon, each with the blocked keys that it holds.
-    pardoning: BTreeMap<ListFile, (Known, Vec<Pubkey>)>,
-    /// The folders that cannot be read.
-    folders: BTreeMap<PathBuf, Known>,
+    newly_blocked: bool,
+    pardons: Pardons,
+    /// Whether all programs can be seen that may write the blacklist, where a test says so.
+    #[cfg(test)]
+    sees_every_writer: Option<bool>,
+}
+
+/// What was read of the blacklist.
+struct Blocked {
+    keys: Arc<KeySet>,
+    partial: bool,
 }
 
 impl Loader {
@@ -114,54 +200,59 @@ impl Loader {
         Self {
             sources,
             blacklist: Known::default(),
-            search_again: true,
-            search_quietly_for: SEARCH_QUIETLY_FOR,
-            pardoning: BTreeMap::new(),
-            folders: BTreeMap::new(),
+            rest: Rest::default(),
+            retained: false,
+            newly_blocked: true,
+            pardons: Pardons::default(),
+            #[cfg(test)]
+            sees_every_writer: None,
         }
     }
 
     /// Looks at all files and reads those that changed since `current` was loaded; `now`
     /// is the time since 1970. `None` where `current` still holds.
-    ///
-    /// Where the search takes long, `publish` is handed the newly blocked keys before it is
-    /// over, with the pardons known so far.
-    pub fn refresh(
-        &mut self,
-        current: &Lists,
-        now: Duration,
-        publish: impl FnOnce(Lists),
-    ) -> Option<Lists> {
+    pub fn refresh(&mut self, current: &Own, now: Duration) -> Option<Own> {
         let read = self.read_blacklist(current, now);
         if let Some(new) = &read {
-            let subset = current
-                .blocked
-                .as_ref()
-                .is_some_and(|old| is_subset(new, old));
-            self.search_again |= !subset;
+            let old = current.blocked.as_ref();
+            self.newly_blocked |= !old.is_some_and(|old| is_subset(&new.keys, old));
         }
         let changed = read.is_some();
-        let blocked = read.or_else(|| current.blocked.clone())?;
-        // Before the first lists there is nobody let in whom this could stop.
-        let urgent = changed && self.search_again && current.blocked.is_some();
-        // With nobody blocked there is nobody to pardon, and nothing to look at.
-        let pardoned = match blocked.is_empty() {
-            true => changed.then(KeySet::default),
-            false => self.search(&blocked, now, urgent.then_some(publish)),
+        let Blocked { keys, partial } = match read {
+            Some(read) => read,
+            None => Blocked {
+                keys: current.blocked.clone()?,
+                partial: current.partial,
+            },
         };
-        if !changed && pardoned.is_none() {
+        // With nobody blocked there is nobody to pardon, and nothing to look at.
+        let found = if keys.is_empty() {
+            changed.then(KeySet::default)
+        } else {
+            let again = self.newly_blocked;
+            let pardoning = self.sources.own_pardoning();
+            let searched = self.pardons.search(pardoning, &keys, again, now);
+            (searched.changed || changed).then(|| self.pardons.found())
+        };
+        if !changed && found.is_none() {
             return None;
         }
-        let pardoned = pardoned.map_or_else(|| Arc::clone(&current.pardoned), Arc::new);
+        let pardoned = found.map_or_else(|| Arc::clone(&current.pardoned), Arc::new);
         debug!(
-            "lists loaded: {} blocked, {} of them friends or members",
-            counted(blocked.len(), "key"),
+            "own lists loaded: {} blocked, {} of them friends or members",
+            counted(keys.len(), "key"),
             pardoned.len()
         );
-        Some(Lists {
-            blocked: Some(blocked),
+        Some(Own {
+            blocked: Some(keys),
+            partial,
             pardoned,
         })
+    }
+
+    /// Whether a key was blocked since this was last asked.
+    pub fn take_newly_blocked(&mut self) -> bool {
+        std::mem::take(&mut self.newly_blocked)
     }
 
     /// Whether the blacklist could be read, but for the program that is at work on it.
@@ -169,13 +260,30 @@ impl Loader {
         self.blacklist.read.is_none() && self.blacklist.complaint.is_none()
     }
 
-    /// The blocked keys, where the file changed and could be read. Of a file that is
-    /// rewritten all the time what is added counts at once, and what is missing only when
-    /// it is missing from the whole: nobody slips in while a list is sorted.
-    fn read_blacklist(&mut self, current: &Lists, now: Duration) -> Option<Arc<KeySet>> {
+    fn sees_every_writer(&self) -> bool {
+        #[cfg(test)]
+        if let Some(sees) = self.sees_every_writer {
+            return sees;
+        }
+        sees_every_writer(&self.sources.blacklist)
+    }
+
+    /// The blocked keys, where the file changed and could be read. What is added counts at
+    /// once. What is missing counts only when it is missing from the whole: where it is
+    /// known that nobody is at work on the list, or the list has rested.
+    fn read_blacklist(&mut self, current: &Own, now: Duration) -> Option<Blocked> {
         let list = ListFile::blacklist(&self.sources.blacklist);
+        let rested = list.signature().is_ok_and(|state| {
+            self.rest.look(state, now);
+            self.rest.is_over(now)
+        });
         let known = &mut self.blacklist;
+        if self.retained && rested {
+            known.again = true;
+        }
         let mut keys = Vec::new();
+        let first = known.read.is_none();
+        let mut finished = true;
         let read = match known.look(&list, now) {
             Ok(Look::Unchanged) => return None,
             Ok(Look::Missing) => {
@@ -188,7 +296,6 @@ impl Loader {
                 urgent,
             }) => {
                 let (before, since, whole) = (known.read, known.changing_since, known.whole);
-                let first = before.is_none();
                 let in_work = is_in_work(&list, now)
                     // While it was looked for who writes.
                     || list.signature().ok() != Some(Some(open.signature()));
@@ -197,7 +304,8 @@ impl Loader {
                 if torn && (!urgent || seen || first && in_work) {
                     return self.wait_for_the_whole(now);
                 }
-                keys.reserve_exact(open.most_keys());
+                // Without the memory it is read all the same, more slowly.
+                let _ = keys.try_reserve_exact(open.most_keys());
                 let read = known.read(&list, open, now, |key| keys.push(key));
                 let cut = read.is_ok() && known.is_cut(&list, now);
                 if cut && (!urgent || first) {
@@ -208,9 +316,7 @@ impl Loader {
                     known.whole = whole;
                     known.again = true;
                     known.changing_since = Some(now);
-                    if let Some(blocked) = &current.blocked {
-                        keys.extend_from_slice(blocked.as_slice());
-                    }
+                    finished = first;
                 }
                 read
             }
@@ -224,12 +330,62 @@ impl Loader {
             known.complain(list.path(), &error, consequence);
             return None;
         }
-        Some(Arc::new(KeySet::from(keys)))
+        // Whoever sees not all programs knows only of a list that rests that it is whole. A
+        // list that is missing at the first look was most likely never there.
+        let missing = known.read == Some(None);
+        finished &= rested || first && missing || self.sees_every_writer();
+        Some(self.retain(KeySet::from(keys), current, finished, first))
+    }
+
+    /// The keys of the list, and with them, unless its writers have finished, those that
+    /// were blocked before.
+    fn retain(&mut self, keys: KeySet, current: &Own, finished: bool, first: bool) -> Blocked {
+        let retained = std::mem::replace(&mut self.retained, !finished);
+        if finished {
+            let keys = Arc::new(keys);
+            return Blocked {
+                keys,
+                partial: false,
+            };
+        }
+        let before = current.blocked.as_deref();
+        let missing = |key: &&Pubkey| !keys.contains(key);
+        let gone: Vec<Pubkey> = before
+            .into_iter()
+            .flat_map(KeySet::as_slice)
+            .filter(missing)
+            .copied()
+            .collect();
+        let partial = current.partial || first && before.is_none();
+        // With nothing missing there is nothing to wait for.
+        self.retained = partial || !gone.is_empty();
+        let path = self.sources.blacklist.display();
+        if partial && !retained {
+            warn!(
+                "{path}: it was changed a moment ago, and who writes it cannot be seen from here: \
+                 authors who are not in it are rejected until nobody has changed it for 10 s"
+            );
+        } else if !gone.is_empty() && !retained {
+            info!(
+                "{path}: {} that left it stay blocked until nobody has changed it for 10 s: who \
+                 writes it cannot be seen from here",
+                counted(gone.len(), "key")
+            );
+        }
+        if gone.is_empty() {
+            let keys = Arc::new(keys);
+            return Blocked { keys, partial };
+        }
+        let all = keys.as_slice().iter().copied().chain(gone);
+        Blocked {
+            keys: Arc::new(all.collect()),
+            partial,
+        }
     }
 
     /// Nothing is read yet. Before anything was read that is said after a while, and lets
     /// nobody in.
-    fn wait_for_the_whole(&mut self, now: Duration) -> Option<Arc<KeySet>> {
+    fn wait_for_the_whole(&mut self, now: Duration) -> Option<Blocked> {
         let known = &mut self.blacklist;
         let since = known.changing_since.unwrap_or(now);
         if known.read.is_none() && now.saturating_sub(since) >= FIRST_PATIENCE {
@@ -238,87 +394,6 @@ impl Loader {
             known.complain(&self.sources.blacklist, &error, consequence);
         }
         None
-    }
-
-    /// The blocked keys that are friends or members, where that may have changed.
-    /// `publish` is called where that takes long.
-    fn search(
-        &mut self,
-        blocked: &Arc<KeySet>,
-        now: Duration,
-        mut publish: Option<impl FnOnce(Lists)>,
-    ) -> Option<KeySet> {
-        let started = Instant::now();
-        let search_again = mem::take(&mut self.search_again);
-        let mut before = mem::take(&mut self.pardoning);
-        let mut changed = search_again;
-        let (mut files, unreadable) = self.sources.pardoning();
-        let mut folders = mem::take(&mut self.folders);
-        for (folder, error) in unreadable {
-            // What is known of the files in it is still the best we have.
-            let kept = before
-                .keys()
-                .filter(|list| list.path().starts_with(&folder));
-            files.extend(kept.cloned());
-            let mut known = folders.remove(&folder).unwrap_or_default();
-            known.complain(&folder, &error, "its keys count as they did before");
-            self.folders.insert(folder, known);
-        }
-        if publish.is_some() {
-            // So that as many as can be are searched in time.
-            files.sort_by_cached_key(|list| {
-                fs::symlink_metadata(list.path()).map_or(0, |metadata| metadata.len())
-            });
-        }
-        for list in files {
-            if started.elapsed() >= self.search_quietly_for
-                && let Some(publish) = publish.take()
-            {
-                let found = self.pardoning.values().chain(before.values());
-                let found = found.flat_map(|(_, found)| found);
-                publish(Lists {
-                    blocked: Some(Arc::clone(blocked)),
-                    pardoned: Arc::new(found.copied().collect()),
-                });
-            }
-            let (mut known, last_found) = before.remove(&list).unwrap_or_default();
-            if search_again {
-                known.read = None;
-            }
-            let mut found = Vec::new();
-            let read = match known.look(&list, now) {
-                Ok(Look::Unchanged) => {
-                    self.pardoning.insert(list, (known, last_found));
-                    continue;
-                }
-                Ok(Look::Missing) => {
-                    known.remember(None, now);
-                    Ok(())
-                }
-                Ok(Look::Changed { open, .. }) => known.read(&list, open, now, |key| {
-                    if blocked.contains(&key) {
-                        found.push(key);
-                    }
-                }),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = read {
-                let consequence = match last_found.is_empty() {
-                    true => "its keys do not count",
-                    false => "the keys it held before still count",
-                };
-                known.complain(list.path(), &error, consequence);
-                found.clone_from(&last_found);
-            }
-            changed |= found != last_found;
-            self.pardoning.insert(list, (known, found));
-        }
-        // What is left belonged to files that are gone.
-        changed |= before.values().any(|(_, found)| !found.is_empty());
-        changed.then(|| {
-            let found = self.pardoning.values().flat_map(|(_, found)| found);
-            found.copied().collect()
-        })
     }
 }
 

@@ -82,9 +82,20 @@ impl Signature {
         self.changed
     }
 
+    /// When the file's content was last changed, by its file system's clock, unless
+    /// somebody set another time since: seconds and nanoseconds since 1970.
+    pub const fn modified(&self) -> (i64, i64) {
+        self.modified
+    }
+
     /// The file's length, in bytes.
     pub const fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Whether nobody wrote to the file between the two, whatever became of its mode.
+    pub fn has_same_content(&self, other: &Self) -> bool {
+        self.is_same_file(other) && (self.length, self.modified) == (other.length, other.modified)
     }
 
     /// Whether both are states of one file, not of one that took its place.
@@ -504,7 +515,12 @@ mod tests {
         fs::write(list.path(), "longer").unwrap();
         let grown = state(&list);
         assert_eq!((before.length(), grown.length()), (3, 6));
-        assert!(grown.is_same_file(&before));
+        assert!(grown.is_same_file(&before) && !grown.has_same_content(&before));
+        let chmod = Signature {
+            changed: (1, 1),
+            ..grown
+        };
+        assert!(chmod.has_same_content(&grown));
         assert!(!grown.is_same_file(&state(&other)));
         let elsewhere = Signature {
             device: !grown.device,

@@ -9,11 +9,10 @@ mod policy_program;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::Command;
 
-use constellation_tests::{StationDir, station};
+use constellation_tests::station;
 use policy_program::{
-    ACCEPT, BLOCKED, PROGRAM, Policy, UNAVAILABLE, clean, in_force, is_root, key, lines,
+    ACCEPT, BLOCKED, Policy, UNAVAILABLE, as_somebody, in_force, key, lines, rested,
 };
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -169,29 +168,6 @@ fn nobody_gets_in_while_the_blacklist_was_never_readable() {
     policy.close();
 }
 
-/// A program started by root must become somebody else first, for whom modes count.
-fn as_somebody(station: &StationDir) -> Option<Command> {
-    if !is_root() {
-        return Some(policy_program::command(station));
-    }
-    let setpriv = "/usr/bin/setpriv";
-    if !fs::exists(setpriv).unwrap() {
-        return None;
-    }
-    // The station is root's, in folders that only root may enter, and so may the build be.
-    for folder in station.home().ancestors().take(2) {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let program = station.root().join(PROGRAM);
-    fs::copy(station.program(PROGRAM), &program).unwrap();
-    let mut command = Command::new(setpriv);
-    clean(&mut command, &station.home());
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(program);
-    Some(command)
-}
-
 #[test]
 fn lists_that_this_user_may_not_read() {
     let station = station!();
@@ -204,6 +180,7 @@ fn lists_that_this_user_may_not_read() {
     let Some(command) = as_somebody(&station) else {
         return;
     };
+    rested(&station);
     mode("blacklist.txt", 0o000);
     mode("amisOfAmis.txt", 0o000);
     let mut policy = Policy::spawn(command);

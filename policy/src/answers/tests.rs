@@ -7,9 +7,9 @@ const LINE: &str = "{\"event\":{\"id\":\"1\"}}\n";
 const ANSWER: &str =
     "{\"id\":\"1\",\"action\":\"reject\",\"msg\":\"error: request not understood\"}\n";
 
-fn rules() -> Rules<'static, impl Fn(&Pubkey) -> Option<Verdict>> {
+fn rules() -> Rules<'static, impl Fn(&Pubkey) -> Result<Verdict, Undecided>> {
     Rules {
-        verdict: |_: &Pubkey| Some(Verdict::Allow),
+        verdict: |_: &Pubkey| Ok(Verdict::Allow),
         shadow: false,
         filters: None,
     }

@@ -97,6 +97,41 @@ pub(crate) fn is_being_rewritten(file: &File) -> bool {
     })
 }
 
+/// The inode of the process namespace that every other one is below (`PROC_PID_INIT_INO` of
+/// Linux).
+const FIRST_NAMESPACE: u64 = 0xeffffffc;
+
+/// The file systems on which a program of another machine may write, by their magic numbers:
+/// NFS, SMB in three versions, FUSE, AFS, Ceph, 9p.
+const SHARED_FILE_SYSTEMS: [u64; 8] = [
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x6573_5546,
+    0x5346_414f,
+    0x00c3_6400,
+    0x0102_1997,
+];
+
+/// Whether every process can be seen that may write a list: those of all users, outside of
+/// a container too, and of no other machine. Only then it means something that none does.
+pub(crate) fn sees_every_writer(list: &Path) -> bool {
+    // The first process has all rights. Whoever may look at what it has open may look at
+    // all processes, and nothing hides them (`hidepid`, `ProtectProc=`).
+    let sees_others = fs::read_dir("/proc/1/fd").is_ok();
+    let namespace = fs::metadata("/proc/self/ns/pid");
+    let outermost = namespace.is_ok_and(|namespace| namespace.ino() == FIRST_NAMESPACE);
+    let folder = list.parent().unwrap_or(Path::new("."));
+    let shared = rustix::fs::statfs(list)
+        .or_else(|_| rustix::fs::statfs(folder))
+        .map_or(true, |system| {
+            let magic = u64::try_from(system.f_type).unwrap_or_default() & 0xffff_ffff;
+            SHARED_FILE_SYSTEMS.contains(&magic)
+        });
+    sees_others && outermost && !shared
+}
+
 /// Whether another process has the file open by such a descriptor, a path in `/proc`.
 fn is_open(file: &File, such: impl Fn(&Path) -> bool) -> bool {
     let Ok(wanted) = file.metadata() else {

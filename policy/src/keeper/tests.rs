@@ -1,12 +1,15 @@
 //! The keeper's thread, with faults of the tests' choosing.
 
+use super::remover::{RETRY_AFTER, after};
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use constellation_shared::Station;
 
+use crate::blacklist::{Remainder, RemoveError};
 use crate::logged::logged;
 
 fn key(byte: u8) -> Pubkey {
@@ -42,13 +45,14 @@ fn work(sources: Sources) -> Work {
         loader: Loader::new(sources.clone()),
         sources,
         lists: Arc::new(RwLock::new(Lists::default())),
+        board: Arc::default(),
         filters: None,
         refreshed: true,
     }
 }
 
 fn verdict(work: &Work, byte: u8) -> Option<Verdict> {
-    work.lists.read().unwrap().verdict(&key(byte))
+    work.lists.read().unwrap().verdict(&key(byte)).ok()
 }
 
 /// Until the keys are dealt with: what other tests start holds the lock on the folder, too,
@@ -63,7 +67,7 @@ fn soon(keys: &mut BTreeSet<Pubkey>, mut step: impl FnMut(&mut BTreeSet<Pubkey>)
 /// a moment.
 fn refresh_until(work: &mut Work, byte: u8, wanted: Option<Verdict>) {
     while verdict(work, byte) != wanted {
-        work.refresh();
+        work.refresh(Duration::ZERO);
     }
 }
 
@@ -180,12 +184,12 @@ fn who_was_pardoned_and_is_not_any_more_stays_on_the_blacklist() {
 fn nothing_is_let_in_once_the_thread_is_gone() {
     let (_root, sources) = station(&[1]);
     let mut keeper = Keeper::start(sources, true, None).unwrap();
-    assert_eq!(keeper.verdict(&key(2)), Some(Verdict::Allow));
+    assert_eq!(keeper.verdict(&key(2)).ok(), Some(Verdict::Allow));
     keeper.pardoned = None;
     while !keeper.thread.as_ref().unwrap().is_finished() {
         thread::yield_now();
     }
-    assert_eq!(keeper.verdict(&key(2)), None);
+    assert_eq!(keeper.verdict(&key(2)).ok(), None);
 }
 
 /// One who opened the list before it was replaced, unseen, and writes while we end.
@@ -207,7 +211,7 @@ fn appended_in_the_moment_of_the_end(within: Duration) -> bool {
     let keeper = Keeper::start(sources, true, None).unwrap();
     // Before this nothing is replaced.
     let asked = Instant::now();
-    assert_eq!(keeper.verdict(&key(1)), Some(Verdict::Pardon));
+    assert_eq!(keeper.verdict(&key(1)).ok(), Some(Verdict::Pardon));
     let closing = thread::spawn(|| keeper.close());
     while fs::read_to_string(&list)
         .unwrap()
@@ -257,10 +261,10 @@ fn a_locked_folder_delays_removal_and_nothing_else() {
     let lock = fs::File::open(root.path().join("strfry")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let keeper = Keeper::start(sources, true, None).unwrap();
-    assert_eq!(keeper.verdict(&key(1)), Some(Verdict::Pardon));
-    assert_eq!(keeper.verdict(&key(3)), Some(Verdict::Allow));
+    assert_eq!(keeper.verdict(&key(1)).ok(), Some(Verdict::Pardon));
+    assert_eq!(keeper.verdict(&key(3)).ok(), Some(Verdict::Allow));
     write(&list, &[1, 2, 3]);
-    while keeper.verdict(&key(3)) != Some(Verdict::Block) {
+    while keeper.verdict(&key(3)) != Ok(Verdict::Block) {
         thread::yield_now();
     }
     drop(lock);

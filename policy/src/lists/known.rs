@@ -30,6 +30,46 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// was set back.
 const AHEAD: Duration = Duration::from_secs(10);
 
+/// How long a list rests, once nobody changes it any more, before it counts as whole where
+/// its writers cannot be seen. Who takes longer between two writes does not mean to go on.
+const REST: Duration = STALLED_AFTER;
+
+/// Changes that follow each other sooner than this can leave the same time behind, on a file
+/// system that counts seconds only.
+const COARSE_TICK: Duration = Duration::from_millis(2100);
+
+/// Since when a file has been in the state in which it is.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    state: Option<Option<Signature>>,
+    /// When that was first seen; `None` where it was never seen in another.
+    since: Option<Duration>,
+}
+
+impl Rest {
+    /// Takes note of the state in which the file is now.
+    pub(super) fn look(&mut self, state: Option<Signature>, now: Duration) {
+        let same = match (self.state, state) {
+            (Some(Some(old)), Some(new)) => new.has_same_content(&old),
+            (old, new) => old == Some(new),
+        };
+        if !same {
+            self.since = self.state.is_some().then_some(now);
+            self.state = Some(state);
+        }
+    }
+
+    /// Whether nobody has changed it for a while: by its own times, which may be those of
+    /// another machine, and as it was seen from here.
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        let seen = self
+            .since
+            .is_none_or(|since| now.saturating_sub(since) >= REST);
+        let state = self.state.flatten();
+        seen && !state.is_some_and(|state| is_young(state.modified(), now, REST))
+    }
+}
+
 /// What is known of a file since it was last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -130,7 +170,10 @@ impl Known {
 
     pub(super) fn remember(&mut self, state: Option<Signature>, now: Duration) {
         self.read = Some(state);
-        self.again = state.is_some_and(|state| is_younger(&state, now, SETTLING));
+        self.again = state.is_some_and(|state| {
+            let is_coarse = state.changed().1 == 0;
+            is_younger(&state, now, if is_coarse { COARSE_TICK } else { SETTLING })
+        });
         self.changing_since = self.again.then_some(now);
         self.whole = state.map_or(0, |state| state.length());
         self.complaint = None;
@@ -150,7 +193,10 @@ impl Known {
 
 /// Whether a file was changed less than this ago.
 fn is_younger(state: &Signature, now: Duration, than: Duration) -> bool {
-    let (seconds, nanoseconds) = state.changed();
+    is_young(state.changed(), now, than)
+}
+
+fn is_young((seconds, nanoseconds): (i64, i64), now: Duration, than: Duration) -> bool {
     let (Ok(seconds), Ok(nanoseconds)) = (seconds.try_into(), nanoseconds.try_into()) else {
         return false;
     };

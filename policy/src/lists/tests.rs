@@ -1,8 +1,10 @@
 //! The lists on disk, at times of the tests' choosing.
 
 use super::known::{PATIENCE, SETTLING};
+use super::swarm::SwarmSearch;
 use super::*;
 use crate::logged::logged;
+use std::fs;
 use std::process::{Child, Command, Stdio};
 
 /// Long after every file of these tests was written.
@@ -11,6 +13,7 @@ const LATER: Duration = Duration::from_secs(1 << 40);
 struct Dir {
     root: tempfile::TempDir,
     loader: Loader,
+    swarm: SwarmSearch,
     lists: Lists,
 }
 
@@ -18,16 +21,22 @@ impl Dir {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let station = Station::new(root.path());
-        let loader = Loader::new(Sources {
+        let sources = Sources {
             blacklist: station.blacklist(),
             friends: vec![station.friends()],
             swarm: true,
             station,
-        });
+        };
+        let mut loader = Loader::new(sources.clone());
+        loader.sees_every_writer = Some(true);
         Self {
             root,
             loader,
-            lists: Lists::default(),
+            swarm: SwarmSearch::new(sources),
+            lists: Lists {
+                swarm: Some(Swarm::default()),
+                ..Lists::default()
+            },
         }
     }
 
@@ -45,21 +54,39 @@ impl Dir {
         // A list that is gone is looked for twice.
         let mut changed = false;
         for now in [LATER, LATER + PATIENCE] {
-            let new = self.loader.refresh(&self.lists, now, |_| {});
+            let new = self.refresh_at(now);
             changed |= new.is_some();
             self.lists = new.unwrap_or_else(|| self.lists.clone());
+            changed |= self.search_at(now);
         }
         changed
     }
 
-    /// Whether there are new lists at this time.
+    /// The new lists at this time, if there are any, before the swarm is searched.
     fn refresh_at(&mut self, now: Duration) -> Option<Lists> {
-        self.loader.refresh(&self.lists, now, |_| {})
+        let own = self.loader.refresh(&self.lists.own, now)?;
+        self.loader.take_newly_blocked();
+        let swarm = self.lists.swarm.clone();
+        Some(Lists { own, swarm })
+    }
+
+    /// Searches the swarm; whether it pardons others than before.
+    fn search_at(&mut self, now: Duration) -> bool {
+        let (Some(blocked), Some(swarm)) = (self.lists.own.blocked(), &self.lists.swarm) else {
+            return false;
+        };
+        let before = swarm.pardoned.clone();
+        let Some(new) = self.swarm.search(blocked, now).swarm else {
+            return false;
+        };
+        let changed = new.pardoned != before;
+        self.lists.swarm = Some(new);
+        changed
     }
 
     fn verdicts(&self, keys: &[u8]) -> Vec<Option<Verdict>> {
         keys.iter()
-            .map(|&byte| self.lists.verdict(&key(byte)))
+            .map(|&byte| self.lists.verdict(&key(byte)).ok())
             .collect()
     }
 }
@@ -199,6 +226,7 @@ fn a_list_that_became_shorter_is_left_alone_for_longer() {
     assert!(dir.refresh_at(written + ms(200)).is_none());
     assert!(dir.refresh_at(written + ms(399)).is_none());
     dir.lists = dir.refresh_at(written + ms(401)).unwrap();
+    dir.search_at(LATER);
     assert_eq!(dir.verdicts(&[1, 2]), [ALLOW, BLOCK]);
 
     // Still at work when it is read or too late: what is missing stays.
@@ -257,6 +285,7 @@ fn a_list_that_is_being_rewritten_at_the_first_look_is_waited_for() {
     }
     drop(writer);
     dir.lists = dir.refresh_at(written + ms(9_901)).unwrap();
+    dir.search_at(LATER);
     assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, ALLOW]);
 }
 
@@ -269,6 +298,7 @@ fn a_list_that_never_rests_from_the_first_look_on_is_not_waited_for_long() {
     assert!(dir.refresh_at(now).is_none());
     dir.loader.blacklist.changing_since = Some(now - PATIENCE);
     dir.lists = dir.refresh_at(now).unwrap();
+    dir.search_at(LATER);
     assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, ALLOW]);
 }
 
@@ -280,6 +310,7 @@ fn a_list_that_stays_open_for_rewriting_counts_as_it_is() {
     let _writer = Writer::of(&list);
     let later = changed(&list) + Duration::from_secs(10);
     dir.lists = dir.refresh_at(later).unwrap();
+    dir.search_at(LATER);
     assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, ALLOW]);
 }
 
@@ -289,16 +320,18 @@ fn other_lists_are_searched_again_for_who_is_newly_blocked_and_for_nobody_else()
     dir.write("strfry/blacklist.txt", &[1, 2]);
     dir.write("strfry/amisOfAmis.txt", &[2]);
     dir.refresh();
-    dir.loader.search_quietly_for = Duration::ZERO;
     for (keys, searched) in [(&[2][..], false), (&[2, 3], true), (&[3], false)] {
         dir.write("strfry/blacklist.txt", keys);
-        let mut told = false;
+        let mut newly_blocked = false;
         // One that became shorter is looked at twice.
         for now in [LATER, LATER + PATIENCE] {
-            let new = dir.loader.refresh(&dir.lists, now, |_| told = true);
-            dir.lists = new.unwrap_or_else(|| dir.lists.clone());
+            if let Some(own) = dir.loader.refresh(&dir.lists.own, now) {
+                dir.lists.own = own;
+                newly_blocked |= dir.loader.take_newly_blocked();
+            }
         }
-        assert_eq!(told, searched, "{keys:?}");
+        assert_eq!(newly_blocked, searched, "{keys:?}");
+        dir.search_at(LATER);
     }
     assert_eq!(dir.verdicts(&[1, 2, 3]), [ALLOW, ALLOW, BLOCK]);
 }
@@ -357,7 +390,7 @@ fn what_was_read_while_fresh_is_read_again() {
 #[test]
 fn without_the_swarm_only_the_station_s_own_lists_pardon() {
     let mut dir = Dir::new();
-    dir.loader.sources.swarm = false;
+    dir.lists.swarm = None;
     dir.write("strfry/blacklist.txt", &[1, 2]);
     dir.write("tmp/swarm/12D3KooA/amisOfAmis.txt", &[1]);
     dir.write("game/nostr/a@b.org/HEX", &[2]);
@@ -365,49 +398,35 @@ fn without_the_swarm_only_the_station_s_own_lists_pardon() {
     assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, PARDON]);
 }
 
-/// Many long lists of other stations are searched for a newly blocked key.
+/// Long lists of other stations are searched for a newly blocked key.
 #[test]
 fn who_is_newly_blocked_does_not_wait_for_a_long_search() {
     let mut dir = Dir::new();
     dir.write("strfry/blacklist.txt", &[1, 2]);
     dir.write("strfry/amisOfAmis.txt", &[2]);
-    dir.write("tmp/swarm/12D3KooA/amisOfAmis.txt", &[4, 5, 6, 7]);
-    let mut published = Vec::new();
-    dir.loader.search_quietly_for = Duration::ZERO;
-    let first = dir
-        .loader
-        .refresh(&dir.lists, LATER, |lists| published.push(lists));
-    assert!(
-        published.is_empty(),
-        "the first answers wait for the search"
-    );
-    dir.lists = first.unwrap();
+    dir.write("tmp/swarm/12D3KooA/amisOfAmis.txt", &[1, 4, 5]);
+    let verdict = |dir: &Dir, byte| dir.lists.verdict(&key(byte));
+    let unread = Err(Undecided::SwarmUnread);
+    dir.lists = dir.refresh_at(LATER).unwrap();
+    assert_eq!(verdict(&dir, 1), unread, "nothing of the swarm is read yet");
+    assert_eq!(verdict(&dir, 2), Ok(Verdict::Pardon));
+    assert_eq!(verdict(&dir, 3), Ok(Verdict::Allow));
+    dir.search_at(LATER);
+    assert_eq!(verdict(&dir, 1), Ok(Verdict::Pardon));
 
     dir.write("strfry/blacklist.txt", &[1, 2, 3, 4]);
-    let last = dir
-        .loader
-        .refresh(&dir.lists, LATER, |lists| published.push(lists));
-    dir.lists = published.remove(0);
+    dir.lists = dir.refresh_at(LATER).unwrap();
+    assert_eq!(
+        verdict(&dir, 1),
+        Ok(Verdict::Pardon),
+        "what was known still counts"
+    );
+    assert_eq!([verdict(&dir, 3), verdict(&dir, 4)], [unread, unread]);
+    dir.search_at(LATER);
     assert_eq!(
         dir.verdicts(&[1, 2, 3, 4, 5]),
-        [BLOCK, PARDON, BLOCK, BLOCK, ALLOW],
-        "what was known before still counts"
+        [PARDON, PARDON, BLOCK, PARDON, ALLOW]
     );
-    dir.lists = last.unwrap();
-    assert_eq!(
-        dir.verdicts(&[1, 2, 3, 4, 5]),
-        [BLOCK, PARDON, BLOCK, PARDON, ALLOW]
-    );
-
-    // A search that is not long is waited for.
-    dir.loader.search_quietly_for = Duration::MAX;
-    dir.write("strfry/blacklist.txt", &[1, 2, 3, 4, 5]);
-    let last = dir
-        .loader
-        .refresh(&dir.lists, LATER, |lists| published.push(lists));
-    assert!(published.is_empty());
-    dir.lists = last.unwrap();
-    assert_eq!(dir.verdicts(&[1, 4, 5]), [BLOCK, PARDON, PARDON]);
 }
 
 /// What became shorter is left alone for longer.
@@ -421,8 +440,9 @@ fn a_list_of_the_same_length_is_no_shorter_one() {
     let changed = fs::metadata(dir.root.path().join("strfry/blacklist.txt")).unwrap();
     let changed = Duration::new(changed.ctime() as u64, changed.ctime_nsec() as u32);
     assert!(dir.refresh_at(changed + SETTLING / 2).is_none());
-    let lists = dir.refresh_at(changed + SETTLING).unwrap();
-    assert_eq!(lists.verdict(&key(2)), Some(Verdict::Block));
+    dir.lists = dir.refresh_at(changed + SETTLING).unwrap();
+    dir.search_at(LATER);
+    assert_eq!(dir.verdicts(&[2]), [BLOCK]);
 }
 
 #[test]
@@ -434,4 +454,153 @@ fn only_lines_that_are_no_keys_are_said() {
     fs::write(&list, "no key\n").unwrap();
     let log = logged(|| assert!(dir.refresh()));
     assert_eq!(log.matches("1 line skipped: line 1").count(), 1, "{log}");
+}
+
+/// Lists whose writers cannot be seen.
+fn unseen() -> Dir {
+    let mut dir = Dir::new();
+    dir.loader.sees_every_writer = Some(false);
+    dir
+}
+
+/// A list that was written long ago, so that it has rested.
+fn age(dir: &Dir) -> Duration {
+    let path = dir.root.path().join("strfry/blacklist.txt");
+    let file = fs::File::options().append(true).open(&path).unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_secs(3600);
+    file.set_modified(old).unwrap();
+    changed(&ListFile::own(path)) + Duration::from_secs(1)
+}
+
+#[test]
+fn where_writers_cannot_be_seen_nobody_slips_out_of_a_list_before_it_has_rested() {
+    type Change = fn(&Dir, &std::path::Path);
+    let changes: [(&str, Change); 4] = [
+        ("truncated", |_, path| fs::write(path, "").unwrap()),
+        ("replaced", |_, path| {
+            fs::write(path.with_extension("new"), format!("{}\n", key(2))).unwrap();
+            fs::rename(path.with_extension("new"), path).unwrap();
+        }),
+        ("deleted", |_, path| fs::remove_file(path).unwrap()),
+        ("deleted and created", |dir, path| {
+            fs::remove_file(path).unwrap();
+            dir.write("strfry/blacklist.txt", &[2]);
+        }),
+    ];
+    for (what, change) in changes {
+        let mut dir = unseen();
+        dir.write("strfry/blacklist.txt", &[1, 2]);
+        let start = age(&dir);
+        dir.lists = dir.refresh_at(start).unwrap();
+        dir.search_at(start);
+        assert_eq!(dir.verdicts(&[1, 2, 3]), [BLOCK, BLOCK, ALLOW]);
+        let path = dir.root.path().join("strfry/blacklist.txt");
+        change(&dir, &path);
+        let ms = Duration::from_millis;
+        let step = |dir: &mut Dir, after| {
+            dir.lists = dir
+                .refresh_at(start + after)
+                .unwrap_or_else(|| dir.lists.clone());
+            dir.search_at(start + after);
+        };
+        for looked in 0..50 {
+            step(&mut dir, ms(200 * looked));
+            assert_eq!(dir.verdicts(&[1]), [BLOCK], "{what}, {looked}");
+        }
+        // Another key is blocked at once.
+        if path.exists() {
+            let mut file = fs::File::options().append(true).open(&path).unwrap();
+            io::Write::write_all(&mut file, format!("{}\n", key(3)).as_bytes()).unwrap();
+            for looked in 50..60 {
+                step(&mut dir, ms(200 * looked));
+            }
+            assert_eq!(dir.verdicts(&[1, 3]), [BLOCK, BLOCK], "{what}");
+        }
+        // And after the rest the list is what it is, at once.
+        for looked in 60..115 {
+            step(&mut dir, ms(200 * looked));
+        }
+        assert_eq!(dir.verdicts(&[1]), [ALLOW], "{what}");
+    }
+}
+
+#[test]
+fn where_writers_cannot_be_seen_a_fresh_list_is_not_believed_to_be_whole_at_the_start() {
+    let mut dir = unseen();
+    dir.write("strfry/blacklist.txt", &[1]);
+    let list = ListFile::own(dir.root.path().join("strfry/blacklist.txt"));
+    let written = changed(&list);
+    let s = Duration::from_secs;
+    let log = logged(|| {
+        dir.lists = dir.refresh_at(written + s(1)).unwrap();
+        dir.search_at(written + s(1));
+        assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, None]);
+        assert!(dir.refresh_at(written + s(9)).is_none());
+    });
+    let words = "authors who are not in it are rejected until nobody has changed it for 10 s";
+    assert_eq!(log.matches(words).count(), 1, "{log}");
+    dir.lists = dir.refresh_at(written + s(10)).unwrap();
+    assert_eq!(dir.verdicts(&[1, 2]), [BLOCK, ALLOW]);
+    // A station without a list does not have to wait.
+    let mut dir = unseen();
+    dir.lists = dir.refresh_at(written).unwrap();
+    assert_eq!(dir.verdicts(&[1]), [ALLOW]);
+}
+
+#[test]
+fn a_list_that_only_grows_has_nothing_to_wait_for() {
+    let mut dir = unseen();
+    dir.write("strfry/blacklist.txt", &[1]);
+    let start = age(&dir);
+    dir.lists = dir.refresh_at(start).unwrap();
+    dir.write("strfry/blacklist.txt", &[1, 2]);
+    let log = logged(|| {
+        dir.lists = dir.refresh_at(start + PATIENCE).unwrap();
+        dir.search_at(start);
+    });
+    assert_eq!(log, "");
+    assert_eq!(dir.verdicts(&[1, 2, 3]), [BLOCK, BLOCK, ALLOW]);
+    assert!(!dir.loader.retained);
+}
+
+#[test]
+fn a_friend_whose_list_is_replaced_stays_a_friend() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    dir.write("tmp/swarm/A/amisOfAmis.txt", &[1]);
+    dir.refresh();
+    fs::remove_dir_all(dir.root.path().join("tmp/swarm/A")).unwrap();
+    assert!(!dir.search_at(LATER));
+    assert_eq!(dir.verdicts(&[1]), [PARDON]);
+    assert!(dir.search_at(LATER + PATIENCE));
+    assert_eq!(dir.verdicts(&[1]), [BLOCK]);
+    assert!(
+        !dir.search_at(LATER + PATIENCE),
+        "it is not looked for again"
+    );
+}
+
+#[test]
+fn what_is_too_much_of_the_swarm_is_said_once() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    for name in ["a", "b", "c"] {
+        dir.write(&format!("tmp/swarm/{name}/amisOfAmis.txt"), &[1]);
+        let list = dir
+            .root
+            .path()
+            .join(format!("tmp/swarm/{name}/amisOfAmis.txt"));
+        let file = fs::File::options().write(true).open(list).unwrap();
+        file.set_len(60_000_000).unwrap();
+    }
+    let log = logged(|| {
+        assert!(dir.refresh());
+        assert!(!dir.refresh());
+    });
+    assert_eq!(
+        log.matches("not all are read: not 1 long list").count(),
+        1,
+        "{log}"
+    );
+    assert_eq!(dir.verdicts(&[1]), [PARDON]);
 }

@@ -3,6 +3,7 @@
 use std::io::BufReader;
 
 use constellation_policy::answers::{Rules, answer_all};
+use constellation_policy::lists::Undecided;
 use constellation_policy::message::LONGEST_ANSWER;
 use constellation_shared::Pubkey;
 use constellation_shared::verdict::Verdict;
@@ -48,11 +49,11 @@ pub fn holds(input: &[u8]) {
     }
 }
 
-fn verdict(author: &Pubkey) -> Option<Verdict> {
+fn verdict(author: &Pubkey) -> Result<Verdict, Undecided> {
     match *author {
-        BLOCKED => Some(Verdict::Block),
-        UNKNOWN => None,
-        _ => Some(Verdict::Allow),
+        BLOCKED => Ok(Verdict::Block),
+        UNKNOWN => Err(Undecided::Unavailable),
+        _ => Ok(Verdict::Allow),
     }
 }
 
@@ -119,12 +120,12 @@ fn expected(line: &[u8], shadow: bool) -> Option<String> {
         return reject("invalid: pubkey is not 32 bytes of hex");
     };
     match verdict(&Pubkey::from_bytes(author)) {
-        None => reject("error: policy lists unavailable"),
-        Some(Verdict::Block) if shadow => {
+        Err(_) => reject("error: policy lists unavailable"),
+        Ok(Verdict::Block) if shadow => {
             Some(format!("{{\"id\":{named},\"action\":\"shadowReject\"}}\n"))
         }
-        Some(Verdict::Block) => reject("blocked: pubkey is blacklisted"),
-        Some(_) => accept,
+        Ok(Verdict::Block) => reject("blocked: pubkey is blacklisted"),
+        Ok(_) => accept,
     }
 }
 

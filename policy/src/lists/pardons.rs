@@ -1,0 +1,152 @@
+//! The files that can pardon, and which of the blocked keys each of them holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use constellation_shared::Pubkey;
+use constellation_shared::list_file::ListFile;
+use constellation_shared::wot::KeySet;
+use tracing::warn;
+
+use crate::lists::Pardoning;
+use crate::lists::known::{Known, Look};
+
+/// What is known of a file that can pardon.
+#[derive(Debug, Default)]
+struct File {
+    known: Known,
+    /// The blocked keys that it holds.
+    found: Vec<Pubkey>,
+}
+
+/// What is known of all files that can pardon.
+#[derive(Debug, Default)]
+pub(super) struct Pardons {
+    files: BTreeMap<ListFile, File>,
+    /// The folder that cannot be read.
+    unreadable: Option<(PathBuf, Known)>,
+    /// What was last said to be left out.
+    left_out: String,
+}
+
+/// What a search came to.
+#[derive(Debug, Default)]
+pub(super) struct Searched {
+    /// Whether other keys are found than before.
+    pub(super) changed: bool,
+    /// How many files were read.
+    pub(super) read: usize,
+}
+
+impl Pardons {
+    /// Reads the files that changed, or with `again` all of them.
+    pub(super) fn search(
+        &mut self,
+        pardoning: Pardoning,
+        blocked: &KeySet,
+        again: bool,
+        now: Duration,
+    ) -> Searched {
+        let mut before = std::mem::take(&mut self.files);
+        let mut searched = Searched {
+            changed: again,
+            read: 0,
+        };
+        self.say_what_is_left_out(&pardoning);
+        for list in self.with_the_vanished(pardoning, &before) {
+            let File {
+                mut known,
+                found: last_found,
+            } = before.remove(&list).unwrap_or_default();
+            if again {
+                known.read = None;
+            }
+            let mut found = BTreeSet::new();
+            let read = match known.look(&list, now) {
+                Ok(Look::Unchanged) => {
+                    let found = last_found;
+                    self.files.insert(list, File { known, found });
+                    continue;
+                }
+                Ok(Look::Missing) => {
+                    known.remember(None, now);
+                    Ok(())
+                }
+                Ok(Look::Changed { open, .. }) => {
+                    searched.read += 1;
+                    known.read(&list, open, now, |key| {
+                        if blocked.contains(&key) {
+                            found.insert(key);
+                        }
+                    })
+                }
+                Err(error) => Err(error),
+            };
+            let mut found: Vec<Pubkey> = found.into_iter().collect();
+            if let Err(error) = read {
+                let consequence = match last_found.is_empty() {
+                    true => "its keys do not count",
+                    false => "the keys it held before still count",
+                };
+                known.complain(list.path(), &error, consequence);
+                found.clone_from(&last_found);
+            }
+            searched.changed |= found != last_found;
+            self.files.insert(list, File { known, found });
+        }
+        // What is left belonged to files that do not count any more.
+        searched.changed |= before.values().any(|file| !file.found.is_empty());
+        searched
+    }
+
+    /// The blocked keys that any of the files holds.
+    pub(super) fn found(&self) -> KeySet {
+        let found = self.files.values().flat_map(|file| &file.found);
+        found.copied().collect()
+    }
+
+    /// The files, and those that held a key and are gone: a list that is about to be
+    /// replaced is missing for a moment. Of a folder that cannot be read, all that are known
+    /// are still the best we have.
+    fn with_the_vanished(
+        &mut self,
+        pardoning: Pardoning,
+        before: &BTreeMap<ListFile, File>,
+    ) -> Vec<ListFile> {
+        let Pardoning {
+            mut files,
+            left_out,
+            unreadable,
+        } = pardoning;
+        let present: BTreeSet<&ListFile> = files.iter().collect();
+        let left_out: BTreeSet<&PathBuf> = left_out.lists.iter().collect();
+        let folder = unreadable.as_ref().map(|(folder, _)| folder);
+        let vanished: Vec<ListFile> = before
+            .iter()
+            .filter(|(list, file)| {
+                let kept = folder.is_some_and(|folder| list.path().starts_with(folder));
+                (kept || !file.found.is_empty())
+                    && !present.contains(list)
+                    && !left_out.contains(&list.path().to_owned())
+            })
+            .map(|(list, _)| list.clone())
+            .collect();
+        files.extend(vanished);
+        let last = self.unreadable.take();
+        if let Some((folder, error)) = unreadable {
+            let mut known = last.map_or_else(Known::default, |(_, known)| known);
+            known.complain(&folder, &error, "its keys count as they did before");
+            self.unreadable = Some((folder, known));
+        }
+        files
+    }
+
+    fn say_what_is_left_out(&mut self, pardoning: &Pardoning) {
+        let left_out = pardoning.left_out.to_string();
+        if left_out != self.left_out && !left_out.is_empty() {
+            warn!("of the other stations' friends lists not all are read: not {left_out}");
+        }
+        self.left_out = left_out;
+    }
+}

@@ -1,0 +1,115 @@
+//! The search of other stations' lists, which takes as long as others please, beside the
+//! thread that keeps the station's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use constellation_shared::wot::KeySet;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::lists::pardons::Pardons;
+use crate::lists::{Sources, Swarm, is_subset};
+
+/// How often other stations' lists are looked at, if that costs next to nothing.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// To look at lists of which none has changed takes at most one part in so many of a
+/// processor's time.
+const SHARE_OF_LOOKS: u32 = 125;
+
+/// To read lists takes at most one part in so many.
+const SHARE_OF_READING: u32 = 5;
+
+/// Searches other stations' lists and knows which of them must be read again.
+#[derive(Debug)]
+pub(crate) struct SwarmSearch {
+    sources: Sources,
+    pardons: Pardons,
+    /// Whom they were last searched for.
+    searched: Option<Arc<KeySet>>,
+    /// What the last look took at which nothing had to be read, in processor time.
+    look: Duration,
+}
+
+/// What a search came to.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The pardons, where they are other ones than before.
+    pub(crate) swarm: Option<Swarm>,
+    /// How long to wait until the next look.
+    pub(crate) wait: Duration,
+}
+
+impl SwarmSearch {
+    pub(crate) fn new(sources: Sources) -> Self {
+        Self {
+            sources,
+            pardons: Pardons::default(),
+            searched: None,
+            look: Duration::ZERO,
+        }
+    }
+
+    /// Looks at all lists for these keys and reads those that changed, or all of them where
+    /// new keys are blocked. `now` is the time since 1970.
+    pub(crate) fn search(&mut self, blocked: &Arc<KeySet>, now: Duration) -> Found {
+        let started = processor_time();
+        let last = self.searched.replace(Arc::clone(blocked));
+        let same = last.as_ref().is_some_and(|last| Arc::ptr_eq(last, blocked));
+        let again = !same && !last.is_some_and(|last| is_subset(blocked, &last));
+        let mut changed = !same;
+        let mut read = 0;
+        if blocked.is_empty() {
+            // With nobody blocked there is nobody to pardon, and nothing to look at.
+            self.pardons = Pardons::default();
+        } else {
+            let pardoning = self.sources.swarm_pardoning();
+            let searched = self.pardons.search(pardoning, blocked, again, now);
+            changed |= searched.changed;
+            read = searched.read;
+        }
+        let cost = processor_time().saturating_sub(started);
+        if read == 0 {
+            self.look = cost;
+        }
+        Found {
+            swarm: changed.then(|| Swarm {
+                searched: Some(Arc::clone(blocked)),
+                pardoned: Arc::new(self.pardons.found()),
+            }),
+            wait: pace(self.look, if read == 0 { Duration::ZERO } else { cost }),
+        }
+    }
+}
+
+fn pace(look: Duration, reading: Duration) -> Duration {
+    LOOK_EVERY
+        .max(look * SHARE_OF_LOOKS)
+        .max(reading * SHARE_OF_READING)
+}
+
+/// What this thread has used.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime)
+        .try_into()
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_costs_much_is_done_seldom() {
+        let (ms, us) = (Duration::from_millis, Duration::from_micros);
+        assert_eq!(pace(Duration::ZERO, Duration::ZERO), LOOK_EVERY);
+        // Some hundred stations.
+        assert_eq!(pace(us(1600), Duration::ZERO), LOOK_EVERY);
+        assert_eq!(pace(ms(40), Duration::ZERO), ms(5000));
+        assert_eq!(pace(us(1600), ms(100)), ms(500));
+        // Whatever a look costs, and the five looks a second at the station's own lists.
+        for look in [ms(1), ms(2), ms(40), ms(700), ms(20_000)] {
+            assert!(pace(look, Duration::ZERO) >= look * 100, "{look:?}");
+        }
+    }
+}
