@@ -6,6 +6,7 @@ pub mod report;
 
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -102,6 +103,15 @@ pub struct Options {
         env = "CONSTELLATION_STRFRY_PATIENCE"
     )]
     pub strfry_patience: u64,
+    /// End a run after this many minutes; what came is kept, and the next run goes on. 0 = no limit
+    #[arg(
+        long,
+        value_name = "MINUTES",
+        default_value = "55",
+        value_parser = parse_minutes,
+        env = "CONSTELLATION_MAX_MINUTES"
+    )]
+    pub max_minutes: MaxMinutes,
     /// The report as one JSON document on stdout at the end
     #[arg(long, env = "CONSTELLATION_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
@@ -114,6 +124,17 @@ pub struct Options {
     /// Who is told.
     #[command(flatten)]
     pub hooks: HookOptions,
+}
+
+/// How long a run may take; nothing for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxMinutes(pub Option<Duration>);
+
+fn parse_minutes(text: &str) -> Result<MaxMinutes, String> {
+    let words = "not a number of minutes, 0 or more";
+    let minutes: f64 = text.trim().parse().map_err(|_| words.to_owned())?;
+    let limit = Duration::try_from_secs_f64(minutes * 60.0).map_err(|_| words.to_owned())?;
+    Ok(MaxMinutes((!limit.is_zero()).then_some(limit)))
 }
 
 /// A list of kinds.

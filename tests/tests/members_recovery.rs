@@ -16,6 +16,7 @@ use constellation_shared::{Event, Pubkey};
 use constellation_sync::admission::intake::{Admission, Tally};
 use constellation_sync::admission::rules::Rules;
 use constellation_sync::backfill::session::Session;
+use constellation_sync::backfill::stop::{Stop, TimeLimit};
 use constellation_sync::members::full_sync::PATIENCE;
 use constellation_sync::plan::wanted::Wanted;
 use constellation_sync::relay::address::Address;
@@ -416,6 +417,8 @@ fn silence_ends_a_full_sync_at_once() {
             known: None,
             connector: Connector::new(None, Arc::new(Guard::open())).unwrap(),
             tally: Tally::default(),
+            traffic: Arc::default(),
+            stop: Stop::at(TimeLimit::default()),
             admission: Arc::clone(&admission),
             index: 0,
             leveling: None,

@@ -8,6 +8,8 @@
 
 mod sync_program;
 
+use std::time::Duration;
+
 use constellation_shared::Event;
 use constellation_tests::author::notes;
 use constellation_tests::relay::dead_url;
@@ -217,4 +219,35 @@ fn a_peer_that_talks_without_end_is_left() {
     };
     let relay = ScriptedRelay::start(&[], talking);
     the_others_complete(&some_events(), &[(relay.url(), 3, "no progress for 2 s")]);
+}
+
+/// A run that backfills months takes long: it must not keep the lock from all later ones.
+#[test]
+fn a_run_ends_with_its_time_and_the_next_goes_on() {
+    let authors = Author::many(5);
+    let events = notes(&authors, &PLAIN_KINDS, 400, recent(), 3000);
+    let slow = Behaviour {
+        deliver_delay: Duration::from_millis(10),
+        ..Behaviour::default()
+    };
+    let relay = ScriptedRelay::start(&events, slow);
+    let station = station!();
+    follow(&station, &authors, &[&relay.url()]);
+    let output = sync(&station, &["--max-minutes", "0.03"]);
+    output.expect_code(1);
+    let ended = report(&output);
+    assert_eq!(ended["outcome"], "some_peers_failed", "{ended}");
+    assert_eq!(ended["peers"][0]["code"], "out_of_time", "{ended}");
+    let stored = station.stored_ids().len();
+    assert!((1..400).contains(&stored), "{stored}");
+    expect_logged(&station, "the run has taken its 1 second (--max-minutes)");
+    // Nobody failed, and nothing was completed: it is asked for the same again, at once.
+    let memory: serde_json::Value =
+        serde_json::from_str(&station.read("strfry/constellation-peers.json")).unwrap();
+    let peer = &memory["peers"][relay.url()];
+    assert_eq!(peer["last_success"], json!(null), "{memory}");
+    assert_eq!(peer["failures"], 0, "{memory}");
+    relay.behave(Behaviour::default());
+    sync_all(&station, &[]);
+    expect_stored(&station, &events);
 }

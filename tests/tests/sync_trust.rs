@@ -144,6 +144,43 @@ fn events_whose_tags_hold_more_than_texts_come_in() {
     }
 }
 
+/// strfry verifies, stores and serves them as well; we do not, and that is not the peer's fault.
+#[test]
+fn a_peer_is_not_left_for_what_others_published_there() {
+    let authors = Author::many(3);
+    let genuine = notes(&authors, &PLAIN_KINDS, 600, recent() - 5000, 3000);
+    let odd = (0..2500).map(|n| authors[0].shouted_note(recent() - n, &n.to_string()));
+    let odd: Vec<String> = odd.collect();
+    for nip77 in BOTH {
+        let (station, relay) = with_liar(&authors, &genuine, Vec::new(), nip77);
+        relay.add_spelled(&odd);
+        let report = sync_all(&station, &[]);
+        expect_stored(&station, &genuine);
+        assert_eq!(refused(&report, "malformed"), 2500, "{report}");
+        let before = relay.events_sent();
+        sync_all(&station, &[]);
+        if nip77 == Nip77::Served {
+            assert_eq!(relay.events_sent(), before, "they were fetched again");
+        }
+    }
+}
+
+#[test]
+fn events_that_nobody_can_read_do_not_hide_what_is_behind_them() {
+    let authors = Author::many(3);
+    let genuine = notes(&authors, &PLAIN_KINDS, 300, recent() - 5000, 3000);
+    let relay = ScriptedRelay::start(&genuine, paged(10));
+    // Some pages are full of them: without a time nobody knows from where to go on.
+    let odd: Vec<Event> = (0..30)
+        .map(|n| authors[0].note(recent() - n, "x"))
+        .collect();
+    relay.add_without_time(&odd);
+    let station = station!();
+    follow(&station, &authors, &[&relay.url()]);
+    sync_all(&station, &[]);
+    expect_stored(&station, &genuine);
+}
+
 #[test]
 fn a_blocked_author_stays_out_whoever_sends_it() {
     for nip77 in BOTH {

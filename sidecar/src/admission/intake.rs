@@ -1,22 +1,26 @@
 //! From a relay's hands to strfry's: each event is looked at once, verified on all cores,
 //! and passed on once, however many peers send it.
 //!
-//! Every peer has a [`Intake`], which hands batches to verification; all verified events
-//! meet in one [`Gate`], which knows what was already passed on. Whether a deletion (NIP-09)
+//! Every peer has an [`Intake`], which hands batches to verification; all verified events
+//! meet in one gate, which knows what was already passed on. Whether a deletion (NIP-09)
 //! counts is for strfry alone to say: it refuses some of them, and what those name must come in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use constellation_shared::verify::verify;
-use constellation_shared::{Event, EventId, Pubkey};
+use constellation_shared::verify::{is_signed_as_spelled, verify};
+use constellation_shared::{Event, EventId};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::admission::arrival::{Arrival, Unreadable};
+use crate::admission::counts::count;
+pub use crate::admission::counts::{Counts, Refusals, Tally, counts};
+use crate::admission::gate::Admitted;
 use crate::admission::rules::{Refusal, Rules};
-use crate::strfry::import::Line;
-use crate::swarm::blocked_now::BlockedNow;
+use crate::relay::message::Head;
+use crate::relay::traffic::Traffic;
 
 /// How many events are verified as one piece of work: some 3 ms of one core.
 const BATCH: usize = 64;
@@ -35,11 +39,17 @@ pub trait ArrivalListener: std::fmt::Debug + Send + Sync {
     /// An event of this id and content has arrived, whether it is let in or not. If it is forged,
     /// the genuine event may still come from another peer. `fetched_by` is the peer that was asked
     /// for it by its id.
-    fn arrived(&self, event: &Event, is_forged: bool, fetched_by: Option<PeerIndex>);
+    fn arrived(&self, event: &Head, is_forged: bool, fetched_by: Option<PeerIndex>);
 }
 
-/// Counts by reason.
-pub type Refusals = BTreeMap<Refusal, u64>;
+/// How many spellings of one id are looked at of each peer, besides the one that came first of
+/// all: a forged twin of an event must not stand in for it, and a genuine one can be spelled in
+/// endless ways.
+const MOST_TWINS: u8 = 3;
+
+/// How many events that nobody signed or asked for, and messages that mean nothing, are taken of
+/// one relay beyond as many as are genuine.
+pub const MOST_GARBAGE: u64 = 1000;
 
 /// What all intakes of a run share.
 #[derive(Debug)]
@@ -47,53 +57,14 @@ pub struct Admission {
     rules: Rules,
     /// Whether ids and signatures are checked here.
     verify: bool,
-    /// What was looked at already, by its bytes: a forged twin has the id of the genuine
-    /// event, and must not stand in for it. Two keyed hashes of 64 bits each.
+    /// What was looked at already: keyed hashes of 64 bits each of its id and of its bytes. A
+    /// forged twin has the id of the genuine event, and must not stand in for it.
     seen: Mutex<BTreeSet<u128>>,
     hashers: [RandomState; 2],
     /// Is told what became of each event.
     listener: Option<Arc<dyn ArrivalListener>>,
     cores: Arc<Semaphore>,
     verified: mpsc::Sender<Vec<Admitted>>,
-}
-
-/// An event that may come in as far as it alone tells.
-#[derive(Debug)]
-pub struct Admitted {
-    event: Event,
-    /// Its canonical spelling, without a newline.
-    line: String,
-    /// Where refusals of the peer that sent it are counted.
-    tally: Tally,
-}
-
-/// Counts of one peer, shared with the work done on its events.
-pub type Tally = Arc<Mutex<Counts>>;
-
-/// What came from one peer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Events that were asked for and came, however often.
-    pub received: u64,
-    /// Those that no other peer had sent before, and that were let in.
-    pub collected: u64,
-    /// Those that were not let in.
-    pub refused: Refusals,
-    /// How much of it only a broken or hostile relay sends.
-    pub garbage: u64,
-    /// How many were asked for and are none by NIP-01.
-    pub odd: u64,
-    /// The ids of those that were looked at for it.
-    pub refused_ids: Vec<(EventId, Refusal)>,
-}
-
-/// The counts of a peer as they stand.
-pub fn counts(tally: &Tally) -> Counts {
-    tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-fn count(tally: &Tally, change: impl FnOnce(&mut Counts)) {
-    change(&mut tally.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 impl Admission {
@@ -117,16 +88,82 @@ impl Admission {
         (Arc::new(admission), receiver)
     }
 
-    /// Whether these bytes are looked at for the first time.
-    fn is_new(&self, json: &str) -> bool {
-        let [high, low] = self.hashers.each_ref().map(|hasher| hasher.hash_one(json));
+    /// Whether these bytes are looked at for the first time, or the peer that sends them has
+    /// sent too many spellings of the same id.
+    fn novelty(&self, id: &EventId, json: &str, twins: &mut HashMap<u64, u8>) -> Novelty {
+        let [of_ids, of_bytes] = &self.hashers;
+        let (of_id, of_json) = (of_ids.hash_one(id), of_bytes.hash_one(json));
+        let first = u128::from(of_id) << 64;
+        let key = first | u128::from(of_json);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(u128::from(high) << 64 | u128::from(low))
+        if seen.contains(&key) {
+            return Novelty::Known;
+        }
+        let others = first..=first | u128::from(u64::MAX);
+        if seen.range(others).next().is_some() {
+            let sent = twins.entry(of_id).or_default();
+            if *sent >= MOST_TWINS {
+                return Novelty::Surplus;
+            }
+            *sent += 1;
+        }
+        seen.insert(key);
+        Novelty::New
     }
 
-    fn admit(&self, event: Event, source: Source, tally: &Tally) -> Option<Admitted> {
+    fn look_at(&self, arrival: Arrival, source: Source, from: &Origin) -> Option<Admitted> {
+        match arrival {
+            Arrival::Event(_, event) => self.admit(event, source, from),
+            Arrival::Unreadable(unreadable) => {
+                self.refuse_unreadable(&unreadable, source, from);
+                None
+            }
+        }
+    }
+
+    /// An event that cannot be let in, whatever it says. Where its author signed it so, the
+    /// relay does what it should.
+    fn refuse_unreadable(&self, unreadable: &Unreadable, source: Source, from: &Origin) {
+        let Unreadable {
+            head,
+            json,
+            refusal,
+        } = unreadable;
+        let is_forged = self.verify && !is_signed_as_spelled(json);
+        if !is_forged && source == Source::Surplus {
+            return from.refuse_garbage(Refusal::Unasked);
+        }
+        self.tell(head, is_forged, source);
+        if !is_forged {
+            from.traffic.credit(json.len() as u64);
+        }
+        count(&from.tally, |counts| {
+            *counts.refused.entry(*refusal).or_default() += 1;
+            counts.garbage += u64::from(is_forged);
+            counts.genuine += u64::from(!is_forged);
+            let why = if is_forged { Refusal::Forged } else { *refusal };
+            counts.refused_ids.push((head.id, why));
+        });
+    }
+
+    /// Tells those who wait for it what became of an event.
+    fn tell(&self, head: &Head, is_forged: bool, source: Source) {
+        if let Some(listener) = &self.listener {
+            let fetched_by = match source {
+                Source::Walked | Source::Surplus => None,
+                Source::Fetched(peer) => Some(peer),
+            };
+            listener.arrived(head, is_forged, fetched_by);
+        }
+    }
+
+    fn admit(&self, event: Event, source: Source, from: &Origin) -> Option<Admitted> {
         // Verified first: nothing may be held against an id that is not the event's own.
         let is_forged = self.verify && verify(&event).is_err();
+        if !is_forged && source == Source::Surplus {
+            from.refuse_garbage(Refusal::Unasked);
+            return None;
+        }
         let admitted = match is_forged {
             true => Err(Refusal::Forged),
             false => self.rules.check(&event).and_then(|()| {
@@ -141,21 +178,18 @@ impl Admission {
                 }
             }),
         };
-        if let Some(listener) = &self.listener {
-            let fetched_by = match source {
-                Source::Walked => None,
-                Source::Fetched(peer) => Some(peer),
-            };
-            listener.arrived(&event, is_forged, fetched_by);
-        }
+        self.tell(&Head::from(&event), is_forged, source);
+        count(&from.tally, |counts| {
+            counts.genuine += u64::from(!is_forged);
+        });
         match admitted {
             Ok(line) => Some(Admitted {
                 event,
                 line,
-                tally: Arc::clone(tally),
+                tally: Arc::clone(&from.tally),
             }),
             Err(refusal) => {
-                count(tally, |counts| {
+                count(&from.tally, |counts| {
                     *counts.refused.entry(refusal).or_default() += 1;
                     counts.refused_ids.push((event.id, refusal));
                     counts.garbage += u64::from(is_forged);
@@ -166,6 +200,22 @@ impl Admission {
     }
 }
 
+/// Whom events came from.
+#[derive(Debug, Clone)]
+struct Origin {
+    tally: Tally,
+    traffic: Arc<Traffic>,
+}
+
+impl Origin {
+    fn refuse_garbage(&self, refusal: Refusal) {
+        count(&self.tally, |counts| {
+            *counts.refused.entry(refusal).or_default() += 1;
+            counts.garbage += 1;
+        });
+    }
+}
+
 /// How an event was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -173,75 +223,99 @@ enum Source {
     Walked,
     /// By its id, of the peer at this place in the exchange.
     Fetched(PeerIndex),
+    /// It is one spelling too many of its id, and only looked at to know whom to blame.
+    Surplus,
+}
+
+/// Whether something is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Novelty {
+    /// It is new.
+    New,
+    /// The very same bytes came before.
+    Known,
+    /// Too many spellings of this id came from this peer.
+    Surplus,
 }
 
 /// Takes one peer's events.
 #[derive(Debug)]
 pub struct Intake {
     admission: Arc<Admission>,
-    tally: Tally,
+    from: Origin,
     peer: PeerIndex,
-    batch: Vec<(Event, Source)>,
+    /// How many spellings of an id came of this peer after another had come first.
+    twins: HashMap<u64, u8>,
+    batch: Vec<(Arrival, Source)>,
     batch_bytes: usize,
 }
 
 impl Intake {
-    /// An intake for the peer at this place in the exchange.
-    pub fn new(admission: Arc<Admission>, tally: Tally, peer: PeerIndex) -> Self {
+    /// An intake for the peer at this place in the exchange. What it finds to be of use it
+    /// credits to `traffic`.
+    pub fn new(
+        admission: Arc<Admission>,
+        tally: Tally,
+        traffic: Arc<Traffic>,
+        peer: PeerIndex,
+    ) -> Self {
         Self {
             admission,
-            tally,
+            from: Origin { tally, traffic },
             peer,
+            twins: HashMap::new(),
             batch: Vec::new(),
             batch_bytes: 0,
         }
     }
 
-    /// Takes an event that was asked for, with the JSON that it came as; whether it is the
-    /// first to bring it. Waits while the cores or strfry have enough to do.
-    pub async fn take(&mut self, event: Event, json: &str) -> bool {
-        count(&self.tally, |counts| counts.received += 1);
-        let is_new = self.admission.is_new(json);
-        if is_new {
-            self.push(event, json, Source::Walked).await;
+    /// Reads what a relay sent as an event; see [`Arrival::read`].
+    pub fn read(&self, json: &str) -> Option<Arrival> {
+        // Each character takes at most six (`\\u0000`).
+        Arrival::read(json, 6 * self.admission.rules.max_event_size)
+    }
+
+    /// Takes what was asked for, with the JSON that it came as; whether it is the first to
+    /// bring it. Waits while the cores or strfry have enough to do.
+    pub async fn take(&mut self, arrival: Arrival, json: &str) -> bool {
+        self.take_once(arrival, json, Source::Walked).await
+    }
+
+    /// Takes one more spelling of an event that the exchange gave this peer to fetch.
+    pub async fn take_twin(&mut self, arrival: Arrival, json: &str) {
+        let source = Source::Fetched(self.peer);
+        self.take_once(arrival, json, source).await;
+    }
+
+    async fn take_once(&mut self, arrival: Arrival, json: &str, source: Source) -> bool {
+        count(&self.from.tally, |counts| counts.received += 1);
+        match self.novelty(&arrival.head().id, json) {
+            Novelty::New => self.push(arrival, json, source).await,
+            Novelty::Surplus => {
+                self.push(arrival, json, Source::Surplus).await;
+                return false;
+            }
+            Novelty::Known => return false,
         }
-        is_new
+        true
     }
 
-    /// Whether these bytes are new to all peers' intakes; asked once, they are not any more.
-    pub fn is_new(&self, json: &str) -> bool {
-        self.admission.is_new(json)
-    }
-
-    /// Whether this is longer than any spelling of an event that strfry would take: each
-    /// character takes six at the most (`\\u0000`).
-    pub fn is_too_long(&self, json: &str) -> bool {
-        json.len() / 6 > self.admission.rules.max_event_size
-    }
-
-    /// Counts an event that was asked for and is none by NIP-01; whether it is the first
-    /// to bring it.
-    pub fn refuse_odd(&self, json: &str) -> bool {
-        let is_new = self.admission.is_new(json);
-        if is_new {
-            self.refuse(Refusal::Malformed);
-            count(&self.tally, |counts| counts.odd += 1);
-        }
-        is_new
+    fn novelty(&mut self, id: &EventId, json: &str) -> Novelty {
+        self.admission.novelty(id, json, &mut self.twins)
     }
 
     /// Takes an event that the exchange gave this peer to fetch. It was not asked of
     /// anybody else meanwhile, so it is looked at even if the same bytes came by another
     /// way: the exchange waits to hear what became of it. Its bytes are not kept in mind, as
     /// its id is.
-    pub async fn take_fetched(&mut self, event: Event, json: &str) {
-        count(&self.tally, |counts| counts.received += 1);
-        self.push(event, json, Source::Fetched(self.peer)).await;
+    pub async fn take_fetched(&mut self, arrival: Arrival, json: &str) {
+        count(&self.from.tally, |counts| counts.received += 1);
+        self.push(arrival, json, Source::Fetched(self.peer)).await;
     }
 
-    async fn push(&mut self, event: Event, json: &str, source: Source) {
+    async fn push(&mut self, arrival: Arrival, json: &str, source: Source) {
         self.batch_bytes += json.len();
-        self.batch.push((event, source));
+        self.batch.push((arrival, source));
         if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
             self.flush().await;
         }
@@ -249,26 +323,15 @@ impl Intake {
 
     /// Counts what only a broken or hostile relay sends.
     pub fn refuse_garbage(&self, refusal: Refusal) {
-        self.refuse(refusal);
-        count(&self.tally, |counts| counts.garbage += 1);
+        self.from.refuse_garbage(refusal);
     }
 
-    fn refuse(&self, refusal: Refusal) {
-        count(&self.tally, |counts| {
-            *counts.refused.entry(refusal).or_default() += 1;
-        });
-    }
-
-    /// How much came that only a broken or hostile relay sends.
-    pub fn garbage(&self) -> u64 {
-        let counts = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.garbage
-    }
-
-    /// How many came that were asked for and are none by NIP-01.
-    pub fn odd(&self) -> u64 {
-        let counts = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.odd
+    /// Whether so much came that only a broken or hostile relay sends, and so little else,
+    /// that it is left.
+    pub fn is_garbage(&self) -> bool {
+        let counts = self.from.tally.lock();
+        let counts = counts.unwrap_or_else(PoisonError::into_inner);
+        counts.garbage > MOST_GARBAGE.saturating_add(counts.genuine)
     }
 
     /// Sends what was taken to verification.
@@ -283,11 +346,11 @@ impl Intake {
             return;
         };
         let admission = Arc::clone(&self.admission);
-        let tally = Arc::clone(&self.tally);
+        let from = self.from.clone();
         tokio::task::spawn_blocking(move || {
             let admitted: Vec<Admitted> = batch
                 .into_iter()
-                .filter_map(|(event, source)| admission.admit(event, source, &tally))
+                .filter_map(|(arrival, source)| admission.look_at(arrival, source, &from))
                 .collect();
             // Where the gate is gone the run is over.
             let _ = admission.verified.blocking_send(admitted);
@@ -296,109 +359,66 @@ impl Intake {
     }
 }
 
-/// The one place that every verified event passes.
-#[derive(Debug, Default)]
-pub struct Gate {
-    /// Who is blocked at this moment; none where that was settled before.
-    blocked: Option<BlockedNow>,
-    /// In a tree, which grows by a node: a table doubles, old and new side by side.
-    passed: BTreeSet<EventId>,
-    by_kind: BTreeMap<u16, u64>,
-}
-
-impl Gate {
-    /// A gate that asks for the verdict on each author once more.
-    pub fn asking(blocked: BlockedNow) -> Self {
-        Self {
-            blocked: Some(blocked),
-            ..Self::default()
-        }
-    }
-
-    /// Whether it is time to [refresh](Gate::refresh) what it knows of the lists.
-    pub fn is_due(&self) -> bool {
-        self.blocked.as_ref().is_some_and(BlockedNow::is_due)
-    }
-
-    /// Looks at the lists again. Reads files.
-    pub fn refresh(&mut self) {
-        if let Some(blocked) = &mut self.blocked {
-            blocked.refresh();
-        }
-    }
-
-    fn is_blocked(&self, author: &Pubkey) -> bool {
-        let blocked = self.blocked.as_ref();
-        blocked.is_some_and(|blocked| blocked.contains(author))
-    }
-
-    /// Passes on what was not passed before and whose author is not blocked by now.
-    pub fn pass(&mut self, batch: Vec<Admitted>) -> Vec<Line> {
-        let mut lines = Vec::with_capacity(batch.len());
-        for Admitted { event, line, tally } in batch {
-            if self.passed.contains(&event.id) {
-                continue;
-            }
-            if self.is_blocked(&event.pubkey) {
-                count(&tally, |counts| {
-                    *counts.refused.entry(Refusal::Blocked).or_default() += 1;
-                });
-                continue;
-            }
-            self.passed.insert(event.id);
-            *self.by_kind.entry(event.kind).or_default() += 1;
-            count(&tally, |counts| counts.collected += 1);
-            lines.push(Line {
-                id: event.id,
-                json: line,
-            });
-        }
-        lines
-    }
-
-    /// The ids of all that came so far.
-    pub const fn passed(&self) -> &BTreeSet<EventId> {
-        &self.passed
-    }
-
-    /// How many events of each kind were passed on.
-    pub const fn by_kind(&self) -> &BTreeMap<u16, u64> {
-        &self.by_kind
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use constellation_shared::Pubkey;
 
-    fn event(id: u8, kind: u16) -> Admitted {
-        let event = Event {
-            id: EventId::from_bytes([id; 32]),
-            pubkey: Pubkey::from_bytes([1; 32]),
+    fn event() -> Event {
+        Event {
+            id: EventId::from_bytes([1; 32]),
+            pubkey: Pubkey::from_bytes([2; 32]),
             created_at: 1,
-            kind,
+            kind: 1,
             tags: Vec::new(),
             content: String::new(),
             sig: [0; 64],
-        };
-        Admitted {
-            line: event.to_json(),
-            event,
-            tally: Tally::default(),
         }
     }
 
-    fn passed(gate: &mut Gate, batch: Vec<Admitted>) -> Vec<u8> {
-        let lines = gate.pass(batch);
-        lines.iter().map(|line| line.id.as_bytes()[0]).collect()
+    #[test]
+    fn an_event_is_looked_at_a_few_times_however_often_it_is_spelled() {
+        let rules = Rules {
+            now: 1,
+            max_event_size: 65_536,
+            blocked: Vec::new().into_iter().collect(),
+        };
+        let (admission, _verified) = Admission::new(rules, true, None, 1);
+        let peer = |index| {
+            let (tally, traffic) = (Tally::default(), Arc::default());
+            Intake::new(Arc::clone(&admission), tally, traffic, index)
+        };
+        let (mut liar, mut honest) = (peer(0), peer(1));
+        let spelled = |blanks: usize| format!("{}{}", " ".repeat(blanks), event().to_json());
+        let id = event().id;
+        let novelties = (1..10_000).map(|blanks| liar.novelty(&id, &spelled(blanks)));
+        let novelties: Vec<Novelty> = novelties.collect();
+        let (first, more) = novelties.split_at(4);
+        assert!(first.iter().all(|novelty| *novelty == Novelty::New));
+        assert!(more.iter().all(|novelty| *novelty == Novelty::Surplus));
+        // What is genuine is looked at even so, once.
+        assert_eq!(honest.novelty(&id, &spelled(0)), Novelty::New);
+        assert_eq!(honest.novelty(&id, &spelled(0)), Novelty::Known);
+        assert_eq!(admission.seen.lock().unwrap().len(), 5);
+        assert_eq!((liar.twins.len(), honest.twins.len()), (1, 1));
     }
 
     #[test]
-    fn each_event_passes_once() {
-        let mut gate = Gate::default();
-        let batch = vec![event(1, 1), event(1, 1), event(2, 7)];
-        assert_eq!(passed(&mut gate, batch), [1, 2]);
-        assert!(passed(&mut gate, vec![event(2, 7)]).is_empty());
-        assert_eq!(gate.by_kind(), &BTreeMap::from([(1, 1), (7, 1)]));
+    fn a_relay_is_left_once_garbage_outweighs_what_is_genuine() {
+        let tally = Tally::default();
+        let rules = Rules {
+            now: 1,
+            max_event_size: 65_536,
+            blocked: Vec::new().into_iter().collect(),
+        };
+        let (admission, _verified) = Admission::new(rules, true, None, 1);
+        let intake = Intake::new(admission, Arc::clone(&tally), Arc::default(), 0);
+        count(&tally, |counts| counts.genuine = 500);
+        for _ in 0..1500 {
+            intake.refuse_garbage(Refusal::Unasked);
+        }
+        assert!(!intake.is_garbage());
+        intake.refuse_garbage(Refusal::Unasked);
+        assert!(intake.is_garbage());
     }
 }

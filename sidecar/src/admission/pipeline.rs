@@ -10,7 +10,8 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tracing::error;
 
-use crate::admission::intake::{Admission, Admitted, Gate};
+use crate::admission::gate::{Admitted, Gate};
+use crate::admission::intake::Admission;
 use crate::strfry::import::{Import, ImportError, Imported, Line};
 
 /// How many batches of lines may wait for strfry.

@@ -22,6 +22,9 @@ const ALL_ANSWERS: Duration = Duration::from_secs(300);
 /// How many events a relay may list and not send, in all.
 pub(crate) const MOST_FAILURES: usize = 10_000;
 
+/// What one id takes in a message, in bytes of hex.
+const LISTED: u64 = 64;
+
 /// The subscription of every reconciliation: one at a time on a connection.
 const NAME: &str = "neg";
 
@@ -101,7 +104,10 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
                 message,
             }) if subscription == NAME => {
                 answered = true;
+                let needed = reconciler.needed();
                 let step = reconciler.take(message, &is_refused)?;
+                let more = (reconciler.needed() - needed) as u64;
+                connection.traffic().credit(more * LISTED);
                 if let Step::Send(next) = &step {
                     let next = format!("[\"NEG-MSG\",\"{NAME}\",\"{next}\"]");
                     connection.send(next).await?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use constellation_shared::{Event, EventId};
+use constellation_shared::EventId;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -11,10 +11,11 @@ use crate::admission::intake::{Intake, PeerIndex};
 use crate::admission::rules::Refusal;
 use crate::backfill::claims::Claim;
 use crate::backfill::compare::MOST_FAILURES;
-use crate::backfill::paging::{FetchError, MOST_GARBAGE, close};
+use crate::backfill::paging::{FetchError, close};
 use crate::backfill::shared_claims::Exchange;
 use crate::relay::connection::{Connection, ConnectionError};
-use crate::relay::message::{self, FromRelay};
+use crate::relay::message::{self, FromRelay, Head};
+use crate::relay::traffic::Traffic;
 
 /// How often in a row a relay may want fewer questions than the one that is open.
 const MOST_REFUSALS: u32 = 10;
@@ -46,6 +47,13 @@ struct Question {
     came: HashSet<EventId>,
 }
 
+/// Something that came as an event.
+struct Came<'a> {
+    subscription: &'a str,
+    json: &'a str,
+    traffic: &'a Traffic,
+}
+
 /// Whether an event was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
@@ -67,7 +75,7 @@ pub async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
     exchange: &Exchange,
     intake: &mut Intake,
     manner: Manner,
-    is_wanted: impl Fn(&Event) -> bool,
+    is_wanted: impl Fn(&Head) -> bool,
     progress: impl FnMut(),
 ) -> Result<(), FetchError> {
     let mut collector = Collector {
@@ -108,7 +116,7 @@ impl Collector<'_> {
         &mut self,
         connection: &mut Connection<S>,
         intake: &mut Intake,
-        is_wanted: impl Fn(&Event) -> bool,
+        is_wanted: impl Fn(&Head) -> bool,
         mut progress: impl FnMut(),
     ) -> Result<(), FetchError> {
         let Manner {
@@ -139,10 +147,16 @@ impl Collector<'_> {
                     return Ok(());
                 }
                 // A relay has time for pings while we wait for the others.
-                let ids = tokio::select! {
-                    ids = self.exchange.claim_patiently(peer, ids_at_once) => ids,
+                connection.traffic().wait_for_others(true);
+                let claimed = tokio::select! {
+                    ids = self.exchange.claim_patiently(peer, ids_at_once) => Ok(ids),
                     // Nothing that was asked for; a relay that leaves shows itself.
-                    text = connection.receive(Instant::now() + patience * 2, patience) => {
+                    text = connection.receive(Instant::now() + patience * 2, patience) => Err(text),
+                };
+                connection.traffic().wait_for_others(false);
+                let ids = match claimed {
+                    Ok(ids) => ids,
+                    Err(text) => {
                         match text {
                             // It is not this relay that is slow: what the slow ones hold up
                             // is fetched here, at the price of a few events that come twice.
@@ -161,33 +175,21 @@ impl Collector<'_> {
             }
             let text = connection.receive(deadline, patience).await?;
             match message::parse(&text) {
-                // Before it is read: millions of tags take much more memory.
-                Some(FromRelay::Event { event: json, .. }) if intake.is_too_long(json) => {
-                    intake.refuse_garbage(Refusal::TooLong);
-                }
                 Some(FromRelay::Event {
                     subscription,
-                    event: json,
-                }) => match Event::parse(json.as_bytes()) {
-                    Ok(event) => match self.asked(&subscription, event.id) {
-                        Asked::Yes if is_wanted(&event) => {
-                            intake.take_fetched(event, json).await;
-                            progress();
-                            self.refusals = 0;
-                            deadline = Instant::now() + patience;
-                        }
-                        Asked::Yes => {
-                            self.exchange.release(peer, [event.id]);
-                            intake.refuse_garbage(Refusal::Unasked);
-                        }
-                        Asked::Again if is_wanted(&event) && intake.is_new(json) => {
-                            intake.take_fetched(event, json).await;
-                        }
-                        Asked::Again | Asked::No => intake.refuse_garbage(Refusal::Unasked),
-                    },
-                    // It is not delivered, then.
-                    Err(_) => intake.refuse_garbage(Refusal::Malformed),
-                },
+                    event,
+                }) => {
+                    let came = Came {
+                        subscription: &subscription,
+                        json: event,
+                        traffic: connection.traffic(),
+                    };
+                    if self.event(intake, came, &is_wanted).await == Asked::Yes {
+                        progress();
+                        self.refusals = 0;
+                        deadline = Instant::now() + patience;
+                    }
+                }
                 Some(FromRelay::Eose { subscription }) => {
                     if let Some(question) = self.open.remove(&subscription) {
                         connection.send(close(&subscription)).await?;
@@ -224,10 +226,45 @@ impl Collector<'_> {
                 Some(_) => {}
                 None => intake.refuse_garbage(Refusal::Malformed),
             }
-            if intake.garbage() > MOST_GARBAGE {
+            if intake.is_garbage() {
                 return Err(FetchError::Garbage);
             }
         }
+    }
+
+    /// Takes what came for a question; whether it was waited for.
+    async fn event(
+        &mut self,
+        intake: &mut Intake,
+        came: Came<'_>,
+        is_wanted: impl Fn(&Head) -> bool,
+    ) -> Asked {
+        let Came {
+            subscription,
+            json,
+            traffic,
+        } = came;
+        let Some(arrival) = intake.read(json) else {
+            // It is not delivered, then.
+            intake.refuse_garbage(Refusal::Malformed);
+            return Asked::No;
+        };
+        let id = arrival.head().id;
+        let asked = self.asked(subscription, id);
+        match asked {
+            Asked::Yes if is_wanted(arrival.head()) => {
+                traffic.credit(arrival.useful_bytes(json));
+                intake.take_fetched(arrival, json).await;
+                return Asked::Yes;
+            }
+            Asked::Yes => {
+                self.exchange.release(self.manner.peer, [id]);
+                intake.refuse_garbage(Refusal::Unasked);
+            }
+            Asked::Again if is_wanted(arrival.head()) => intake.take_twin(arrival, json).await,
+            Asked::Again | Asked::No => intake.refuse_garbage(Refusal::Unasked),
+        }
+        Asked::No
     }
 
     fn asked(&mut self, subscription: &str, id: EventId) -> Asked {

@@ -1,24 +1,19 @@
 //! The loop that asks a relay, listens, and asks again until nothing is missing.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use constellation_shared::Event;
+use constellation_shared::EventId;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::admission::intake::Intake;
+use crate::admission::intake::{Intake, MOST_GARBAGE};
 use crate::admission::rules::Refusal;
 use crate::relay::connection::{Connection, ConnectionError};
-use crate::relay::message::{self, FromRelay, Reason};
+use crate::relay::message::{self, FromRelay, Head, Reason};
 use crate::relay::pager::{Asked, Filter, Pager};
-
-/// How many events and messages that mean nothing are taken of one relay.
-pub(crate) const MOST_GARBAGE: u64 = 1000;
-
-/// How many events that were asked for and that NIP-01 spells otherwise are taken of one
-/// relay: some hold what others posted so, and each costs nothing to make.
-const MOST_ODD: u64 = 20_000;
+use crate::relay::traffic::Traffic;
 
 /// Why a relay was left before everything had come.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +26,9 @@ pub enum FetchError {
     Endless,
     /// It sends what is forged, was not asked for, or means nothing.
     #[error(
-        "more than {MOST_GARBAGE} of its events are forged, unasked, malformed or far too long"
+        "more than {MOST_GARBAGE} of its events are forged, unasked, malformed or far too long, and fewer are genuine"
     )]
     Garbage,
-    /// It sends what is spelled otherwise than NIP-01 has it, without an end.
-    #[error("more than {MOST_ODD} of its events are malformed")]
-    Odd,
     /// Nothing came but words, the last of which are these.
     #[error("no progress for {seconds} s, and it says: {1}", seconds = .0.as_secs())]
     SilentAfter(Duration, String),
@@ -54,7 +46,7 @@ impl FetchError {
         match self {
             Self::Connection(error) => error.code(),
             Self::Endless => "endless",
-            Self::Garbage | Self::Odd => "garbage",
+            Self::Garbage => "garbage",
             Self::SilentAfter(..) => "silent",
             Self::Limited(_) => "rate_limited",
             Self::Refused(_) => "refused",
@@ -63,10 +55,11 @@ impl FetchError {
 
     /// Whether another connection may bring more.
     pub const fn is_worth_another_try(&self) -> bool {
-        matches!(
-            self,
-            Self::Connection(_) | Self::Limited(_) | Self::SilentAfter(..)
-        )
+        match self {
+            Self::Connection(error) => !matches!(error, ConnectionError::Wasteful { .. }),
+            Self::Limited(_) | Self::SilentAfter(..) => true,
+            Self::Endless | Self::Garbage | Self::Refused(_) => false,
+        }
     }
 }
 
@@ -80,105 +73,165 @@ pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
     pager: &mut Pager,
     intake: &mut Intake,
     patience: Duration,
-    mut progress: impl FnMut(u64),
+    progress: impl FnMut(),
 ) -> Result<(), FetchError> {
-    let mut deadline = Instant::now() + patience;
-    let mut last_notice: Option<Reason> = None;
-    loop {
-        while let Some((subscription, filter)) = pager.next_question() {
-            connection.send(req(subscription, &filter)).await?;
-        }
-        if pager.is_done() {
-            return Ok(());
-        }
-        let text = match (connection.receive(deadline, patience).await, &last_notice) {
-            (Err(ConnectionError::Silent(patience)), Some(notice)) => {
-                return Err(FetchError::SilentAfter(patience, notice.to_string()));
+    let mut walk = Walk {
+        pager,
+        intake,
+        patience,
+        deadline: Instant::now() + patience,
+        last_notice: None,
+        came: HashMap::new(),
+        progress,
+    };
+    walk.run(connection).await
+}
+
+/// A walk through one relay's pages, on one connection.
+struct Walk<'a, P> {
+    pager: &'a mut Pager,
+    intake: &'a mut Intake,
+    patience: Duration,
+    /// Until when something must bring us further.
+    deadline: Instant,
+    last_notice: Option<Reason>,
+    /// What came for each open question: an event counts once.
+    came: HashMap<u64, HashSet<EventId>>,
+    progress: P,
+}
+
+impl<P: FnMut()> Walk<'_, P> {
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+    ) -> Result<(), FetchError> {
+        loop {
+            while let Some((subscription, filter)) = self.pager.next_question() {
+                connection.send(req(subscription, &filter)).await?;
             }
-            (text, _) => text?,
-        };
-        match message::parse(&text) {
-            Some(FromRelay::Event {
-                subscription,
-                event: json,
-            }) => {
-                // What we do not take fills the relay's pages all the same.
-                let head = message::head(json);
-                let asked = head.as_ref().map_or(Asked::No, |head| {
-                    subscription.parse().map_or(Asked::No, |s| {
-                        pager.event(s, &head.author, head.kind, head.created_at)
-                    })
-                });
-                match (asked, head) {
-                    (Asked::TooMany, _) => return Err(FetchError::Endless),
-                    (Asked::No, Some(_)) => intake.refuse_garbage(Refusal::Unasked),
-                    (Asked::No, None) => intake.refuse_garbage(Refusal::Malformed),
-                    (Asked::Yes | Asked::Late, _) => {
-                        // Where strfry is slow that is not the relay's fault.
-                        let left = deadline.saturating_duration_since(Instant::now());
-                        // Before it is read: millions of tags take much more memory.
-                        let is_new = if intake.is_too_long(json) {
-                            intake.refuse_garbage(Refusal::TooLong);
-                            false
-                        } else {
-                            match Event::parse(json.as_bytes()) {
-                                Ok(event) => intake.take(event, json).await,
-                                Err(_) => intake.refuse_odd(json),
-                            }
-                        };
-                        progress(connection.received());
-                        let is_progress = is_new && asked == Asked::Yes;
-                        let granted = if is_progress { patience } else { left };
-                        deadline = Instant::now() + granted;
+            if self.pager.is_done() {
+                return Ok(());
+            }
+            let text = connection.receive(self.deadline, self.patience).await;
+            let text = match (text, &self.last_notice) {
+                (Err(ConnectionError::Silent(patience)), Some(notice)) => {
+                    let notice = notice.to_string();
+                    return Err(FetchError::SilentAfter(patience, notice));
+                }
+                (text, _) => text?,
+            };
+            match message::parse(&text) {
+                Some(FromRelay::Event {
+                    subscription,
+                    event,
+                }) => {
+                    let traffic = connection.traffic();
+                    self.event(traffic, &subscription, event).await?;
+                }
+                Some(FromRelay::Eose { subscription }) => {
+                    if let Ok(number) = subscription.parse()
+                        && self.pager.end(number)
+                    {
+                        self.came.remove(&number);
+                        connection.send(close(&subscription)).await?;
+                        self.deadline = Instant::now() + self.patience;
                     }
                 }
+                Some(FromRelay::Closed {
+                    subscription,
+                    reason,
+                }) => self.closed(connection, &subscription, &reason).await?,
+                Some(FromRelay::Notice(reason)) => {
+                    debug!("the relay says: {}", reason.as_str());
+                    if reason.says_too_many_subscriptions() {
+                        ask_fewer(connection, self.pager, &reason).await?;
+                    }
+                    self.last_notice = Some(reason);
+                }
+                Some(
+                    FromRelay::Auth
+                    | FromRelay::Other
+                    | FromRelay::NegMsg { .. }
+                    | FromRelay::NegErr { .. },
+                ) => {}
+                None => self.intake.refuse_garbage(Refusal::Malformed),
             }
-            Some(FromRelay::Eose { subscription }) => {
-                if subscription.parse().is_ok_and(|s| pager.end(s)) {
-                    connection.send(close(&subscription)).await?;
-                    deadline = Instant::now() + patience;
-                }
+            if self.intake.is_garbage() {
+                return Err(FetchError::Garbage);
             }
-            Some(FromRelay::Closed {
-                subscription,
-                reason,
-            }) => {
-                let is_ours = subscription.parse().is_ok_and(|s| pager.is_open(s));
-                if is_ours && matches!(reason.prefix(), "rate-limited" | "error") {
-                    return Err(FetchError::Limited(reason.to_string()));
-                }
-                if reason.says_too_many_subscriptions() {
-                    ask_fewer(connection, pager, &reason).await?;
-                    continue;
-                }
-                let known = subscription
-                    .parse()
-                    .is_ok_and(|s| pager.closed(s, &reason.to_string(), reason.wants_auth()));
-                if known {
-                    deadline = Instant::now() + patience;
-                }
-            }
-            Some(FromRelay::Notice(reason)) => {
-                debug!("the relay says: {}", reason.as_str());
-                if reason.says_too_many_subscriptions() {
-                    ask_fewer(connection, pager, &reason).await?;
-                }
-                last_notice = Some(reason);
-            }
-            Some(
-                FromRelay::Auth
-                | FromRelay::Other
-                | FromRelay::NegMsg { .. }
-                | FromRelay::NegErr { .. },
-            ) => {}
-            None => intake.refuse_garbage(Refusal::Malformed),
         }
-        if intake.garbage() > MOST_GARBAGE {
-            return Err(FetchError::Garbage);
+    }
+
+    async fn event(
+        &mut self,
+        traffic: &Traffic,
+        subscription: &str,
+        json: &str,
+    ) -> Result<(), FetchError> {
+        let subscription = subscription.parse().ok();
+        let Some(arrival) = self.intake.read(json) else {
+            // It takes the place of an event all the same.
+            if let Some(subscription) = subscription {
+                self.pager.unreadable(subscription);
+            }
+            self.intake.refuse_garbage(Refusal::Malformed);
+            return Ok(());
+        };
+        let Head {
+            id,
+            author,
+            kind,
+            created_at,
+        } = *arrival.head();
+        let asked = subscription.map_or(Asked::No, |subscription| {
+            self.pager.event(subscription, &author, kind, created_at)
+        });
+        match asked {
+            Asked::TooMany => return Err(FetchError::Endless),
+            Asked::No => self.intake.refuse_garbage(Refusal::Unasked),
+            Asked::Yes | Asked::Late => {
+                let is_first = asked == Asked::Yes
+                    && subscription.is_some_and(|s| self.came.entry(s).or_default().insert(id));
+                if is_first {
+                    traffic.credit(arrival.useful_bytes(json));
+                }
+                // If strfry is slow that is not the relay's fault.
+                let left = self.deadline.saturating_duration_since(Instant::now());
+                let is_new = self.intake.take(arrival, json).await;
+                (self.progress)();
+                let granted = if is_new && is_first {
+                    self.patience
+                } else {
+                    left
+                };
+                self.deadline = Instant::now() + granted;
+            }
         }
-        if intake.odd() > MOST_ODD {
-            return Err(FetchError::Odd);
+        Ok(())
+    }
+
+    async fn closed<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        subscription: &str,
+        reason: &Reason,
+    ) -> Result<(), FetchError> {
+        let subscription = subscription.parse().ok();
+        let is_ours = subscription.is_some_and(|s| self.pager.is_open(s));
+        if is_ours && matches!(reason.prefix(), "rate-limited" | "error") {
+            return Err(FetchError::Limited(reason.to_string()));
         }
+        if reason.says_too_many_subscriptions() {
+            return ask_fewer(connection, self.pager, reason).await;
+        }
+        let is_known = subscription.is_some_and(|s| {
+            self.pager
+                .closed(s, &reason.to_string(), reason.wants_auth())
+        });
+        if is_known {
+            self.deadline = Instant::now() + self.patience;
+        }
+        Ok(())
     }
 }
 

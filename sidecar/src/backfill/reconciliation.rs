@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use constellation_shared::{Event, EventId};
+use constellation_shared::EventId;
 use indicatif::ProgressBar;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -23,6 +23,7 @@ use crate::plan::refused::Refused;
 use crate::plan::selection::AT_ONCE;
 use crate::plan::wanted::Wanted;
 use crate::relay::connection::Connection;
+use crate::relay::message::Head;
 use crate::relay::nip11::Information;
 use crate::relay::pager::{LATEST, Window};
 use crate::report::Undelivered;
@@ -179,7 +180,7 @@ impl Leveling {
 }
 
 impl ArrivalListener for Leveling {
-    fn arrived(&self, event: &Event, is_forged: bool, fetched_by: Option<PeerIndex>) {
+    fn arrived(&self, event: &Head, is_forged: bool, fetched_by: Option<PeerIndex>) {
         match (is_forged, fetched_by) {
             (false, _) => {
                 for holdings in self.looked_up().iter() {

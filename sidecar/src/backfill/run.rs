@@ -11,16 +11,19 @@ use std::time::Duration;
 
 use constellation_shared::{EventId, Pubkey};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tracing::{error, info, warn};
 
-use crate::admission::intake::{self, Admission, ArrivalListener, Gate, Tally};
+use crate::admission::gate::Gate;
+use crate::admission::intake::{self, Admission, ArrivalListener, Tally};
 use crate::admission::pipeline::{Closed, Inflow, Step};
 use crate::admission::rules::Rules;
 use crate::backfill::error::PrepareError;
 use crate::backfill::reconciliation::{HEAD_START, Leveling};
 use crate::backfill::session::Session;
 use crate::backfill::shared_claims::Exchange;
+use crate::backfill::stop::{OUT_OF_TIME, Stop, StopReason, StopSwitch, TimeLimit};
+use crate::backfill::stragglers::{Pace, Stragglers};
 use crate::context::Run;
 use crate::plan::peer_history::Turn;
 use crate::plan::peer_memory::Knowledge;
@@ -29,6 +32,7 @@ use crate::plan::selection::Choice;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
 use crate::relay::connection::{Connector, OWN_RELAY};
+use crate::relay::traffic::Traffic;
 use crate::relay::tunnel::Patience;
 use crate::relay::tunnel::tunnels::Tunnels;
 use crate::report::{Outcome, PeerReport, Report};
@@ -59,6 +63,8 @@ pub struct Backfill<'a> {
     run: &'a Run,
     /// When it began, Unix seconds.
     now: u64,
+    /// How long it may take.
+    limit: TimeLimit,
     /// How long a peer may go without bringing us further.
     patience: Duration,
     tunnels: Arc<Tunnels>,
@@ -77,6 +83,8 @@ pub struct Backfill<'a> {
     knowledge: Knowledge,
     /// Where each peer's events are counted.
     tallies: Vec<Tally>,
+    /// What is known of each session while it goes on.
+    under_way: Vec<UnderWay>,
     /// Those of the peers that turned out to be this station itself.
     own: BTreeSet<Address>,
 }
@@ -99,6 +107,8 @@ pub struct Done {
     pub followed: Arc<[Pubkey]>,
     /// What was let in.
     pub rules: Rules,
+    /// How long the run may take, what follows the backfill included.
+    pub limit: TimeLimit,
 }
 
 impl<'a> Backfill<'a> {
@@ -109,6 +119,7 @@ impl<'a> Backfill<'a> {
     pub async fn prepare(run: &'a Run) -> Result<Self, PrepareError> {
         let now = unix_time();
         let options = &run.options;
+        let limit = TimeLimit::from_now(options.max_minutes.0);
         let patience = Duration::from_secs(options.patience);
         let tunnels = Arc::new(Tunnels::new(
             options.ipfs_program(),
@@ -176,11 +187,13 @@ impl<'a> Backfill<'a> {
         Ok(Self {
             run,
             now,
+            limit,
             patience,
             tunnels,
             connector,
             strfry,
             tallies: Vec::new(),
+            under_way: Vec::new(),
             own: BTreeSet::new(),
             candidates,
             choice,
@@ -287,6 +300,7 @@ impl<'a> Backfill<'a> {
             addresses: self.others().map(|peer| peer.address.clone()).collect(),
             followed: self.wanted.authors,
             rules: self.rules,
+            limit: self.limit,
         }
     }
 
@@ -299,11 +313,18 @@ impl<'a> Backfill<'a> {
         let mut sessions = JoinSet::new();
         let mut places = Vec::new();
         let mut reports: Vec<PeerReport> = Vec::new();
+        let mut waiting = VecDeque::from(self.choice.first().to_vec());
+        let begin = Instant::now();
+        let window = self.patience * 2;
+        let mut stragglers = Stragglers::new(window);
+        let mut windows = interval_at(begin + window, window);
+        windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let admission = Arc::clone(&inflow.admission);
         let all = async {
-            let mut waiting = VecDeque::from(self.choice.first().to_vec());
+            let mut head_start = begin + HEAD_START;
             loop {
-                while sessions.len() < self.choice.at_once().min(MOST_AT_ONCE)
+                while !self.limit.is_over()
+                    && sessions.len() < self.choice.at_once().min(MOST_AT_ONCE)
                     && let Some(place) = waiting.pop_front()
                 {
                     if let Some(session) = self.session(place, &admission) {
@@ -311,11 +332,14 @@ impl<'a> Backfill<'a> {
                         sessions.spawn(session.run(self.now));
                     }
                 }
-                let joined = match timeout(HEAD_START, sessions.join_next()).await {
-                    Ok(None) => break,
-                    Ok(Some(joined)) => joined,
+                let joined = tokio::select! {
+                    joined = sessions.join_next() => match joined {
+                        None => break,
+                        Some(joined) => joined,
+                    },
                     // One that is slow does not keep the others waiting for long.
-                    Err(_) => {
+                    () = sleep_until(head_start) => {
+                        head_start = Instant::now() + HEAD_START;
                         if let Some(place) = waiting.pop_front()
                             && let Some(session) = self.session(place, &admission)
                         {
@@ -324,7 +348,14 @@ impl<'a> Backfill<'a> {
                         }
                         continue;
                     }
+                    _ = windows.tick() => {
+                        if waiting.is_empty() {
+                            self.stop_stragglers(&mut stragglers, begin, &reports);
+                        }
+                        continue;
+                    }
                 };
+                head_start = Instant::now() + HEAD_START;
                 match joined {
                     Ok((report, _)) if report.code == Some(OWN_RELAY) => {
                         let words = report.failure.unwrap_or_default();
@@ -340,7 +371,12 @@ impl<'a> Backfill<'a> {
                         let place = self.peers.iter().zip(&places);
                         let place = place.filter(|(peer, _)| peer.address == report.address);
                         match turn(&report).1 {
-                            Turn::Gave(_) => self.choice.succeeded(),
+                            Turn::Gave(_) => {
+                                let took = Duration::try_from_secs_f64(report.seconds);
+                                stragglers.done(begin.elapsed(), took.unwrap_or_default());
+                                self.choice.succeeded();
+                            }
+                            Turn::Unfinished => {}
                             Turn::Failed => {
                                 let place = place.map(|(_, place)| *place).next();
                                 let other = place.and_then(|place| self.choice.failed(place));
@@ -364,7 +400,38 @@ impl<'a> Backfill<'a> {
                 reports.push(unfinished(peer));
             }
         }
+        if self.limit.is_over() && step == Step::Done {
+            let reason = self.limit.over().await;
+            let left = waiting
+                .iter()
+                .filter_map(|place| self.candidates.get(*place));
+            reports.extend(left.map(|peer| out_of_time(peer, reason)));
+            if reports
+                .iter()
+                .any(|report| report.code == Some(OUT_OF_TIME))
+            {
+                warn!("Not everything came: {reason}");
+            }
+        }
         (reports, step)
+    }
+
+    /// Ends the sessions that go on and bring next to nothing, if all others are done.
+    fn stop_stragglers(&self, stragglers: &mut Stragglers, begin: Instant, reports: &[PeerReport]) {
+        let is_done = |peer: &Peer| {
+            let address = &peer.address;
+            self.own.contains(address) || reports.iter().any(|r| r.address == *address)
+        };
+        let all = self.peers.iter().zip(&self.under_way).enumerate();
+        let running = all.filter(|(_, (peer, _))| !is_done(peer));
+        let running: Vec<_> = running
+            .map(|(index, (_, under_way))| (index, under_way.pace()))
+            .collect();
+        for index in stragglers.find(begin.elapsed(), &running) {
+            if let Some(under_way) = self.under_way.get(index) {
+                under_way.switch.stop_for_slowness();
+            }
+        }
     }
 
     /// The peers that were asked and are not this station itself.
@@ -379,10 +446,14 @@ impl<'a> Backfill<'a> {
         let url = peer.url();
         let reach = self.run.options.reach();
         let tally = Tally::default();
+        let traffic: Arc<Traffic> = Arc::default();
+        let (stop, switch) = Stop::with_switch(self.limit);
         let session = Session {
             index: self.peers.len(),
             leveling: self.leveling.clone(),
             tally: Arc::clone(&tally),
+            traffic: Arc::clone(&traffic),
+            stop,
             known: self.knowledge.of(&url, self.now).cloned(),
             bar: self.run.bar(PEER_BAR, peer.address.to_string()),
             address: peer.address.clone(),
@@ -399,6 +470,7 @@ impl<'a> Backfill<'a> {
         };
         self.peers.push(peer);
         self.tallies.push(tally);
+        self.under_way.push(UnderWay { traffic, switch });
         Some(session)
     }
 
@@ -456,11 +528,39 @@ fn turn(report: &PeerReport) -> (String, Turn) {
         true => report.counts.collected,
         false => 0,
     };
-    let turn = match report.broke_off {
-        true => Turn::Failed,
-        false => Turn::Gave(brought),
+    let turn = if report.code == Some(OUT_OF_TIME) {
+        Turn::Unfinished
+    } else if report.broke_off {
+        Turn::Failed
+    } else {
+        Turn::Gave(brought)
     };
     (report.address.to_string(), turn)
+}
+
+/// What is known of a session while it goes on, and what ends it.
+struct UnderWay {
+    traffic: Arc<Traffic>,
+    switch: StopSwitch,
+}
+
+impl UnderWay {
+    fn pace(&self) -> Pace {
+        Pace {
+            useful: self.traffic.useful(),
+            waited: self.traffic.waited(),
+            is_waiting_for_others: self.traffic.is_waiting_for_others(),
+        }
+    }
+}
+
+/// A peer that was to be asked, and whose turn never came.
+fn out_of_time(peer: &Peer, reason: StopReason) -> PeerReport {
+    PeerReport {
+        failure: Some(reason.to_string()),
+        code: Some(reason.code()),
+        ..unfinished(peer)
+    }
 }
 
 fn unfinished(peer: &Peer) -> PeerReport {

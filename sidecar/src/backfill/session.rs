@@ -11,19 +11,19 @@ use crate::admission::intake::{Admission, Counts, Intake, PeerIndex, Tally};
 use crate::backfill::compare::CompareError;
 use crate::backfill::paging::{FetchError, fetch};
 use crate::backfill::reconciliation::{self, LevelError, Leveling, Turn};
+use crate::backfill::stop::Stop;
 use crate::plan::peer_memory::Known;
 use crate::plan::wanted::{RESTRICTED_KINDS, Wanted};
 use crate::relay::address::Address;
-use crate::relay::connection::{ConnectError, Connection, ConnectionError, Connector, OWN_RELAY};
+use crate::relay::connection::{
+    ConnectError, Connection, ConnectionError, Connector, OWN_RELAY, Stream,
+};
 use crate::relay::nip11::{Information, InformationError};
 use crate::relay::pager::Pager;
+use crate::relay::traffic::Traffic;
 use crate::report::PeerReport;
 use crate::support::backoff::{MOST_ATTEMPTS, wait_after};
 use crate::support::error_chain::chain;
-
-/// How long one peer may take: one that brings a little all the time must not keep all
-/// later runs from starting.
-const LONGEST: Duration = Duration::from_secs(3 * 3600);
 
 /// For how long a connection may lie idle before it is made anew: relays and the proxies
 /// before them forget idle ones.
@@ -41,8 +41,6 @@ enum AttemptError {
 /// Why not everything came of a peer that was talked to.
 #[derive(Debug, thiserror::Error)]
 enum Shortfall {
-    #[error("it takes longer than {} h; the next run goes on", LONGEST.as_secs() / 3600)]
-    TooSlow,
     #[error("it shows kinds {0:?} only to clients who say who they are (NIP-42)")]
     Kept(Vec<u16>),
     #[error("it holds what could not be had: {0}")]
@@ -54,7 +52,6 @@ enum Shortfall {
 impl Shortfall {
     const fn code(&self) -> &'static str {
         match self {
-            Self::TooSlow => "too_slow",
             Self::Kept(_) => "auth_required",
             Self::Gap(_) | Self::Gaps(..) => "gap",
         }
@@ -112,6 +109,10 @@ pub struct Session {
     pub connector: Connector,
     /// Where its events are counted.
     pub tally: Tally,
+    /// Where its bytes are counted.
+    pub traffic: Arc<Traffic>,
+    /// What ends it early.
+    pub stop: Stop,
     /// Where its events go.
     pub admission: Arc<Admission>,
     /// What is wanted of it.
@@ -130,13 +131,13 @@ impl Session {
     pub async fn run(self, now: u64) -> (PeerReport, Known) {
         let start = Instant::now();
         let (admission, tally) = (Arc::clone(&self.admission), Arc::clone(&self.tally));
-        let mut intake = Intake::new(admission, tally, self.index);
+        let traffic = Arc::clone(&self.traffic);
+        let mut intake = Intake::new(admission, tally, traffic, self.index);
         let mut progress = Progress::default();
         let tries = self.try_several_times(&mut intake, &mut progress);
-        let result = match tokio::time::timeout(LONGEST, tries).await {
-            Ok(result) => result,
-            Err(_) => {
-                let why = Shortfall::TooSlow;
+        let result = tokio::select! {
+            result = tries => result,
+            why = self.stop.clone().stopped() => {
                 let code = why.code();
                 error!(
                     "WebSocket backfill failed: {}: {why} [{code}]",
@@ -155,7 +156,6 @@ impl Session {
             unfit,
             information,
             reached,
-            bytes,
         } = progress;
         let unreachable = !reached;
         let reconciled = level.is_some() && !unfit;
@@ -197,7 +197,7 @@ impl Session {
         let report = PeerReport {
             address: self.address,
             counts: Counts::default(),
-            bytes,
+            bytes: self.traffic.received(),
             seconds: start.elapsed().as_secs_f64(),
             failure,
             code,
@@ -286,7 +286,7 @@ impl Session {
                 Ok(()) => return Ok(()),
             }
         }
-        let mut connection = self.connector.open(&self.address).await?;
+        let mut connection = self.open().await?;
         progress.reached = true;
         let all = || {
             self.wanted
@@ -295,6 +295,11 @@ impl Session {
         self.walk(&mut connection, intake, progress, all).await?;
         connection.close().await;
         Ok(())
+    }
+
+    async fn open(&self) -> Result<Connection<Box<dyn Stream>>, AttemptError> {
+        let connection = self.connector.open(&self.address).await?;
+        Ok(connection.counted_in(Arc::clone(&self.traffic)))
     }
 
     /// Learns what the relay has and we lack, and fetches this peer's share of it.
@@ -309,18 +314,13 @@ impl Session {
         let Some(holdings) = holdings else {
             return Err(SessionError::Unfit(CompareError::NothingToCompare));
         };
-        let mut connection = self
-            .connector
-            .open(&self.address)
-            .await
-            .map_err(AttemptError::from)?;
+        let mut connection = self.open().await?;
         progress.reached = true;
         let waiting = Instant::now();
         let _turn = leveling.turn().await;
         if waiting.elapsed() > IDLE {
             connection.close().await;
-            let opened = self.connector.open(&self.address).await;
-            connection = opened.map_err(AttemptError::from)?;
+            connection = self.open().await?;
         }
         let level = progress
             .level
@@ -338,7 +338,6 @@ impl Session {
         let leveled = level
             .level_all(&mut connection, &turn, intake, || bar.inc(1))
             .await;
-        progress.bytes += connection.received();
         match leveled {
             Ok(()) => {}
             Err(LevelError::Unfit(error)) => {
@@ -368,10 +367,7 @@ impl Session {
         let pager = progress.pager.get_or_insert_with(begin);
         pager.reconnected();
         let bar = &self.bar;
-        let before = connection.received();
-        let fetched = fetch(connection, pager, intake, self.patience, |_| bar.inc(1)).await;
-        progress.bytes += connection.received() - before;
-        fetched?;
+        fetch(connection, pager, intake, self.patience, || bar.inc(1)).await?;
         Ok(())
     }
 
@@ -407,7 +403,6 @@ struct Progress {
     unfit: bool,
     reached: bool,
     information: Option<Information>,
-    bytes: u64,
 }
 
 /// A number from 0 to 1, of the kernel's making by way of the hash map's seeds.

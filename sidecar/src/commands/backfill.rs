@@ -164,6 +164,7 @@ async fn run_to_report(
             peers: done.addresses.clone(),
             keys: &done.followed,
             rules: &done.rules,
+            limit: done.limit,
         };
         members
             .after(&mut done.report, done.gate, interruption)

@@ -283,6 +283,7 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::time::Duration;
 
     use super::*;
 
@@ -324,6 +325,19 @@ mod tests {
             (1, 60)
         );
         assert!(given("--days 3").trigger().is_none());
+    }
+
+    #[test]
+    fn a_run_ends_within_the_hour_unless_told() {
+        let limit = |arguments: &[&str]| options(arguments).max_minutes.0;
+        assert_eq!(limit(&[]), Some(Duration::from_secs(55 * 60)));
+        assert_eq!(limit(&["--max-minutes", "0"]), None);
+        let half = limit(&["--max-minutes", "0.5"]);
+        assert_eq!(half, Some(Duration::from_secs(30)));
+        for wrong in ["", "x", "-1", "nan", "inf", "1e300"] {
+            let arguments = ["constellation-sync", "--max-minutes", wrong];
+            assert!(Cli::parse_arguments(arguments).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use constellation_shared::{Pubkey, kinds};
 use tracing::warn;
 
-use crate::admission::intake::Gate;
+use crate::admission::gate::Gate;
 use crate::admission::pipeline::Step;
 use crate::members::full_sync::budget::Budget;
 use crate::members::full_sync::{Answers, FullSyncs, Recovery};
@@ -42,6 +42,7 @@ impl Members<'_> {
             kinds,
             knowledge: &mut knowledge,
             verify: options.verify,
+            limit: self.limit,
             trust_peers: options.trust_peers,
             parallel: usize::from(options.members.full_sync_parallel),
             budget: Budget::new(

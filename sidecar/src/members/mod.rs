@@ -14,8 +14,9 @@ use constellation_shared::list_file::{self, ListFile};
 use constellation_shared::{Pubkey, Station};
 use tracing::{error, info, warn};
 
-use crate::admission::intake::Gate;
+use crate::admission::gate::Gate;
 use crate::admission::rules::Rules;
+use crate::backfill::stop::TimeLimit;
 use crate::context::Run;
 use crate::members::full_sync::budget::{self, Ours};
 use crate::members::missing_profiles::MissingProfiles;
@@ -48,6 +49,8 @@ pub struct Members<'a> {
     pub keys: &'a [Pubkey],
     /// What may come in.
     pub rules: &'a Rules,
+    /// How long the run may take, what is done here included.
+    pub limit: TimeLimit,
 }
 
 impl Members<'_> {

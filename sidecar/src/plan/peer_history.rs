@@ -102,6 +102,9 @@ pub enum Turn {
     Gave(u64),
     /// It did not.
     Failed,
+    /// The run's time was over before it could: nobody is to blame, and it is asked for the
+    /// same again.
+    Unfinished,
 }
 
 /// Remembers how a run that began at `now` went with each peer that was asked. Where all
@@ -112,6 +115,7 @@ pub fn settle<'a>(now: u64, turns: impl IntoIterator<Item = (&'a mut History, Tu
     for (history, turn) in &mut turns {
         match turn {
             Turn::Gave(brought) => history.succeed(now, *brought),
+            Turn::Unfinished => {}
             Turn::Failed if is_own_link => {}
             Turn::Failed => history.fail(now),
         }
@@ -162,6 +166,12 @@ mod tests {
         let one = [Turn::Failed, Turn::Gave(7)];
         assert_eq!(after(&mut histories, one), [1, 0]);
         assert_eq!(histories[1].score, 7.0);
+        let none = [Turn::Unfinished; 2];
+        assert_eq!(after(&mut histories, none), [1, 0]);
+        assert_eq!(
+            histories.map(|history| history.last_success),
+            [None, Some(NOW)]
+        );
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Knowledge {
         for (url, turn, history) in turns {
             if let Some(peer) = self.remember(url) {
                 peer.last_seen = peer.last_seen.max(now);
-                if turn != Turn::Failed {
+                if matches!(turn, Turn::Gave(_)) {
                     peer.gave = (!is_usual).then(|| Gave {
                         kinds: kinds.to_vec(),
                         usual: peer.gave(&usual()),

@@ -91,7 +91,7 @@ impl Refused {
     pub fn remember(&mut self, id: EventId, refusal: Refusal, peer: &str, now: u64) {
         let sender = match refusal {
             // Of these the id is not known to be the event's own.
-            Refusal::Malformed | Refusal::Unasked => return,
+            Refusal::Unasked => return,
             // These may be welcome another time.
             Refusal::Future | Refusal::Blocked => return,
             Refusal::Forged => Some(peer),
@@ -198,12 +198,7 @@ mod tests {
     #[test]
     fn what_may_be_welcome_later_is_not_remembered() {
         let mut refused = Refused::default();
-        for refusal in [
-            Refusal::Malformed,
-            Refusal::Unasked,
-            Refusal::Future,
-            Refusal::Blocked,
-        ] {
+        for refusal in [Refusal::Unasked, Refusal::Future, Refusal::Blocked] {
             refused.remember(id(1), refusal, "ws://a", 1000);
         }
         assert_eq!(refused, Refused::default());

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use constellation_shared::{Event, Pubkey};
+use constellation_shared::Pubkey;
 
+use crate::relay::message::Head;
 use crate::relay::nip11::Information;
 use crate::relay::pager::{LATEST, Pager, Window};
 
@@ -46,10 +47,10 @@ pub struct Wanted {
 
 impl Wanted {
     /// Whether the event is part of it.
-    pub fn wants(&self, event: &Event) -> bool {
+    pub fn wants(&self, event: &Head) -> bool {
         event.created_at >= self.since
             && self.kinds.contains(&event.kind)
-            && self.authors.binary_search(&event.pubkey).is_ok()
+            && self.authors.binary_search(&event.author).is_ok()
     }
 
     /// The questions to begin with, such that each fits into a message that this relay

@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
 use crate::relay::address::Address;
 use crate::relay::guard::{Denial, Guard};
+use crate::relay::traffic::Traffic;
 use crate::relay::tunnel::TunnelError;
 use crate::relay::tunnel::tunnels::Tunnels;
 
@@ -110,6 +111,14 @@ pub enum ConnectionError {
     /// The relay does not read what we send.
     #[error("the relay reads nothing for {} s", SEND_PATIENCE.as_secs())]
     Stuck,
+    /// What it sends is of no use.
+    #[error("{received} bytes came from it, of which {useful} were of use")]
+    Wasteful {
+        /// Bytes that came.
+        received: u64,
+        /// Bytes of events that were asked for and new.
+        useful: u64,
+    },
 }
 
 impl ConnectionError {
@@ -120,6 +129,7 @@ impl ConnectionError {
             Self::Broken(_) => "broken",
             Self::Silent(_) => "silent",
             Self::Stuck => "stuck",
+            Self::Wasteful { .. } => "wasteful",
         }
     }
 }
@@ -296,22 +306,28 @@ impl Connector {
 #[derive(Debug)]
 pub struct Connection<S> {
     socket: WebSocketStream<S>,
-    /// Bytes of text received.
-    received: u64,
+    traffic: Arc<Traffic>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Takes over a WebSocket.
-    pub const fn new(socket: WebSocketStream<S>) -> Self {
+    pub fn new(socket: WebSocketStream<S>) -> Self {
         Self {
             socket,
-            received: 0,
+            traffic: Arc::default(),
         }
     }
 
-    /// Bytes of text received so far.
-    pub const fn received(&self) -> u64 {
-        self.received
+    /// Counts what comes together with what came over other connections.
+    #[must_use]
+    pub fn counted_in(mut self, traffic: Arc<Traffic>) -> Self {
+        self.traffic = traffic;
+        self
+    }
+
+    /// How much came, and how much of it was of use.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Sends a message.
@@ -340,14 +356,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if Instant::now() >= deadline {
                 return Err(ConnectionError::Silent(patience));
             }
-            let message = timeout_at(deadline, self.socket.next())
-                .await
-                .map_err(|_| ConnectionError::Silent(patience))?;
+            let begin = Instant::now();
+            let message = timeout_at(deadline, self.socket.next()).await;
+            let waited = begin.elapsed();
+            let Ok(message) = message else {
+                self.traffic.wait(waited);
+                return Err(ConnectionError::Silent(patience));
+            };
+            let length = match &message {
+                Some(Ok(message)) => message.len() as u64,
+                _ => 0,
+            };
+            self.traffic.receive(length, waited);
+            if self.traffic.is_wasted() {
+                return Err(ConnectionError::Wasteful {
+                    received: self.traffic.received(),
+                    useful: self.traffic.useful(),
+                });
+            }
             match message {
-                Some(Ok(Message::Text(text))) => {
-                    self.received += text.len() as u64;
-                    return Ok(text);
-                }
+                Some(Ok(Message::Text(text))) => return Ok(text),
                 Some(Ok(Message::Close(_))) | None => return Err(ConnectionError::Closed),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(broken(error)),

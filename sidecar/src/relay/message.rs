@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use constellation_shared::Pubkey;
+use constellation_shared::{Event, EventId, Pubkey};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -130,10 +130,12 @@ pub fn parse(text: &str) -> Option<FromRelay<'_>> {
     Some(message)
 }
 
-/// As much of an event as tells which question it answers, even where NIP-01 spells it
-/// otherwise: strfry stores and serves such events too.
+/// As much of an event as tells which question it answers, even if NIP-01 knows no such
+/// event: relays store and serve some that we cannot read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
+    /// The id that it claims to have.
+    pub id: EventId,
     /// The author.
     pub author: Pubkey,
     /// The kind.
@@ -142,10 +144,23 @@ pub struct Head {
     pub created_at: u64,
 }
 
+impl From<&Event> for Head {
+    fn from(event: &Event) -> Self {
+        Self {
+            id: event.id,
+            author: event.pubkey,
+            kind: event.kind,
+            created_at: event.created_at,
+        }
+    }
+}
+
 /// Reads an event's head; `None` for what has none.
 pub fn head(json: &str) -> Option<Head> {
     #[derive(Deserialize)]
     struct Fields<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
         #[serde(borrow)]
         pubkey: Cow<'a, str>,
         kind: u16,
@@ -157,6 +172,7 @@ pub fn head(json: &str) -> Option<Head> {
     }
     let fields: Fields<'_> = serde_json::from_str(json).ok()?;
     Some(Head {
+        id: EventId::parse(fields.id.as_bytes()).ok()?,
         author: Pubkey::parse(fields.pubkey.as_bytes()).ok()?,
         kind: fields.kind,
         created_at: fields.created_at,

@@ -116,6 +116,11 @@ impl<'a> Reconciler<'a> {
         })
     }
 
+    /// How many are known that the relay has and we lack.
+    pub fn needed(&self) -> usize {
+        self.needed.len()
+    }
+
     /// What the relay has and we lack, as far as it is known, each once.
     pub fn into_needed(self) -> BTreeSet<EventId> {
         self.needed

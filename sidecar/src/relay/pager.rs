@@ -37,6 +37,9 @@ const MOST_ENDED: usize = 32;
 /// there are, unless the relay was seen to leave something out at that number.
 const SMALLEST_PAGE: usize = 10;
 
+/// How many pages of events that tell no time are split.
+const MOST_SPLITS: usize = 300;
+
 /// How often a relay may say that a single open question is too many.
 const MOST_REFUSALS: u32 = 16;
 
@@ -110,6 +113,8 @@ struct Page {
     task: Task,
     until_shift: u64,
     count: usize,
+    /// How many came of which nobody knows whose and when they are.
+    unreadable: usize,
     newest: u64,
     oldest: u64,
     /// Of the event that came last: the oldest of a relay that sends the newest first
@@ -166,6 +171,8 @@ pub struct Pager {
     /// 1 for a relay whose `until` is exclusive.
     until_shift: u64,
     full_seconds: Vec<FullSecond>,
+    /// How many pages of events that tell no time were split.
+    splits: usize,
     /// Kinds that only clients who say who they are may read.
     unreadable_kinds: Vec<u16>,
     gaps: Vec<String>,
@@ -201,6 +208,7 @@ impl Pager {
             refusals: 0,
             until_shift: 0,
             full_seconds: Vec::new(),
+            splits: 0,
             unreadable_kinds: Vec::new(),
             gaps: Vec::new(),
         }
@@ -247,6 +255,7 @@ impl Pager {
                 task,
                 until_shift: self.until_shift,
                 count: 0,
+                unreadable: 0,
                 newest: 0,
                 oldest: u64::MAX,
                 last: u64::MAX,
@@ -296,6 +305,8 @@ impl Pager {
                 None => return Asked::No,
             },
         };
+        // What lies beyond is found by the questions that reach so far, and by no other.
+        let created_at = created_at.min(LATEST);
         if !page.holds(author, kind, created_at) {
             return Asked::No;
         }
@@ -308,6 +319,14 @@ impl Pager {
         page.oldest = page.oldest.min(created_at);
         page.last = created_at;
         answer
+    }
+
+    /// Something came for a subscription that tells neither author nor time. It takes the
+    /// place of an event on its page.
+    pub fn unreadable(&mut self, subscription: u64) {
+        if let Some(page) = self.open.get_mut(&subscription) {
+            page.unreadable += 1;
+        }
     }
 
     /// All events of a subscription have come. `false` where it was not open.
@@ -323,6 +342,9 @@ impl Pager {
         } = page.task.clone();
         let Window { since, until, .. } = window;
         let (count, until_shift, reached) = (page.count, page.until_shift, page.reached());
+        let unreadable = page.unreadable;
+        let may_hide_more =
+            count == 0 && unreadable >= SMALLEST_PAGE && !self.came_whole(unreadable);
         let bound_is_missing = count == 0 || page.newest < until;
         self.remember(subscription, page);
         let brings_more = count > 0 && (!expects_until || reached < until);
@@ -341,6 +363,11 @@ impl Pager {
             self.until_shift = 1;
             return true;
         }
+        if may_hide_more {
+            // They may have filled the page: what lies behind them is asked for in halves.
+            self.split(&window, unreadable);
+            return true;
+        }
         if count == 0 || reached < since {
             return true;
         }
@@ -357,12 +384,44 @@ impl Pager {
             };
             push(older, false, count);
         }
-        let window = Window {
-            since: until,
-            ..window
-        };
-        self.full_seconds.push(FullSecond { window, count });
+        // Whatever is dated beyond all clocks will not be taken.
+        if until < LATEST {
+            let window = Window {
+                since: until,
+                ..window
+            };
+            self.full_seconds.push(FullSecond { window, count });
+        }
         true
+    }
+
+    /// Asks in halves: of the time, of the authors, of the kinds.
+    fn split(&mut self, window: &Window, unreadable: usize) {
+        self.splits += 1;
+        if self.splits > MOST_SPLITS {
+            self.gaps.push(format!(
+                "{unreadable} events between {} and {} tell neither their author nor their time",
+                window.since, window.until
+            ));
+        } else if window.since < window.until {
+            let middle = window.since + (window.until - window.since) / 2;
+            for (since, until) in [(window.since, middle), (middle + 1, window.until)] {
+                self.push_part(Window {
+                    since,
+                    until,
+                    ..window.clone()
+                });
+            }
+        } else if window.authors.len() > 1 {
+            self.split_authors(window);
+        } else if window.kinds.len() > 1 {
+            self.split_kinds(window);
+        } else {
+            self.gaps.push(format!(
+                "{unreadable} events of the second {} tell neither their author nor their time",
+                window.until
+            ));
+        }
     }
 
     fn remember(&mut self, subscription: u64, page: Page) {
@@ -445,13 +504,7 @@ impl Pager {
                 continue;
             }
             if window.authors.len() > 1 {
-                let (left, right) = window.authors.split_at(window.authors.len() / 2);
-                for authors in [left, right] {
-                    self.push_second(Window {
-                        authors: authors.to_vec(),
-                        ..window.clone()
-                    });
-                }
+                self.split_authors(&window);
             } else if window.kinds.len() > 1 {
                 self.split_kinds(&window);
             } else if self.may_hold_more(count)
@@ -475,17 +528,27 @@ impl Pager {
         count > 1 && (was_cut || count >= self.limit.min(SMALLEST_PAGE))
     }
 
+    fn split_authors(&mut self, window: &Window) {
+        let (left, right) = window.authors.split_at(window.authors.len() / 2);
+        for authors in [left, right] {
+            self.push_part(Window {
+                authors: authors.to_vec(),
+                ..window.clone()
+            });
+        }
+    }
+
     fn split_kinds(&mut self, window: &Window) {
         let (left, right) = window.kinds.split_at(window.kinds.len() / 2);
         for kinds in [left, right] {
-            self.push_second(Window {
+            self.push_part(Window {
                 kinds: kinds.to_vec(),
                 ..window.clone()
             });
         }
     }
 
-    fn push_second(&mut self, window: Window) {
+    fn push_part(&mut self, window: Window) {
         self.todo.push(Task {
             window,
             expects_until: false,

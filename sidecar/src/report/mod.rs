@@ -189,7 +189,7 @@ pub(crate) mod tests {
             collected: 7,
             refused: [(Refusal::Forged, 2), (Refusal::Unasked, 1)].into(),
             garbage: 2,
-            odd: 0,
+            genuine: 7,
             refused_ids: Vec::new(),
         };
         let peer = |url: &str, failure: Option<&str>| PeerReport {

@@ -98,6 +98,18 @@ impl ScriptedRelay {
         *store = Arc::new(store.with(events));
     }
 
+    /// Holds these too from now on, spelled as a strfry serves them.
+    pub fn add_spelled(&self, events: &[String]) {
+        let mut store = lock(&self.shared.store);
+        *store = Arc::new(store.with_spelled(events));
+    }
+
+    /// Holds these too from now on, and serves them without the field that tells their time.
+    pub fn add_without_time(&self, events: &[Event]) {
+        let mut store = lock(&self.shared.store);
+        *store = Arc::new(store.with(events).without_time(events));
+    }
+
     /// Behaves so towards connections yet to come.
     pub fn behave(&self, behaviour: Behaviour) {
         *lock(&self.shared.behaviour) = Arc::new(behaviour);

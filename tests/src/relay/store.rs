@@ -22,13 +22,30 @@ impl Store {
 
     /// What it holds, and these. Of two with the same id both are held.
     pub(super) fn with(&self, events: &[Event]) -> Self {
+        let spelled: Vec<String> = events.iter().map(Event::to_json).collect();
+        self.with_spelled(&spelled)
+    }
+
+    /// What it holds, and these as they are spelled.
+    pub(super) fn with_spelled(&self, events: &[String]) -> Self {
         let mut newest_first = self.newest_first.clone();
-        newest_first.extend(events.iter().map(|event| {
-            let record = Record::from_json(&event.to_json());
-            Arc::new(record.unwrap_or_else(|why| panic!("{}: {why}", event.id)))
+        newest_first.extend(events.iter().map(|json| {
+            let record = Record::from_json(json);
+            Arc::new(record.unwrap_or_else(|why| panic!("{json}: {why}")))
         }));
         newest_first.sort_by_key(|record| (Reverse(record.created_at), record.id));
         Self { newest_first }
+    }
+
+    /// What it holds, and these served without their time.
+    pub(super) fn without_time(mut self, events: &[Event]) -> Self {
+        for record in &mut self.newest_first {
+            if events.iter().any(|event| *event.id.as_bytes() == record.id) {
+                let record = Arc::make_mut(record);
+                record.json = record.json.replace("\"created_at\":", "\"made_at\":");
+            }
+        }
+        self
     }
 
     /// The newest that match, as many as `limit`.

@@ -273,7 +273,7 @@ impl World {
             run.turns.push((peer, turn));
             match turn {
                 Turn::Gave(_) => run.choice.succeeded(),
-                Turn::Failed => {
+                Turn::Failed | Turn::Unfinished => {
                     let place = place_of(peer, own, last);
                     let other = run.choice.failed(place);
                     run.queue

@@ -47,6 +47,10 @@ fn peers_that_talk_badly_harm_nobody() {
         invalid_utf_8,
         binary_frames,
         endless_binary_frames,
+        notices_of_1_mb_between_events,
+        genuine_events_padded_with_blanks,
+        one_event_spelled_in_endless_ways,
+        an_event_twice_a_second,
         a_masked_frame,
         an_unknown_opcode,
         a_fragment_of_nothing,
@@ -93,7 +97,7 @@ fn endless_malformed_events() -> Fault {
         Ok(())
     }))
     .fails("after 1 attempts: ws://127.0.0.1:")
-    .says("more than 20000 of its events are malformed")
+    .says("more than 1000 of its events are forged, unasked, malformed")
 }
 
 fn endless_notices() -> Fault {
@@ -385,7 +389,67 @@ fn endless_binary_frames() -> Fault {
             talk.frame(0x82, &[0; 1000])?;
         }
     }))
-    .fails("no progress for 1 s")
+    // A slow machine is not sent so much in a second that it would be too much.
+    .fails("WebSocket backfill failed")
+}
+
+/// An event of so little use that it is not stored.
+fn greeting(number: u64) -> String {
+    let content = format!("Hello NOSTR visitor {number}");
+    AUTHORS[2].note(recent() - number, &content).to_json()
+}
+
+fn notices_of_1_mb_between_events() -> Fault {
+    let notice = format!(r#"["NOTICE","{}"]"#, "x".repeat(1_000_000));
+    Fault::of(RawRelay::answering(move |talk, name| {
+        for number in 0.. {
+            talk.event(name, &greeting(number))?;
+            for _ in 0..4 {
+                talk.text(notice.clone())?;
+            }
+        }
+        Ok(())
+    }))
+    .fails("after 1 attempts: ws://127.0.0.1:")
+    .says("were of use [wasteful]")
+}
+
+fn genuine_events_padded_with_blanks() -> Fault {
+    let blanks = " ".repeat(300_000);
+    Fault::of(RawRelay::answering(move |talk, name| {
+        for number in 0.. {
+            talk.event(
+                name,
+                &greeting(number).replacen('{', &format!("{{{blanks}"), 1),
+            )?;
+        }
+        Ok(())
+    }))
+    .fails("were of use [wasteful]")
+}
+
+fn one_event_spelled_in_endless_ways() -> Fault {
+    let event = genuine("the only one");
+    let json = event.to_json();
+    Fault::of(RawRelay::answering(move |talk, name| {
+        for number in 0_u64.. {
+            talk.event(name, &json.replacen('{', &format!("{{\"x\":{number},"), 1))?;
+        }
+        Ok(())
+    }))
+    .fails("more than 1000 of its events are forged, unasked, malformed")
+    .brings(&[event])
+}
+
+fn an_event_twice_a_second() -> Fault {
+    Fault::of(RawRelay::answering(|talk, name| {
+        for number in 0.. {
+            talk.event(name, &greeting(number))?;
+            thread::sleep(Duration::from_millis(500));
+        }
+        Ok(())
+    }))
+    .fails("it brings far less than the other peers, which are done")
 }
 
 fn a_masked_frame() -> Fault {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use constellation_shared::{Event, EventId};
+use constellation_shared::EventId;
 
+use crate::relay::message::Head;
 use crate::relay::negentropy::Held;
 use crate::relay::pager::Window;
 
@@ -65,11 +66,11 @@ impl Holdings {
         }
     }
 
-    /// A verified event has come.
-    pub(crate) fn add(&self, event: &Event) {
+    /// An event has come of which it is known that it has this head.
+    pub(crate) fn add(&self, event: &Head) {
         let window = self.windows.iter().find(|(window, _)| {
             window.kinds.contains(&event.kind)
-                && window.authors.binary_search(&event.pubkey).is_ok()
+                && window.authors.binary_search(&event.author).is_ok()
         });
         if let Some((_, held)) = window {
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);

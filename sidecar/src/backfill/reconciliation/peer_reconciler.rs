@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use constellation_shared::{Event, EventId};
+use constellation_shared::EventId;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::admission::intake::{Intake, PeerIndex};
@@ -12,6 +12,7 @@ use crate::backfill::reconciliation::local_ids::Holdings;
 use crate::backfill::reconciliation::{LevelError, Leveling, MESSAGE_FRAME, SMALLEST_MESSAGE};
 use crate::plan::wanted::{Wanted, questions};
 use crate::relay::connection::Connection;
+use crate::relay::message::Head;
 use crate::relay::negentropy::{self, Held};
 use crate::relay::nip11::Information;
 
@@ -70,7 +71,7 @@ impl Turn<'_> {
             patience: self.patience,
             waits,
         };
-        let is_wanted = |event: &Event| self.wanted.wants(event);
+        let is_wanted = |event: &Head| self.wanted.wants(event);
         let progress = || {
             self.leveling.show_progress();
             progress();

@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use crate::admission::intake::{self, Admission, Tally};
 use crate::backfill::session::Session;
+use crate::backfill::stop::{Stop, TimeLimit};
 use crate::members::full_sync::PATIENCE;
 use crate::members::full_sync::budget::{Budget, group_size};
 use crate::members::profiles::render::short;
@@ -64,6 +65,7 @@ pub(crate) struct Asking {
     pub(crate) connector: Connector,
     pub(crate) admission: Arc<Admission>,
     pub(crate) now: u64,
+    pub(crate) limit: TimeLimit,
 }
 
 impl Asking {
@@ -84,6 +86,8 @@ impl Asking {
                 known: state.known.clone(),
                 connector: self.connector.clone(),
                 tally: Arc::clone(&tally),
+                traffic: Arc::default(),
+                stop: Stop::at(self.limit),
                 admission: Arc::clone(&self.admission),
                 wanted: Arc::clone(&wanted),
                 patience: PATIENCE,
@@ -138,6 +142,7 @@ impl Asking {
         loop {
             while syncs.len() < parallel.max(1)
                 && !budget.is_over()
+                && !self.limit.is_over()
                 && let Some(group) = groups.next()
             {
                 if !budget.take_connections(self.sources_at_work()) {

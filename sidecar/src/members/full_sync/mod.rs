@@ -20,9 +20,11 @@ pub use asking::{Answers, FullSyncs};
 use asking::{Asking, Source, SourceState};
 use budget::Budget;
 
-use crate::admission::intake::{Admission, Gate};
+use crate::admission::gate::Gate;
+use crate::admission::intake::Admission;
 use crate::admission::pipeline::{Closed, Inflow, Step};
 use crate::admission::rules::Rules;
+use crate::backfill::stop::TimeLimit;
 use crate::plan::peer_memory::Knowledge;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
@@ -48,6 +50,8 @@ pub struct Recovery<'a> {
     pub knowledge: &'a mut Knowledge,
     /// Whether strfry verifies once more.
     pub verify: bool,
+    /// How long it may take.
+    pub limit: TimeLimit,
     /// Whether the peers' events are let in unverified; those of other relays never are.
     pub trust_peers: bool,
     /// How many groups of pubkeys are synced at a time.
@@ -135,6 +139,7 @@ impl Recovery<'_> {
             connector: self.connector.clone(),
             admission: Arc::clone(&inflow.admission),
             now,
+            limit: self.limit,
         };
         // What is left of the work ends with this, its sessions among it.
         let (output, step) = inflow.carry(work(asking), interruption.as_mut()).await;

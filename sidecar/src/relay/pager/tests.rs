@@ -41,7 +41,7 @@ impl Relay {
         let matches = |&&(time, author, kind, _): &&Entry| {
             let below = match self.until_exclusive {
                 true => time < filter.until || filter.until >= LATEST,
-                false => time <= filter.until,
+                false => time <= filter.until || filter.until >= LATEST,
             };
             let above = match self.since_exclusive {
                 true => time > filter.since || filter.since == 0,
@@ -363,4 +363,15 @@ fn a_broken_connection_costs_the_open_pages_alone() {
     pager.reconnected();
     let (came, _) = walk(&mut pager, &relay, 20);
     assert!((1000..1100).contains(&came.len()), "{}", came.len());
+}
+
+#[test]
+fn what_is_dated_beyond_all_clocks_hides_nothing() {
+    let far = (0..30).map(|number| (u64::MAX - u64::from(number % 3), 0, 1, number));
+    let usual = (0..100).map(|number| (1000 + u64::from(number), 0, 1, 100 + number));
+    let relay = Relay::new(far.chain(usual.clone()).collect(), 10);
+    let mut pager = Pager::new(vec![window(1, &[1], 0)], 2, 500);
+    let (came, _) = walk(&mut pager, &relay, 1000);
+    assert!(usual.clone().all(|entry| came.contains(&entry)));
+    assert_eq!(pager.gaps(), <[String; 0]>::default());
 }

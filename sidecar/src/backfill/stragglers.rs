@@ -1,0 +1,146 @@
+//! [`Stragglers`]: the peers that keep a run from ending and bring next to nothing.
+//!
+//! No clock: the time is told, counted from the beginning of the run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::admission::intake::PeerIndex;
+
+/// A relay that brings fewer useful bytes in a second, while it is waited for, is slow: a
+/// station on the worst of lines sends fifty times as many.
+const SLOW: u64 = 1000;
+
+/// A session that takes so many times as long as the others did, and is slow, is ended.
+const FAR_LONGER: u32 = 3;
+
+/// How far a session that goes on has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// How many useful bytes its relay sent.
+    pub useful: u64,
+    /// How long its relay was waited for.
+    pub waited: Duration,
+    /// Whether it waits for what other peers fetch.
+    pub is_waiting_for_others: bool,
+}
+
+/// Finds those that are to be ended.
+#[derive(Debug)]
+pub struct Stragglers {
+    window: Duration,
+    before: BTreeMap<PeerIndex, Pace>,
+    /// When the last of those that gave everything did so, and the longest that any took.
+    done: Option<(Duration, Duration)>,
+}
+
+impl Stragglers {
+    /// Looks at what comes in a window of this length.
+    pub const fn new(window: Duration) -> Self {
+        Self {
+            window,
+            before: BTreeMap::new(),
+            done: None,
+        }
+    }
+
+    /// A peer gave everything, and took so long for it.
+    pub fn done(&mut self, now: Duration, took: Duration) {
+        let longest = self.done.map_or(took, |(_, longest)| longest.max(took));
+        self.done = Some((now, longest));
+    }
+
+    /// Those to be ended, of the sessions that go on; called once in a window.
+    pub fn find(&mut self, now: Duration, running: &[(PeerIndex, Pace)]) -> Vec<PeerIndex> {
+        let before = std::mem::replace(&mut self.before, running.iter().copied().collect());
+        let is_slow = |(peer, pace): &(PeerIndex, Pace)| {
+            let before = before.get(peer);
+            !pace.is_waiting_for_others
+                && before.is_some_and(|before| {
+                    let waited = pace.waited.saturating_sub(before.waited);
+                    let useful = pace.useful.saturating_sub(before.useful);
+                    waited >= self.window / 2
+                        && useful < SLOW.saturating_mul(waited.as_secs().max(1))
+                })
+        };
+        let mut slow = Vec::new();
+        let mut is_anybody_busy = false;
+        for running in running {
+            if is_slow(running) {
+                slow.push(running.0);
+            } else if !running.1.is_waiting_for_others {
+                is_anybody_busy = true;
+            }
+        }
+        let Some((at, longest)) = self.done else {
+            return Vec::new();
+        };
+        let patience = self.window.max(longest * FAR_LONGER);
+        if is_anybody_busy || now.saturating_sub(at) < patience {
+            return Vec::new();
+        }
+        slow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn pace(useful: u64, minutes: u32) -> Pace {
+        Pace {
+            useful,
+            waited: MINUTE * minutes,
+            is_waiting_for_others: false,
+        }
+    }
+
+    #[test]
+    fn one_that_trickles_while_the_others_are_done_is_ended() {
+        let mut stragglers = Stragglers::new(MINUTE);
+        let mut find = |minute: u32, running: &[(PeerIndex, Pace)]| {
+            if minute == 2 {
+                stragglers.done(MINUTE * 2, MINUTE);
+            }
+            stragglers.find(MINUTE * minute, running)
+        };
+        // Three times as long as the other took, and a window besides.
+        for minute in 1..5 {
+            let trickle = pace(u64::from(minute) * 7500, minute);
+            assert!(find(minute, &[(1, trickle)]).is_empty(), "{minute}");
+        }
+        let waits = Pace {
+            is_waiting_for_others: true,
+            ..pace(0, 5)
+        };
+        let trickle = (1, pace(5 * 7500, 5));
+        assert_eq!(find(5, &[trickle, (2, waits)]), [1]);
+    }
+
+    #[test]
+    fn nobody_is_ended_while_somebody_works_or_nobody_is_done() {
+        let mut alone = Stragglers::new(MINUTE);
+        for minute in 1..100 {
+            assert!(
+                alone
+                    .find(MINUTE * minute, &[(0, pace(0, minute))])
+                    .is_empty()
+            );
+        }
+        let mut beside = Stragglers::new(MINUTE);
+        beside.done(MINUTE, MINUTE);
+        for minute in 1..100 {
+            let works = pace(u64::from(minute) * 100_000, minute);
+            let running = [(0, pace(0, minute)), (1, works)];
+            assert!(beside.find(MINUTE * minute, &running).is_empty());
+        }
+        // It is strfry that is slow, and not the peer.
+        let mut here = Stragglers::new(MINUTE);
+        here.done(MINUTE, MINUTE);
+        for minute in 1..100 {
+            assert!(here.find(MINUTE * minute, &[(0, pace(0, 1))]).is_empty());
+        }
+    }
+}
