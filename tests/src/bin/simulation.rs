@@ -1,4 +1,4 @@
-//! Simulates 1,000 and 10,000 stations: prints the table of the README, and writes its
+//! Simulates 1,000 and 10,000 stations: prints the table of `tests/README.md`, and writes its
 //! plot to the file that is named, else to `tests/simulation.svg`.
 
 use std::io::{self, Write};

@@ -1,11 +1,11 @@
-//! What a simulation came to: a table for the README, and a plot.
+//! What a simulation came to: a table for `tests/README.md`, and a plot.
 
 use std::fmt::Write as _;
 
 use super::measure::Measures;
 use super::world::{Scenario, World};
 
-/// What is simulated for the README, for so many stations.
+/// What is simulated for `tests/README.md`, for so many stations.
 #[derive(Debug)]
 pub struct Reports {
     /// Nothing out of the ordinary.
@@ -86,7 +86,7 @@ impl Reports {
                 format!("{:.2}", usual.hours_until(100, 0.5)),
             ),
             (
-                "connections a station makes an hour, and how many of them fail",
+                "connections that a station makes in an hour, and how many of them fail",
                 format!("{connections:.2}, {failures:.2}"),
             ),
             (
@@ -94,11 +94,11 @@ impl Reports {
                 usual.busiest().to_string(),
             ),
             (
-                "starts in the busiest minute, over the mean",
+                "runs that start in the busiest minute, relative to the mean",
                 format!("{:.1}", usual.busiest_minute()),
             ),
             (
-                "hours until an event is everywhere whose station was cut off for 30 h, after its return: median / the longest of 12",
+                "hours until an event of a station that was cut off for 30 h is everywhere, after its return: median / longest of 12",
                 format!(
                     "{:.2} / {:.2}",
                     self.cut_off.hours_after_return(0.5),
@@ -110,7 +110,7 @@ impl Reports {
             let unspoken = spoken.unspoken();
             let words = unspoken.map_or_else(|| "not reached".to_owned(), |u| u.to_string());
             rows.push((
-                "live peers that some station has not spoken to after (N-1)/2 runs",
+                "live peers that some station has not contacted after (N-1)/2 runs",
                 words,
             ));
         }
@@ -120,7 +120,7 @@ impl Reports {
         };
         if let Some(dead) = &self.dead {
             rows.push((
-                "30 % of the folders dead for 25 days: failures a run, and how much later 99 % hold an event",
+                "30 % of the folders dead for 25 days: failures per run, and how much later 99 % hold an event",
                 of_dead(dead),
             ));
         }
