@@ -23,6 +23,7 @@ use crate::filters::Filters;
 use crate::keeper::remover::Remover;
 use crate::keeper::swarm::Board;
 use crate::lists::{Lists, Loader, Own, Sources, Swarm, Undecided};
+use crate::settings::WatchedSettings;
 
 /// How often the files are looked at. A change is in force after this, the time that a
 /// changing file is left alone (0.4 s at the most) and the time to read it: within 1 s.
@@ -52,6 +53,18 @@ pub struct Keeper {
 }
 
 impl Keeper {
+    /// The same as [`Keeper::start`], with the lists that the settings name at each moment.
+    ///
+    /// # Errors
+    /// That of starting a thread.
+    pub fn start_watching(
+        settings: WatchedSettings,
+        remove: bool,
+        filters: Option<Arc<Filters>>,
+    ) -> io::Result<Self> {
+        Self::start_with(settings.sources(), Some(settings), remove, filters)
+    }
+
     /// Reads the lists, and goes on looking for changes. With `remove`, the lines of
     /// pardoned authors leave the blacklist. `filters` are looked for as often as lists.
     ///
@@ -59,6 +72,15 @@ impl Keeper {
     /// That of starting a thread.
     pub fn start(
         sources: Sources,
+        remove: bool,
+        filters: Option<Arc<Filters>>,
+    ) -> io::Result<Self> {
+        Self::start_with(sources, None, remove, filters)
+    }
+
+    fn start_with(
+        sources: Sources,
+        settings: Option<WatchedSettings>,
         remove: bool,
         filters: Option<Arc<Filters>>,
     ) -> io::Result<Self> {
@@ -75,6 +97,7 @@ impl Keeper {
             remover: remove.then(|| Remover::new(sources.blacklist.clone())),
             loader: Loader::new(sources.clone()),
             sources,
+            settings,
             lists: Arc::clone(&lists),
             board: Arc::clone(&board),
             filters,
@@ -130,6 +153,7 @@ fn since_1970() -> Duration {
 
 struct Work {
     sources: Sources,
+    settings: Option<WatchedSettings>,
     loader: Loader,
     lists: Arc<RwLock<Lists>>,
     board: Arc<Board>,
@@ -191,6 +215,7 @@ impl Work {
                 if let Some(remover) = &mut self.remover {
                     remover.finish(&mut keys);
                 }
+                self.board.close();
                 return;
             }
             // First: who is blocked must not wait for lines that may leave later.
@@ -213,9 +238,40 @@ impl Work {
         keys.retain(|key| lists.verdict(key) == Ok(Verdict::Pardon));
     }
 
+    /// Goes over to other lists. What was known of the former ones holds until the new ones
+    /// were read.
+    fn adopt(&mut self, sources: Sources) {
+        self.loader = Loader::new(sources.clone());
+        if let Some(remover) = self.remover.take() {
+            let blacklist = sources.blacklist.clone();
+            self.remover = Some(match remover.blacklist == blacklist {
+                true => remover,
+                false => Remover::new(blacklist),
+            });
+        }
+        if sources.swarm != self.sources.swarm {
+            self.board.close();
+            self.board = Arc::new(Board::default());
+            let swarm = sources.swarm.then(Swarm::default);
+            publish(&self.lists, |lists| mem::replace(&mut lists.swarm, swarm));
+            let started = sources.swarm.then(|| {
+                let (lists, board) = (Arc::clone(&self.lists), Arc::clone(&self.board));
+                swarm::start(sources.clone(), lists, board)
+            });
+            if let Some(Err(why)) = started {
+                error!("other stations' lists cannot be searched: {why}");
+            }
+        }
+        self.sources = sources;
+    }
+
     /// Looks at the station's own lists. Whoever is newly blocked waits as long for the
     /// search of the others.
     fn refresh(&mut self, patience: Duration) {
+        let other = self.settings.as_mut().and_then(WatchedSettings::look);
+        if let Some(sources) = other {
+            self.adopt(sources);
+        }
         // No lock is held while files are read: the keys in it are shared, not copied.
         let held = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         let current = held.own.clone();

@@ -26,6 +26,7 @@ mod logged;
 pub mod message;
 pub mod options;
 mod scan;
+pub mod settings;
 mod stderr;
 
 use std::error::Error;
@@ -45,6 +46,7 @@ use crate::answers::{PIECE, Rules, answer_all};
 use crate::filters::Filters;
 use crate::keeper::Keeper;
 use crate::options::{Command, Options};
+use crate::settings::WatchedSettings;
 use crate::stderr::Stderr;
 
 /// The whole program, from its arguments to its exit code: 0 at the end of input, 2 where
@@ -77,7 +79,9 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         // of our own and ignores SIGPIPE.
         .log_internal_errors(false)
         .init();
-    let sources = options.lists.sources()?;
+    let (station, given) = options.lists.station()?;
+    let settings = WatchedSettings::start(station, given);
+    let sources = settings.sources();
     if let Some(Command::Explain { pubkeys }) = options.command {
         let keys = pubkeys
             .iter()
@@ -97,7 +101,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         Some(folder) => Some(Arc::new(Filters::start(folder, options.filter_timeout)?)),
         None => None,
     };
-    let keeper = Keeper::start(sources, !options.no_remove, filters.clone())?;
+    let keeper = Keeper::start_watching(settings, !options.no_remove, filters.clone())?;
     // Plain descriptors: a write reaches strfry at once, and a read takes all there is.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);

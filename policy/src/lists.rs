@@ -46,6 +46,17 @@ pub struct Sources {
     pub swarm: bool,
 }
 
+impl From<Station> for Sources {
+    fn from(station: Station) -> Self {
+        Self {
+            blacklist: station.blacklist(),
+            friends: station.friend_lists(),
+            swarm: station.trusts_swarm(),
+            station,
+        }
+    }
+}
+
 impl Sources {
     /// The station's own files that can pardon a key: friends, then members.
     pub fn own_pardoning(&self) -> Pardoning {

@@ -6,10 +6,9 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use constellation_shared::Station;
+use constellation_shared::settings::ListSettings;
 use constellation_shared::station::NoRoot;
 use tracing::level_filters::LevelFilter;
-
-use crate::lists::Sources;
 
 /// Write-policy plugin for strfry: everyone may write, but for the keys of blacklist.txt;
 /// a blacklisted key that is a friend of a friend (amisOfAmis.txt) or a local member is
@@ -113,27 +112,32 @@ pub struct ListOptions {
     )]
     pub amis: Vec<PathBuf>,
     /// Let the friends of other stations (DIR/tmp/swarm/*/amisOfAmis.txt) not count
-    #[arg(long, env = "CONSTELLATION_NO_SWARM", global = true, value_parser = BoolishValueParser::new())]
-    pub no_swarm: bool,
+    #[arg(
+        long,
+        env = "CONSTELLATION_NO_SWARM",
+        global = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub no_swarm: Option<bool>,
 }
 
 impl ListOptions {
-    /// The files that these options name.
+    /// The station, and what these options say of its lists.
     ///
     /// # Errors
     /// [`NoRoot`] where neither an option nor HOME says where the station is.
-    pub fn sources(self) -> Result<Sources, NoRoot> {
+    pub fn station(self) -> Result<(Station, ListSettings), NoRoot> {
         let station = Station::locate(self.zen, std::env::var_os("HOME"))?;
-        let friends = match self.amis.is_empty() {
-            true => vec![station.friends()],
-            false => self.amis,
+        let settings = ListSettings {
+            blacklist: self.blacklist,
+            amis: Some(self.amis).filter(|amis| !amis.is_empty()),
+            swarm: self.no_swarm.map(|no_swarm| !no_swarm),
         };
-        Ok(Sources {
-            blacklist: self.blacklist.unwrap_or_else(|| station.blacklist()),
-            friends,
-            swarm: !self.no_swarm,
-            station,
-        })
+        Ok((station, settings))
     }
 }
 
@@ -156,22 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn friends_are_those_that_are_named_and_else_the_station_s() {
-        let sources = |amis: &[&str]| {
-            let options = ListOptions {
-                zen: Some("/zen".into()),
-                blacklist: None,
-                amis: amis.iter().map(PathBuf::from).collect(),
-                no_swarm: !amis.is_empty(),
-            };
-            options.sources().ok().unwrap()
+    fn options_say_what_they_are_given_and_nothing_else() {
+        let given = |arguments: &[&str]| {
+            let arguments = [&["constellation-policy", "--zen", "/zen"], arguments].concat();
+            let options = Options::try_parse_from(arguments).unwrap();
+            options.lists.station().unwrap().1
         };
-        let usual = sources(&[]);
-        assert_eq!(usual.blacklist, PathBuf::from("/zen/strfry/blacklist.txt"));
-        assert_eq!(usual.friends, [PathBuf::from("/zen/strfry/amisOfAmis.txt")]);
-        assert!(usual.swarm);
-        let named = sources(&["/a", "/b"]);
-        assert_eq!(named.friends, ["/a", "/b"].map(PathBuf::from));
-        assert!(!named.swarm);
+        assert_eq!(given(&["--no-swarm"]).swarm, Some(false));
+        assert_eq!(given(&["--no-swarm=false"]).swarm, Some(true));
+        let lists = given(&["--amis", "/a:/b", "--amis", "/c"]);
+        assert_eq!(
+            lists.amis,
+            Some(["/a", "/b", "/c"].map(PathBuf::from).to_vec())
+        );
+        assert_eq!((lists.blacklist, lists.swarm), (None, None));
     }
 }

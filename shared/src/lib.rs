@@ -25,6 +25,7 @@ pub mod key;
 pub mod kinds;
 pub mod list_file;
 pub mod sanitize;
+pub mod settings;
 mod sparse;
 pub mod station;
 pub mod swarm_lists;

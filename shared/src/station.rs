@@ -3,10 +3,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::settings::ListSettings;
+
 /// The root of a station, and the names of what lies below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Station {
     root: PathBuf,
+    lists: ListSettings,
 }
 
 /// There is no root to work on.
@@ -19,7 +22,10 @@ pub struct NoRoot;
 impl Station {
     /// The station below this folder; whether it exists is not checked.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            lists: ListSettings::default(),
+        }
     }
 
     /// The station below `zen` where that was given, else below `home`/.zen. An empty
@@ -35,6 +41,17 @@ impl Station {
         Ok(Self::new(Path::new(&home).join(".zen")))
     }
 
+    /// The same station with other lists.
+    #[must_use]
+    pub fn with_lists(self, lists: ListSettings) -> Self {
+        Self { lists, ..self }
+    }
+
+    /// What both programs are told by a file.
+    pub fn settings_file(&self) -> PathBuf {
+        self.root.join("strfry/constellation.toml")
+    }
+
     /// The root itself.
     pub fn root(&self) -> &Path {
         &self.root
@@ -47,10 +64,22 @@ impl Station {
 
     /// The keys that may not write.
     pub fn blacklist(&self) -> PathBuf {
-        self.root.join("strfry/blacklist.txt")
+        let usual = || self.root.join("strfry/blacklist.txt");
+        self.lists.blacklist.clone().unwrap_or_else(usual)
     }
 
-    /// This station's friends of friends.
+    /// The lists of this station's friends of friends.
+    pub fn friend_lists(&self) -> Vec<PathBuf> {
+        let usual = || vec![self.friends()];
+        self.lists.amis.clone().unwrap_or_else(usual)
+    }
+
+    /// Whether the friends of other stations count.
+    pub fn trusts_swarm(&self) -> bool {
+        self.lists.swarm.unwrap_or(true)
+    }
+
+    /// This station's friends of friends, as its scripts write them.
     pub fn friends(&self) -> PathBuf {
         self.root.join("strfry/amisOfAmis.txt")
     }

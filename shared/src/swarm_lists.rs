@@ -70,6 +70,9 @@ impl SwarmLists {
     /// # Errors
     /// Those of reading `tmp/swarm`.
     pub fn find(station: &Station) -> io::Result<Self> {
+        if !station.trusts_swarm() {
+            return Ok(Self::default());
+        }
         let folders = swarm_folders(station)?;
         let files = folders.paths.into_iter().filter_map(|folder| {
             let list = ListFile::foreign(folder.join(Station::SWARM_FRIENDS));

@@ -1,10 +1,11 @@
 //! What a run works on, and what it can say without doing anything.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use constellation_shared::Station;
+use constellation_shared::settings::{ListSettings, Settings};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::options::Options;
@@ -12,7 +13,9 @@ use crate::plan::peer_memory::Knowledge;
 use crate::plan::selection::{self, Candidate, Choice, Identity};
 use crate::relay::guard::{Guard, OwnRelay};
 use crate::strfry::Strfry;
-use crate::strfry::conf::Conf;
+use crate::strfry::conf::edit::PLUGIN;
+use crate::strfry::conf::{Conf, ConfError};
+use crate::strfry::plugin_line;
 use crate::support::machine::memory;
 use crate::swarm::peer::{self, Description, Peer};
 
@@ -23,8 +26,87 @@ pub struct Run {
     pub options: Options,
     /// The station.
     pub station: Station,
+    /// What of the settings of its lists is not understood, each in words.
+    pub doubts: Vec<String>,
     /// Where progress is shown.
     pub bars: MultiProgress,
+}
+
+/// Which lists count, and what is not understood of it.
+#[derive(Debug, Default)]
+pub struct ListsFound {
+    /// The lists.
+    pub lists: ListSettings,
+    /// What is not understood, each in words.
+    pub doubts: Vec<String>,
+}
+
+impl ListsFound {
+    /// What counts for a station: what was `given` on our own command line or by our own
+    /// variables, else what strfry's plugin line tells the policy, else the file that both
+    /// programs read.
+    pub fn look(station: &Station, given: ListSettings) -> Self {
+        let folder = station.strfry_dir();
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        let mut doubts = Vec::new();
+        let plugin = by_plugin_line(station, &folder).unwrap_or_else(|doubt| {
+            doubts.push(doubt);
+            ListSettings::default()
+        });
+        let path = folder.join("constellation.toml");
+        let file = match Settings::load(&path) {
+            Ok(settings) => {
+                let complaints = settings.complaints.iter();
+                doubts.extend(complaints.map(|words| format!("{} {words}", path.display())));
+                settings.lists
+            }
+            Err(why) => {
+                doubts.push(format!(
+                    "{} is not understood, {why}; until it is mended, friends of other stations do not count",
+                    path.display()
+                ));
+                ListSettings::strictest()
+            }
+        };
+        Self {
+            lists: given.or(plugin).or(file),
+            doubts,
+        }
+    }
+}
+
+/// What strfry's plugin line tells the policy about the lists.
+fn by_plugin_line(station: &Station, folder: &Path) -> Result<ListSettings, String> {
+    let path = folder.join("strfry.conf");
+    let unknown = |why: String| {
+        format!(
+            "{} {why}; what its plugin line says about the lists is not known here",
+            path.display()
+        )
+    };
+    let conf = match Conf::read(&path) {
+        Err(ConfError::Fault(fault)) => return Err(unknown(fault.to_string())),
+        Err(ConfError::Read(_)) | Ok(None) => return Ok(ListSettings::default()),
+        Ok(Some(conf)) => conf,
+    };
+    let line = conf.text(&PLUGIN);
+    let line = line.map_err(|fault| unknown(fault.to_string()))?;
+    let read = plugin_line::read(line.unwrap_or_default(), folder);
+    let found =
+        read.map_err(|why| unknown(format!("names a plugin that is not understood: {why}")));
+    let found = found?.unwrap_or_default();
+    match found.zen {
+        Some(zen) if !is_same(&zen, station.root()) => Err(unknown(format!(
+            "starts the policy for another station, {}",
+            zen.display()
+        ))),
+        _ => Ok(found.lists),
+    }
+}
+
+fn is_same(left: &Path, right: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(left) == real(right)
 }
 
 impl Run {

@@ -48,7 +48,7 @@ use tokio::runtime::Runtime;
 use crate::commands::cli::{Cli, Command};
 use crate::commands::error::{SyncError, complain};
 use crate::commands::{bugreport, doctor, install, notify, status, why};
-use crate::context::Run;
+use crate::context::{ListsFound, Run};
 use crate::report::document::Document;
 use crate::report::publish::Begin;
 use crate::support::clock::unix_time;
@@ -88,8 +88,11 @@ fn on_a_runtime(cli: Cli) -> Result<u8, SyncError> {
 fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
     let Cli { options, command } = cli;
     let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
+    let found = ListsFound::look(&station, options.lists());
+    let station = station.with_lists(found.lists);
     let context = Run {
         options,
+        doubts: found.doubts,
         station,
         bars: MultiProgress::new(),
     };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use constellation_shared::kinds;
+use constellation_shared::settings::ListSettings;
 
 use crate::options::hooks::HookOptions;
 use crate::options::members::MemberOptions;
@@ -64,6 +65,28 @@ pub struct Options {
     /// The station's folder [default: ~/.zen]
     #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
     pub zen: Option<PathBuf>,
+    /// The blocked keys [default: as the plugin line in strfry.conf, strfry/constellation.toml]
+    #[arg(long, value_name = "FILE", env = "CONSTELLATION_BLACKLIST")]
+    pub blacklist: Option<PathBuf>,
+    /// Friends of friends, several times for several files [default: likewise]
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_delimiter = ':',
+        env = "CONSTELLATION_AMIS"
+    )]
+    pub amis: Vec<PathBuf>,
+    /// Let the friends of other stations not count, and do not follow them [default: likewise]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        env = "CONSTELLATION_NO_SWARM"
+    )]
+    pub no_swarm: Option<bool>,
     /// The strfry binary [default: DIR/strfry/strfry]
     #[arg(long, value_name = "PATH", env = "CONSTELLATION_STRFRY", global = true)]
     pub strfry: Option<PathBuf>,
@@ -165,6 +188,15 @@ impl Options {
             wanted.retain(|&kind| kind != kinds::DIRECT_MESSAGE);
         }
         wanted
+    }
+
+    /// What is said here about the lists.
+    pub fn lists(&self) -> ListSettings {
+        ListSettings {
+            blacklist: self.blacklist.clone(),
+            amis: Some(self.amis.clone()).filter(|amis| !amis.is_empty()),
+            swarm: self.no_swarm.map(|no_swarm| !no_swarm),
+        }
     }
 
     /// The ipfs program.

@@ -129,7 +129,11 @@ fn run(search: &mut SwarmSearch, lists: &RwLock<Lists>, board: &Board) {
     while let Some(blocked) = board.next(next_look) {
         let found = search.search(&blocked, since_1970());
         if let Some(new) = found.swarm {
-            publish(lists, |lists| lists.swarm.replace(new));
+            // Other stations may have ceased to count meanwhile.
+            publish(lists, |lists| {
+                let swarm = lists.swarm.as_mut();
+                swarm.map(|swarm| mem::replace(swarm, new))
+            });
         }
         board.have_searched(blocked);
         next_look = Instant::now() + found.wait;

@@ -41,6 +41,7 @@ fn write(list: &Path, keys: &[u8]) {
 
 fn work(sources: Sources) -> Work {
     Work {
+        settings: None,
         remover: Some(Remover::new(sources.blacklist.clone())),
         loader: Loader::new(sources.clone()),
         sources,

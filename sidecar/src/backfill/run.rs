@@ -134,6 +134,9 @@ impl<'a> Backfill<'a> {
         if !is_program(strfry.binary()) {
             return Err(PrepareError::NoStrfry(strfry.binary().to_owned()));
         }
+        for doubt in &run.doubts {
+            warn!("{doubt}");
+        }
         let max_event_size = conf::max_event_size(&strfry.conf())
             .map_err(|error| PrepareError::Conf(strfry.conf(), error))?;
         if let Some(doubt) = &max_event_size.doubt {

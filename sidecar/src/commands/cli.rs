@@ -115,7 +115,15 @@ const GROUPS: [Group; 6] = [
     Group {
         heading: "What to let in, and how long to wait",
         common: &[],
-        rare: &["verify", "trust_peers", "patience", "strfry_patience"],
+        rare: &[
+            "blacklist",
+            "amis",
+            "no_swarm",
+            "verify",
+            "trust_peers",
+            "patience",
+            "strfry_patience",
+        ],
     },
     Group {
         heading: "Members and their friends",
@@ -158,6 +166,12 @@ fn grouped(option: Arg, shows_rare: bool) -> Arg {
 /// The options that every command takes.
 const OF_ALL: [&str; 4] = ["zen", "strfry", "json", "verbose"];
 
+/// Those about the lists, which every command takes that looks at them.
+const OF_LISTS: [&str; 3] = ["blacklist", "amis", "no_swarm"];
+
+/// The commands that do not look at the lists.
+const WITHOUT_LISTS: [&str; 4] = ["status", "notify", "install", "uninstall"];
+
 /// The options of the backfill that a command takes besides [`OF_ALL`]; `None` for all of them.
 fn taken_by(command: &str) -> Option<&'static [&'static str]> {
     Some(match command {
@@ -197,7 +211,10 @@ fn taken_by(command: &str) -> Option<&'static [&'static str]> {
 
 /// Whether a command takes this option of the backfill.
 fn takes(command: &str, option: &str) -> bool {
-    OF_ALL.contains(&option) || taken_by(command).is_none_or(|taken| taken.contains(&option))
+    let is_about_lists = OF_LISTS.contains(&option) && !WITHOUT_LISTS.contains(&command);
+    OF_ALL.contains(&option)
+        || is_about_lists
+        || taken_by(command).is_none_or(|taken| taken.contains(&option))
 }
 
 impl Cli {

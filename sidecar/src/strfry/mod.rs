@@ -8,6 +8,7 @@
 pub mod conf;
 pub mod holdings;
 pub mod import;
+pub mod plugin_line;
 pub mod process;
 pub mod said;
 pub mod scan;

@@ -10,6 +10,7 @@ pub mod log;
 pub mod machine;
 pub mod runtime;
 pub mod sanitize;
+pub mod shell_words;
 pub mod signals;
 pub mod state_file;
 pub mod stdout;

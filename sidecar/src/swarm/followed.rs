@@ -65,7 +65,10 @@ pub fn followed(
     let blacklist = ListFile::blacklist(station.blacklist());
     let blacklisted =
         keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
-    let mut friends = keys_or_none(&ListFile::own(station.friends()));
+    let mut friends = BTreeSet::new();
+    for path in station.friend_lists() {
+        friends.extend(keys_or_none(&ListFile::own(path)));
+    }
     let mut swarm = SwarmKeys::new(MOST_OF_THE_SWARM);
     for list in folder_or_none(list_file::swarm_friends(station), &station.swarm_dir()) {
         let keys = keys_or_none(&list);

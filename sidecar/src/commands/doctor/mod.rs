@@ -31,7 +31,7 @@ use crate::commands::probe::Inquiry;
 use crate::context::Run;
 use crate::strfry::conf::{self, Conf, edit};
 use crate::support::clock::unix_time;
-use finding::{Finding, Level, worst};
+use finding::{Finding, Level, quoted, worst};
 
 /// Look at each thing that the daily run needs, and say what mends it
 #[derive(Debug, Clone, Copy, Args)]
@@ -126,6 +126,14 @@ pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>,
         }
         findings.extend(relay.judge());
     }
+    findings.extend(run.doubts.iter().map(|doubt| {
+        let folder = quoted(&station.strfry_dir());
+        Finding::warn(
+            "list_settings",
+            doubt.clone(),
+            format!("mend that line: nano {folder}/constellation.toml, or {folder}/strfry.conf; both programs then use the same lists"),
+        )
+    }));
     findings.extend(lists);
     findings.extend(peers.judge());
     findings.extend(callers.judge());

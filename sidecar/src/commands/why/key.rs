@@ -33,7 +33,8 @@ fn stand(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Standing {
     let station = &run.station;
     let friends = list_file::swarm_friends(station).unwrap_or_default();
     let members = list_file::member_keys(station).unwrap_or_default();
-    let mut pardoning = vec![ListFile::own(station.friends())];
+    let own = station.friend_lists().into_iter().map(ListFile::own);
+    let mut pardoning: Vec<ListFile> = own.collect();
     pardoning.extend(friends);
     pardoning.extend(members);
     let blacklist = ListFile::blacklist(station.blacklist());

@@ -1,0 +1,154 @@
+//! What decides which lists count, kept up to date: the command line, and where that says
+//! nothing, `strfry/constellation.toml`.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use constellation_shared::Station;
+use constellation_shared::settings::{ListSettings, Settings};
+use tracing::{error, info, warn};
+
+use crate::lists::Sources;
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Signature {
+    inode: (u64, u64),
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// The settings, and which state of their file they are from.
+#[derive(Debug)]
+pub struct WatchedSettings {
+    station: Station,
+    given: ListSettings,
+    known: Option<Signature>,
+    /// The last state that was seen, once: one that stays is whole.
+    seen: Option<Signature>,
+    current: ListSettings,
+}
+
+impl WatchedSettings {
+    /// Reads the file of a station; what was `given` otherwise wins over it.
+    pub fn start(station: Station, given: ListSettings) -> Self {
+        let known = signature(&station);
+        let path = station.settings_file();
+        let file = match Settings::load(&path) {
+            Ok(settings) => {
+                complain(&station, &settings);
+                settings.lists
+            }
+            Err(why) => {
+                error!(
+                    "{} is not understood, {why}; until it is mended, friends of other stations do not count, and the lists are the usual ones",
+                    path.display()
+                );
+                ListSettings::strictest()
+            }
+        };
+        Self {
+            current: given.clone().or(file),
+            given,
+            known,
+            seen: known,
+            station,
+        }
+    }
+
+    /// Which files decide.
+    pub fn sources(&self) -> Sources {
+        self.station.clone().with_lists(self.current.clone()).into()
+    }
+
+    /// Looks whether the file has changed, and rests; which files decide from now on, where
+    /// these are others. A file that is not understood changes nothing.
+    pub fn look(&mut self) -> Option<Sources> {
+        let now = signature(&self.station);
+        if now == self.known {
+            return None;
+        }
+        if self.seen != now {
+            self.seen = now;
+            return None;
+        }
+        self.known = now;
+        let path = self.station.settings_file();
+        let lists = match Settings::load(&path) {
+            Ok(settings) => {
+                complain(&self.station, &settings);
+                self.given.clone().or(settings.lists)
+            }
+            Err(why) => {
+                warn!(
+                    "{} is not understood, {why}; what it said before still holds",
+                    path.display()
+                );
+                return None;
+            }
+        };
+        if lists == self.current {
+            return None;
+        }
+        self.current = lists;
+        info!("{}: other lists count from now on", path.display());
+        Some(self.sources())
+    }
+}
+
+fn complain(station: &Station, settings: &Settings) {
+    for complaint in &settings.complaints {
+        warn!("{} {complaint}", station.settings_file().display());
+    }
+}
+
+fn signature(station: &Station) -> Option<Signature> {
+    let metadata = fs::metadata(station.settings_file()).ok()?;
+    Some(Signature {
+        inode: (metadata.dev(), metadata.ino()),
+        length: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_file_counts_once_it_rests_and_a_broken_one_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        fs::create_dir_all(station.strfry_dir()).unwrap();
+        let write = |text: &str| fs::write(station.settings_file(), text).unwrap();
+        let given = ListSettings::default();
+        let mut settings = WatchedSettings::start(station.clone(), given.clone());
+        assert!(settings.sources().swarm && settings.look().is_none());
+        write("[lists]\nswarm = false\n");
+        assert!(settings.look().is_none());
+        assert!(!settings.look().unwrap().swarm);
+        assert!(settings.look().is_none());
+        write("[lists]\nswarm = perhaps, perhaps not\n");
+        assert!(settings.look().is_none() && settings.look().is_none());
+        assert!(!settings.sources().swarm);
+        // One that starts now knows nothing better.
+        assert!(
+            !WatchedSettings::start(station.clone(), given)
+                .sources()
+                .swarm
+        );
+        fs::remove_file(station.settings_file()).unwrap();
+        assert!(settings.look().is_none());
+        assert!(settings.look().unwrap().swarm);
+        let told = ListSettings {
+            swarm: Some(false),
+            ..ListSettings::default()
+        };
+        write("[lists]\nswarm = true\nblacklist = 'other'\n");
+        let sources = WatchedSettings::start(station.clone(), told).sources();
+        assert!(!sources.swarm);
+        assert_eq!(sources.blacklist, station.strfry_dir().join("other"));
+    }
+}

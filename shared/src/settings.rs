@@ -1,0 +1,308 @@
+//! `strfry/constellation.toml`: what both programs are told about the lists.
+//!
+//! ```toml
+//! [lists]
+//! blacklist = "blacklist.txt"      # relative to the station's folder strfry/
+//! amis = ["amisOfAmis.txt"]
+//! swarm = false                    # friends of other stations do not count
+//! ```
+//!
+//! What a program is told otherwise wins over the file. A file that is not understood says
+//! nothing but that other stations cannot pardon anybody: the stricter of what it may have
+//! said, which shuts nobody out who is not blocked.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use crate::sanitize::shown;
+
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 256 * 1024;
+
+/// The tables that are known, and their keys.
+const KNOWN: [(&str, &[&str]); 1] = [("lists", &["blacklist", "amis", "swarm"])];
+
+/// What one source says about the lists; none where it says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListSettings {
+    /// The keys that may not write.
+    pub blacklist: Option<PathBuf>,
+    /// This station's friends of friends.
+    pub amis: Option<Vec<PathBuf>>,
+    /// Whether the friends of other stations count.
+    pub swarm: Option<bool>,
+}
+
+impl ListSettings {
+    /// These, and where they say nothing, weaker ones.
+    #[must_use]
+    pub fn or(self, weaker: Self) -> Self {
+        Self {
+            blacklist: self.blacklist.or(weaker.blacklist),
+            amis: self.amis.or(weaker.amis),
+            swarm: self.swarm.or(weaker.swarm),
+        }
+    }
+
+    /// What holds where a file says something that is not understood.
+    pub const fn strictest() -> Self {
+        Self {
+            blacklist: None,
+            amis: None,
+            swarm: Some(false),
+        }
+    }
+}
+
+/// Something that the file says and that is not right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it, and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.what)
+    }
+}
+
+impl std::error::Error for Complaint {}
+
+/// Why a file says nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// It is there and cannot be read.
+    #[error("it cannot be read: {0}")]
+    Read(io::Error),
+    /// It is not understood.
+    #[error(transparent)]
+    Faulty(#[from] Complaint),
+}
+
+/// What a file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Its table `[lists]`.
+    pub lists: ListSettings,
+    /// What in it is unknown, and passed over.
+    pub complaints: Vec<Complaint>,
+}
+
+impl Settings {
+    /// Reads a file; a missing one says nothing. Paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// [`SettingsError`]
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        let text = match read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            text => text.map_err(SettingsError::Read)?,
+        };
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        Ok(Self::parse(&text, folder)?)
+    }
+
+    /// Understands a text, whose paths are relative to `folder`.
+    ///
+    /// # Errors
+    /// [`Complaint`] where it is no TOML, or a known key has a value of another kind.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, Complaint> {
+        let complaint = |at: usize, what: String| Complaint {
+            line: 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count(),
+            what,
+        };
+        let parsed = DeTable::parse(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            complaint(at, shown(&error.message().replace('\n', ", "), 300))
+        })?;
+        let mut settings = Self::default();
+        for (name, value) in parsed.get_ref() {
+            let at = name.span().start;
+            let Some((_, keys)) = KNOWN.iter().find(|(known, _)| known == name.get_ref()) else {
+                let tables = KNOWN.map(|(table, _)| table);
+                let what = unknown(name.get_ref(), &tables, "table");
+                settings.complaints.push(complaint(at, what));
+                continue;
+            };
+            let Some(table) = value.get_ref().as_table() else {
+                return Err(complaint(
+                    at,
+                    format!("{} is no table: write [{0}]", name.get_ref()),
+                ));
+            };
+            for (key, value) in table {
+                let (name, at) = (key.get_ref(), key.span().start);
+                let wrong = |kind| complaint(at, format!("{name} is not {kind}"));
+                let value = value.get_ref();
+                match name.as_ref() {
+                    "blacklist" => {
+                        let path = path(value, folder).ok_or_else(|| wrong(A_PATH))?;
+                        settings.lists.blacklist = Some(path);
+                    }
+                    "amis" => {
+                        let paths = paths(value, folder).ok_or_else(|| wrong(PATHS))?;
+                        settings.lists.amis = Some(paths);
+                    }
+                    "swarm" => {
+                        let swarm = value.as_bool().ok_or_else(|| wrong("true or false"))?;
+                        settings.lists.swarm = Some(swarm);
+                    }
+                    _ => {
+                        let what = unknown(name, keys, "key");
+                        settings.complaints.push(complaint(at, what));
+                    }
+                }
+            }
+        }
+        settings.complaints.sort_by_key(|complaint| complaint.line);
+        Ok(settings)
+    }
+}
+
+const A_PATH: &str = "the path of a file in quotes, \"…\", written out without ~";
+const PATHS: &str = "a list of paths, [\"…\", \"…\"], each written out without ~";
+
+fn read(path: &Path) -> io::Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    if metadata.len() > LARGEST {
+        return Err(io::Error::other("it is larger than 256 KiB"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(LARGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn path(value: &DeValue<'_>, folder: &Path) -> Option<PathBuf> {
+    let text = value.as_str()?;
+    let is_expanded_by_nobody = text.starts_with('~') || text.contains('\0');
+    (!text.is_empty() && !is_expanded_by_nobody).then(|| folder.join(text))
+}
+
+fn paths(value: &DeValue<'_>, folder: &Path) -> Option<Vec<PathBuf>> {
+    let paths = value.as_array()?.iter();
+    paths.map(|value| path(value.get_ref(), folder)).collect()
+}
+
+/// What is said of an unknown name, with the nearest one that is known.
+fn unknown(name: &str, known: &[&str], kind: &str) -> String {
+    let shown = shown(name, 40);
+    let nearest = known.iter().min_by_key(|known| distance(name, known));
+    let near = nearest.filter(|known| distance(name, known) <= known.len().div_ceil(2));
+    match near {
+        Some(near) => format!("unknown {kind} {shown}, which is passed over; did you mean {near}?"),
+        None => format!(
+            "unknown {kind} {shown}, which is passed over; known are {}",
+            known.join(", ")
+        ),
+    }
+}
+
+/// How many characters have to be put in, taken out or changed.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (above, a) in a.chars().take(64).enumerate() {
+        let mut diagonal = above;
+        let mut left = above + 1;
+        let mut next = vec![left];
+        for (up, b) in row.iter().skip(1).zip(&b) {
+            left = (diagonal + usize::from(a != *b)).min(left + 1).min(up + 1);
+            diagonal = *up;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, Complaint> {
+        Settings::parse(text, Path::new("/zen/strfry"))
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file_s_folder() {
+        let settings =
+            parse("# ours\n[lists]\nblacklist = 'a.txt'\namis = [\"/b\", \"c\"]\nswarm = false\n")
+                .unwrap();
+        assert_eq!(settings.complaints, []);
+        let expected = ListSettings {
+            blacklist: Some("/zen/strfry/a.txt".into()),
+            amis: Some(vec!["/b".into(), "/zen/strfry/c".into()]),
+            swarm: Some(false),
+        };
+        assert_eq!(settings.lists, expected);
+        assert_eq!(parse("").unwrap(), Settings::default());
+        assert_eq!(parse("lists.swarm = true").unwrap().lists.swarm, Some(true));
+        assert_eq!(parse("lists.amis = []").unwrap().lists.amis, Some(vec![]));
+    }
+
+    #[test]
+    fn what_is_unknown_is_named_with_its_line_and_the_nearest() {
+        let settings =
+            parse("[lists]\nblaklist = \"x\"\nswarm = true\n[list]\n[z]\na = 1").unwrap();
+        assert_eq!(settings.lists.swarm, Some(true));
+        let said: Vec<String> = settings
+            .complaints
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "line 2: unknown key blaklist, which is passed over; did you mean blacklist?",
+                "line 4: unknown table list, which is passed over; did you mean lists?",
+                "line 5: unknown table z, which is passed over; known are lists",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error_with_its_line() {
+        for (text, line) in [
+            ("[lists]\nswarm = \"no\"", 2),
+            ("[lists]\nswarm = no", 2),
+            ("[lists]\nblacklist = \"~/x\"", 2),
+            ("[lists]\nblacklist = \"\"", 2),
+            ("[lists]\namis = \"x\"", 2),
+            ("[lists]\namis = [\"x\", 1]", 2),
+            ("\nlists = 1", 2),
+            ("[lists\n", 1),
+            ("[lists]\nswarm = true\nswarm = false", 3),
+        ] {
+            assert_eq!(parse(text).unwrap_err().line, line, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_says_nothing_and_a_strange_one_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("constellation.toml");
+        assert_eq!(Settings::load(&path).unwrap(), Settings::default());
+        std::fs::write(&path, [0xff]).unwrap();
+        assert!(Settings::load(&path).is_err());
+        std::fs::write(&path, " ".repeat(300_000)).unwrap();
+        assert!(Settings::load(&path).is_err());
+        assert!(Settings::load(dir.path()).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_stops_the_reading(text in "([a-z =\\[\\]\"\n.~]|lists|swarm|blacklist|true){0,30}") {
+            let _ = parse(&text);
+        }
+    }
+}
