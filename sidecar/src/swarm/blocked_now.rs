@@ -69,7 +69,8 @@ impl BlockedNow {
     pub fn refresh(&mut self) {
         self.looked_at = Some(Instant::now());
         let blacklist = ListFile::blacklist(self.station.blacklist());
-        let mut friends = vec![ListFile::own(self.station.friends())];
+        let own = self.station.friend_lists().into_iter().map(ListFile::own);
+        let mut friends: Vec<ListFile> = own.collect();
         friends.extend(list_file::swarm_friends(&self.station).unwrap_or_default());
         let members = list_file::member_keys(&self.station).unwrap_or_default();
         let seen: Vec<Seen> = std::iter::once(&blacklist)
