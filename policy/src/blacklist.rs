@@ -1,80 +1,82 @@
-//! Taking a key's lines out of `blacklist.txt` while other programs write to it.
+//! Removing a key's lines from `blacklist.txt` while other programs write to it.
 //!
-//! No lock is shared with those programs: they append with `>>`, rewrite with `sort -o`
-//! and replace with `mv` at any moment. So the new content is written beside the list and
-//! the two are exchanged in one step (`renameat2`, `RENAME_EXCHANGE`), which shows which
-//! file was taken out. Where that is not the file that was copied, or no longer what was
-//! copied, somebody was faster: it is put back, and the work done again. Where it is, a
-//! program may still hold it open and append to it; it is kept as a [`Remainder`] and
-//! watched until nobody does, and whatever was appended goes to the list.
+//! Those programs take no lock that we could share: at any moment they append with `>>`,
+//! rewrite with `sort -o`, or replace with `mv`. So we write the new content to a file beside
+//! the list and exchange the two in one step (`renameat2` with `RENAME_EXCHANGE`), which tells
+//! us which file was the list until then. If it is not the file that we copied, or no longer
+//! holds what we copied, another program was faster: we put it back and start again.
+//! Otherwise a program may still have the old file open and append to it, so we keep it as a
+//! [`ReplacedList`] and watch it until no program has it open. Whatever was appended goes to
+//! the list.
 //!
-//! The name of the file beside the list says what it is the work of, so that after a
-//! `kill -9` at any moment the next start can go on with it ([`adopt`]).
+//! The name of the file beside the list records the exchange, so that after a `kill -9` at any
+//! moment the next start can finish the work ([`recover`]).
 //!
-//! No system call exchanges only where a file is still the one that was looked at: a list
-//! that is replaced in the microseconds between that look and the exchange gives way for as
-//! long, and a script that reads it at just that moment to write it back misses what was new
-//! in it.
+//! One gap remains, because no system call exchanges a file only if it is still the one that
+//! was looked at. A list that is replaced in the microseconds between our last look and the
+//! exchange disappears for that long, and a script that reads the list at that very moment to
+//! write it back misses the lines that were new in it.
 //!
-//! On a file system that cannot exchange (NFS, vfat) the list is replaced by `rename`, and
-//! two gaps of microseconds stay: a `mv` between the look and the step is undone, and what
-//! is appended to the old file is lost if we are killed at that moment.
+//! On a file system that cannot exchange files (NFS, vfat) we replace the list with `rename`,
+//! which leaves two gaps of microseconds: a `mv` between the look and the `rename` is undone,
+//! and what is appended to the old file is lost if we are killed at that moment.
 
-mod held;
-mod leftovers;
-mod remainder;
+mod crash_recovery;
+mod digest;
+mod open_files;
+mod replaced_list;
+mod side_files;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::hash::Hasher;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use constellation_shared::Pubkey;
 use constellation_shared::attributes::{self, AttributeError};
 use constellation_shared::blacklist::Cuts;
-use rustix::fs::{FlockOperation, flock};
 
-pub(crate) use crate::blacklist::held::{is_being_rewritten, sees_every_writer};
-use crate::blacklist::held::{is_held, whole_lines};
-pub use crate::blacklist::leftovers::adopt;
-pub use crate::blacklist::remainder::Remainder;
-use crate::blacklist::remainder::Work;
+pub use crate::blacklist::crash_recovery::recover;
+use crate::blacklist::digest::DigestReader;
+pub(crate) use crate::blacklist::open_files::{is_being_rewritten, sees_every_writer};
+use crate::blacklist::open_files::{is_open_elsewhere, length_of_whole_lines};
+pub use crate::blacklist::replaced_list::ReplacedList;
+use crate::blacklist::replaced_list::{ExchangeRecord, Exchanged};
+use crate::blacklist::side_files::{lock_folder, side_file, unless_missing};
 
-/// How much is read and written at once, in bytes: 64 KiB.
-const PIECE: usize = 65_536;
+/// How many bytes are read and written at once: 64 KiB.
+const BUFFER_SIZE: usize = 65_536;
 
-/// The largest list that is copied to take a key out, in bytes: four million keys. A larger
-/// one, most likely a hole that a crash left, would keep the thread of the lists busy for
-/// too long, and fill the disk.
+/// The largest list that is copied to remove a key, in bytes: four million keys. A larger one
+/// is most likely a hole that a crash left; copying it would keep the thread that maintains
+/// the lists busy for too long, and could fill the disk.
 const LARGEST: u64 = 256 * 1024 * 1024;
 
-/// How often a list that others change at the same time is tried again.
+/// How many times a removal is tried while other programs change the list.
 const ATTEMPTS: u32 = 10;
 
-/// Why no line was taken out.
+/// Why no line was removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
-    /// The list is marked as not to be written.
+    /// The mode of the list allows nobody to write it.
     #[error("it is read-only")]
     ReadOnly,
-    /// The list is larger than any that somebody means.
+    /// The list is larger than [`LARGEST`], and so hardly what its writer meant.
     #[error("it is larger than 256 MB")]
     TooLarge,
-    /// One of the steps failed.
+    /// A step of the removal failed.
     #[error("cannot {0}")]
     Step(&'static str, #[source] io::Error),
-    /// The new content cannot be given to those who may read and write the old.
+    /// The new file could not be given the owner or the permissions of the old one.
     #[error(transparent)]
     Attribute(#[from] AttributeError),
-    /// Another of us, or another program, is at work in its folder.
+    /// Another process, perhaps one of ours, holds the lock of the list's folder.
     #[error("its folder is locked by another program")]
     Locked,
-    /// Other programs changed the list each time.
+    /// Other programs changed the list during each attempt.
     #[error("other programs change it all the time")]
     Contended,
 }
@@ -83,105 +85,76 @@ fn step(name: &'static str) -> impl FnOnce(io::Error) -> RemoveError {
     move |error| RemoveError::Step(name, error)
 }
 
-/// Takes `keys` out of the list: lines that hold no other key, and of lines that do, the
-/// text of these keys alone. All else stays byte for byte as it was, and so do owner, mode,
-/// access list and extended attributes. How many lines that were; a missing list has none. Files that must be watched from now on are added to `remainders`, also
-/// where it fails.
+/// Removes `keys` from the list and returns from how many lines: a line that holds no other
+/// key is removed whole, and from any other line only the text of these keys. Everything else
+/// stays byte for byte as it was, and so do owner, mode, access list and extended attributes.
+/// A missing list holds no key.
+///
+/// Files that must be watched from now on are added to `replaced`, even if the removal fails.
 ///
 /// # Errors
 /// [`RemoveError`]; the list is then as it was before.
 pub fn remove(
     list: &Path,
     keys: &BTreeSet<Pubkey>,
-    remainders: &mut Vec<Remainder>,
+    replaced: &mut Vec<ReplacedList>,
 ) -> Result<u64, RemoveError> {
     let found = unless_missing(fs::canonicalize(list)).map_err(step("find it"))?;
     let Some(list) = found else {
         return Ok(0);
     };
-    // One remover at a time: strfry runs a plugin for its relay and one for each stream.
-    let locked = lock_folder(&list).map_err(step("lock its folder"))?;
-    let _alone = locked.ok_or(RemoveError::Locked)?;
+    // One removal at a time: strfry runs one plugin for its relay and one for each stream.
+    let lock = lock_folder(&list).map_err(step("lock its folder"))?;
+    let _lock = lock.ok_or(RemoveError::Locked)?;
     for _ in 0..ATTEMPTS {
         let Some(old) = unless_missing(File::open(&list)).map_err(step("read it"))? else {
             return Ok(0);
         };
-        let beside = beside(&list, "new");
-        let (lines, work) = match write_without(&old, &beside, keys) {
-            Ok(Written::Whole { lines, work }) => (lines, work),
+        let new = side_file(&list, "new");
+        let (lines, record) = match write_without(&old, &new, keys) {
+            Ok(Written::Whole { lines, record }) => (lines, record),
             Ok(Written::Nothing) => return Ok(0),
             Ok(Written::Outdated) => {
-                let _ = fs::remove_file(&beside);
+                let _ = fs::remove_file(&new);
                 continue;
             }
             Err(error) => {
-                let _ = fs::remove_file(&beside);
+                let _ = fs::remove_file(&new);
                 return Err(error);
             }
         };
-        // One that was replaced while we wrote must not give way even for a moment: a script
-        // that reads the list then writes back one without its newest lines.
-        if fs::metadata(&list).is_ok_and(|list| list.ino() != work.old) {
-            let _ = fs::remove_file(&beside);
+        // A list that was replaced while we wrote must not disappear even for a moment: a
+        // script that reads ours then would write back a list without its newest lines.
+        if fs::metadata(&list).is_ok_and(|list| list.ino() != record.old) {
+            let _ = fs::remove_file(&new);
             continue;
         }
-        let exchanged = Remainder::exchange(&list, &beside, old, work);
-        let (taken, remainder) = exchanged.map_err(step("replace it"))?;
-        remainders.extend(remainder);
-        if taken {
+        let exchanged = ReplacedList::exchange(&list, &new, old, record);
+        let Exchanged { holds, watched } = exchanged.map_err(step("replace it"))?;
+        replaced.extend(watched);
+        if holds {
             return Ok(lines);
         }
     }
     Err(RemoveError::Contended)
 }
 
-/// What was done to a file, or `None` where that is missing.
-fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        result => result.map(Some),
-    }
-}
-
-/// Nobody else of us removes from a list in this folder while the file is open; `None`
-/// where somebody does now. It is not waited for: anybody may hold such a lock for ever.
-fn lock_folder(list: &Path) -> io::Result<Option<File>> {
-    let folder = File::open(list.parent().unwrap_or(Path::new("/")))?;
-    match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        locked => Ok(locked.map(|()| Some(folder))?),
-    }
-}
-
-/// What the names of our files beside the list begin with: `.blacklist.txt.constellation-`.
-fn prefix(list: &Path) -> OsString {
-    let mut name = OsStr::new(".").to_owned();
-    name.push(list.file_name().unwrap_or_default());
-    name.push(".constellation-");
-    name
-}
-
-fn beside(list: &Path, what: &str) -> PathBuf {
-    let mut name = prefix(list);
-    name.push(what);
-    list.with_file_name(name)
-}
-
-/// What came of writing the new content.
+/// The result of writing the new content.
 enum Written {
-    /// No line holds one of the keys; nothing was written.
+    /// Nothing was written, as no line holds any of the keys.
     Nothing,
-    /// The old file was rewritten at the same time.
+    /// What was written is of no use, as another program rewrote the old file meanwhile.
     Outdated,
     /// The new content is on the disk.
     Whole {
-        /// From how many lines something was left out.
+        /// From how many lines something was removed.
         lines: u64,
-        work: Work,
+        /// What the exchange of the two files has to know.
+        record: ExchangeRecord,
     },
 }
 
-/// Writes the new content to `path`.
+/// Writes the content of the list without `keys` to the file `path`.
 fn write_without(
     mut old: &File,
     path: &Path,
@@ -191,12 +164,13 @@ fn write_without(
     if metadata.len() > LARGEST {
         return Err(RemoveError::TooLarge);
     }
-    // Half a line whose writer is still at work is left for the remainder.
-    let copied = match is_held(old) {
-        true => whole_lines(old).map_err(step("read it"))?,
-        false => metadata.len(),
+    // An unfinished line whose writer is still at work is carried over later, when it is whole.
+    let copied = if is_open_elsewhere(old) {
+        length_of_whole_lines(old).map_err(step("read it"))?
+    } else {
+        metadata.len()
     };
-    let mut reader = BufReader::with_capacity(PIECE, Digested::new(old.take(copied)));
+    let mut reader = BufReader::with_capacity(BUFFER_SIZE, DigestReader::new(old.take(copied)));
     let cuts = Cuts::of(&mut reader, keys).map_err(step("read it"))?;
     if cuts.cuts.is_empty() {
         return Ok(Written::Nothing);
@@ -204,7 +178,7 @@ fn write_without(
     if metadata.mode() & 0o222 == 0 {
         return Err(RemoveError::ReadOnly);
     }
-    let digest = reader.into_inner().digest.finish();
+    let digest = reader.into_inner().digest();
     let write_it = "write beside it";
     let new = OpenOptions::new()
         .write(true)
@@ -214,18 +188,18 @@ fn write_without(
         .open(path)
         .map_err(step(write_it))?;
     old.seek(SeekFrom::Start(0)).map_err(step("read it"))?;
-    let mut reader = Digested::new(BufReader::with_capacity(PIECE, old.take(copied)));
-    let mut writer = BufWriter::with_capacity(PIECE, &new);
+    let mut reader = DigestReader::new(BufReader::with_capacity(BUFFER_SIZE, old.take(copied)));
+    let mut writer = BufWriter::with_capacity(BUFFER_SIZE, &new);
     copy_without(&mut reader, &mut writer, &cuts).map_err(step("copy it"))?;
     writer.flush().map_err(step(write_it))?;
     drop(writer);
-    if reader.digest.finish() != digest {
+    if reader.digest() != digest {
         return Ok(Written::Outdated);
     }
     attributes::carry_over(old, &new)?;
     new.sync_all().map_err(step(write_it))?;
     let written = new.metadata().map_err(step(write_it))?;
-    let work = Work {
+    let record = ExchangeRecord {
         copied,
         digest,
         old: metadata.ino(),
@@ -234,41 +208,11 @@ fn write_without(
     };
     Ok(Written::Whole {
         lines: cuts.lines,
-        work,
+        record,
     })
 }
 
-/// A reader that remembers, in 64 bits, what was read.
-struct Digested<R> {
-    reader: R,
-    digest: std::hash::DefaultHasher,
-}
-
-impl<R: Read> Digested<R> {
-    fn new(reader: R) -> Self {
-        Self {
-            reader,
-            digest: std::hash::DefaultHasher::new(),
-        }
-    }
-
-    /// The digest of all that is left.
-    fn of_all(reader: R) -> io::Result<u64> {
-        let mut digested = Self::new(reader);
-        io::copy(&mut digested, &mut io::sink())?;
-        Ok(digested.digest.finish())
-    }
-}
-
-impl<R: Read> Read for Digested<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.reader.read(buffer)?;
-        self.digest.write(buffer.get(..length).unwrap_or_default());
-        Ok(length)
-    }
-}
-
-/// Copies all but what is cut.
+/// Copies everything but the cuts.
 fn copy_without(reader: &mut impl Read, writer: &mut impl Write, cuts: &Cuts) -> io::Result<()> {
     let mut at = 0;
     for cut in &cuts.cuts {

@@ -1,7 +1,9 @@
 //! The thread that keeps the lists up to date beside the one that answers, so that no
 //! event waits for a file.
 
+mod publish;
 mod remover;
+mod schedule;
 mod swarm;
 #[cfg(test)]
 mod tests;
@@ -13,21 +15,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use constellation_shared::Pubkey;
 use constellation_shared::verdict::Verdict;
 use tracing::error;
 
 use crate::filters::Filters;
+use crate::keeper::publish::publish;
 use crate::keeper::remover::Remover;
+use crate::keeper::schedule::{LOOK_EVERY, since_1970};
 use crate::keeper::swarm::Board;
 use crate::lists::{Lists, Loader, Own, Sources, Swarm, Undecided};
 use crate::settings::WatchedSettings;
-
-/// How often the files are looked at. A change is in force after this, the time that a
-/// changing file is left alone (0.4 s at the most) and the time to read it: within 1 s.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// For how long the first answers wait for the search of other stations' lists, and after
 /// them a newly blocked key. Most searches are over by then, and so a friend of theirs who is
@@ -143,12 +143,6 @@ impl Keeper {
         }
         self.board.close();
     }
-}
-
-fn since_1970() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
 }
 
 struct Work {
@@ -285,12 +279,4 @@ impl Work {
         }
         self.refreshed = true;
     }
-}
-
-fn publish<T>(lists: &RwLock<Lists>, replace: impl FnOnce(&mut Lists) -> T) {
-    let mut lists = lists.write().unwrap_or_else(PoisonError::into_inner);
-    let old = replace(&mut lists);
-    drop(lists);
-    // Given back only now: it can be large, and an answer would wait for it.
-    drop(old);
 }

@@ -8,98 +8,30 @@
 
 mod known;
 mod pardons;
+mod sources;
 pub(crate) mod swarm;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use constellation_shared::Pubkey;
 use constellation_shared::counted;
-use constellation_shared::list_file::{self, ListFile};
-use constellation_shared::swarm_lists::{LeftOut, SwarmLists};
+use constellation_shared::list_file::ListFile;
 use constellation_shared::verdict::{Standing, Verdict};
 use constellation_shared::wot::KeySet;
-use constellation_shared::{Pubkey, Station};
 use tracing::{debug, info, warn};
 
 use crate::blacklist::sees_every_writer;
 use crate::lists::known::{Known, Look, Rest, is_in_work};
 use crate::lists::pardons::Pardons;
+pub use crate::lists::sources::{Pardoning, Sources};
 
 /// For how long the first answers wait for a blacklist that is being rewritten. Less than
 /// strfry waits for an answer, 10 s.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Which files decide.
-#[derive(Debug, Clone)]
-pub struct Sources {
-    /// The station, for its members and its swarm.
-    pub station: Station,
-    /// The keys that may not write.
-    pub blacklist: PathBuf,
-    /// The friends of friends of this station.
-    pub friends: Vec<PathBuf>,
-    /// Whether the friends of other stations count.
-    pub swarm: bool,
-}
-
-impl From<Station> for Sources {
-    fn from(station: Station) -> Self {
-        Self {
-            blacklist: station.blacklist(),
-            friends: station.friend_lists(),
-            swarm: station.trusts_swarm(),
-            station,
-        }
-    }
-}
-
-impl Sources {
-    /// The station's own files that can pardon a key: friends, then members.
-    pub fn own_pardoning(&self) -> Pardoning {
-        let mut pardoning = Pardoning {
-            files: self.friends.iter().map(ListFile::own).collect(),
-            ..Pardoning::default()
-        };
-        match list_file::member_keys(&self.station) {
-            Ok(found) => pardoning.files.extend(found),
-            Err(error) => pardoning.unreadable = Some((self.station.members_dir(), error)),
-        }
-        pardoning
-    }
-
-    /// The files of other stations that can pardon a key.
-    pub fn swarm_pardoning(&self) -> Pardoning {
-        if !self.swarm {
-            return Pardoning::default();
-        }
-        match SwarmLists::find(&self.station) {
-            Ok(found) => Pardoning {
-                files: found.lists,
-                left_out: found.left_out,
-                unreadable: None,
-            },
-            Err(error) => Pardoning {
-                unreadable: Some((self.station.swarm_dir(), error)),
-                ..Pardoning::default()
-            },
-        }
-    }
-}
-
-/// Files that can pardon a key.
-#[derive(Debug, Default)]
-pub struct Pardoning {
-    /// The files that are read.
-    pub files: Vec<ListFile>,
-    /// Those that are not, because there is too much of them.
-    pub left_out: LeftOut,
-    /// The folder in which they could not be looked for.
-    pub unreadable: Option<(PathBuf, io::Error)>,
-}
 
 /// Why there is no verdict on an author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

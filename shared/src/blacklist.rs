@@ -17,6 +17,7 @@
 //! ([`read_lines`]), so that a key that counts can also leave. Memory grows with the number
 //! of keys on the longest line, not with its length.
 
+mod mention;
 mod scanner;
 #[cfg(test)]
 mod tests;
@@ -25,25 +26,13 @@ use std::collections::BTreeSet;
 use std::io::{self, BufRead};
 use std::ops::Range;
 
+pub use crate::blacklist::mention::Mention;
 use crate::blacklist::scanner::Scanner;
 use crate::key::Pubkey;
 use crate::wot::{self, Faults, LINE_CUT, LINE_LIMIT, parse_line};
 
 /// The byte order mark of UTF-8, which may begin a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// A key that the text holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mention {
-    /// The key.
-    pub key: Pubkey,
-    /// Where its text stands in the file, in bytes from its start; with its `0x`.
-    pub place: Range<u64>,
-    /// Whether taking it out could join what stands before and behind it to something else.
-    is_joint: bool,
-    /// Whether it is spelled in UTF-16.
-    is_wide: bool,
-}
 
 /// A line of the text.
 #[derive(Debug)]
@@ -192,8 +181,8 @@ fn usual(offset: u64, line: &[u8]) -> Option<Option<Mention>> {
     Some(Some(Mention {
         key: Pubkey::parse(text).ok()?,
         place: start..start + text.len() as u64,
-        is_joint: false,
-        is_wide: false,
+        joins_neighbours: false,
+        is_utf16: false,
     }))
 }
 
@@ -255,12 +244,12 @@ impl Cuts {
             }
             cuts.lines += 1;
             // In UTF-16 the line break is not all in this line.
-            let stays = |mention: &Mention| mention.is_wide || !leaves(&mention);
+            let stays = |mention: &Mention| mention.is_utf16 || !leaves(&mention);
             if !line.mentions.iter().any(stays) {
                 return cuts.add(line.place.clone(), false);
             }
             for mention in line.mentions.iter().filter(leaves) {
-                cuts.add(mention.place.clone(), mention.is_joint);
+                cuts.add(mention.place.clone(), mention.joins_neighbours);
             }
         })?;
         Ok(cuts)

@@ -16,7 +16,6 @@ use crate::blacklist;
 use crate::key::Pubkey;
 use crate::sparse::SparseReader;
 use crate::station::Station;
-use crate::swarm_lists::SwarmLists;
 use crate::wot::{self, Allowance, Faults};
 
 /// The largest list of another station that is read, in bytes: a million keys.
@@ -294,14 +293,6 @@ fn first_folders(folder: &Path, most: usize) -> io::Result<SwarmFolders> {
     })
 }
 
-/// The friends lists of the other stations that count, see [`SwarmLists`].
-///
-/// # Errors
-/// Those of [`swarm_folders`].
-pub fn swarm_friends(station: &Station) -> io::Result<Vec<ListFile>> {
-    Ok(SwarmLists::find(station)?.lists)
-}
-
 /// The `HEX` files of the local members, whether they are there or not: what the shell's
 /// `game/nostr/*/HEX` matches. Hidden folders are not those of members: clients that merely
 /// proved to hold some key get one.
@@ -320,6 +311,7 @@ pub fn member_keys(station: &Station) -> io::Result<Vec<ListFile>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::swarm_lists::swarm_friends;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{FileExt, symlink};

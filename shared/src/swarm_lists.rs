@@ -5,9 +5,9 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::counted;
 use crate::list_file::{FOREIGN_LIMIT, ListFile, MOST_STATIONS, swarm_folders};
 use crate::station::Station;
+use crate::text::counted;
 
 /// How long all lists together may be, in bytes: two million keys.
 pub const SWARM_LIMIT: u64 = 132_000_000;
@@ -87,6 +87,15 @@ impl SwarmLists {
         found.left_out.folders = folders.passed_over;
         Ok(found)
     }
+}
+
+/// The friends lists of the other stations that are read. See [`SwarmLists`] for those that
+/// are not.
+///
+/// # Errors
+/// Fails if `tmp/swarm` cannot be read.
+pub fn swarm_friends(station: &Station) -> io::Result<Vec<ListFile>> {
+    Ok(SwarmLists::find(station)?.lists)
 }
 
 /// Of these lists and their lengths, those that are read.

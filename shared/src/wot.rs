@@ -9,9 +9,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufRead};
 
-use crate::counted;
 use crate::key::Pubkey;
 use crate::sanitize::quoted;
+use crate::text::counted;
 
 /// The longest line that is looked at, in bytes: a key, blanks and a remark fit many
 /// times over. A longer one is a fault.

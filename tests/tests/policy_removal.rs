@@ -13,7 +13,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use constellation_policy::blacklist::{self, Remainder, RemoveError};
+use constellation_policy::blacklist::{self, RemoveError, ReplacedList};
 use constellation_tests::station;
 use policy_program::{
     ACCEPT, BLOCKED, PROGRAM, Policy, key, left_beside, lines, request, script, wait_for,
@@ -120,15 +120,15 @@ fn removals_without_a_pause_lose_nothing_that_is_appended() {
     let (all, stays) = mixed_list(200);
     station.write(LIST, all);
     let mut writers = append_ten_thousand(&station.strfry_dir());
-    let mut remainders: Vec<Remainder> = Vec::new();
+    let mut replaced_lists: Vec<ReplacedList> = Vec::new();
     let mut lines = 0;
-    let rescue = |remainders: &mut Vec<Remainder>| {
-        remainders.retain_mut(|remainder| !remainder.rescue().unwrap());
+    let rescue = |replaced_lists: &mut Vec<ReplacedList>| {
+        replaced_lists.retain_mut(|replaced| !replaced.rescue().unwrap());
     };
     for number in 0..200 {
         let keys = BTreeSet::from([key(number)]);
         lines += loop {
-            match blacklist::remove(&list, &keys, &mut remainders) {
+            match blacklist::remove(&list, &keys, &mut replaced_lists) {
                 // A child that another test starts holds each lock of ours, too, until it
                 // has become its program.
                 Err(RemoveError::Locked) => {}
@@ -136,15 +136,15 @@ fn removals_without_a_pause_lose_nothing_that_is_appended() {
             }
         };
         if number % 50 == 49 {
-            rescue(&mut remainders);
+            rescue(&mut replaced_lists);
         }
     }
     assert_eq!(lines, 200);
     for writer in &mut writers {
         assert!(writer.wait().unwrap().success());
     }
-    while !remainders.is_empty() {
-        rescue(&mut remainders);
+    while !replaced_lists.is_empty() {
+        rescue(&mut replaced_lists);
     }
     let text = station.read(LIST);
     let kept: String = text
@@ -295,10 +295,10 @@ fn a_pardoned_line_of_any_length_near_a_limit_leaves_once() {
     }
     station.write(LIST, text + &lines([key(1000)]));
     let list = station.root().join(LIST);
-    let mut remainders = Vec::new();
+    let mut replaced_lists = Vec::new();
     for key in &keys {
         let removed = loop {
-            match blacklist::remove(&list, &BTreeSet::from([*key]), &mut remainders) {
+            match blacklist::remove(&list, &BTreeSet::from([*key]), &mut replaced_lists) {
                 Err(RemoveError::Locked) => {}
                 removed => break removed.unwrap(),
             }
@@ -306,8 +306,8 @@ fn a_pardoned_line_of_any_length_near_a_limit_leaves_once() {
         assert_eq!(removed, 1, "{key}");
     }
     assert_eq!(station.read(LIST), lines([key(1000)]));
-    while !remainders.is_empty() {
-        remainders.retain_mut(|remainder| !remainder.rescue().unwrap());
+    while !replaced_lists.is_empty() {
+        replaced_lists.retain_mut(|replaced| !replaced.rescue().unwrap());
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use constellation_shared::{Pubkey, counted};
 use tracing::{info, warn};
 
-use crate::blacklist::{self, Remainder, RemoveError};
-use crate::keeper::LOOK_EVERY;
+use crate::blacklist::{self, RemoveError, ReplacedList};
+use crate::keeper::schedule::LOOK_EVERY;
 
 /// For how long a list from which nothing could be taken out is left alone: where others
 /// were faster, and where this user may not write.
@@ -48,7 +48,7 @@ pub(super) struct Remover {
     pub(super) blacklist: PathBuf,
     /// Whether what earlier runs left is taken over.
     adopted: bool,
-    pub(super) remainders: Vec<Remainder>,
+    pub(super) remainders: Vec<ReplacedList>,
     pub(super) next_rescue: Instant,
     pub(super) rescue_after: Duration,
     pub(super) not_before: Option<Instant>,
@@ -75,7 +75,8 @@ impl Remover {
     pub(super) fn work(&mut self, keys: &mut BTreeSet<Pubkey>) {
         self.adopt();
         self.remove(keys);
-        if Instant::now() >= self.next_rescue || self.remainders.iter().any(Remainder::has_grown) {
+        if Instant::now() >= self.next_rescue || self.remainders.iter().any(ReplacedList::has_grown)
+        {
             self.rescue();
         }
     }
@@ -102,7 +103,7 @@ impl Remover {
         if self.adopted {
             return;
         }
-        match blacklist::adopt(&self.blacklist) {
+        match blacklist::recover(&self.blacklist) {
             Ok(Some(remainders)) => self.remainders.extend(remainders),
             // Another of us is at work; it is tried again.
             Ok(None) => return,
@@ -186,7 +187,7 @@ impl Remover {
                 }
             });
         // One that was just let go of is gone at the next look.
-        self.rescue_after = match self.remainders.iter().any(Remainder::is_let_go) {
+        self.rescue_after = match self.remainders.iter().any(ReplacedList::is_closed) {
             true => RESCUE_AFTER.0,
             false => (self.rescue_after * 2).min(RESCUE_AFTER.1),
         };

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use constellation_shared::wot::KeySet;
 use tracing::error;
 
-use crate::keeper::{publish, since_1970};
+use crate::keeper::publish::publish;
+use crate::keeper::schedule::since_1970;
 use crate::lists::swarm::{LOOK_EVERY, SwarmSearch};
 use crate::lists::{Lists, Sources};
 

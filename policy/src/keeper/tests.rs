@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use constellation_shared::Station;
 
-use crate::blacklist::{Remainder, RemoveError};
+use crate::blacklist::{RemoveError, ReplacedList};
 use crate::logged::logged;
 
 fn key(byte: u8) -> Pubkey {
@@ -313,7 +313,7 @@ fn what_is_appended_to_a_replaced_list_is_not_waited_for_until_its_next_look() {
     holder.wait().unwrap();
     remover.next_rescue = Instant::now();
     remover.work(&mut keys);
-    assert!(remover.remainders.iter().all(Remainder::is_let_go));
+    assert!(remover.remainders.iter().all(ReplacedList::is_closed));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use constellation_shared::list_file::ListFile;
 use constellation_shared::wot::KeySet;
 use tracing::warn;
 
-use crate::lists::Pardoning;
 use crate::lists::known::{Known, Look};
+use crate::lists::sources::Pardoning;
 
 /// What is known of a file that can pardon.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@ use super::known::{PATIENCE, SETTLING};
 use super::swarm::SwarmSearch;
 use super::*;
 use crate::logged::logged;
+use constellation_shared::Station;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 

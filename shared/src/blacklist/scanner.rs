@@ -4,7 +4,7 @@
 //! UTF-16, so the *gap*, the number of NULs before a character, tells whether it follows the
 //! one before: always 0 in a text in ASCII or UTF-8, always 1 in UTF-16.
 
-use super::Mention;
+use crate::blacklist::mention::Mention;
 use crate::key::Pubkey;
 
 /// How many hex digits spell a key.
@@ -247,7 +247,7 @@ impl Digits {
 
     fn find(&self, gap_behind: u8, found: &mut Vec<Mention>) {
         let width = 1 + u64::from(self.gap);
-        let is_wide = self.gap > 0;
+        let is_utf16 = self.gap > 0;
         let count = self.keys.len() as u64;
         for (number, key) in (0..).zip(&self.keys) {
             let is_first = number == 0;
@@ -255,17 +255,17 @@ impl Digits {
             let mut end = start + DIGITS * width;
             // Of UTF-16 the NULs go, too: those before the digits where there is one before
             // the first, else those behind. What is left is the same.
-            if is_wide && self.follows_nul {
+            if is_utf16 && self.follows_nul {
                 (start, end) = (start - 1, end - 1);
-            } else if is_wide && number + 1 == count && gap_behind == 0 {
+            } else if is_utf16 && number + 1 == count && gap_behind == 0 {
                 end -= 1;
             }
             let zero_x = self.zero_x.filter(|_| is_first);
             found.push(Mention {
                 key: *key,
                 place: zero_x.map_or(start, |zero_x| zero_x.at)..end,
-                is_joint: zero_x.is_some_and(|zero_x| zero_x.is_glued),
-                is_wide,
+                joins_neighbours: zero_x.is_some_and(|zero_x| zero_x.is_glued),
+                is_utf16,
             });
         }
     }
@@ -315,13 +315,13 @@ impl Npub {
         }
         let begun = self.begun.take()?;
         let key = Pubkey::parse(&begun.text).ok()?;
-        let is_wide = begun.gap > 0;
-        let nul_before = u64::from(is_wide && begun.first.gap > 0);
+        let is_utf16 = begun.gap > 0;
+        let nul_before = u64::from(is_utf16 && begun.first.gap > 0);
         Some(Mention {
             key,
             place: begun.first.at - nul_before..character.at + 1,
-            is_joint: begun.first.is_glued,
-            is_wide,
+            joins_neighbours: begun.first.is_glued,
+            is_utf16,
         })
     }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use constellation_shared::list_file::{self, ListFile, Signature};
+use constellation_shared::swarm_lists;
 use constellation_shared::verdict::{Standing, Verdict};
 use constellation_shared::{Pubkey, Station};
 use tracing::{info, warn};
@@ -71,7 +72,7 @@ impl BlockedNow {
         let blacklist = ListFile::blacklist(self.station.blacklist());
         let own = self.station.friend_lists().into_iter().map(ListFile::own);
         let mut friends: Vec<ListFile> = own.collect();
-        friends.extend(list_file::swarm_friends(&self.station).unwrap_or_default());
+        friends.extend(swarm_lists::swarm_friends(&self.station).unwrap_or_default());
         let members = list_file::member_keys(&self.station).unwrap_or_default();
         let seen: Vec<Seen> = std::iter::once(&blacklist)
             .chain(&friends)

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use constellation_shared::list_file::{self, ListFile};
+use constellation_shared::swarm_lists;
 use constellation_shared::verdict::{Standing, Verdict};
 use constellation_shared::wot::KeySet;
 use constellation_shared::{Pubkey, Station};
@@ -70,7 +71,7 @@ pub fn followed(
         friends.extend(keys_or_none(&ListFile::own(path)));
     }
     let mut swarm = SwarmKeys::new(MOST_OF_THE_SWARM);
-    for list in folder_or_none(list_file::swarm_friends(station), &station.swarm_dir()) {
+    for list in folder_or_none(swarm_lists::swarm_friends(station), &station.swarm_dir()) {
         let keys = keys_or_none(&list);
         // Whom a station pardons is pardoned, however many it names.
         friends.extend(keys.intersection(&blacklisted));

@@ -3,6 +3,7 @@
 use constellation_shared::counted;
 use constellation_shared::explain::{Explanation, Place, places};
 use constellation_shared::list_file::{self, ListFile};
+use constellation_shared::swarm_lists;
 use constellation_shared::verdict::Verdict;
 use constellation_shared::{Pubkey, kinds};
 use serde_json::json;
@@ -31,7 +32,7 @@ struct Standing {
 
 fn stand(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Standing {
     let station = &run.station;
-    let friends = list_file::swarm_friends(station).unwrap_or_default();
+    let friends = swarm_lists::swarm_friends(station).unwrap_or_default();
     let members = list_file::member_keys(station).unwrap_or_default();
     let own = station.friend_lists().into_iter().map(ListFile::own);
     let mut pardoning: Vec<ListFile> = own.collect();

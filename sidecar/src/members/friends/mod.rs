@@ -11,6 +11,7 @@ use std::io;
 use std::path::PathBuf;
 
 use constellation_shared::list_file::{self, ListFile};
+use constellation_shared::swarm_lists;
 use constellation_shared::{Pubkey, Station, kinds};
 use serde::Deserialize;
 use serde_json::Value;
@@ -114,7 +115,7 @@ pub async fn gather(
         people.extend(keys_or_none(&list));
     }
     let mut swarm: BTreeMap<Pubkey, usize> = BTreeMap::new();
-    for list in folder_or_none(list_file::swarm_friends(station), &station.swarm_dir()) {
+    for list in folder_or_none(swarm_lists::swarm_friends(station), &station.swarm_dir()) {
         for key in at_most(MOST_OF_A_STATION, keys_or_none(&list), list.path()) {
             *swarm.entry(key).or_default() += 1;
         }

@@ -1,30 +1,35 @@
-//! Files that another program holds open: who does, what they appended.
+//! Files that other programs have open: which are, and what was appended to them.
 
 #[cfg(test)]
 mod tests;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process;
 
 use rustix::fs::OFlags;
 
-/// Appends the bytes `from..until` of a file to the list, in one write. Where the list ends
-/// in half a line, they begin a new one, so that two keys are not joined into no key;
-/// unless that half is the beginning of the very line that goes on here.
+/// Appends the bytes `range` of a file to the list, in one write. If the list ends in an
+/// unfinished line, the bytes start a new line, so that two keys are not joined into no key.
+/// They do not if the unfinished line is the beginning of the very line that they continue.
 ///
-/// `again` is where to begin instead after an attempt that failed: part of it may be there
-/// (a full disk), and better a line twice than none. It must be given to the next attempt.
+/// `retry_from` is where to start instead after an attempt that failed. A part of it may be in
+/// the list already (the disk was full), but a line twice is better than a lost line. Hand the
+/// same variable to the next attempt.
+///
+/// # Errors
+/// Fails if reading or writing fails.
 pub(super) fn append(
     file: &File,
-    from: u64,
-    until: u64,
+    range: Range<u64>,
     list: &Path,
-    again: &mut Option<u64>,
+    retry_from: &mut Option<u64>,
 ) -> io::Result<()> {
-    let from = again.unwrap_or(from);
+    let from = retry_from.unwrap_or(range.start);
+    let until = range.end;
     if until <= from {
         return Ok(());
     }
@@ -33,35 +38,39 @@ pub(super) fn append(
         .append(true)
         .create(true)
         .open(list)?;
-    let whole = whole_lines(&list)?;
-    let half = read(&list, whole, list.metadata()?.len())?;
-    let begun = from.checked_sub(half.len() as u64);
-    let goes_on = match begun {
-        Some(begun) if again.is_none() => {
-            let starts = begun == 0 || read(file, begun - 1, begun)? == b"\n";
-            starts && read(file, begun, from)? == half
+    let whole = length_of_whole_lines(&list)?;
+    let unfinished = read(&list, whole..list.metadata()?.len())?;
+    let begun = from.checked_sub(unfinished.len() as u64);
+    let continues = match begun {
+        Some(begun) if retry_from.is_none() => {
+            let starts_line = begun == 0 || read(file, begun - 1..begun)? == b"\n";
+            starts_line && read(file, begun..from)? == unfinished
         }
         _ => false,
     };
-    let mut chunk = read(file, from, until)?;
-    if !half.is_empty() && !goes_on {
+    let mut chunk = read(file, from..until)?;
+    if !unfinished.is_empty() && !continues {
         chunk.insert(0, b'\n');
     }
-    *again = if goes_on { begun } else { Some(from) };
+    *retry_from = if continues { begun } else { Some(from) };
     list.write_all(&chunk)?;
-    *again = None;
+    *retry_from = None;
     Ok(())
 }
 
-fn read(file: &File, from: u64, until: u64) -> io::Result<Vec<u8>> {
-    let length = usize::try_from(until.saturating_sub(from)).map_err(io::Error::other)?;
+fn read(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let length = range.end.saturating_sub(range.start);
+    let length = usize::try_from(length).map_err(io::Error::other)?;
     let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, from)?;
+    file.read_exact_at(&mut bytes, range.start)?;
     Ok(bytes)
 }
 
-/// The length of the file without half a line at its end.
-pub(super) fn whole_lines(file: &File) -> io::Result<u64> {
+/// The length of the file without an unfinished line at its end.
+///
+/// # Errors
+/// Fails if the file cannot be read.
+pub(super) fn length_of_whole_lines(file: &File) -> io::Result<u64> {
     let mut end = file.metadata()?.len();
     let mut piece = [0; 4096];
     while end > 0 {
@@ -77,16 +86,16 @@ pub(super) fn whole_lines(file: &File) -> io::Result<u64> {
     Ok(0)
 }
 
-/// Whether another process has the file open, as far as this user may see (`/proc`).
-pub(super) fn is_held(file: &File) -> bool {
-    is_open(file, |_| true)
+/// Whether another process has the file open, as far as `/proc` shows it to this user.
+pub(super) fn is_open_elsewhere(file: &File) -> bool {
+    any_other_descriptor(file, |_| true)
 }
 
-/// Whether another process has the file open to write it anew, not just to append to it, as
-/// far as this user may see.
+/// Whether another process has the file open for rewriting and not just for appending, as far
+/// as `/proc` shows it to this user.
 pub(crate) fn is_being_rewritten(file: &File) -> bool {
-    is_open(file, |descriptor| {
-        // /proc/PID/fd/N, whose flags stand in /proc/PID/fdinfo/N.
+    any_other_descriptor(file, |descriptor| {
+        // The flags of /proc/PID/fd/N are in /proc/PID/fdinfo/N.
         let number = descriptor.file_name().unwrap_or_default();
         let process = descriptor.ancestors().nth(2).unwrap_or(descriptor);
         let info = fs::read_to_string(process.join("fdinfo").join(number)).unwrap_or_default();
@@ -132,8 +141,9 @@ pub(crate) fn sees_every_writer(list: &Path) -> bool {
     sees_others && outermost && !shared
 }
 
-/// Whether another process has the file open by such a descriptor, a path in `/proc`.
-fn is_open(file: &File, such: impl Fn(&Path) -> bool) -> bool {
+/// Whether another process has the file open with a descriptor, a path in `/proc`, that
+/// `matches`.
+fn any_other_descriptor(file: &File, matches: impl Fn(&Path) -> bool) -> bool {
     let Ok(wanted) = file.metadata() else {
         return false;
     };
@@ -153,7 +163,7 @@ fn is_open(file: &File, such: impl Fn(&Path) -> bool) -> bool {
         .map(|descriptor| descriptor.path())
         .any(|path| {
             fs::metadata(&path).is_ok_and(|open| {
-                (open.dev(), open.ino()) == (wanted.dev(), wanted.ino()) && such(&path)
+                (open.dev(), open.ino()) == (wanted.dev(), wanted.ino()) && matches(&path)
             })
         })
 }
