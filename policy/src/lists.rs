@@ -306,7 +306,8 @@ impl Loader {
         if partial && !retained {
             warn!(
                 "{path}: it was changed a moment ago, and who writes it cannot be seen from here: \
-                 authors who are not in it are rejected until nobody has changed it for 10 s"
+                 authors who are not in it are rejected until nobody has changed it for 10 s, or it has \
+                 only grown for 60 s"
             );
         } else if !gone.is_empty() && !retained {
             info!(

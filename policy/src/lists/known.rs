@@ -34,6 +34,11 @@ const AHEAD: Duration = Duration::from_secs(10);
 /// its writers cannot be seen. Who takes longer between two writes does not mean to go on.
 const REST: Duration = STALLED_AFTER;
 
+/// How long a list that keeps growing goes without a rest before it counts as whole: somebody
+/// appends to it now and then, and whoever fills an emptied list is done long before. Without
+/// this bound, authors could be rejected for as long as others are blacklisted.
+const GROWTH: Duration = Duration::from_secs(60);
+
 /// Changes that follow each other sooner than this can leave the same time behind, on a file
 /// system that counts seconds only.
 const COARSE_TICK: Duration = Duration::from_millis(2100);
@@ -44,6 +49,8 @@ pub(super) struct Rest {
     state: Option<Option<Signature>>,
     /// When that was first seen; `None` where it was never seen in another.
     since: Option<Duration>,
+    /// Since when it is the same file and has at most become longer.
+    growing_since: Duration,
 }
 
 impl Rest {
@@ -53,15 +60,27 @@ impl Rest {
             (Some(Some(old)), Some(new)) => new.has_same_content(&old),
             (old, new) => old == Some(new),
         };
-        if !same {
-            self.since = self.state.is_some().then_some(now);
-            self.state = Some(state);
+        if same {
+            return;
         }
+        let has_grown = match (self.state, state) {
+            (Some(Some(old)), Some(new)) => new.is_same_file(&old) && new.length() > old.length(),
+            _ => false,
+        };
+        if !has_grown {
+            self.growing_since = now;
+        }
+        self.since = self.state.is_some().then_some(now);
+        self.state = Some(state);
     }
 
-    /// Whether nobody has changed it for a while: by its own times, which may be those of
-    /// another machine, and as it was seen from here.
+    /// Whether nobody has changed it for a while, by its own times, which may be those of
+    /// another machine, and as it was seen from here; or whether it has only grown for so
+    /// long that nobody can be in the middle of writing it anew.
     pub(super) fn is_over(&self, now: Duration) -> bool {
+        if now.saturating_sub(self.growing_since) >= GROWTH {
+            return true;
+        }
         let seen = self
             .since
             .is_none_or(|since| now.saturating_sub(since) >= REST);

@@ -564,6 +564,53 @@ fn a_list_that_only_grows_has_nothing_to_wait_for() {
     assert!(!dir.loader.retained);
 }
 
+/// A script appends a key every few seconds, and so the list never rests.
+#[test]
+fn a_list_that_others_append_to_all_the_time_shuts_nobody_out_for_longer_than_a_minute() {
+    for is_start in [true, false] {
+        let mut dir = unseen();
+        dir.write("strfry/blacklist.txt", &[1, 2]);
+        let path = dir.root.path().join("strfry/blacklist.txt");
+        let file = fs::File::options().append(true).open(&path).unwrap();
+        let s = Duration::from_secs;
+        let mut start = changed(&ListFile::own(&path));
+        if !is_start {
+            start = age(&dir);
+            dir.lists = dir.refresh_at(start).unwrap();
+            dir.write("strfry/blacklist.txt", &[1]);
+        }
+        let look = |dir: &mut Dir, after: Duration| {
+            if let Some(lists) = dir.refresh_at(start + after) {
+                dir.lists = lists;
+            }
+            dir.search_at(start + after);
+        };
+        let append = |after: Duration| {
+            io::Write::write_all(&mut &file, b"# remark\n").unwrap();
+            let appended = std::time::UNIX_EPOCH + start + after;
+            file.set_modified(appended).unwrap();
+        };
+        let (waits, meanwhile) = if is_start { (3, None) } else { (2, BLOCK) };
+        for seconds in (0..58).step_by(3) {
+            append(s(seconds));
+            look(&mut dir, s(seconds + 1));
+            look(&mut dir, s(seconds + 2));
+            assert_eq!(dir.verdicts(&[1, waits]), [BLOCK, meanwhile], "{seconds}");
+        }
+        append(s(61));
+        look(&mut dir, s(62));
+        look(&mut dir, s(63));
+        assert_eq!(dir.verdicts(&[1, waits]), [BLOCK, ALLOW], "{is_start}");
+        // Whoever empties it then is waited for again.
+        file.set_len(0).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + start + s(64))
+            .unwrap();
+        look(&mut dir, s(65));
+        look(&mut dir, s(69));
+        assert_eq!(dir.verdicts(&[1]), [BLOCK]);
+    }
+}
+
 #[test]
 fn a_friend_whose_list_is_replaced_stays_a_friend() {
     let mut dir = Dir::new();
