@@ -5,7 +5,7 @@
 //! none), [`ipfs`] (the same for IPFS), [`relay`] (a peer with the manners a test asks for), [`library_relay`] (a peer
 //! that other people wrote), [`properties`] (what must hold of each reader of foreign
 //! text). [`record`] and [`filter`] are what both doubles of strfry
-//! share. [`simulation`] is many stations in simulated time.
+//! share. [`document`] is what the tests of the documents read. [`simulation`] is many stations in simulated time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,6 +16,7 @@
 pub mod author;
 pub mod command;
 pub mod demo;
+pub mod document;
 pub mod filter;
 pub mod ipfs;
 pub mod library_relay;
