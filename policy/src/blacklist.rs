@@ -41,7 +41,9 @@ use constellation_shared::blacklist::Cuts;
 
 pub use crate::blacklist::crash_recovery::recover;
 use crate::blacklist::digest::DigestReader;
-pub(crate) use crate::blacklist::open_files::{is_being_rewritten, sees_every_writer};
+pub(crate) use crate::blacklist::open_files::{
+    is_being_rewritten, open_regular, sees_every_writer,
+};
 use crate::blacklist::open_files::{is_open_elsewhere, length_of_whole_lines};
 pub use crate::blacklist::replaced_list::ReplacedList;
 use crate::blacklist::replaced_list::{ExchangeRecord, Exchanged};
@@ -107,7 +109,7 @@ pub fn remove(
     let lock = lock_folder(&list).map_err(step("lock its folder"))?;
     let _lock = lock.ok_or(RemoveError::Locked)?;
     for _ in 0..ATTEMPTS {
-        let Some(old) = unless_missing(File::open(&list)).map_err(step("read it"))? else {
+        let Some(old) = unless_missing(open_regular(&list)).map_err(step("read it"))? else {
             return Ok(0);
         };
         let new = side_file(&list, "new");
@@ -180,10 +182,12 @@ fn write_without(
     }
     let digest = reader.into_inner().digest();
     let write_it = "write beside it";
+    // What has this name is left over, or not ours: a link would lead us to write into another
+    // file, and a FIFO would keep us waiting.
+    unless_missing(fs::remove_file(path)).map_err(step(write_it))?;
     let new = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)
         .map_err(step(write_it))?;

@@ -1,10 +1,11 @@
 //! What a process of ours left beside the list when it was killed.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::blacklist::open_files::open_regular;
 use crate::blacklist::replaced_list::{ExchangeRecord, ReplacedList, undo};
 use crate::blacklist::side_files::{lock_folder, side_files, suffix, unless_missing};
 
@@ -28,7 +29,7 @@ pub fn recover(list: &Path) -> io::Result<Option<Vec<ReplacedList>>> {
         return Ok(None);
     };
     for path in side_files(&list)? {
-        let Some(file) = unless_missing(File::open(&path))? else {
+        let Some(file) = unless_missing(open_regular(&path))? else {
             continue;
         };
         let Some(record) = ExchangeRecord::parse(suffix(&list, &path)) else {

@@ -6,11 +6,28 @@ mod tests;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process;
 
 use rustix::fs::OFlags;
+
+/// Opens a regular file for reading. A FIFO in its place is an error, and does not keep the
+/// thread that maintains the lists waiting for a writer.
+///
+/// # Errors
+/// Fails if the file cannot be opened or is not a regular file.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
+}
 
 /// Appends the bytes `range` of a file to the list, in one write. If the list ends in an
 /// unfinished line, the bytes start a new line, so that two keys are not joined into no key.
@@ -38,6 +55,10 @@ pub(super) fn append(
         .append(true)
         .create(true)
         .open(list)?;
+    // To open it this way does not wait, but what is written into it would be lost.
+    if list.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("the list is a FIFO"));
+    }
     let whole = length_of_whole_lines(&list)?;
     let unfinished = read(&list, whole..list.metadata()?.len())?;
     let begun = from.checked_sub(unfinished.len() as u64);

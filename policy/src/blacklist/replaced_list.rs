@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
 use crate::blacklist::digest::digest_of;
-use crate::blacklist::open_files::{append, is_open_elsewhere, length_of_whole_lines};
+use crate::blacklist::open_files::{
+    append, is_open_elsewhere, length_of_whole_lines, open_regular,
+};
 use crate::blacklist::side_files::{side_file, unless_missing};
 
 /// How long no program may have had a replaced list open before it is deleted. A program that
@@ -304,7 +306,7 @@ pub(super) fn undo(
     path: &Path,
     record: &ExchangeRecord,
 ) -> io::Result<Option<ReplacedList>> {
-    if let Some(new) = unless_missing(File::open(list))?
+    if let Some(new) = unless_missing(open_regular(list))?
         && new.metadata()?.ino() == record.new
         && put_back(list, path, record.new)?
     {

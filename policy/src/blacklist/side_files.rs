@@ -29,7 +29,7 @@ pub(super) fn suffix<'a>(list: &Path, side_file: &'a Path) -> &'a [u8] {
     name.get(prefix(list).len()..).unwrap_or_default()
 }
 
-/// All our files beside the list.
+/// All our files beside the list. A FIFO, link or folder with such a name is not ours.
 ///
 /// # Errors
 /// Fails if the list's folder cannot be read.
@@ -42,6 +42,7 @@ pub(super) fn side_files(list: &Path) -> io::Result<Vec<PathBuf>> {
         if name
             .as_encoded_bytes()
             .starts_with(prefix.as_encoded_bytes())
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
         {
             found.push(entry.path());
         }

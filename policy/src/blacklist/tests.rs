@@ -127,6 +127,49 @@ fn a_list_that_is_a_hole_of_gigabytes_is_not_copied() {
     assert_eq!(remove_keys(&path, &[1]), 1);
 }
 
+fn make_fifo(path: &Path) {
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+}
+
+/// Runs this, which must not wait for anybody.
+fn at_once<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(work()));
+    receiver.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+#[test]
+fn a_fifo_in_the_list_s_place_keeps_nobody_waiting() {
+    let (_dir, path) = list("");
+    fs::remove_file(&path).unwrap();
+    make_fifo(&path);
+    let removed = at_once(move || remove(&path, &[key(1)].into(), &mut Vec::new()).map(drop));
+    assert_eq!(removed.unwrap_err().to_string(), "cannot read it");
+}
+
+#[test]
+fn what_is_beside_the_list_and_not_ours_neither_keeps_us_waiting_nor_is_written_into() {
+    let (dir, path) = list(&format!("{}\n{}\n", key(1), key(2)));
+    let precious = dir.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    make_fifo(&side_file(&path, "1-2-3-4"));
+    std::os::unix::fs::symlink(&precious, side_file(&path, "5-6-7-8")).unwrap();
+    let recovering = path.clone();
+    let recovered = at_once(move || recover_soon(&recovering).len());
+    assert_eq!(recovered, 0);
+    let traps: [&dyn Fn(&Path); 2] = [&make_fifo, &|path| {
+        std::os::unix::fs::symlink(&precious, path).unwrap();
+    }];
+    for (byte, trap) in (1..).zip(traps) {
+        trap(&side_file(&path, "new"));
+        let removing = path.clone();
+        assert_eq!(at_once(move || remove_keys(&removing, &[byte])), 1);
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+}
+
 #[test]
 fn a_list_that_cannot_be_reached_does_not_count_as_missing() {
     let (dir, path) = list("");

@@ -1,6 +1,5 @@
 //! What is known of a list from earlier looks, and whether it must be read again.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use constellation_shared::Pubkey;
 use constellation_shared::list_file::{ListFile, OpenList, Signature};
 use tracing::{error, warn};
 
-use crate::blacklist::is_being_rewritten;
+use crate::blacklist::{is_being_rewritten, open_regular};
 
 /// For how long a changed file is left alone: `sort -o` empties a list and fills it again,
 /// and what is read in between is half a list.
@@ -229,7 +228,6 @@ fn is_young((seconds, nanoseconds): (i64, i64), now: Duration, than: Duration) -
 /// Whether another program is in the middle of writing this list of the station anew.
 pub(super) fn is_in_work(list: &ListFile, now: Duration) -> bool {
     let changing = |state: Signature| is_younger(&state, now, STALLED_AFTER);
-    // Opened twice, as it is this that refuses what would block.
     matches!(list.open(), Ok(Some(open)) if changing(open.signature()))
-        && File::open(list.path()).is_ok_and(|file| is_being_rewritten(&file))
+        && open_regular(list.path()).is_ok_and(|file| is_being_rewritten(&file))
 }
