@@ -14,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, CommandFactory, Parser};
 use constellation_policy::options::Options;
 use constellation_shared::settings::Settings;
+use constellation_sync::admission::rules::Refusal;
 use constellation_sync::commands::cli::Cli;
 use constellation_tests::document::{
     Call, Document, documents, files, read, shell_words, top, variables,
@@ -246,6 +247,35 @@ fn every_path_in_a_document_exists() {
         }
     }
     assert!(checked > 30, "{checked}");
+}
+
+#[test]
+fn every_module_has_its_row_in_the_developers_documents() {
+    for (source, document) in [
+        ("shared/src/lib.rs", "shared/README.md"),
+        ("sidecar/src/lib.rs", "CONTRIBUTING.md"),
+    ] {
+        let spans = Document::parse(read(document)).spans();
+        let source = read(source);
+        let lines = source.lines().map(|line| line.trim_start_matches("pub "));
+        let modules = lines.filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+        let modules: Vec<&str> = modules.collect();
+        assert!(modules.len() > 8, "{modules:?}");
+        for module in modules {
+            assert!(
+                spans.iter().any(|span| span == module),
+                "{module} is not in {document}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_reason_to_leave_an_event_out_is_in_the_manual() {
+    let manual = Document::parse(read(SYNC_MANUAL));
+    for refusal in Refusal::ALL {
+        assert!(manual.row(refusal.code()).is_some(), "{}", refusal.code());
+    }
 }
 
 #[test]
