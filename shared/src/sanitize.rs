@@ -61,7 +61,7 @@ fn is_printable(c: char) -> bool {
 
 /// One line of at most `most` characters, without anything hidden; blanks are gathered. What
 /// was cut ends with `…`.
-pub fn shown(text: &str, most: usize) -> String {
+pub fn for_terminal(text: &str, most: usize) -> String {
     let mut line = String::new();
     let mut count = 0;
     let mut blank = false;
@@ -90,8 +90,8 @@ pub fn shown(text: &str, most: usize) -> String {
 
 /// One line of at most [`IN_LOG`] characters for a log, in which some words mean something to
 /// scripts.
-pub fn logged(text: &str) -> String {
-    without_failures(&without_words_of_scripts(&shown(text, IN_LOG)))
+pub fn for_log(text: &str) -> String {
+    without_failures(&without_words_of_scripts(&for_terminal(text, IN_LOG)))
 }
 
 /// At most `most` characters of a foreign text as one line in quotes: what is hidden is spelled
@@ -128,12 +128,12 @@ pub fn quoted_in_log(text: &str, most: usize) -> String {
 /// A message of ours, whatever it quotes, as one line: what is hidden in it becomes a blank or
 /// nothing.
 pub fn one_line(message: &str) -> String {
-    let shown = |c: char| match c {
+    let visible = |c: char| match c {
         c if c.is_whitespace() || c.is_control() => Some(' '),
         c if is_hidden(c) => None,
         c => Some(c),
     };
-    message.chars().filter_map(shown).collect()
+    message.chars().filter_map(visible).collect()
 }
 
 /// The text with the words by which scripts find lines of ours spelled otherwise.
@@ -185,12 +185,12 @@ mod tests {
             ("e\u{301} हिन्दी עברית", "e\u{301} हिन्दी עברית"),
             ("\u{feff}\u{200b}", ""),
         ] {
-            assert_eq!(shown(text, 40), line, "{text:?}");
+            assert_eq!(for_terminal(text, 40), line, "{text:?}");
         }
-        assert_eq!(shown("abcd", 4), "abcd");
-        assert_eq!(shown("abcde", 4), "abcd…");
-        assert_eq!(shown("abc de", 4), "abc…");
-        assert_eq!(shown(&"x".repeat(10_000), 40).chars().count(), 41);
+        assert_eq!(for_terminal("abcd", 4), "abcd");
+        assert_eq!(for_terminal("abcde", 4), "abcd…");
+        assert_eq!(for_terminal("abc de", 4), "abc…");
+        assert_eq!(for_terminal(&"x".repeat(10_000), 40).chars().count(), 41);
     }
 
     #[test]
@@ -236,12 +236,12 @@ mod tests {
     #[test]
     fn a_name_cannot_pass_for_a_line_of_ours() {
         assert_eq!(
-            logged("x\n[2026-01-01 00:00:00] [INFO] SYNC_HEX: count=0 failed"),
+            for_log("x\n[2026-01-01 00:00:00] [INFO] SYNC_HEX: count=0 failed"),
             "x [2026-01-01 00:00:00] [·INFO] SYNC·HEX: count=0 fail·ed"
         );
         // Not even where the words only appear once what is hidden is taken out.
-        assert_eq!(logged("SYNC\u{200b}_HEX"), "SYNC·HEX");
-        assert_eq!(logged("Backfill \n process"), "Backfill·process");
+        assert_eq!(for_log("SYNC\u{200b}_HEX"), "SYNC·HEX");
+        assert_eq!(for_log("Backfill \n process"), "Backfill·process");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use crate::sanitize::shown;
+use crate::sanitize::for_terminal;
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 256 * 1024;
@@ -120,7 +120,7 @@ impl Settings {
         };
         let parsed = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            complaint(at, shown(&error.message().replace('\n', ", "), 300))
+            complaint(at, for_terminal(&error.message().replace('\n', ", "), 300))
         })?;
         let mut settings = Self::default();
         for (name, value) in parsed.get_ref() {
@@ -195,7 +195,7 @@ fn paths(value: &DeValue<'_>, folder: &Path) -> Option<Vec<PathBuf>> {
 
 /// What is said of an unknown name, with the nearest one that is known.
 fn unknown(name: &str, known: &[&str], kind: &str) -> String {
-    let shown = shown(name, 40);
+    let shown = for_terminal(name, 40);
     let nearest = known.iter().min_by_key(|known| distance(name, known));
     let near = nearest.filter(|known| distance(name, known) <= known.len().div_ceil(2));
     match near {

@@ -17,7 +17,7 @@ use crate::members::profiles::{self, Profiles};
 use crate::options::members::MemberOptions;
 use crate::support::clock::unix_time;
 use crate::support::log::Log;
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 use crate::swarm::{followed, peer};
 
 /// Show which friends of the local members amisOfAmis.txt lacks, and add them
@@ -182,7 +182,7 @@ fn write_circle(output: &mut impl Write, circle: &Circle, names: &Profiles) -> i
     for (key, friend) in new {
         let fields = names.get(key).map(|profile| &profile.fields);
         let name = fields
-            .map(|fields| shown(&fields.name, 32))
+            .map(|fields| for_terminal(&fields.name, 32))
             .unwrap_or_default();
         writeln!(output, "  + {key}  {name:<33}  {}", reason(*friend))?;
     }

@@ -14,7 +14,7 @@ use crate::report::publish::message;
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
 use crate::support::humanize::rough_duration;
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 use crate::support::signals::interruption;
 use crate::support::state_file::RUNS;
 
@@ -77,9 +77,9 @@ pub async fn obey(
                 let failure = call.failure.as_ref();
                 let result = failure.map_or_else(
                     || "the command did its work".to_owned(),
-                    |failure| format!("the command failed: {}", shown(failure, 200)),
+                    |failure| format!("the command failed: {}", for_terminal(failure, 200)),
                 );
-                let event = shown(&call.event, 20);
+                let event = for_terminal(&call.event, 20);
                 writeln!(output, "Last told: a {event}, {age} ago; {result}")?;
             }
         }

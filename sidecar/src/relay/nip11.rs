@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, Connector};
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 
 /// The longest document that is read, in bytes.
 const LONGEST: usize = 128 * 1024;
@@ -78,7 +78,7 @@ impl Information {
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         let software = text("software").map(|software| {
             let words = format!("{software} {}", text("version").unwrap_or_default());
-            shown(&words, MOST_OF_SOFTWARE)
+            for_terminal(&words, MOST_OF_SOFTWARE)
         });
         Some(Self {
             max_limit: limit("max_limit"),

@@ -14,7 +14,7 @@ use crate::admission::rules::Refusal;
 use crate::report::notify::Call;
 use crate::report::run_summary::{Hour, RunSummary};
 use crate::report::{Outcome, PeerReport, Person, Report};
-use crate::support::sanitize::{escaped_json, shown};
+use crate::support::sanitize::{escaped_json, for_terminal};
 
 /// The number of its layout.
 pub const SCHEMA: u32 = 1;
@@ -189,14 +189,14 @@ impl Document {
         Self {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            station: shown(&when.station, MOST_OF_A_NAME),
+            station: for_terminal(&when.station, MOST_OF_A_NAME),
             outcome: match exit_code == Outcome::Interrupted.exit_code() {
                 true => Outcome::Interrupted,
                 false => Outcome::NothingDone,
             },
             exit_code,
             success: false,
-            failure: Some(shown(reason, MOST_OF_A_REASON)),
+            failure: Some(for_terminal(reason, MOST_OF_A_REASON)),
             started_at: when.started_at,
             finished_at: when.finished_at,
             finished: when.finished,
@@ -239,7 +239,7 @@ impl Document {
         Self {
             outcome: report.outcome,
             success: vain.is_none(),
-            failure: reason.map(|reason| shown(reason, MOST_OF_A_REASON)),
+            failure: reason.map(|reason| for_terminal(reason, MOST_OF_A_REASON)),
             followed: report.followed,
             events: report.sum(|_| true),
             events_by_kind: report.by_kind.clone(),
@@ -253,7 +253,7 @@ impl Document {
                 replaced: imported.written.replaced,
                 deleted: imported.written.deleted,
                 rejected: rejected
-                    .map(|(reason, count)| (shown(reason, MOST_OF_A_REASON), *count))
+                    .map(|(reason, count)| (for_terminal(reason, MOST_OF_A_REASON), *count))
                     .collect(),
                 replaced_children: imported.replaced_children,
             },
@@ -315,9 +315,9 @@ fn by_code(refused: &BTreeMap<Refusal, u64>) -> BTreeMap<String, u64> {
 fn peer(peer: &PeerReport) -> Peer {
     let failure = peer.failure.as_deref();
     Peer {
-        url: shown(&peer.address.to_string(), MOST_OF_A_URL),
+        url: for_terminal(&peer.address.to_string(), MOST_OF_A_URL),
         complete: peer.failure.is_none(),
-        failure: failure.map(|reason| shown(reason, MOST_OF_A_REASON)),
+        failure: failure.map(|reason| for_terminal(reason, MOST_OF_A_REASON)),
         code: peer.code.map(ToOwned::to_owned),
         // One that was cut off in the middle has not said so itself.
         reached: peer.reached || peer.counts.received > 0,
@@ -336,7 +336,7 @@ fn listed(person: &Person) -> Listed {
     let name = person.name.as_deref();
     Listed {
         pubkey: person.pubkey.to_hex(),
-        name: name.map(|name| shown(name, MOST_OF_A_NAME)),
+        name: name.map(|name| for_terminal(name, MOST_OF_A_NAME)),
         member: person.is_member,
     }
 }

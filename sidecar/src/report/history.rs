@@ -12,7 +12,7 @@ use crate::report::Outcome;
 use crate::report::document::Document;
 use crate::report::notify::Told;
 use crate::report::run_summary::{Hour, RunSummary};
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 use crate::support::state_file::RUNS;
 
 /// The layout of the file.
@@ -167,7 +167,7 @@ fn summary(document: &Document) -> RunSummary {
         outcome: document.outcome,
         exit_code: document.exit_code,
         success: document.success,
-        failure: failure.map(|failure| shown(&failure, MOST_OF_A_REASON)),
+        failure: failure.map(|failure| for_terminal(&failure, MOST_OF_A_REASON)),
         synced: document.synced(),
         peers: document.peers.len(),
         events: document.events,

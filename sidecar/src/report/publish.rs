@@ -18,7 +18,7 @@ use crate::report::notify::{Call, Occasion};
 use crate::report::{Report, metrics, page};
 use crate::support::atomic_file;
 use crate::support::error_chain::chain;
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 use crate::support::signals::interruption;
 use crate::support::state_file::{REPORT, REPORT_PAGE, RUNS};
 
@@ -163,7 +163,7 @@ fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> Stri
             format!("a run succeeded after {failures_before} in vain: {headline}")
         }
     };
-    shown(&reason, MOST_OF_A_REASON)
+    for_terminal(&reason, MOST_OF_A_REASON)
 }
 
 /// What a command is told.

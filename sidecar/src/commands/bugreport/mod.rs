@@ -27,7 +27,7 @@ use crate::context::Run;
 use crate::members::profiles::render::utc;
 use crate::strfry::process::POLICY;
 use crate::support::clock::unix_time;
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 use crate::support::{atomic_file, state_file};
 
 /// How long a program may take to say its version.
@@ -201,7 +201,7 @@ fn system() -> String {
     let first_of = |path, name: &str| {
         let text = fs::read_to_string(path).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix(name));
-        shown(line.unwrap_or_default(), MOST_OF_A_SYSTEM)
+        for_terminal(line.unwrap_or_default(), MOST_OF_A_SYSTEM)
     };
     format!(
         "{}, Linux {} on {}, memory {}",

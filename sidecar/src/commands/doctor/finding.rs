@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::support::sanitize::{escaped_json, shown};
+use crate::support::sanitize::{escaped_json, for_terminal};
 
 /// The layout of the JSON: fields are added to it, none changes its meaning.
 const SCHEMA: u32 = 1;
@@ -97,13 +97,13 @@ pub fn worst(findings: &[Finding]) -> Level {
 pub fn write(output: &mut impl Write, findings: &[Finding], colours: bool) -> io::Result<()> {
     for finding in findings {
         let sign = finding.level.sign();
-        let text = shown(&finding.text, LONGEST);
+        let text = for_terminal(&finding.text, LONGEST);
         match colours {
             true => writeln!(output, "{}{sign}\u{1b}[0m {text}", finding.level.colour())?,
             false => writeln!(output, "{sign} {text}")?,
         }
         if let Some(remedy) = &finding.remedy {
-            writeln!(output, "    {}", shown(remedy, LONGEST))?;
+            writeln!(output, "    {}", for_terminal(remedy, LONGEST))?;
         }
     }
     let count = |level| findings.iter().filter(|found| found.level == level).count();

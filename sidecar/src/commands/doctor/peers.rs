@@ -17,7 +17,7 @@ use crate::relay::connection::{ConnectError, Connector};
 use crate::relay::nip11::{Information, InformationError};
 use crate::relay::tunnel::ipfs::{Ipfs, IpfsError};
 use crate::support::error_chain::chain;
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 use crate::swarm::peer::{PassedOver, Peer};
 
 /// How long all that is asked of a peer may take together.
@@ -106,7 +106,7 @@ impl Facts {
             }
         };
         let (told, ipfs) = tokio::join!(join_all(asking), ipfs);
-        let show = |why: &PassedOver| shown(&why.to_string(), LONGEST);
+        let show = |why: &PassedOver| for_terminal(&why.to_string(), LONGEST);
         Self {
             passed_over: inquiry.passed_over.iter().map(show).collect(),
             swarm: run.station.swarm_dir(),
@@ -156,7 +156,7 @@ impl Facts {
             _ if self.given => None,
             Some(id) => Some(Finding::ok(
                 "own_node",
-                format!("our own node is {}", shown(id, LONGEST)),
+                format!("our own node is {}", for_terminal(id, LONGEST)),
             )),
             None => Some(Finding::warn(
                 "own_node_unknown",
@@ -323,14 +323,14 @@ async fn ask(address: &Address, connector: &Connector, kind: u16) -> Result<Answ
         Err(Unanswered::Kept) => Shows::Kept,
         Err(error) => Shows::No(format!(
             "{} [{}]",
-            shown(&chain(&error), LONGEST),
+            for_terminal(&chain(&error), LONGEST),
             error.code()
         )),
     };
     let (information, date) = match document {
         Ok((information, date)) => (Ok(information), date),
         Err(InformationError::Connect(error)) => return Err(unreachable(&error)),
-        Err(error) => (Err(shown(&chain(&error), LONGEST)), None),
+        Err(error) => (Err(for_terminal(&chain(&error), LONGEST)), None),
     };
     Ok(Answer {
         information,

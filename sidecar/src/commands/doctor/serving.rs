@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::commands::doctor::finding::{Finding, quoted};
 use crate::strfry::process::{POLICY, Plugin, Relay};
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 
 /// How much of a program's name is shown, in characters.
 const LONGEST: usize = 60;
@@ -95,7 +95,7 @@ impl Facts {
                 "plugin_not_taken_up",
                 format!(
                     "strfry (process {pid}) has another plugin at work: {} (process {plugin}); the next event that somebody writes changes that, where strfry has noticed its conf",
-                    shown(name, LONGEST)
+                    for_terminal(name, LONGEST)
                 ),
                 format!("{RESTART}, if it stays so"),
             ),

@@ -9,7 +9,7 @@ use crate::commands::install::step::{Action, Kind, Step};
 use crate::commands::install::wanted::Wanted;
 use crate::commands::install::{InstallError, PLUGIN, filter};
 use crate::strfry::conf::edit::{Edit, with_plugin, without};
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 
 /// How much of a plugin line is shown, in characters.
 const LONGEST: usize = 300;
@@ -199,9 +199,9 @@ impl Draft {
         let edit = edited.edit;
         let undone = match edit.old.is_empty() {
             true => "taking the line out".to_owned(),
-            false => format!("putting back {}", shown(&edit.old, LONGEST)),
+            false => format!("putting back {}", for_terminal(&edit.old, LONGEST)),
         };
-        let plugin = shown(&wanted.command, LONGEST);
+        let plugin = for_terminal(&wanted.command, LONGEST);
         let why = format!("it says plugin = \"{plugin}\"; undone by {undone}");
         self.write(&found.conf, &edited.text, Kind::Watched, &why);
         // From the first of several, so that all are undone.

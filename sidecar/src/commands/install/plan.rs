@@ -11,7 +11,7 @@ use crate::commands::install::wanted::Wanted;
 use crate::commands::install::{InstallError, PLUGIN, SCRIPTS};
 use crate::strfry::conf::{Conf, Fault, edit};
 use crate::strfry::process::POLICY;
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 
 /// How much of a plugin line is shown, in characters.
 const LONGEST: usize = 300;
@@ -132,7 +132,7 @@ fn way(found: &Found, wanted: &Wanted) -> Way {
             "the policy is not in force: relay.writePolicy.plugin in {} is \"{}\"; pass \
              --write-conf, which makes it \"{}\"",
             found.conf.path.display(),
-            shown(plugin, LONGEST),
+            for_terminal(plugin, LONGEST),
             wanted.command
         )),
     }

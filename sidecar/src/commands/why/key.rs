@@ -13,7 +13,7 @@ use crate::commands::probe::Inquiry;
 use crate::commands::why::{Answer, ask_all};
 use crate::context::Run;
 use crate::support::clock::unix_time;
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 use crate::swarm::followed;
 
 /// How many places are named.
@@ -52,7 +52,7 @@ fn stand(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Standing {
         }
     }
     for description in &inquiry.descriptions {
-        let folder = shown(&description.folder, LONGEST);
+        let folder = for_terminal(&description.folder, LONGEST);
         for (role, named) in [("captain", description.captain), ("node", description.node)] {
             if named == Some(*key) {
                 is_followed = true;

@@ -17,7 +17,7 @@ use crate::commands::error::SyncError;
 use crate::commands::probe::{self, Inquiry};
 use crate::context::Run;
 use crate::support::error_chain::chain;
-use crate::support::sanitize::{escaped_json, shown};
+use crate::support::sanitize::{escaped_json, for_terminal};
 
 /// The layout of the JSON: fields are added to it, none changes its meaning.
 const SCHEMA: u32 = 1;
@@ -155,7 +155,7 @@ pub async fn ask_all(inquiry: &Inquiry, filter: &Value) -> Vec<Heard> {
             false => None,
             true => {
                 let said = probe::ask(filter, &peer.address, &inquiry.connector).await;
-                Some(said.map_err(|error| (error.code(), shown(&chain(&error), LONGEST))))
+                Some(said.map_err(|error| (error.code(), for_terminal(&chain(&error), LONGEST))))
             }
         };
         let peer = peer.address.to_string();

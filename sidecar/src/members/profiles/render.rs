@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::members::profiles::{Profile, Profiles};
 use crate::support::atomic_file;
-use crate::support::sanitize::{escaped_json, logged, shown};
+use crate::support::sanitize::{escaped_json, for_log, for_terminal};
 
 /// The names of the two files.
 const JSON_FILE: &str = "_NIP101.profiles.json";
@@ -87,7 +87,7 @@ pub fn csv(profiles: &Profiles, fetched_at: &str) -> String {
 /// A field for a spreadsheet: one line, quoted (RFC 4180) where it has to be, and never a
 /// formula: `'` before what a spreadsheet would calculate.
 fn cell(field: &str) -> String {
-    let mut cell = shown(field, IN_CSV);
+    let mut cell = for_terminal(field, IN_CSV);
     if cell.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
         cell.insert(0, '\'');
     }
@@ -117,7 +117,7 @@ pub fn write_table(
         match profiles.get(key) {
             Some(Profile { fields, .. }) => {
                 let [name, display, nip05] = [&fields.name, &fields.display_name, &fields.nip05]
-                    .map(|field| shown(field, IN_TABLE));
+                    .map(|field| for_terminal(field, IN_TABLE));
                 row(output, [&hex, or_none(&name), &display, &nip05])?;
             }
             None => row(output, [&hex, "NO PROFILE FOUND", "", ""])?,
@@ -139,14 +139,14 @@ fn or_none(name: &str) -> &str {
 /// What the log says of a profile that was found.
 pub fn log_lines(key: &Pubkey, profile: &Profile) -> Vec<String> {
     let fields = &profile.fields;
-    let name = logged(&fields.name);
+    let name = for_log(&fields.name);
     let mut lines = vec![format!(
         "  ✅ {}... Profile: {}",
         short(key),
         or_none(&name)
     )];
     for (title, field) in [("Display", &fields.display_name), ("NIP-05", &fields.nip05)] {
-        let field = logged(field);
+        let field = for_log(field);
         if !field.is_empty() {
             lines.push(format!("      {title}: {field}"));
         }

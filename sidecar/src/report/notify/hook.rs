@@ -10,7 +10,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::sanitize::logged;
+use crate::support::sanitize::for_log;
 
 /// How much of what it prints is kept, in bytes and in lines; the rest is read and
 /// forgotten.
@@ -58,7 +58,7 @@ pub async fn call(
     let mut printed = Vec::new();
     let result = run(command, message, patience, interruption, &mut printed).await;
     let text = String::from_utf8_lossy(&printed);
-    let lines = text.lines().map(logged).filter(|line| !line.is_empty());
+    let lines = text.lines().map(for_log).filter(|line| !line.is_empty());
     (lines.take(MOST_LINES).collect(), result)
 }
 

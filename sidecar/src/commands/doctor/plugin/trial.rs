@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::support::sanitize::shown;
+use crate::support::sanitize::for_terminal;
 
 /// How long it may take to answer: half of strfry's own patience.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -91,7 +91,7 @@ pub fn fault(answers: &Result<Vec<String>, String>) -> Option<String> {
             counted(answers.len(), "answer")
         ));
     };
-    let quote = |answer: &str| Some(format!("it says {}", shown(answer, LONGEST_ANSWER)));
+    let quote = |answer: &str| Some(format!("it says {}", for_terminal(answer, LONGEST_ANSWER)));
     if !first.contains("\"doctor-1\"") || !first.contains("\"invalid: ") {
         // A shadowing policy says no reason.
         let is_shadow = first.contains("\"doctor-1\"") && first.contains("\"shadowReject\"");
