@@ -1,4 +1,4 @@
-//! The loop over all that strfry asks: a line read, a line answered.
+//! The loop that reads strfry's requests and answers each of them with one line.
 
 #[cfg(test)]
 mod tests;
@@ -13,38 +13,38 @@ use crate::filters::{Filters, Wanted};
 use crate::lists::Undecided;
 use crate::message::{Answer, Request};
 
-/// How much is read at once, in bytes: what a pipe holds.
-pub(crate) const PIECE: usize = 64 * 1024;
+/// How many bytes are read at once: as many as a pipe holds.
+pub(crate) const READ_SIZE: usize = 64 * 1024;
 
-/// The longest request, in bytes. From stream and sync strfry takes events of 16 MiB,
-/// which escaping can make up to six times as long.
+/// The longest request, in bytes. From its `stream` and `sync`, strfry takes events of up to
+/// 16 MiB, which escaping can make up to six times as long.
 const LONGEST_REQUEST: usize = 128 * 1024 * 1024;
 
-/// How much memory a long request may leave behind, in bytes: 1 MiB.
-const KEPT_FOR_REQUESTS: usize = 1_048_576;
+/// How much memory stays allocated after a long request, in bytes: 1 MiB.
+const KEPT_CAPACITY: usize = 1_048_576;
 
-/// What decides on an event.
+/// The rules that decide whether an event is accepted.
 #[derive(Debug)]
 pub struct Rules<'a, V> {
-    /// The verdict on an author.
+    /// Returns the verdict on an author.
     pub verdict: V,
     /// Whether blocked authors are told that their events were accepted.
     pub shadow: bool,
-    /// The filters for events of authors who may write.
+    /// The filters for the events of authors who may write.
     pub filters: Option<&'a Filters>,
 }
 
-/// Answers each line that is not blank with exactly one line, in order, until the input
-/// ends. All answers are written before more input is waited for, and before a filter is.
+/// Answers each line that is not blank with exactly one line, in order, until the input ends.
+/// All pending answers are written before it waits for more input or for a filter.
 ///
 /// # Errors
-/// Those of reading and writing.
+/// Fails if reading or writing fails.
 pub fn answer_all(
     mut input: BufReader<impl Read>,
     output: &mut impl Write,
     rules: &Rules<'_, impl Fn(&Pubkey) -> Result<Verdict, Undecided>>,
 ) -> io::Result<()> {
-    // The start of a line that has not yet been read to its end.
+    // The beginning of a line whose end has not been read yet.
     let mut begun = Vec::new();
     let mut answers = Vec::new();
     loop {
@@ -67,9 +67,9 @@ pub fn answer_all(
                 extend(&mut begun, line);
                 rules.answer(&begun, &mut answers, output)?;
                 begun.clear();
-                begun.shrink_to(KEPT_FOR_REQUESTS);
+                begun.shrink_to(KEPT_CAPACITY);
             }
-            if answers.len() >= PIECE {
+            if answers.len() >= READ_SIZE {
                 output.write_all(&answers)?;
                 answers.clear();
             }
@@ -81,15 +81,16 @@ pub fn answer_all(
     }
 }
 
-/// A request longer than the longest loses its end, and so is no JSON.
+/// Appends to a request, up to [`LONGEST_REQUEST`]. A longer one loses its end, which makes it
+/// invalid JSON.
 fn extend(begun: &mut Vec<u8>, more: &[u8]) {
     let room = LONGEST_REQUEST.saturating_sub(begun.len());
     begun.extend_from_slice(more.get(..room).unwrap_or(more));
 }
 
 impl<V: Fn(&Pubkey) -> Result<Verdict, Undecided>> Rules<'_, V> {
-    /// Appends the answer to a line to those that are not yet written, or nothing where it
-    /// is blank.
+    /// Answers a line, unless it is blank: appends to `answers`, which are written to `output`
+    /// before a filter is waited for.
     fn answer(
         &self,
         line: &[u8],
@@ -113,13 +114,13 @@ impl<V: Fn(&Pubkey) -> Result<Verdict, Undecided>> Rules<'_, V> {
                         }
                     };
                 }
-                answer.spell(id, answers);
+                answer.write_json(id, answers);
             }
-            // As the original does, for relays that synchronise.
-            Request::Other { id } => Answer::Accept.spell(id, answers),
+            // Accepted for relays that synchronise, as the station's original plugin does.
+            Request::Other { id } => Answer::Accept.write_json(id, answers),
             Request::Broken { id, reason } => {
                 warn!("a line of {} bytes was rejected: {reason}", line.len());
-                Answer::Reject("error: request not understood").spell(id, answers);
+                Answer::Reject("error: request not understood").write_json(id, answers);
             }
         }
         Ok(())
@@ -131,7 +132,7 @@ impl<V: Fn(&Pubkey) -> Result<Verdict, Undecided>> Rules<'_, V> {
         };
         match (self.verdict)(&author) {
             Err(Undecided::Unavailable) => Answer::Reject("error: policy lists unavailable"),
-            // Not a shadow reject: a friend would believe that his event was taken.
+            // Not a shadow reject: a friend would believe that the event was accepted.
             Err(Undecided::SwarmUnread) => {
                 Answer::Reject("error: the lists of friends are still being read, try again")
             }

@@ -1,4 +1,4 @@
-//! `explain`: which lists and lines a key stands in, and what follows.
+//! The command `explain`: shows which lists and lines a key is in, and the verdict.
 
 use std::io::{self, Write};
 
@@ -10,11 +10,11 @@ use constellation_shared::verdict::Verdict;
 
 use crate::lists::Sources;
 
-/// Writes, for each key, its verdict and every line that it stands in. The worst verdict
-/// of all is returned: [`Verdict::Block`] if one is blocked. Nothing is changed.
+/// Writes each key's verdict and every line that it is in, and returns the worst verdict:
+/// [`Verdict::Block`] if one of the keys is blocked. Changes nothing.
 ///
 /// # Errors
-/// Those of writing; a list that cannot be read is named in the output instead.
+/// Fails if writing fails. A list that cannot be read is named in the output instead.
 pub fn explain(sources: &Sources, keys: &[Pubkey], output: &mut impl Write) -> io::Result<Verdict> {
     let blacklist = ListFile::blacklist(&sources.blacklist);
     let members_dir = sources.station.members_dir();
@@ -42,7 +42,7 @@ pub fn explain(sources: &Sources, keys: &[Pubkey], output: &mut impl Write) -> i
     if !swarm.left_out.is_empty() {
         writeln!(
             output,
-            "of the other stations' friends lists not all are read: not {}",
+            "some friends lists of other stations are not read: {}",
             swarm.left_out
         )?;
     }

@@ -1,16 +1,18 @@
-//! The station's own filters: an executable `KIND.sh` in a folder decides on the events of
-//! that kind, of authors who may write.
+//! The station's own filters: an executable `KIND.sh` in a folder decides about the events of
+//! that kind whose authors may write.
 //!
-//! Called as the station's own plugin calls them: the request's JSON is the first argument,
-//! and exit 0 accepts. A filter that looks there for a request too long for an argument would
-//! see nothing, and accept: such an event is rejected, unless the filter says in a comment
-//! that it reads its standard input. A filter has a limit of time, past which it is killed with its
-//! children; what it leaves running when it ends in time is left alone, as scripts count
-//! on. It gets none of our descriptors, so that nothing it leaves can hold up strfry.
+//! A filter is called as the station's original plugin calls it: the request's JSON is the
+//! first argument, and exit code 0 accepts the event. If a request is too long for an argument,
+//! a filter that looks there would see nothing and accept. So such an event is rejected, unless
+//! the filter declares in a comment that it reads its standard input.
+//!
+//! A filter that exceeds its time limit is killed with its children. If it ends in time,
+//! processes that it leaves running are left alone, as scripts rely on that. A filter inherits
+//! none of our open files, so that nothing it leaves behind can hold up strfry.
 
 mod declaration;
+mod output;
 mod run;
-mod said;
 #[cfg(test)]
 mod tests;
 
@@ -33,36 +35,34 @@ use crate::message::Answer;
 pub struct Filters {
     folder: PathBuf,
     timeout: Duration,
-    /// The kinds that have a filter, or `None` where the folder is there but was never
-    /// readable.
+    /// The kinds that have a filter, or `None` if the folder exists but was never readable.
     kinds: RwLock<Option<BTreeSet<u64>>>,
-    /// What was last said about a file, so that it is said once.
+    /// What was last logged about each file, so that it is logged once.
     complaints: Mutex<BTreeMap<PathBuf, String>>,
-    /// The kinds of which it was said that some events are too long for their filter.
+    /// The kinds for which it was logged that an event was too long for their filter.
     too_long: Mutex<BTreeSet<u64>>,
     runner: Runner,
 }
 
-/// What the filters have to do with an event.
+/// Whether a filter must be asked about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// There is none for it.
+    /// No filter is to be asked.
     Nothing,
-    /// The one of this kind is to be run.
+    /// The filter of this kind must be asked.
     Filter(u64),
-    /// It cannot be told which: the event is not written.
+    /// It is unknown whether there is a filter, so the event is not written.
     Refusal(Answer),
 }
 
 impl Filters {
-    /// The filters in this folder, each with so much time.
+    /// The filters in this folder, each of which may take at most `timeout`.
     ///
     /// # Errors
-    /// Those of finding the working directory, and of starting the threads that end a
-    /// filter when we are ended, and that read what it prints.
+    /// Fails if the working directory cannot be found, or a thread cannot be started.
     pub fn start(folder: &Path, timeout: Duration) -> io::Result<Self> {
         let filters = Self {
-            // A filter finds its folder by its own name, wherever it goes.
+            // Absolute, so that a filter finds its own folder from any working directory.
             folder: std::path::absolute(folder)?,
             timeout,
             kinds: RwLock::new(None),
@@ -70,24 +70,24 @@ impl Filters {
             too_long: Mutex::default(),
             runner: Runner::start()?,
         };
-        filters.look();
+        filters.refresh();
         Ok(filters)
     }
 
-    /// Looks which filters there are.
-    pub fn look(&self) {
+    /// Looks which filters exist.
+    pub fn refresh(&self) {
         let entries = fs::read_dir(&self.folder);
-        self.look_through(
+        self.refresh_from(
             entries.map(|entries| entries.map(|entry| entry.map(|entry| entry.file_name()))),
         );
     }
 
-    fn look_through(&self, names: io::Result<impl Iterator<Item = io::Result<OsString>>>) {
+    fn refresh_from(&self, names: io::Result<impl Iterator<Item = io::Result<OsString>>>) {
         let mut complaints = BTreeMap::new();
         let listed = match names {
-            Ok(names) => self.among(names, &mut complaints),
+            Ok(names) => self.kinds_among(names, &mut complaints),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let complaint = "is not there: until it is, no filter is run; check --filters";
+                let complaint = "does not exist: until it does, no filter is run; check --filters";
                 complaints.insert(self.folder.clone(), complaint.to_owned());
                 Ok(BTreeSet::new())
             }
@@ -116,12 +116,14 @@ impl Filters {
                 *kinds = Some(found);
             }
         }
-        self.complain_of_all(complaints);
+        self.log_complaints(complaints);
     }
 
-    /// The kinds that have a filter, by the names in the folder; a name that cannot be read
-    /// may be that of any filter.
-    fn among(
+    /// The kinds that have a filter, judging by the names in the folder.
+    ///
+    /// # Errors
+    /// Fails if a name cannot be read, because it may be that of any filter.
+    fn kinds_among(
         &self,
         names: impl Iterator<Item = io::Result<OsString>>,
         complaints: &mut BTreeMap<PathBuf, String>,
@@ -134,23 +136,24 @@ impl Filters {
             };
             let path = self.folder.join(&name);
             let wrong = match fs::metadata(&path) {
-                Ok(metadata) if !metadata.is_file() => "is no file",
+                Ok(metadata) if !metadata.is_file() => "is not a file",
                 Ok(_) if access(&path, Access::EXEC_OK).is_err() => "is not executable",
-                Err(error) if error.kind() == io::ErrorKind::NotFound => "leads nowhere",
-                // What is wrong with it will be seen when it is started.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => "is a broken link",
+                // Any other fault shows when the filter is started.
                 _ => {
                     kinds.insert(kind);
                     continue;
                 }
             };
             let complaint =
-                format!("{wrong}: it is passed over; chmod +x it, or take it out of the folder");
+                format!("{wrong}: it is skipped; chmod +x it, or remove it from the folder");
             complaints.insert(path, complaint);
         }
         Ok(kinds)
     }
 
-    /// What there is to do with an event of this kind, as its request spells it.
+    /// Whether a filter must be asked about an event whose request has this kind, as it is
+    /// written there.
     pub fn wanted(&self, kind: Option<&[u8]>) -> Wanted {
         let kinds = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
         let Some(kinds) = kinds.as_ref() else {
@@ -161,12 +164,12 @@ impl Filters {
         }
         let digits = kind.filter(|kind| kind.iter().all(u8::is_ascii_digit));
         let Some(digits) = digits.and_then(|digits| std::str::from_utf8(digits).ok()) else {
-            // Whoever spells it otherwise may mean a kind that has a filter.
+            // Written in another way, it may still mean a kind that has a filter.
             return Wanted::Refusal(Answer::Reject("invalid: kind is not a number"));
         };
         match digits.parse() {
             Ok(kind) if kinds.contains(&kind) => Wanted::Filter(kind),
-            // A number that no name of a filter spells.
+            // Either there is no such filter, or the number is too large to be a filter's.
             _ => Wanted::Nothing,
         }
     }
@@ -185,18 +188,18 @@ impl Filters {
                     Answer::Reject("blocked: refused by a filter of this relay")
                 }
                 Ok(End::Exited(status)) => {
-                    warn!("{filter} was ended ({status}): the event is rejected");
+                    warn!("{filter} crashed or was killed ({status}): the event is rejected");
                     Answer::Reject("error: filter failed")
                 }
                 Ok(End::TooLong) => {
-                    self.say_too_long(kind, request.len());
+                    self.warn_too_long(kind, request.len());
                     Answer::Reject("error: too long for this relay's filters")
                 }
                 _ => {
                     warn!(
                         "{filter} took longer than {:?} and was killed with its children: the \
-                         event is rejected; let it do what takes long behind &, or pass \
-                         --filter-timeout",
+                         event is rejected; start what takes long in the background with &, or \
+                         pass --filter-timeout",
                         self.timeout
                     );
                     Answer::Reject("error: filter timed out")
@@ -204,12 +207,12 @@ impl Filters {
             };
         };
         if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(&path).is_err() {
-            debug!("{filter} was taken away: its kind has no filter any more");
+            debug!("{filter} was removed: its kind has no filter any more");
             return Answer::Accept;
         }
         let complaint = format!(
-            "cannot be started ({error}): every event of its kind is rejected until it can; look at \
-             its first line (#!/bin/bash) and at who may execute it"
+            "cannot be started ({error}): every event of its kind is rejected until it can; check \
+             its first line (#!/bin/bash) and who may execute it"
         );
         let mut complaints = self.complaints();
         if complaints.get(&path) != Some(&complaint) {
@@ -219,25 +222,27 @@ impl Filters {
         Answer::Reject("error: filter cannot be started")
     }
 
-    /// Says once of a filter what becomes of events that are too long for it.
-    fn say_too_long(&self, kind: u64, length: usize) {
-        let mut said = self.too_long.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.insert(kind) {
+    /// Warns, once for each filter, that an event is too long for it.
+    fn warn_too_long(&self, kind: u64, length: usize) {
+        let mut warned = self.too_long.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.insert(kind) {
             let path = self.folder.join(format!("{kind}.sh"));
             warn!(
                 "{} looks for events in its first argument, which cannot hold one of \
-                 {length} bytes: it and its like are rejected; let the filter read stdin where \
-                 CONSTELLATION_EVENT is stdin, and say so in its first lines: # constellation: \
-                 reads stdin",
+                 {length} bytes: events this long are rejected; have the filter read stdin if \
+                 CONSTELLATION_EVENT is stdin, and declare it in its first lines: \
+                 # constellation: reads stdin",
                 path.display()
             );
         }
     }
 
-    /// Waits a moment for what the filters said last.
+    /// Waits a moment for the last output of the filters.
     pub fn close(&self) {
         if !self.runner.close() {
-            info!("what filters left running may have more to say: it is not waited for");
+            info!(
+                "programs that filters left running may still print something; it is not waited for"
+            );
         }
     }
 
@@ -247,9 +252,9 @@ impl Filters {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says what was not said yet. What is said of filters that cannot be started stays
-    /// while they are there.
-    fn complain_of_all(&self, new: BTreeMap<PathBuf, String>) {
+    /// Logs the complaints that are new, and remembers them all. Complaints about filters that
+    /// cannot be started are kept for as long as the filters exist.
+    fn log_complaints(&self, new: BTreeMap<PathBuf, String>) {
         let mut complaints = self.complaints();
         for (path, complaint) in &new {
             if complaints.get(path) != Some(complaint) {
@@ -261,10 +266,10 @@ impl Filters {
     }
 }
 
-/// How the complaints begin that a look at the folder does not end.
+/// How complaints begin that looking at the folder again does not settle.
 const NOT_STARTED: &str = "cannot be started";
 
-/// The kind in the name of a filter, `1.sh`, as everyone spells it.
+/// The kind in a filter's name, such as `1.sh`, if it is written in the usual way.
 fn kind_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".sh")?;
     let kind: u64 = digits.parse().ok()?;

@@ -215,7 +215,7 @@ impl Work {
             // First: who is blocked must not wait for lines that may leave later.
             self.refresh(patience);
             if let Some(filters) = &self.filters {
-                filters.look();
+                filters.refresh();
             }
             self.keep_the_pardoned(&mut keys);
             match &mut self.remover {

@@ -1,11 +1,11 @@
 //! `constellation-policy`, a write-policy plugin for strfry relays.
 //!
-//! Read it in this order: [`message`] (what strfry asks and is answered), [`lists`] (who
-//! is blocked, who is pardoned), [`keeper`] (the lists kept up to date), [`blacklist`]
-//! (taking a key's lines out), [`filters`] (the station's own executables), [`answers`]
-//! (the loop over all), [`explain`], [`options`].
+//! Read it in this order: [`message`] (strfry's requests and our answers), [`lists`] (who is
+//! blocked, and who is pardoned), [`keeper`] (keeps the lists up to date), [`blacklist`]
+//! (removes a key's lines), [`filters`] (the station's own executables), [`answers`] (the loop
+//! that answers), [`explain`], [`settings`], [`options`].
 //!
-//! stdout belongs to the protocol: one answer for each line, and nothing else.
+//! stdout belongs to the protocol: one answer for each request, and nothing else.
 #![cfg_attr(
     not(test),
     deny(
@@ -42,15 +42,16 @@ use constellation_shared::Pubkey;
 use constellation_shared::verdict::Verdict;
 use tracing::warn;
 
-use crate::answers::{PIECE, Rules, answer_all};
+use crate::answers::{READ_SIZE, Rules, answer_all};
 use crate::filters::Filters;
 use crate::keeper::Keeper;
+use crate::lists::Sources;
 use crate::options::{Command, Options};
 use crate::settings::WatchedSettings;
 use crate::stderr::Stderr;
 
-/// The whole program, from its arguments to its exit code: 0 at the end of input, 2 where
-/// it cannot start or read on; of `explain` 0 for allow and 1 for block.
+/// Runs the program and returns its exit code: 0 at the end of the input, 2 if it cannot start
+/// or cannot read on. `explain` returns 0 if all keys may write, and 1 if one is blocked.
 pub fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
@@ -61,7 +62,7 @@ pub fn main() -> ExitCode {
                 message.push_str(&format!(": {error}"));
                 cause = error.source();
             }
-            // Where stderr is gone there is nobody left to tell.
+            // If stderr is closed, there is nobody left to tell.
             let _ = writeln!(io::stderr(), "{message}");
             ExitCode::from(2)
         }
@@ -75,38 +76,27 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         .with_ansi(false)
         .without_time()
         .with_max_level(options.log)
-        // Else it reports a dead stderr on stderr, which panics; strfry gives us a stderr
-        // of our own and ignores SIGPIPE.
+        // Otherwise it reports a closed stderr on stderr, which panics: strfry gives us a
+        // stderr of our own and ignores SIGPIPE.
         .log_internal_errors(false)
         .init();
-    let (station, given) = options.lists.station()?;
-    let settings = WatchedSettings::start(station, given);
+    let located = options.lists.locate()?;
+    let settings = WatchedSettings::start(located.station, located.settings);
     let sources = settings.sources();
     if let Some(Command::Explain { pubkeys }) = options.command {
-        let keys = pubkeys
-            .iter()
-            .map(|text| {
-                text.parse()
-                    .map_err(|error| format!("'{text}' is no pubkey: {error}"))
-            })
-            .collect::<Result<Vec<Pubkey>, String>>()?;
-        let verdict = explain::explain(&sources, &keys, &mut io::stdout().lock());
-        return match unless_closed(verdict)? {
-            Some(Verdict::Block) => Ok(ExitCode::FAILURE),
-            _ => Ok(ExitCode::SUCCESS),
-        };
+        return explain_keys(&sources, &pubkeys);
     }
-    look_at(sources.station.root());
+    check_folder(sources.station.root());
     let filters = match &options.filters {
         Some(folder) => Some(Arc::new(Filters::start(folder, options.filter_timeout)?)),
         None => None,
     };
     let keeper = Keeper::start_watching(settings, !options.no_remove, filters.clone())?;
-    // Plain descriptors: a write reaches strfry at once, and a read takes all there is.
+    // Files without a buffer: a write reaches strfry at once, and a read takes all there is.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let answered = answer_all(
-        BufReader::with_capacity(PIECE, input),
+        BufReader::with_capacity(READ_SIZE, input),
         &mut output,
         &Rules {
             verdict: |author: &Pubkey| keeper.verdict(author),
@@ -122,25 +112,42 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says what is wrong with the station's folder, which is seen in no list.
-fn look_at(station: &Path) {
+/// Runs the command `explain`.
+fn explain_keys(sources: &Sources, pubkeys: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    let keys = pubkeys
+        .iter()
+        .map(|text| {
+            text.parse()
+                .map_err(|error| format!("'{text}' is not a pubkey: {error}"))
+        })
+        .collect::<Result<Vec<Pubkey>, String>>()?;
+    let verdict = explain::explain(sources, &keys, &mut io::stdout().lock());
+    match unless_closed(verdict)? {
+        Some(Verdict::Block) => Ok(ExitCode::FAILURE),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Warns if the station's folder cannot be used. The lists in it would only look missing.
+fn check_folder(station: &Path) {
     let root = station.display();
     match fs::metadata(station) {
         Ok(metadata) if metadata.is_dir() => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => warn!(
-            "{root} is not there: until it is, no key is blocked; check --zen or CONSTELLATION_ZEN"
+            "{root} does not exist: until it does, no key is blocked; check --zen or CONSTELLATION_ZEN"
         ),
         found => {
-            let cause = found.map_or_else(|error| error.to_string(), |_| "no folder".to_owned());
+            let cause = found.map_or_else(|error| error.to_string(), |_| "not a folder".to_owned());
             warn!(
-                "{root} cannot be looked into ({cause}): no list in it can be read; check --zen \
-                 or CONSTELLATION_ZEN, and who may enter it"
+                "{root} cannot be entered ({cause}): no list in it can be read; check --zen or \
+                 CONSTELLATION_ZEN, and who may enter the folder"
             );
         }
     }
 }
 
-/// strfry closes its end of the pipe when it stops or replaces the plugin.
+/// Turns the error about a closed pipe into `None`: strfry closes its end of the pipe when it
+/// stops or replaces the plugin.
 fn unless_closed<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),

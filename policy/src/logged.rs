@@ -1,4 +1,4 @@
-//! For tests: what is logged.
+//! For tests: captures what is logged.
 
 use std::cell::RefCell;
 use std::io;
@@ -20,11 +20,11 @@ impl io::Write for ThisThread {
     }
 }
 
-/// What this thread logs meanwhile, at the usual level.
+/// Returns what this thread logs during `work`, at the default level.
 pub(crate) fn logged(work: impl FnOnce()) -> String {
     static SUBSCRIBED: Once = Once::new();
-    // One for all threads: with one for this thread alone, tracing takes it from another
-    // thread, which has none, that nobody wants to know what that comes to log first.
+    // One subscriber for all threads. If only this thread had one, a message that another
+    // thread logs first would be remembered by tracing as wanted by nobody.
     SUBSCRIBED.call_once(|| {
         let subscriber = tracing_subscriber::fmt().with_ansi(false);
         subscriber.with_writer(|| ThisThread).init();

@@ -1,8 +1,7 @@
 //! The lines that strfry and the plugin exchange (strfry's docs/plugins.md).
 //!
-//! Of a request only `type`, `event.id`, `event.pubkey` and, for filters, `event.kind` are
-//! looked at. Whatever else
-//! it holds, of whatever type and depth, is passed over without being understood.
+//! Of a request, only `type`, `event.id`, `event.pubkey` and, for filters, `event.kind` are
+//! read. Everything else in it is skipped, whatever its type and depth.
 
 #[cfg(test)]
 mod tests;
@@ -13,62 +12,62 @@ use constellation_shared::Pubkey;
 
 use crate::scan::Scanner;
 
-/// The longest answer, in bytes with its newline: what strfry reads at the most
-/// (`setMaxRecordSize(8192)` in its src/PluginEventSifter.h).
+/// The longest answer that strfry reads, in bytes with the newline (`setMaxRecordSize(8192)` in
+/// its src/PluginEventSifter.h).
 pub const LONGEST_ANSWER: usize = 8192;
 
-/// Room for everything in an answer but the id.
+/// How many bytes of an answer are reserved for everything but the id.
 const ANSWER_FRAME: usize = 256;
 
-/// An event's id as the request spells it, quotes and escapes included, so that the
-/// answer can give back the very same text.
+/// An event's id as it is written in the request, with its quotes and escapes, so that the
+/// answer can repeat exactly the same text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawId<'a>(&'a [u8]);
 
 impl<'a> RawId<'a> {
-    /// The id that stands in for one that cannot be found or given back.
+    /// The empty id, for a request whose id cannot be found or repeated.
     pub const EMPTY: RawId<'static> = RawId(b"\"\"");
 
     fn new(json: &'a [u8]) -> Option<Self> {
         let fits = json.starts_with(b"\"") && json.len() <= LONGEST_ANSWER - ANSWER_FRAME;
-        // Bytes that are no text and half a surrogate pair are spelled like a text, but
-        // no JSON parser takes them back.
-        let sound = fits && (is_plain(json) || serde_json::from_slice::<String>(json).is_ok());
-        sound.then_some(Self(json))
+        // Invalid UTF-8 and half a surrogate pair pass for a string here, but no JSON parser
+        // would accept them in the answer.
+        let valid = fits && (is_plain(json) || serde_json::from_slice::<String>(json).is_ok());
+        valid.then_some(Self(json))
     }
 }
 
-/// What strfry asks.
+/// A request of strfry.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// Whether this author's event may be written.
+    /// Asks whether an event may be written.
     New {
         /// The event's id.
         id: RawId<'a>,
-        /// The author, or `None` where the pubkey is missing or no key at all.
+        /// The author, or `None` if the pubkey is missing or not a key.
         author: Option<Pubkey>,
-        /// The event's kind as it is spelled; `None` where it is missing or there twice.
+        /// The event's kind as it is written, or `None` if it is missing or there twice.
         kind: Option<&'a [u8]>,
     },
-    /// Any other type: nothing that a list decides.
+    /// A request of any other type, on which the lists have no say.
     Other {
-        /// The event's id, empty where there is none.
+        /// The event's id, empty if there is none.
         id: RawId<'a>,
     },
-    /// A line that cannot be understood.
+    /// A line that cannot be understood as a request.
     Broken {
-        /// The event's id where it could still be found, else empty.
+        /// The event's id if it could still be found, otherwise empty.
         id: RawId<'a>,
         /// What is wrong with the line.
         reason: &'static str,
     },
 }
 
-/// The fields that are looked at, as they are spelled.
+/// The fields that are read, as they are written.
 #[derive(Default)]
 struct Fields<'a> {
     request: Option<&'a [u8]>,
-    /// Whether a kind was found, which is not looked at where there is no filter.
+    /// Whether a kind was found. A second one is no error, as only filters look at it.
     has_kind: bool,
     kind: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
@@ -76,7 +75,8 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// `None` where the line is no JSON object, or holds one of the fields twice.
+    /// Finds the fields. `None` if the line is not a JSON object, or has one of the fields
+    /// twice.
     fn find(line: &'a [u8]) -> Option<Self> {
         let mut scanner = Scanner::new(line);
         let mut found = Self::default();
@@ -100,12 +100,13 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Sets a field; `None` if it was set already.
 fn once<'a>(field: &mut Option<&'a [u8]>, value: &'a [u8]) -> Option<()> {
     field.replace(value).is_none().then_some(())
 }
 
 impl<'a> Request<'a> {
-    /// Reads a line, with or without its newline. Every line is some request.
+    /// Reads a line, with or without its newline. Every line is a request of some sort.
     pub fn parse(line: &'a [u8]) -> Self {
         let Some(fields) = Fields::find(line) else {
             return Self::Broken {
@@ -129,7 +130,7 @@ impl<'a> Request<'a> {
         let Some(id) = id else {
             return Self::Broken {
                 id: RawId::EMPTY,
-                reason: "the event has no id that could be answered",
+                reason: "the event has no id that an answer could repeat",
             };
         };
         let author = fields.pubkey.and_then(author);
@@ -144,42 +145,44 @@ fn is_new(json: &[u8]) -> bool {
 
 fn author(json: &[u8]) -> Option<Pubkey> {
     let text = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    match is_plain(text) {
-        true => Pubkey::parse(text).ok(),
-        false => Pubkey::parse(serde_json::from_slice::<String>(json).ok()?.as_bytes()).ok(),
+    if is_plain(text) {
+        Pubkey::parse(text).ok()
+    } else {
+        let text: String = serde_json::from_slice(json).ok()?;
+        Pubkey::parse(text.as_bytes()).ok()
     }
 }
 
-/// Whether a text is spelled as it is meant, in ASCII without escapes.
+/// Whether a JSON string is ASCII without escapes, and so means what is written.
 fn is_plain(text: &[u8]) -> bool {
-    // Not `all`: without a way out the compiler looks at many bytes in one step.
+    // Not `all`: without an early exit the compiler checks many bytes in one step.
     text.iter()
         .fold(true, |plain, &byte| plain & (byte < 0x80) & (byte != b'\\'))
 }
 
-/// Looks for `"id":"…"` in a line that is no JSON. Within a text the quotes would be
-/// escaped, so the first one found is a field.
+/// Finds `"id":"…"` in a line that is not JSON. Inside a string the quotes would be escaped,
+/// so the first match is a field.
 fn find_id(line: &[u8]) -> Option<RawId<'_>> {
     const FIELD: &[u8] = b"\"id\":";
     let start = memchr::memmem::find(line, FIELD)? + FIELD.len();
     RawId::new(Scanner::new(line.get(start..)?).value()?)
 }
 
-/// What the plugin says of an event.
+/// The plugin's answer about an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// Written.
+    /// The event is written.
     Accept,
-    /// Not written, and the client is told why: a NIP-01 prefix, a colon, plain words
-    /// that need no escaping.
+    /// The event is not written, and the client is told why: a NIP-01 prefix, a colon, and
+    /// words that need no escaping.
     Reject(&'static str),
-    /// Not written, and the client is told that it was.
+    /// The event is not written, but the client is told that it was.
     ShadowReject,
 }
 
 impl Answer {
-    /// Appends the answer's line, newline included, to `line`.
-    pub fn spell(self, id: RawId<'_>, line: &mut Vec<u8>) {
+    /// Appends the answer to `line`, with its newline.
+    pub fn write_json(self, id: RawId<'_>, line: &mut Vec<u8>) {
         line.extend_from_slice(b"{\"id\":");
         line.extend_from_slice(id.0);
         match self {

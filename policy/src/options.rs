@@ -1,68 +1,119 @@
-//! What the plugin can be told on its command line.
+//! The command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand};
 use constellation_shared::Station;
 use constellation_shared::settings::ListSettings;
 use constellation_shared::station::NoRoot;
 use tracing::level_filters::LevelFilter;
 
-/// Write-policy plugin for strfry: everyone may write, but for the keys of blacklist.txt;
-/// a blacklisted key that is a friend of a friend (amisOfAmis.txt) or a local member is
-/// let in, and leaves the blacklist.
+/// A write policy for strfry: everyone may write except the keys on the blacklist
+///
+/// A key on the blacklist (blacklist.txt) may write after all if it is a friend of a friend
+/// (amisOfAmis.txt) or a local member. It is then also removed from the blacklist.
+///
+/// strfry starts this program itself. It reads one JSON request per line from stdin and writes
+/// one JSON answer per line to stdout. Everything else is logged to stderr.
 #[derive(Debug, Parser)]
 #[command(
     name = "constellation-policy",
     version,
-    args_conflicts_with_subcommands = false
+    after_help = EXAMPLES,
+    after_long_help = LONG_HELP,
+    mut_args = |option: Arg| option.hide_env(true)
 )]
-#[command(after_help = "\
-Examples:
-  relay { writePolicy { plugin = \"/usr/local/bin/constellation-policy\" } }    in strfry.conf
-  echo '{\"type\":\"new\",\"event\":{\"id\":\"x\",\"pubkey\":\"<64 hex>\"}}' | constellation-policy
-  constellation-policy explain npub1…                                         why is it blocked?
-
-Lists are read again when they change, within a second; no restart is needed.")]
 pub struct Options {
-    /// Which files decide
+    /// The files that decide who may write.
     #[command(flatten)]
     pub lists: ListOptions,
-    /// Let friends and members in, but leave their lines in the blacklist
-    #[arg(long, env = "CONSTELLATION_NO_REMOVE", value_parser = BoolishValueParser::new())]
+    /// Leave the lines of friends and members in the blacklist when they write
+    ///
+    /// Friends and members on the blacklist may write either way. Without this option, their
+    /// lines are removed from the blacklist when they do.
+    #[arg(
+        long,
+        env = "CONSTELLATION_NO_REMOVE",
+        help_heading = ANSWERS,
+        value_parser = BoolishValueParser::new()
+    )]
     pub no_remove: bool,
     /// Tell blocked authors that their events were accepted
-    #[arg(long, env = "CONSTELLATION_SHADOW", value_parser = BoolishValueParser::new())]
+    ///
+    /// Their events are not written, but they are told that they were. Without this option,
+    /// they are told that they are blocked.
+    #[arg(
+        long,
+        env = "CONSTELLATION_SHADOW",
+        help_heading = ANSWERS,
+        value_parser = BoolishValueParser::new()
+    )]
     pub shadow: bool,
-    /// Run DIR/KIND.sh for the events of that kind whose author may write: exit 0 lets them in
-    #[arg(long, value_name = "DIR", env = "CONSTELLATION_FILTERS")]
+    /// Also ask the filters in this folder: DIR/KIND.sh for events of that kind
+    ///
+    /// The executable DIR/KIND.sh (1.sh, 30023.sh) is asked about each event of that kind whose
+    /// author may write. Its first argument is the line that strfry wrote. If it exits with 0,
+    /// the event is accepted.
+    #[arg(long, value_name = "DIR", env = "CONSTELLATION_FILTERS", help_heading = FILTERS)]
     pub filters: Option<PathBuf>,
-    /// How long a filter may take, in seconds: then it is killed and the event rejected
+    /// Kill a filter that takes longer than this, and reject the event
     #[arg(
         long,
         value_name = "SECONDS",
         default_value = "5",
         env = "CONSTELLATION_FILTER_TIMEOUT",
+        help_heading = FILTERS,
         value_parser = seconds
     )]
     pub filter_timeout: Duration,
-    /// What goes to stderr, and so to strfry's log: off, error, warn, info, debug
+    /// How much to log: off, error, warn, info or debug
+    ///
+    /// The log goes to stderr, and from there to strfry's log. Each level includes those before
+    /// it.
     #[arg(
         long,
         value_name = "LEVEL",
         default_value = "info",
         env = "CONSTELLATION_LOG",
+        hide_env = true,
         global = true
     )]
     pub log: LevelFilter,
-    /// What to do instead of answering strfry
+    /// What to do instead of answering strfry.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// A time that somebody may wait for, an hour at the most.
+const LISTS: &str = "Lists";
+const ANSWERS: &str = "Answers";
+const FILTERS: &str = "Filters";
+
+const EXAMPLES: &str = "\
+Examples:
+  relay { writePolicy { plugin = \"/usr/local/bin/constellation-policy\" } }
+                                        have strfry use it (in strfry.conf)
+  constellation-policy explain npub1…   show why a key is blocked
+";
+
+const LONG_HELP: &str = "\
+Examples:
+  relay { writePolicy { plugin = \"/usr/local/bin/constellation-policy\" } }
+                                        have strfry use it (in strfry.conf)
+  constellation-policy explain npub1…   show why a key is blocked
+  constellation-policy < requests       answer requests by hand, as for strfry
+
+Every option can also be set by an environment variable named after it, such as \
+CONSTELLATION_ZEN for --zen and CONSTELLATION_NO_SWARM=1 for --no-swarm. For the lists, \
+strfry/constellation.toml counts if neither the command line nor the environment says otherwise.
+
+A change to one of the station's own lists takes effect within a second, without a restart.
+
+Exit code: 0 at the end of the input, 2 if the policy cannot start or cannot read on.
+";
+
+/// Parses a number of seconds above 0 and at most an hour.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| *seconds <= 3600.0);
     seconds
@@ -71,50 +122,76 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "not a number of seconds above 0, at most 3600".to_owned())
 }
 
-/// What the plugin can do besides answering.
+/// What the program can do besides answering strfry.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say which lists and lines a key stands in, and the verdict (exit 0 allow, 1 block)
-    #[command(after_help = "\
+    /// Show which lists and lines a key is in, and whether it may write
+    ///
+    /// It only reads: no list is changed.
+    #[command(
+        mut_args = |option: Arg| option.hide_env(true),
+        after_help = "\
 Examples:
   constellation-policy explain npub1…
-  sudo -u strfry constellation-policy --zen /home/captain/.zen explain 3bf0c63f…    as strfry sees it
+  sudo -u strfry constellation-policy --zen /home/captain/.zen explain 3bf0c63f…
+                                        show what strfry's user sees
 
-Exit code: 0 where all of them may write, 1 where one is blocked, 2 where one is no key.")]
+Exit code: 0 if all keys may write, 1 if one is blocked, 2 if one is not a key."
+    )]
     Explain {
-        /// Keys as hex or npub
+        /// The keys, as 64 hex digits or npub1…
         #[arg(required = true, value_name = "PUBKEY")]
         pubkeys: Vec<String>,
     },
 }
 
-/// Which files decide.
+/// Options that say where the lists are and which of them count.
 #[derive(Debug, Args)]
 pub struct ListOptions {
     /// The station's folder [default: ~/.zen]
-    #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "CONSTELLATION_ZEN",
+        help_heading = LISTS,
+        hide_env = true,
+        global = true
+    )]
     pub zen: Option<PathBuf>,
-    /// The blocked keys [default: DIR/strfry/blacklist.txt]
+    /// The list of blocked keys [default: DIR/strfry/blacklist.txt]
     #[arg(
         long,
         value_name = "FILE",
         env = "CONSTELLATION_BLACKLIST",
+        help_heading = LISTS,
+        hide_env = true,
         global = true
     )]
     pub blacklist: Option<PathBuf>,
-    /// Friends of friends, several times for several files [default: DIR/strfry/amisOfAmis.txt]
+    /// A list of friends of friends; may be repeated [default: DIR/strfry/amisOfAmis.txt]
+    ///
+    /// The keys in it may write even if they are on the blacklist. Repeat the option for several
+    /// files, or separate them with colons.
     #[arg(
         long,
         value_name = "FILE",
         env = "CONSTELLATION_AMIS",
         value_delimiter = ':',
+        help_heading = LISTS,
+        hide_env = true,
         global = true
     )]
     pub amis: Vec<PathBuf>,
-    /// Let the friends of other stations (DIR/tmp/swarm/*/amisOfAmis.txt) not count
+    /// Ignore the friends that other stations list
+    ///
+    /// Those lists are DIR/tmp/swarm/*/amisOfAmis.txt. Without them, only this station's own
+    /// friends and members may write although they are on the blacklist.
     #[arg(
         long,
         env = "CONSTELLATION_NO_SWARM",
+        help_heading = LISTS,
+        hide_env = true,
+        hide_possible_values = true,
         global = true,
         num_args = 0..=1,
         require_equals = true,
@@ -125,19 +202,28 @@ pub struct ListOptions {
     pub no_swarm: Option<bool>,
 }
 
+/// The station, and what the command line and the environment say about its lists.
+#[derive(Debug)]
+pub struct Located {
+    /// The station.
+    pub station: Station,
+    /// The settings of its lists, as far as they are given.
+    pub settings: ListSettings,
+}
+
 impl ListOptions {
-    /// The station, and what these options say of its lists.
+    /// Locates the station and gathers what is said about its lists.
     ///
     /// # Errors
-    /// [`NoRoot`] where neither an option nor HOME says where the station is.
-    pub fn station(self) -> Result<(Station, ListSettings), NoRoot> {
+    /// [`NoRoot`] if neither an option nor the variable `HOME` says where the station is.
+    pub fn locate(self) -> Result<Located, NoRoot> {
         let station = Station::locate(self.zen, std::env::var_os("HOME"))?;
         let settings = ListSettings {
             blacklist: self.blacklist,
             amis: Some(self.amis).filter(|amis| !amis.is_empty()),
             swarm: self.no_swarm.map(|no_swarm| !no_swarm),
         };
-        Ok((station, settings))
+        Ok(Located { station, settings })
     }
 }
 
@@ -146,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_more_than_nothing_and_an_hour_at_the_most() {
+    fn a_timeout_is_above_0_and_at_most_an_hour() {
         for (text, milliseconds) in [("0.5", 500), ("30", 30_000), ("3600", 3_600_000)] {
             assert_eq!(
                 seconds(text),
@@ -160,11 +246,11 @@ mod tests {
     }
 
     #[test]
-    fn options_say_what_they_are_given_and_nothing_else() {
+    fn only_options_that_are_given_set_something() {
         let given = |arguments: &[&str]| {
             let arguments = [&["constellation-policy", "--zen", "/zen"], arguments].concat();
             let options = Options::try_parse_from(arguments).unwrap();
-            options.lists.station().unwrap().1
+            options.lists.locate().unwrap().settings
         };
         assert_eq!(given(&["--no-swarm"]).swarm, Some(false));
         assert_eq!(given(&["--no-swarm=false"]).swarm, Some(true));

@@ -1,12 +1,12 @@
-//! [`Stderr`]: what the policy says, a line each, whatever is in it.
+//! [`Stderr`]: writes each log message as one line, whatever is in it.
 
 use std::io::{self, Write};
 
 use constellation_shared::sanitize::one_line;
 
-/// stderr, which ends in strfry's log. Each write is one message, as `tracing-subscriber`
-/// makes them; it may quote the name of another station's folder, which may hold anything, and
-/// it stays one line in which nothing is hidden.
+/// Writes to stderr, which ends up in strfry's log. `tracing-subscriber` hands over one message
+/// per write. A message may quote the name of another station's folder, which can contain
+/// anything, so it is turned into one line without hidden characters.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Stderr;
 
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_one_line_whatever_it_quotes() {
+    fn a_message_stays_one_line_whatever_it_quotes() {
         assert_eq!(
             line("WARN swarm/a\n INFO forged\u{202e}\u{1b}[2J\u{9b}\n".as_bytes()),
             "WARN swarm/a  INFO forged [2J \n"

@@ -1,9 +1,9 @@
-//! The program as it is built, which the other tests call by way of its library.
+//! The executable itself. Other tests call the library.
 
 use std::process::{Command, Stdio};
 
 #[test]
-fn the_program_is_the_library_s() {
+fn the_executable_runs_the_library() {
     let program = |arguments: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_constellation-policy"))
             .args(arguments)

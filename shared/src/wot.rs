@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_as_they_are_found_on_stations() {
+    fn blacklists_as_found_on_stations_are_understood() {
         let upper = key(0xab).to_hex().to_uppercase();
         let text = format!(
             "\u{feff}{}\r\n\r\n  {upper}\t\n# a remark\n{}  # spammer\n\

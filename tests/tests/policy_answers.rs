@@ -54,7 +54,7 @@ fn every_row_of_the_verdict() {
 }
 
 #[test]
-fn a_blocked_key_gets_in_under_no_spelling() {
+fn a_blocked_key_is_rejected_in_every_spelling() {
     let key = key(1);
     let hex = key.to_hex();
     let mixed: String = hex
@@ -87,7 +87,7 @@ fn a_blocked_key_gets_in_under_no_spelling() {
 }
 
 #[test]
-fn what_is_no_key_is_not_let_in() {
+fn a_pubkey_that_is_not_a_key_is_rejected() {
     let station = blocking_station();
     let mut policy = Policy::start(&station);
     let hex = key(1).to_hex();
@@ -107,7 +107,7 @@ fn what_is_no_key_is_not_let_in() {
 }
 
 #[test]
-fn events_of_every_shape_that_strfry_hands_on() {
+fn events_of_every_shape_that_strfry_passes_on_are_answered() {
     let nested = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
     let long = "x".repeat(16 * 1024 * 1024);
     let station = blocking_station();
@@ -140,7 +140,7 @@ fn events_of_every_shape_that_strfry_hands_on() {
 }
 
 #[test]
-fn each_source_is_judged_alike_and_other_types_are_accepted() {
+fn every_source_is_treated_alike_and_other_request_types_are_accepted() {
     let station = blocking_station();
     let mut policy = Policy::start(&station);
     for source in ["IP4", "IP6", "Import", "Stream", "Sync", "Stored", "?"] {
@@ -161,7 +161,7 @@ fn each_source_is_judged_alike_and_other_types_are_accepted() {
 }
 
 #[test]
-fn with_shadow_a_blocked_author_is_told_nothing() {
+fn with_shadow_a_blocked_author_is_not_told() {
     let station = blocking_station();
     let mut policy = Policy::start_with(&station, &["--shadow"]);
     assert_eq!(policy.ask_key(1), r#""action":"shadowReject""#);

@@ -95,7 +95,7 @@ fn answered(id: &str, answer: &str) -> String {
 }
 
 #[test]
-fn a_filter_decides_on_its_kind_by_its_exit_code() {
+fn the_exit_code_of_a_filter_decides_about_events_of_its_kind() {
     let filtered = Filtered::new(&[
         ("1.sh", "exit 0"),
         ("7.sh", "exit 1"),
@@ -146,7 +146,7 @@ fn a_filter_gets_the_request_as_its_first_argument() {
 }
 
 #[test]
-fn a_request_too_long_for_an_argument_comes_by_stdin_to_a_filter_that_says_it_reads_it() {
+fn a_filter_that_declares_it_gets_a_long_request_on_stdin() {
     let filtered = Filtered::new(&[
         (
             "1.sh",
@@ -179,7 +179,7 @@ fn a_request_too_long_for_an_argument_comes_by_stdin_to_a_filter_that_says_it_re
 const REFUSES_WHAT_IT_SEES: &str = "case \"$1\" in *spam*) exit 1 ;; esac; exit 0";
 
 #[test]
-fn an_event_that_a_filter_cannot_be_given_is_rejected() {
+fn an_event_too_long_for_its_filter_is_rejected() {
     let filtered = Filtered::new(&[
         ("1.sh", REFUSES_WHAT_IT_SEES),
         ("2.sh", "touch ran; exit 0"),
@@ -215,7 +215,7 @@ fn an_event_that_a_filter_cannot_be_given_is_rejected() {
 
 /// Where the kernel takes less for all arguments together (`ulimit -s`).
 #[test]
-fn a_request_that_is_too_long_for_this_system_comes_by_stdin_too() {
+fn a_request_above_the_stack_limit_also_comes_on_stdin() {
     let filtered = Filtered::new(&[
         (
             "1.sh",
@@ -243,7 +243,7 @@ fn a_request_that_is_too_long_for_this_system_comes_by_stdin_too() {
 }
 
 #[test]
-fn who_is_blocked_reaches_no_filter() {
+fn events_of_blocked_authors_reach_no_filter() {
     let filtered = Filtered::new(&[("1.sh", "touch ran")]);
     filtered.station.blacklist(&[key(2)]);
     let mut policy = filtered.start(&[]);
@@ -280,7 +280,7 @@ fn a_filter_that_hangs_is_killed_with_its_children() {
 }
 
 #[test]
-fn ended_while_a_filter_runs_it_ends_the_filter_too() {
+fn a_signal_during_a_filter_also_kills_the_filter() {
     for signal in [Signal::TERM, Signal::INT] {
         let filtered = Filtered::new(&[("1.sh", HANG)]);
         let mut policy = filtered.start(&["--filter-timeout", "1000"]);
@@ -296,7 +296,7 @@ fn ended_while_a_filter_runs_it_ends_the_filter_too() {
 
 /// As the stations' filters do to answer a note by a language model.
 #[test]
-fn what_a_filter_leaves_running_lives_on_and_holds_up_nothing() {
+fn processes_that_a_filter_leaves_running_live_on_and_hold_up_nothing() {
     let filtered = Filtered::new(&[(
         "1.sh",
         "(for i in $(seq 3000); do [ -e end ] && break; sleep 0.01; done; touch ended) & echo $! >> pids",
@@ -316,7 +316,7 @@ fn what_a_filter_leaves_running_lives_on_and_holds_up_nothing() {
 }
 
 #[test]
-fn megabytes_that_a_filter_prints_are_cut_and_harmless() {
+fn megabytes_of_filter_output_are_cut_and_harmless() {
     let filtered = Filtered::new(&[(
         "1.sh",
         "printf 'red \\033[31m and \\342\\200\\256 back\\n{\"id\":\"1\",\"action\":\"accept\"}\\n'
@@ -327,7 +327,7 @@ fn megabytes_that_a_filter_prints_are_cut_and_harmless() {
     for _ in 0..3 {
         assert_eq!(policy.ask_key(1), REFUSED);
     }
-    policy.expect_stderr("the rest of what it says is left out");
+    policy.expect_stderr("the rest of its output is left out");
     let stderr = policy.close();
     assert!(stderr.contains(r#"filter 1.sh: "red \u{1b}[31m and \u{202e} back""#));
     assert!(!stderr.contains('\u{1b}'));
@@ -341,12 +341,12 @@ fn a_filter_that_is_removed_while_it_runs_still_decides() {
     assert_eq!(policy.ask_key(1), REFUSED);
     // There is none any more.
     assert_eq!(policy.ask_key(1), ACCEPT);
-    policy.expect_stderr("is not there: until it is, no filter is run");
+    policy.expect_stderr("does not exist: until it does, no filter is run");
     policy.close();
 }
 
 #[test]
-fn filters_come_and_go_within_a_second() {
+fn added_and_removed_filters_count_within_a_second() {
     let filtered = Filtered::new(&[]);
     let mut policy = filtered.start(&[]);
     let path = filtered.folder.join("1.sh");
@@ -369,7 +369,7 @@ fn filters_come_and_go_within_a_second() {
 }
 
 #[test]
-fn what_is_no_program_is_passed_over_and_said_once() {
+fn a_file_that_is_no_program_is_skipped_and_reported_once() {
     let filtered = Filtered::new(&[("1.sh", "exit 1"), ("4.sh", "exit 1")]);
     fs::set_permissions(filtered.folder.join("1.sh"), Permissions::from_mode(0o644)).unwrap();
     fs::create_dir(filtered.folder.join("2.sh")).unwrap();
@@ -387,16 +387,16 @@ fn what_is_no_program_is_passed_over_and_said_once() {
     });
     let stderr = policy.close();
     for said in [
-        "1.sh is not executable: it is passed over",
-        "2.sh is no file: it is passed over",
-        "3.sh leads nowhere: it is passed over",
+        "1.sh is not executable: it is skipped",
+        "2.sh is not a file: it is skipped",
+        "3.sh is a broken link: it is skipped",
     ] {
         assert_eq!(stderr.matches(said).count(), 1, "{said}\n{stderr}");
     }
 }
 
 #[test]
-fn a_filter_that_cannot_be_started_lets_nobody_in_and_that_is_said_once() {
+fn a_filter_that_cannot_be_started_lets_nobody_in_and_is_reported_once() {
     let filtered = Filtered::new(&[]);
     let path = filtered.folder.join("1.sh");
     // No such interpreter; and no program at all.
@@ -417,7 +417,7 @@ fn a_filter_that_cannot_be_started_lets_nobody_in_and_that_is_said_once() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_read_lets_nobody_in() {
+fn an_unreadable_filter_folder_lets_nobody_in() {
     let filtered = Filtered::new(&[]);
     fs::remove_dir(&filtered.folder).unwrap();
     fs::write(&filtered.folder, "no folder").unwrap();
@@ -439,7 +439,7 @@ fn a_folder_that_cannot_be_read_lets_nobody_in() {
 }
 
 #[test]
-fn a_time_limit_is_a_number_of_seconds() {
+fn the_filter_timeout_is_a_number_of_seconds() {
     let station = station!();
     for (seconds, code) in [
         ("0.5", 0),

@@ -21,7 +21,7 @@ use policy_program::{
 const LIST: &str = "strfry/blacklist.txt";
 
 #[test]
-fn mode_owner_and_links_are_kept() {
+fn a_removal_keeps_mode_owner_and_links() {
     let station = station!();
     let list = station.root().join(LIST);
     for (mode, owner) in [(0o640, 0), (0o600, 65_534), (0o666, 12_345)] {
@@ -54,7 +54,7 @@ fn mode_owner_and_links_are_kept() {
 }
 
 #[test]
-fn from_a_read_only_list_nothing_leaves_and_that_is_said_once() {
+fn a_read_only_list_stays_as_it_is_and_is_reported_once() {
     let station = station!();
     station.blacklist(&[key(1), key(2)]);
     station.friends(&[key(1)]);
@@ -73,7 +73,7 @@ fn from_a_read_only_list_nothing_leaves_and_that_is_said_once() {
 }
 
 #[test]
-fn what_is_appended_to_the_replaced_list_is_in_force_within_a_second() {
+fn lines_appended_to_the_replaced_list_count_within_a_second() {
     let station = station!();
     station.blacklist(&[key(1), key(2)]);
     station.friends(&[key(1)]);

@@ -158,12 +158,12 @@ fn kill(lists: u64, rounds: u32) {
 }
 
 #[test]
-fn killed_at_any_moment_it_leaves_a_whole_list_and_loses_nothing() {
+fn a_kill_at_any_moment_leaves_a_complete_list_and_loses_nothing() {
     kill(4, 15);
 }
 
 #[test]
 #[ignore = "the long form of the one above, ten minutes"]
-fn killed_two_thousand_times_it_leaves_a_whole_list_and_loses_nothing() {
+fn two_thousand_kills_leave_a_complete_list_and_lose_nothing() {
     kill(40, 50);
 }

@@ -31,7 +31,7 @@ fn answer(id: &str, rest: &str) -> String {
 }
 
 #[test]
-fn one_answer_for_each_line_that_is_not_blank_in_order() {
+fn each_line_that_is_not_blank_gets_one_answer_in_order() {
     let (bad, good) = (key(1).to_hex(), key(2).to_hex());
     let id = r#"0xAB\"\\\u00e9é"#;
     let too_long = "a".repeat(LONGEST_ANSWER);
@@ -100,7 +100,7 @@ fn one_answer_for_each_line_that_is_not_blank_in_order() {
 }
 
 #[test]
-fn a_line_of_ten_megabytes_and_the_one_behind_it() {
+fn a_line_of_ten_megabytes_and_the_next_one_are_answered() {
     let line = request("1", &key(1).to_hex());
     let long = line.replace("say", &"s\\\"".repeat(10_000_000 / 3));
     let broken = "[".repeat(10_000_000);
@@ -110,7 +110,7 @@ fn a_line_of_ten_megabytes_and_the_one_behind_it() {
 }
 
 #[test]
-fn a_hundred_thousand_lines_in_one_go() {
+fn a_hundred_thousand_lines_at_once_are_answered() {
     let input: String = (0..100_000)
         .map(|number| request(&number.to_string(), &key(number % 3).to_hex()) + "\n")
         .collect();
@@ -123,7 +123,7 @@ fn a_hundred_thousand_lines_in_one_go() {
 }
 
 #[test]
-fn an_answer_waits_for_nothing_but_the_end_of_its_line() {
+fn an_answer_only_waits_for_the_end_of_its_line() {
     let station = blocking_station();
     let mut policy = Policy::start(&station);
     let line = request("1", &key(1).to_hex()) + "\n" + &request("2", &key(2).to_hex());
@@ -183,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4000) })]
 
     #[test]
-    fn any_bytes_get_one_valid_answer_a_line(input in any_lines()) {
+    fn any_bytes_get_one_valid_answer_per_line(input in any_lines()) {
         properties::request::holds(&input);
     }
 }

@@ -17,7 +17,7 @@ use policy_program::{
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 #[test]
-fn lists_as_they_are_found_on_stations() {
+fn blacklists_as_found_on_stations_are_understood() {
     let station = station!();
     let hex = |number| key(number).to_hex();
     station.write(
@@ -55,7 +55,7 @@ fn lists_as_they_are_found_on_stations() {
 }
 
 #[test]
-fn friends_lists_as_they_are_found_on_stations() {
+fn friends_lists_as_found_on_stations_are_understood() {
     let station = station!();
     station.blacklist(&[1, 2, 3, 4].map(key));
     station.write(
@@ -78,7 +78,7 @@ fn friends_lists_as_they_are_found_on_stations() {
 
 /// Any client that authenticates gets a hidden folder beside those of the members.
 #[test]
-fn who_merely_proved_to_hold_a_key_is_no_member() {
+fn a_client_that_merely_proved_to_hold_a_key_is_not_a_member() {
     let station = station!();
     station.blacklist(&[1, 2, 3].map(key));
     let folder = format!("game/nostr/.pubkey_{}/HEX", key(1));
@@ -94,7 +94,7 @@ fn who_merely_proved_to_hold_a_key_is_no_member() {
 
 /// Another station's list is foreign input: it may be anything.
 #[test]
-fn what_another_station_sends_neither_stops_us_nor_leads_elsewhere() {
+fn lists_of_other_stations_can_neither_block_reading_nor_point_elsewhere() {
     let station = station!();
     station.blacklist(&[1, 2].map(key));
     station.peer_friends("good", &[key(1)]);
@@ -120,7 +120,7 @@ fn what_another_station_sends_neither_stops_us_nor_leads_elsewhere() {
 }
 
 #[test]
-fn without_the_swarm_and_with_other_files() {
+fn options_name_other_files_and_leave_out_the_swarm() {
     let station = station!();
     station.write("elsewhere", lines([1, 2, 3].map(key)));
     station.write("friends a", lines([key(1)]));
@@ -169,7 +169,7 @@ fn nobody_gets_in_while_the_blacklist_was_never_readable() {
 }
 
 #[test]
-fn lists_that_this_user_may_not_read() {
+fn lists_that_this_user_may_not_read_are_reported() {
     let station = station!();
     station.blacklist(&[key(1), key(2)]);
     station.friends(&[key(2)]);

@@ -138,13 +138,13 @@ fn ask(count: u64, looks: u64, print: bool) {
 }
 
 #[test]
-fn two_hundred_thousand_requests_while_lists_change_leave_it_as_it_was() {
+fn two_hundred_thousand_requests_while_lists_change_leak_nothing() {
     ask(200_000, 4, false);
 }
 
 #[test]
 #[ignore = "the long form of the one above, minutes; with --release --nocapture"]
-fn ten_million_requests_while_lists_change_leave_it_as_it_was() {
+fn ten_million_requests_while_lists_change_leak_nothing() {
     ask(10_000_000, 20, true);
 }
 
@@ -159,7 +159,7 @@ fn zombies_of(process: u32) -> usize {
 }
 
 #[test]
-fn hundreds_of_runs_of_filters_leave_it_as_it_was() {
+fn hundreds_of_filter_runs_leak_nothing() {
     let station = station!();
     let folder = station.root().join("filter");
     station.write("filter/1.sh", "#!/bin/sh\necho said; (sleep 0.05) &\n");

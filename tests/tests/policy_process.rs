@@ -22,7 +22,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 
 #[test]
-fn the_end_of_input_is_a_good_end() {
+fn the_end_of_the_input_is_a_success() {
     let station = station!();
     Policy::start(&station).close();
     let output = station.command(PROGRAM).stdin("").output();
@@ -40,7 +40,7 @@ fn is_ignored(signal: Signal) -> bool {
 }
 
 #[test]
-fn signals_end_it_at_once() {
+fn signals_end_the_policy_at_once() {
     let station = station!();
     for signal in [Signal::TERM, Signal::INT] {
         let mut policy = Policy::start(&station);
@@ -56,7 +56,7 @@ fn signals_end_it_at_once() {
 }
 
 #[test]
-fn a_closed_stdout_is_a_quiet_end_with_sigpipe_ignored_and_without() {
+fn a_closed_stdout_ends_it_quietly_with_or_without_sigpipe() {
     let station = station!();
     for script in ["trap '' PIPE; exec \"$0\"", "exec \"$0\""] {
         let mut command = Command::new("sh");
@@ -86,7 +86,7 @@ fn a_closed_stdout_is_a_quiet_end_with_sigpipe_ignored_and_without() {
 }
 
 #[test]
-fn without_a_home_it_says_what_to_do() {
+fn without_a_home_the_error_says_what_to_do() {
     let station = station!();
     let output = station.command(PROGRAM).env_remove("HOME").output();
     output.expect_code(2).expect_stderr("HOME is not set");
@@ -102,17 +102,17 @@ fn without_a_home_it_says_what_to_do() {
 }
 
 #[test]
-fn a_station_that_is_not_there_is_said_and_blocks_nobody() {
+fn a_missing_station_is_reported_and_blocks_nobody() {
     let station = station!();
     let mut policy = Policy::start_with(&station, &["--zen", "/nowhere"]);
     assert_eq!(policy.ask_key(1), ACCEPT);
     let stderr = policy.close();
-    assert!(stderr.contains("/nowhere is not there"), "{stderr}");
+    assert!(stderr.contains("/nowhere does not exist"), "{stderr}");
 }
 
-/// As root there is no folder that cannot be entered, but what is no folder cannot either.
+/// Root can enter every folder, so the test uses files in place of folders for root.
 #[test]
-fn a_station_that_cannot_be_looked_into_is_said_and_lets_nobody_in() {
+fn a_station_that_cannot_be_entered_is_reported_and_lets_nobody_in() {
     let station = station!();
     station.blacklist(&[key(1)]);
     station.write("file", "");
@@ -125,19 +125,19 @@ fn a_station_that_cannot_be_looked_into_is_said_and_lets_nobody_in() {
     };
     for zen in zens {
         let mut policy = Policy::start_with(&station, &["--zen", zen.to_str().unwrap()]);
-        // A list below what is no folder is missing, and so is empty.
+        // A list below a file does not exist, and so counts as empty.
         let answer = if is_root() { ACCEPT } else { UNAVAILABLE };
         assert_eq!(policy.ask_key(1), answer);
         let stderr = policy.close();
-        let said = format!("{} cannot be looked into (", zen.display());
+        let said = format!("{} cannot be entered (", zen.display());
         assert_eq!(stderr.matches(&said).count(), 1, "{stderr}");
-        assert!(stderr.contains("check --zen or CONSTELLATION_ZEN, and who may enter it"));
+        assert!(stderr.contains("check --zen or CONSTELLATION_ZEN, and who may enter the folder"));
     }
     fs::set_permissions(station.root(), Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_no_quiet_end() {
+fn a_stdout_that_cannot_be_written_is_an_error() {
     let station = station!();
     let mut command = Command::new(station.program(PROGRAM));
     clean(&mut command, &station.home());
@@ -170,7 +170,7 @@ fn wrong_options_are_named() {
 /// strfry starts a plugin so, with SIGPIPE ignored, and ends it with SIGTERM, which
 /// Debian's shell does not hand on: then the end of input must do.
 #[test]
-fn strfry_s_way_of_starting_and_ending_it() {
+fn it_starts_and_ends_the_way_strfry_does_it() {
     let station = station!();
     station.blacklist(&[key(1)]);
     for program in ["\"$0\"", "exec \"$0\""] {
@@ -191,7 +191,7 @@ fn strfry_s_way_of_starting_and_ending_it() {
 }
 
 #[test]
-fn stdout_carries_answers_and_nothing_else() {
+fn stdout_carries_only_answers() {
     let station = station!();
     station.write("strfry/blacklist.txt", "no key\n");
     let mut policy = Policy::start_with(&station, &["--log", "debug"]);
@@ -260,7 +260,7 @@ fn explain_names_lists_lines_and_verdicts() {
     let output = explain(&[&unknown, "npub1nobody"]);
     output
         .expect_code(2)
-        .expect_stderr("'npub1nobody' is no pubkey");
+        .expect_stderr("'npub1nobody' is not a pubkey");
     assert_eq!(output.stdout, "");
     assert_eq!(
         fs::read_to_string(list).unwrap().lines().count(),
@@ -270,7 +270,7 @@ fn explain_names_lists_lines_and_verdicts() {
 }
 
 #[test]
-fn explain_says_which_list_cannot_be_read() {
+fn explain_names_a_list_that_cannot_be_read() {
     let station = station!();
     fs::create_dir(station.strfry_dir().join("blacklist.txt")).unwrap();
     let output = station.run(PROGRAM, &["explain", &key(1).to_hex()]);
@@ -281,7 +281,7 @@ fn explain_says_which_list_cannot_be_read() {
 
 /// strfry gives it a stderr of its own, and whoever read that may be gone.
 #[test]
-fn a_dead_stderr_stops_neither_answers_nor_lists() {
+fn a_closed_stderr_stops_neither_answers_nor_lists() {
     let station = station!();
     station.write("strfry/blacklist.txt", format!("no key\n{}\n", key(1)));
     let mut command = Command::new("sh");
@@ -306,7 +306,7 @@ fn a_dead_stderr_stops_neither_answers_nor_lists() {
 
 /// strfry hangs, and reads no answer: what it asks meanwhile waits in its own pipe.
 #[test]
-fn a_stdout_that_nobody_reads_stops_neither_the_lists_nor_fills_the_memory() {
+fn a_stdout_that_nobody_reads_neither_stops_the_lists_nor_fills_the_memory() {
     let station = station!();
     station.blacklist(&[key(1), key(2)]);
     station.friends(&[key(2)]);

@@ -17,7 +17,7 @@ use policy_program::{
 };
 
 #[test]
-fn changes_of_the_blacklist_are_in_force_within_a_second() {
+fn changes_to_the_blacklist_count_within_a_second() {
     let station = station!();
     let folder = station.strfry_dir();
     let run = |text: &str| run_script(&folder, text);
@@ -68,7 +68,7 @@ fn changes_of_the_blacklist_are_in_force_within_a_second() {
 }
 
 #[test]
-fn changes_of_the_other_lists_are_in_force_within_a_second() {
+fn changes_to_the_other_lists_count_within_a_second() {
     let station = station!();
     station.blacklist(&[1, 2, 3, 4].map(key));
     let root = station.root();
@@ -138,7 +138,7 @@ fn nobody_slips_in_while_a_list_is_sorted() {
 
 /// However long it takes until there is a moment at which the list is whole.
 #[test]
-fn nobody_slips_in_when_it_starts_while_a_list_is_sorted() {
+fn nobody_slips_in_if_it_starts_while_a_list_is_sorted() {
     let station = station!();
     station.write("strfry/blacklist.txt", lines((0..20_000).map(key)));
     let mut sorting = policy_program::script(&station.strfry_dir(), SORT);
@@ -155,7 +155,7 @@ fn nobody_slips_in_when_it_starts_while_a_list_is_sorted() {
 
 /// `sort -o` that is not given a processor for a while when it has emptied the list.
 #[test]
-fn nobody_slips_in_while_a_list_lies_half_written() {
+fn nobody_slips_in_while_a_list_is_half_written() {
     let station = station!();
     station.blacklist(&[key(1), key(2)]);
     let mut policy = Policy::start(&station);
@@ -181,7 +181,7 @@ fn nobody_slips_in_while_a_list_lies_half_written() {
 
 /// strfry may start it at the very moment at which a list is emptied and not yet filled.
 #[test]
-fn the_first_answer_waits_for_a_list_that_is_being_written() {
+fn the_first_answer_waits_for_a_list_that_is_being_rewritten() {
     let station = station!();
     let mut list = File::create(station.paths().blacklist()).unwrap();
     let mut policy = Policy::start(&station);

@@ -79,7 +79,7 @@ fn mixed_list(count: u32) -> (String, String) {
 }
 
 #[test]
-fn a_thousand_keys_leave_while_eight_programs_append_ten_thousand_lines() {
+fn a_thousand_keys_are_removed_while_eight_programs_append_ten_thousand_lines() {
     let station = station!();
     let (all, stays) = mixed_list(1000);
     station.write(LIST, all);
@@ -114,7 +114,7 @@ fn a_thousand_keys_leave_while_eight_programs_append_ten_thousand_lines() {
 
 /// One removal after the other as fast as it goes, an exchange for each key.
 #[test]
-fn removals_without_a_pause_lose_nothing_that_is_appended() {
+fn removals_without_a_pause_lose_no_appended_line() {
     let station = station!();
     let list = station.root().join(LIST);
     let (all, stays) = mixed_list(200);
@@ -158,7 +158,7 @@ fn removals_without_a_pause_lose_nothing_that_is_appended() {
 
 /// What captains' scripts do to a list while keys leave it.
 #[test]
-fn scripts_that_replace_and_sort_the_list_find_what_they_wrote() {
+fn scripts_that_replace_and_sort_the_list_keep_what_they_wrote() {
     let station = station!();
     let stays: BTreeSet<String> = (5000..6000).map(|number| key(number).to_hex()).collect();
     station.write(LIST, lines((0..500).chain(5000..6000).map(key)));
@@ -205,7 +205,7 @@ fn scripts_that_replace_and_sort_the_list_find_what_they_wrote() {
 }
 
 #[test]
-fn two_of_us_remove_from_the_same_list() {
+fn two_policies_remove_from_the_same_list() {
     let station = station!();
     let (all, stays) = mixed_list(300);
     station.write(LIST, all);
@@ -237,7 +237,7 @@ fn two_of_us_remove_from_the_same_list() {
 
 /// Each spelling lies in the list as captains, scripts and crashes leave it.
 #[test]
-fn a_key_that_a_human_would_see_in_the_blacklist_is_blocked_and_leaves_alone() {
+fn a_key_that_a_human_sees_in_the_blacklist_is_blocked_and_removed_alone() {
     let station = station!();
     let list = [
         format!("{} spam", key(1)),
@@ -281,7 +281,7 @@ fn a_key_that_a_human_would_see_in_the_blacklist_is_blocked_and_leaves_alone() {
 
 /// A line is as long as it likes: what is read of it leaves it.
 #[test]
-fn a_pardoned_line_of_any_length_near_a_limit_leaves_once() {
+fn a_pardoned_line_of_any_length_near_a_limit_is_removed_once() {
     let station = station!();
     let mut keys = Vec::new();
     let mut text = String::new();
@@ -313,7 +313,7 @@ fn a_pardoned_line_of_any_length_near_a_limit_leaves_once() {
 
 /// An access list whose group is closed out, which its mode does not show.
 #[test]
-fn a_list_that_a_key_leaves_keeps_its_access_list_and_its_attributes() {
+fn a_removal_keeps_the_access_list_and_the_attributes() {
     let station = station!();
     station.write(LIST, lines([key(1), key(2)]));
     station.friends(&[key(1)]);
@@ -372,7 +372,7 @@ fn a_list_that_a_key_leaves_keeps_its_access_list_and_its_attributes() {
 
 /// A file system that fills up at each page of the new list, and at its very first byte.
 #[test]
-fn a_disk_that_fills_up_while_a_key_leaves_changes_no_list() {
+fn a_disk_that_fills_up_during_a_removal_changes_no_list() {
     let tried = std::process::Command::new("unshare")
         .args(["-rm", "true"])
         .status();

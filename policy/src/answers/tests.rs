@@ -69,7 +69,7 @@ fn the_answers_to_many_lines_are_written_in_pieces() {
     answer_all(reader, &mut sizes, &rules()).unwrap();
     let written: Vec<usize> = sizes.0.into_iter().filter(|&size| size > 0).collect();
     assert!(
-        written.iter().all(|&size| size < PIECE + 100),
+        written.iter().all(|&size| size < READ_SIZE + 100),
         "{written:?}"
     );
     assert!(written.len() < 30, "{written:?}");

@@ -1,21 +1,23 @@
-//! What a filter says of itself in a comment.
+//! What a filter declares about itself in a comment.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// By this comment, on a line of its own, a filter says that it reads the request from its
-/// standard input where the variable `CONSTELLATION_EVENT` is `stdin`.
+/// With this comment, on a line of its own, a filter declares that it reads the request from
+/// its standard input if the variable `CONSTELLATION_EVENT` is `stdin`.
 const READS_STDIN: &str = "constellation: reads stdin";
 
-/// How much of a filter is looked at, in bytes and in lines.
+/// How many bytes of a filter are searched for the comment.
 const HEAD: u64 = 4096;
+
+/// How many lines of a filter are searched for the comment.
 const LINES: usize = 20;
 
-/// Whether the filter says that it reads its standard input.
+/// Whether the filter declares that it reads its standard input.
 ///
 /// # Errors
-/// Those of reading it.
+/// Fails if the filter cannot be read.
 pub(super) fn reads_stdin(filter: &Path) -> io::Result<bool> {
     let mut head = Vec::new();
     File::open(filter)?.take(HEAD).read_to_end(&mut head)?;
@@ -43,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_declares_in_a_comment_of_its_first_lines_that_it_reads_stdin() {
+    fn only_a_comment_in_the_first_lines_declares_that_a_filter_reads_stdin() {
         for text in [
             "#!/bin/sh\n# constellation: reads stdin\ncat",
             "#!/usr/bin/env python3\r\n\r\n  ## Constellation:  reads\tstdin \r\n",

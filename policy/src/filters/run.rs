@@ -1,4 +1,5 @@
-//! A filter's process: started apart from us, waited for, killed with all it started.
+//! Running a filter: starts it in its own process group, waits for it, and kills it with
+//! everything that it started.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -23,59 +24,64 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::filters::declaration::reads_stdin;
-use crate::filters::said::Said;
+use crate::filters::output::FilterOutput;
 
-/// How the request reaches the filter where it is too long for an argument: `stdin`.
-const HOW: &str = "CONSTELLATION_EVENT";
+/// The variable that is `stdin` if the request is too long for an argument.
+const EVENT_VARIABLE: &str = "CONSTELLATION_EVENT";
 
-/// A variable that only the processes of one run have, by which those are found that left
-/// its process group.
-const MARK: &str = "CONSTELLATION_FILTER_RUN";
+/// A variable whose value only the processes of one run have. It tells which processes left
+/// the run's process group.
+const RUN_VARIABLE: &str = "CONSTELLATION_FILTER_RUN";
 
-/// How often the end is looked for where the kernel cannot tell us (before Linux 5.3).
+/// How often a process is checked if the kernel cannot report its end (before Linux 5.3).
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// How long those who were killed may take to be gone: more, and the kernel holds them.
+/// How long killed processes are waited for. If they take longer, the kernel holds them.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 
-/// For how long, at our end, what filters said last is waited for.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long the last output of filters is waited for when we end.
+const LAST_OUTPUT: Duration = Duration::from_millis(200);
 
 /// How a filter ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// By itself.
+    /// It ended by itself.
     Exited(ExitStatus),
-    /// It was killed when its time was over.
+    /// It exceeded its time limit and was killed.
     TimedOut,
-    /// It was not started: it looks for the request in its arguments only, and that is too
-    /// long for one.
+    /// It was not started: the request is too long for an argument, which is the only place
+    /// where the filter looks for it.
     TooLong,
 }
 
-/// Runs filters, one at a time.
+/// Runs filters one at a time.
 #[derive(Debug)]
 pub(super) struct Runner {
     running: Arc<Mutex<Option<Running>>>,
-    /// What each filter says that was run.
-    said: Mutex<BTreeMap<u64, Said>>,
-    /// How many were run.
+    /// The output of each filter that was run, by its kind.
+    output: Mutex<BTreeMap<u64, FilterOutput>>,
+    /// How many filters were started.
     count: AtomicU64,
-    /// What tells our runs from those of another of us with our process id.
+    /// When we started, which tells our runs from those of an earlier process of ours with the
+    /// same id.
     started: u128,
-    /// Killed, and not gone yet.
+    /// Filters that were killed and are not gone yet.
     lingering: Mutex<Vec<Child>>,
 }
 
-/// The filter that runs now.
+/// The filter that is running now.
 #[derive(Debug)]
 struct Running {
-    /// Also its process group.
+    /// Its process id, which is also that of its process group.
     pid: Pid,
     mark: String,
 }
 
 impl Runner {
+    /// Starts the thread that kills the running filter when a signal ends us.
+    ///
+    /// # Errors
+    /// Fails if the thread cannot be started.
     pub(super) fn start() -> io::Result<Self> {
         let running: Arc<Mutex<Option<Running>>> = Arc::default();
         let ended = Arc::clone(&running);
@@ -84,7 +90,7 @@ impl Runner {
             .name("signals".to_owned())
             .spawn(move || {
                 for signal in &mut signals {
-                    // Kept locked: nothing is started any more.
+                    // Stays locked, so that no filter is started any more.
                     let running = lock(&ended);
                     if let Some(running) = &*running {
                         running.kill();
@@ -94,7 +100,7 @@ impl Runner {
             })?;
         Ok(Self {
             running,
-            said: Mutex::default(),
+            output: Mutex::default(),
             count: AtomicU64::new(0),
             started: SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
@@ -104,10 +110,10 @@ impl Runner {
         })
     }
 
-    /// Runs a filter to its end, or until its time is over.
+    /// Runs a filter until it ends or exceeds its time limit.
     ///
     /// # Errors
-    /// Those of starting it.
+    /// Fails if the filter cannot be started.
     pub(super) fn run(
         &self,
         filter: &Path,
@@ -118,22 +124,22 @@ impl Runner {
         lock(&self.lingering).retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         let deadline = Instant::now() + timeout;
         let request = request.trim_ascii();
-        let said = self.said(kind)?;
+        let output = self.output(kind)?;
         let mut by_stdin = false;
         let mut child = loop {
-            match self.spawn(filter, &said, request, by_stdin) {
-                // Longer than Linux allows for one (MAX_ARG_STRLEN, 128 KiB) or all
-                // together (ulimit -s). Only read now, as few events are so long.
+            match self.spawn(filter, &output, request, by_stdin) {
+                // Linux limits one argument (MAX_ARG_STRLEN, 128 KiB) and all together (ulimit
+                // -s). The declaration is only read now, because few events are this long.
                 Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong && !by_stdin => {
                     by_stdin = reads_stdin(filter).unwrap_or(false);
                     if !by_stdin {
                         return Ok(End::TooLong);
                     }
                 }
-                // It is being written this instant.
+                // The file is being written at this moment.
                 Err(error)
                     if error.kind() == io::ErrorKind::ExecutableFileBusy
-                        && !until(deadline).is_zero() =>
+                        && !time_left(deadline).is_zero() =>
                 {
                     thread::sleep(INTERVAL);
                 }
@@ -141,12 +147,13 @@ impl Runner {
             }
         };
         let ended = wait_until(&mut child, deadline);
-        // Kept locked until it is killed: who ends us then does not do it at the same time.
+        // Stays locked until the filter is killed, so that the signals thread does not kill it
+        // at the same time.
         let mut current = lock(&self.running);
         let running = current.take();
         match ended {
             Ok(Some(status)) => Ok(End::Exited(status)),
-            // It cannot be waited for: as good as hanging.
+            // If it cannot be waited for, it may as well hang.
             Ok(None) | Err(_) => {
                 if let Some(running) = running {
                     running.kill();
@@ -162,18 +169,18 @@ impl Runner {
         }
     }
 
-    /// Where the filter of this kind says what it has to say.
-    fn said(&self, kind: u64) -> io::Result<PipeWriter> {
-        match lock(&self.said).entry(kind) {
-            Entry::Occupied(said) => said.get().begin(),
-            Entry::Vacant(vacant) => vacant.insert(Said::start(kind)?).begin(),
+    /// The pipe for the output of the filter of this kind.
+    fn output(&self, kind: u64) -> io::Result<PipeWriter> {
+        match lock(&self.output).entry(kind) {
+            Entry::Occupied(output) => output.get().begin_run(),
+            Entry::Vacant(vacant) => vacant.insert(FilterOutput::start(kind)?).begin_run(),
         }
     }
 
     fn spawn(
         &self,
         filter: &Path,
-        said: &PipeWriter,
+        output: &PipeWriter,
         request: &[u8],
         by_stdin: bool,
     ) -> io::Result<Child> {
@@ -181,18 +188,21 @@ impl Runner {
         let mark = format!("{}-{}-{count}", process::id(), self.started);
         let mut command = Command::new(filter);
         command
-            .stdout(said.try_clone()?)
-            .stderr(said.try_clone()?)
-            .env(MARK, &mark)
+            .stdout(output.try_clone()?)
+            .stderr(output.try_clone()?)
+            .env(RUN_VARIABLE, &mark)
             .process_group(0);
         if by_stdin {
             let mut file = File::from(memfd_create("request", MemfdFlags::CLOEXEC)?);
             file.write_all(request)?;
             file.rewind()?;
-            command.stdin(file).env(HOW, "stdin");
+            command.stdin(file).env(EVENT_VARIABLE, "stdin");
         } else {
             let request = OsStr::from_bytes(request);
-            command.stdin(Stdio::null()).arg(request).env_remove(HOW);
+            command
+                .stdin(Stdio::null())
+                .arg(request)
+                .env_remove(EVENT_VARIABLE);
         }
         let mut running = lock(&self.running);
         let child = command.spawn()?;
@@ -203,30 +213,32 @@ impl Runner {
         Ok(child)
     }
 
-    /// Waits a moment for what filters said last; whether that was all. What they left
-    /// running may go on for ever.
+    /// Waits a moment for the last output of the filters and returns whether it is complete.
+    /// Processes that they left running may go on printing forever.
     pub(super) fn close(&self) -> bool {
-        let deadline = Instant::now() + LAST_WORDS;
-        let said = mem::take(&mut *lock(&self.said));
-        let reading: Vec<_> = said.into_values().map(Said::close).collect();
+        let deadline = Instant::now() + LAST_OUTPUT;
+        let outputs = mem::take(&mut *lock(&self.output));
+        let reading: Vec<_> = outputs.into_values().map(FilterOutput::close).collect();
         reading
             .into_iter()
-            .all(|said| said.recv_timeout(until(deadline)).is_ok())
+            .all(|finished| finished.recv_timeout(time_left(deadline)).is_ok())
     }
 }
 
 impl Running {
-    /// Kills its process group, and whoever left that and kept the mark in his environment.
+    /// Kills its process group, and every process that left the group but still has the mark in
+    /// its environment.
     fn kill(&self) {
         let deadline = Instant::now() + GONE_WITHIN;
-        // Once more than somebody is found: who was just started was not seen.
-        while !until(deadline).is_zero() && (self.kill_once() || self.kill_once()) {}
+        // Until two searches in a row find nothing, as a process that had only just been
+        // started was not seen.
+        while !time_left(deadline).is_zero() && (self.kill_once() || self.kill_once()) {}
     }
 
-    /// Whether there was somebody with the mark.
+    /// Kills once, and returns whether a process with the mark was found.
     fn kill_once(&self) -> bool {
         let _ = kill_process_group(self.pid, Signal::KILL);
-        let mark = format!("{MARK}={}\0", self.mark);
+        let mark = format!("{RUN_VARIABLE}={}\0", self.mark);
         let mut found = false;
         for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let name = process.file_name();
@@ -234,7 +246,7 @@ impl Running {
             let Some(pid) = id.and_then(Pid::from_raw) else {
                 continue;
             };
-            // Empty for one that has ended.
+            // Empty if the process has ended.
             let environment = fs::read(process.path().join("environ")).unwrap_or_default();
             if memchr::memmem::find(&environment, mark.as_bytes()).is_some() {
                 found = true;
@@ -245,14 +257,17 @@ impl Running {
     }
 }
 
-/// How the process ended, `None` where it has not until then.
+/// Waits for the process until the deadline. `None` if it has not ended by then.
+///
+/// # Errors
+/// Fails if the process cannot be waited for.
 fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
     let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        let left = until(deadline);
+        let left = time_left(deadline);
         if left.is_zero() {
             return Ok(None);
         }
@@ -266,8 +281,8 @@ fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitSta
     }
 }
 
-/// The time that is left.
-fn until(deadline: Instant) -> Duration {
+/// How much time is left until the deadline.
+fn time_left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 

@@ -64,10 +64,10 @@ fn a_filter_that_cannot_be_looked_at_is_still_asked_and_one_that_is_not_there_is
     std::os::unix::fs::symlink(&endless, &endless).unwrap();
     std::os::unix::fs::symlink("nowhere", &nowhere).unwrap();
     let filters = filters(dir.path());
-    filters.look();
+    filters.refresh();
     assert_eq!(filters.wanted(Some(b"7")), Wanted::Filter(7));
     assert_eq!(filters.wanted(Some(b"8")), Wanted::Nothing);
-    assert!(filters.complaints()[&nowhere].starts_with("leads nowhere"));
+    assert!(filters.complaints()[&nowhere].starts_with("is a broken link"));
     assert_eq!(
         filters.ask(7, b"{}"),
         Answer::Reject("error: filter cannot be started")
@@ -81,14 +81,14 @@ fn a_filter_whose_name_cannot_be_read_is_still_asked() {
     let filters = filters(dir.path());
     let names = || [Ok(OsString::from("7.sh"))].into_iter();
     let broken = || Err(io::Error::other("the disk is broken"));
-    filters.look_through(Ok(names().chain([broken()])));
+    filters.refresh_from(Ok(names().chain([broken()])));
     assert_eq!(filters.wanted(Some(b"1")), Wanted::Filter(1));
     let complaint = filters.complaints()[dir.path()].clone();
     assert!(
         complaint.contains("the disk is broken") && complaint.contains("found before"),
         "{complaint}"
     );
-    filters.look_through(Ok(names()));
+    filters.refresh_from(Ok(names()));
     assert_eq!(filters.wanted(Some(b"1")), Wanted::Nothing);
     assert_eq!(filters.wanted(Some(b"7")), Wanted::Filter(7));
     assert!(filters.complaints().is_empty());
@@ -105,7 +105,7 @@ fn said_all(script: &str) -> bool {
     match &logged(|| filters.close())[..] {
         "" => true,
         log => {
-            assert!(log.contains("may have more to say"), "{log}");
+            assert!(log.contains("may still print something"), "{log}");
             false
         }
     }

@@ -145,7 +145,7 @@ impl Pardons {
     fn say_what_is_left_out(&mut self, pardoning: &Pardoning) {
         let left_out = pardoning.left_out.to_string();
         if left_out != self.left_out && !left_out.is_empty() {
-            warn!("of the other stations' friends lists not all are read: not {left_out}");
+            warn!("some friends lists of other stations are not read: {left_out}");
         }
         self.left_out = left_out;
     }

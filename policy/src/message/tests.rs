@@ -116,9 +116,9 @@ fn the_id_comes_back_as_it_was_spelled() {
     let spell = |line: &str| {
         let mut answer = Vec::new();
         match Request::parse(line.as_bytes()) {
-            Request::New { id, .. } => Answer::Accept.spell(id, &mut answer),
-            Request::Other { id } => Answer::ShadowReject.spell(id, &mut answer),
-            Request::Broken { id, .. } => Answer::Reject("error: why").spell(id, &mut answer),
+            Request::New { id, .. } => Answer::Accept.write_json(id, &mut answer),
+            Request::Other { id } => Answer::ShadowReject.write_json(id, &mut answer),
+            Request::Broken { id, .. } => Answer::Reject("error: why").write_json(id, &mut answer),
         }
         String::from_utf8(answer).unwrap()
     };

@@ -1,5 +1,5 @@
-//! What filters print, in our log: a line each, cut, and without anything that a terminal
-//! would obey.
+//! Logs what filters print: one log line for each line, shortened, and without anything that a
+//! terminal would obey.
 
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::sync::Arc;
@@ -10,33 +10,36 @@ use std::thread;
 use constellation_shared::wot::quoted_bytes;
 use tracing::info;
 
-/// The longest line that is shown whole, in bytes.
+/// The longest line that is logged whole, in bytes.
 const LONGEST_LINE: usize = 1000;
 
-/// How much is shown of one run, in bytes of the log.
+/// How much of one run's output is logged, in bytes of the log.
 const MOST_OF_A_RUN: usize = 16 * 1024;
 
-/// What a line of the log holds besides, in bytes.
+/// How many bytes of a log line are not the filter's output.
 const FRAME: usize = 64;
 
-/// What the filter of a kind prints: one pipe for all its runs, so that what they leave
-/// running costs us nothing and is told from that of other filters.
+/// The output of the filter of one kind. All its runs share one pipe, so that processes which
+/// they leave running cost us nothing and are not mistaken for those of other filters.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct FilterOutput {
     writer: PipeWriter,
-    /// How many runs were begun.
+    /// How many runs were started.
     runs: Arc<AtomicU64>,
-    reading: Receiver<()>,
+    /// Told when no process is left that could print more.
+    finished: Receiver<()>,
 }
 
-impl Said {
+impl FilterOutput {
+    /// Starts a thread that logs the output.
+    ///
     /// # Errors
-    /// Those of making a pipe and starting a thread.
+    /// Fails if the pipe cannot be made or the thread cannot be started.
     pub(super) fn start(kind: u64) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
         let runs: Arc<AtomicU64> = Arc::default();
         let current = Arc::clone(&runs);
-        let (end, reading) = mpsc::channel();
+        let (end, finished) = mpsc::channel();
         thread::Builder::new()
             .name(format!("filter {kind}"))
             .spawn(move || {
@@ -46,55 +49,55 @@ impl Said {
         Ok(Self {
             writer,
             runs,
-            reading,
+            finished,
         })
     }
 
-    /// An end of the pipe for the next run.
+    /// Returns the writing end of the pipe for the next run.
     ///
     /// # Errors
-    /// That of duplicating a descriptor.
-    pub(super) fn begin(&self) -> io::Result<PipeWriter> {
+    /// Fails if the descriptor cannot be duplicated.
+    pub(super) fn begin_run(&self) -> io::Result<PipeWriter> {
         self.runs.fetch_add(1, Ordering::Relaxed);
         self.writer.try_clone()
     }
 
-    /// Nothing is begun any more: what was said last is shown as soon as nobody is left who
-    /// could say more, which is what the receiver is told.
+    /// Ends the output, as no more runs will be started. The receiver is told once no process is
+    /// left that could print more, and everything is logged.
     pub(super) fn close(self) -> Receiver<()> {
-        self.reading
+        self.finished
     }
 }
 
 fn read(mut pipe: PipeReader, kind: u64, runs: &AtomicU64) {
     let mut piece = [0; 4096];
-    let mut shown = Shown::new(kind);
+    let mut log = RunLog::new(kind);
     loop {
         let length = match pipe.read(&mut piece) {
-            Ok(0) => return shown.end_line(),
+            Ok(0) => return log.end_line(),
             Ok(length) => length,
-            // Whoever writes must not be stopped, whatever this is.
+            // Whatever the error, the processes that print must not be stopped by it.
             Err(_) => continue,
         };
-        shown.go_on(runs.load(Ordering::Relaxed));
+        log.set_run(runs.load(Ordering::Relaxed));
         let piece = piece.get(..length).unwrap_or_default();
         for part in piece.split_inclusive(|&byte| byte == b'\n') {
-            shown.add(part);
+            log.add(part);
         }
     }
 }
 
-/// What is shown of a run.
+/// Logs the lines of the current run.
 #[derive(Debug)]
-struct Shown {
+struct RunLog {
     kind: u64,
     run: u64,
-    /// How much was, in bytes.
+    /// How much of the run was logged, in bytes.
     bytes: usize,
     line: Vec<u8>,
 }
 
-impl Shown {
+impl RunLog {
     const fn new(kind: u64) -> Self {
         Self {
             kind,
@@ -104,7 +107,8 @@ impl Shown {
         }
     }
 
-    fn go_on(&mut self, run: u64) {
+    /// Notes which run prints now.
+    fn set_run(&mut self, run: u64) {
         if self.run != run {
             self.end_line();
             self.run = run;
@@ -112,7 +116,7 @@ impl Shown {
         }
     }
 
-    /// Part of a line, or its end.
+    /// Adds a part of a line; a newline ends it.
     fn add(&mut self, part: &[u8]) {
         let room = (LONGEST_LINE + 1).saturating_sub(self.line.len());
         self.line
@@ -129,7 +133,7 @@ impl Shown {
             info!("filter {kind}.sh: {line}");
             self.bytes += FRAME + line.len();
             if self.bytes >= MOST_OF_A_RUN {
-                info!("filter {kind}.sh: the rest of what it says is left out");
+                info!("filter {kind}.sh: the rest of its output is left out");
             }
         }
         self.line.clear();
@@ -143,26 +147,26 @@ mod tests {
     use super::*;
     use crate::logged::logged;
 
-    /// What is logged of what two runs print.
-    fn shown(runs: [&str; 2]) -> String {
+    /// Returns what is logged if two runs print these texts.
+    fn log_of(runs: [&str; 2]) -> String {
         logged(|| {
-            let mut shown = Shown::new(1);
+            let mut log = RunLog::new(1);
             for (number, text) in (1..).zip(runs) {
-                shown.go_on(number);
+                log.set_run(number);
                 for part in text.as_bytes().chunks(300) {
                     for part in part.split_inclusive(|&byte| byte == b'\n') {
-                        shown.add(part);
+                        log.add(part);
                     }
                 }
             }
-            shown.end_line();
+            log.end_line();
         })
     }
 
     #[test]
-    fn a_line_is_cut_where_it_is_longer_than_the_longest() {
+    fn only_a_line_above_the_limit_is_shortened() {
         let [whole, longer] = [LONGEST_LINE, LONGEST_LINE + 1].map(|length| "x".repeat(length));
-        let log = shown([&format!("{whole}\n\n{longer}"), "next"]);
+        let log = log_of([&format!("{whole}\n\n{longer}"), "next"]);
         let lines: Vec<&str> = log
             .lines()
             .map(|line| line.split_once(": ").unwrap().1)
@@ -176,30 +180,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_of_one_run_does_not_count_for_the_next() {
+    fn each_run_has_its_own_limit() {
         let much = "a line\n".repeat(1000);
-        let log = shown([&much, &much]);
+        let log = log_of([&much, &much]);
         let most = MOST_OF_A_RUN.div_ceil(FRAME + "\"a line\"".len());
         assert_eq!(log.matches(": \"a line\"\n").count(), 2 * most);
-        assert_eq!(
-            log.matches("the rest of what it says is left out").count(),
-            2
-        );
+        assert_eq!(log.matches("the rest of its output is left out").count(), 2);
         let (first, _) = log.split_once("left out").unwrap();
         assert_eq!(first.matches(": \"a line\"\n").count(), most);
     }
 
     #[test]
-    fn what_fills_a_run_to_the_byte_is_all_that_is_shown_of_it() {
+    fn a_run_that_reaches_the_limit_exactly_is_cut_there() {
         let line = format!("{}\n", "x".repeat(FRAME - "\"\"".len()));
         let most = MOST_OF_A_RUN / (2 * FRAME);
-        let log = shown([&line.repeat(most + 2), ""]);
+        let log = log_of([&line.repeat(most + 2), ""]);
         assert_eq!(log.matches(line.trim_end()).count(), most);
         assert_eq!(log.matches("left out").count(), 1);
     }
 
     #[test]
-    fn each_line_is_shown_by_itself_and_the_last_without_its_end() {
+    fn each_line_is_logged_separately_even_an_unfinished_last_one() {
         let (reader, mut writer) = io::pipe().unwrap();
         writer.write_all(b"one\ntwo\nthree").unwrap();
         drop(writer);
