@@ -122,6 +122,7 @@ const GROUPS: [Group; 6] = [
             "verify",
             "trust_peers",
             "patience",
+            "max_minutes",
             "strfry_patience",
         ],
     },
@@ -131,6 +132,9 @@ const GROUPS: [Group; 6] = [
         rare: &[
             "full_sync_parallel",
             "full_sync_limit",
+            "full_sync_keys",
+            "full_sync_connections",
+            "full_sync_minutes",
             "captains",
             "merge_swarm",
             "keep_blocked",
@@ -310,6 +314,16 @@ mod tests {
 
     fn cli(arguments: &[&str]) -> Result<Cli, clap::Error> {
         Cli::parse_arguments([&["constellation-sync"], arguments].concat())
+    }
+
+    #[test]
+    fn every_option_of_the_backfill_has_its_place_in_the_help() {
+        let definition = Cli::definition();
+        for option in definition.get_arguments() {
+            let id = option.get_id().as_str();
+            let is_placed = OF_ALL.contains(&id) || option.get_help_heading().is_some();
+            assert!(is_placed, "{id} is in no group");
+        }
     }
 
     #[test]
