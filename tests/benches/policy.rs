@@ -1,6 +1,7 @@
 //! How fast and how small the policy is, beside a minimal echo program measured in the
 //! same run: `cargo bench -p constellation-tests --bench policy`. About two minutes; names
-//! behind `--` choose among its parts: `ping-pong`, `filters`, `piped`, `start`, `rewriting`.
+//! behind `--` choose among its parts: `ping-pong`, `filters`, `piped`, `start`, `relay` (with a real
+//! strfry in the variable STRFRY), `rewriting`.
 //!
 //! All data is temporary. What is printed are medians; a ratio is the median of the
 //! ratios of runs made in turn, so that it holds where the machine's speed drifts.
@@ -14,6 +15,8 @@
 
 #[path = "policy/programs.rs"]
 mod programs;
+#[path = "policy/relay.rs"]
+mod relay;
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
@@ -397,6 +400,9 @@ fn bench(args: &[String]) {
     }
     if wanted("start") {
         bench.start_rows();
+    }
+    if wanted("relay") {
+        relay::relay_rows(&bench.policy, bench.dir.path());
     }
     for pinned in [true, false].into_iter().filter(|_| wanted("rewriting")) {
         for list in ["strfry/amisOfAmis.txt", "strfry/blacklist.txt"] {
