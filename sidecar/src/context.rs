@@ -9,8 +9,8 @@ use constellation_shared::settings::{ListSettings, Settings};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::options::Options;
-use crate::plan::peer_memory::Knowledge;
-use crate::plan::selection::{self, Candidate, Choice, Identity};
+use crate::plan::peer_memory::PeerMemory;
+use crate::plan::selection::{self, Candidate, Identity, Selection};
 use crate::relay::guard::{Guard, OwnRelay};
 use crate::strfry::Strfry;
 use crate::strfry::conf::edit::PLUGIN;
@@ -21,7 +21,7 @@ use crate::swarm::peer::{self, Description, Peer};
 
 /// What a run works on.
 #[derive(Debug)]
-pub struct Run {
+pub struct Context {
     /// What was asked of us.
     pub options: Options,
     /// The station.
@@ -109,7 +109,7 @@ fn is_same(left: &Path, right: &Path) -> bool {
     real(left) == real(right)
 }
 
-impl Run {
+impl Context {
     /// This station's strfry.
     pub fn strfry(&self) -> Strfry {
         // Seen from where we were started; strfry's commands run in its own folder.
@@ -162,7 +162,7 @@ impl Run {
 
     /// Which of these peers a backfill at `now`, Unix seconds, asks: all that were named,
     /// all of a small swarm, some of a large one.
-    pub fn choice(&self, peers: &[Peer], knowledge: &Knowledge, now: u64) -> Choice {
+    pub fn selection(&self, peers: &[Peer], peer_memory: &PeerMemory, now: u64) -> Selection {
         let own = Identity::of(&peer::own_name(&self.station));
         let candidates: Vec<Candidate> = peers
             .iter()
@@ -170,19 +170,19 @@ impl Run {
                 let url = peer.url();
                 Candidate {
                     identity: Identity::of(&url),
-                    history: knowledge.history(&url),
+                    history: peer_memory.history(&url),
                 }
             })
             .collect();
         let most = match self.options.max_peers {
-            None if candidates.len() <= selection::FEW => candidates.len(),
-            None if memory() < selection::SMALL_MEMORY => selection::USUAL_WHERE_SMALL,
-            None => selection::USUAL,
+            None if candidates.len() <= selection::ASK_ALL_UP_TO => candidates.len(),
+            None if memory() < selection::SMALL_MEMORY => selection::PEERS_PER_RUN_WHERE_SMALL,
+            None => selection::PEERS_PER_RUN,
             Some(most) => usize::from(most),
         };
         match self.options.peer.is_empty() {
-            true => Choice::some(own, &candidates, most, now, &mut fastrand::Rng::new()),
-            false => Choice::all(own, &candidates),
+            true => Selection::some(own, &candidates, most, now, &mut fastrand::Rng::new()),
+            false => Selection::all(own, &candidates),
         }
     }
 }

@@ -48,7 +48,7 @@ use tokio::runtime::Runtime;
 use crate::commands::cli::{Cli, Command};
 use crate::commands::error::{SyncError, complain};
 use crate::commands::{bugreport, doctor, install, notify, status, why};
-use crate::context::{ListsFound, Run};
+use crate::context::{Context, ListsFound};
 use crate::report::document::Document;
 use crate::report::publish::Begin;
 use crate::support::clock::unix_time;
@@ -90,7 +90,7 @@ fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
     let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
     let found = ListsFound::look(&station, options.lists());
     let station = station.with_lists(found.lists);
-    let context = Run {
+    let context = Context {
         options,
         doubts: found.doubts,
         station,
@@ -107,14 +107,14 @@ fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
         Some(Command::Trigger(given)) => {
             commands::backfill::run_where_due(&context, given, runtime)
         }
-        Some(Command::Doctor(given)) => runtime.block_on(doctor::obey(&context, given, out)),
-        Some(Command::Bugreport(given)) => runtime.block_on(bugreport::obey(&context, given, out)),
+        Some(Command::Doctor(given)) => runtime.block_on(doctor::run(&context, given, out)),
+        Some(Command::Bugreport(given)) => runtime.block_on(bugreport::run(&context, given, out)),
         Some(Command::Status(given)) => {
             let folder = station.strfry_dir();
-            status::obey(*given, options.json, &folder, unix_time(), out)
+            status::run(*given, options.json, &folder, unix_time(), out)
         }
-        Some(Command::Notify(given)) => runtime.block_on(notify::obey(&context, *given, out)),
-        Some(Command::Why(given)) => runtime.block_on(why::obey(&context, given, out)),
+        Some(Command::Notify(given)) => runtime.block_on(notify::run(&context, *given, out)),
+        Some(Command::Why(given)) => runtime.block_on(why::run(&context, given, out)),
         Some(Command::Install(given)) => {
             Ok(install::install(given, station, options.dry_run, out)?)
         }

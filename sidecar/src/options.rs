@@ -16,7 +16,7 @@ use constellation_shared::settings::ListSettings;
 use crate::options::hooks::HookOptions;
 use crate::options::members::MemberOptions;
 use crate::options::report::ReportOptions;
-use crate::plan::peer_history::{History, Reach};
+use crate::plan::peer_history::{PeerHistory, Reach};
 use crate::relay::address::Address;
 
 /// What a run is told: the options of the backfill and those that every command shares.
@@ -216,7 +216,7 @@ impl Options {
 
     /// The oldest time that every peer is asked for at `now`, Unix seconds.
     pub fn since(&self, now: u64) -> u64 {
-        History::default().since(now, now, self.reach())
+        PeerHistory::default().since(now, now, self.reach())
     }
 
     /// How far back peers are asked.

@@ -421,7 +421,7 @@ fn silence_ends_a_full_sync_at_once() {
             stop: Stop::at(TimeLimit::default()),
             admission: Arc::clone(&admission),
             index: 0,
-            leveling: None,
+            reconciliation: None,
             wanted: Arc::new(Wanted {
                 authors: [author.pubkey()].into(),
                 kinds: vec![1],

@@ -221,7 +221,7 @@ impl Origin {
 enum Source {
     /// By author, kind and time.
     Walked,
-    /// By its id, of the peer at this place in the exchange.
+    /// By its id, of the peer at this place in the claims.
     Fetched(PeerIndex),
     /// It is one spelling too many of its id, and only looked at to know whom to blame.
     Surplus,
@@ -251,7 +251,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// An intake for the peer at this place in the exchange. What it finds to be of use it
+    /// An intake for the peer at this place in the claims. What it finds to be of use it
     /// credits to `traffic`.
     pub fn new(
         admission: Arc<Admission>,
@@ -281,7 +281,7 @@ impl Intake {
         self.take_once(arrival, json, Source::Walked).await
     }
 
-    /// Takes one more spelling of an event that the exchange gave this peer to fetch.
+    /// Takes one more spelling of an event that the claims gave this peer to fetch.
     pub async fn take_twin(&mut self, arrival: Arrival, json: &str) {
         let source = Source::Fetched(self.peer);
         self.take_once(arrival, json, source).await;
@@ -304,9 +304,9 @@ impl Intake {
         self.admission.novelty(id, json, &mut self.twins)
     }
 
-    /// Takes an event that the exchange gave this peer to fetch. It was not asked of
+    /// Takes an event that the claims gave this peer to fetch. It was not asked of
     /// anybody else meanwhile, so it is looked at even if the same bytes came by another
-    /// way: the exchange waits to hear what became of it. Its bytes are not kept in mind, as
+    /// way: the claims waits to hear what became of it. Its bytes are not kept in mind, as
     /// its id is.
     pub async fn take_fetched(&mut self, arrival: Arrival, json: &str) {
         count(&self.from.tally, |counts| counts.received += 1);

@@ -33,7 +33,7 @@ pub enum Step {
 
 /// What became of what took the way, once it is closed.
 #[derive(Debug)]
-pub struct Closed {
+pub struct PipelineResult {
     /// Who has passed.
     pub gate: Gate,
     /// What strfry made of it.
@@ -48,7 +48,7 @@ type Ended = (Imported, Result<(), ImportError>);
 
 /// An open way into the database.
 #[derive(Debug)]
-pub struct Inflow {
+pub struct Pipeline {
     /// Where events are handed in. The way stays open for as long as a clone is held.
     pub admission: Arc<Admission>,
     /// Its gate in the end; none where it could not go on.
@@ -58,7 +58,7 @@ pub struct Inflow {
     broken: Option<Ended>,
 }
 
-impl Inflow {
+impl Pipeline {
     /// Opens a way through this gate, which knows what has passed it before.
     pub fn open(
         (admission, mut verified): (Arc<Admission>, mpsc::Receiver<Vec<Admitted>>),
@@ -98,7 +98,7 @@ impl Inflow {
 
     /// Does the work whose events take this way, until it is done, a signal comes, or strfry
     /// takes nothing more.
-    pub async fn carry<W: Future>(
+    pub async fn run<W: Future>(
         &mut self,
         work: W,
         interruption: Pin<&mut impl Future<Output = ()>>,
@@ -120,7 +120,7 @@ impl Inflow {
 
     /// Closes the way once what is on it has arrived; after an interruption that is not
     /// waited for long. Everybody else must have let go of the admission.
-    pub async fn close(self, interruption: impl Future<Output = ()>) -> Closed {
+    pub async fn close(self, interruption: impl Future<Output = ()>) -> PipelineResult {
         let Self {
             admission,
             gate,
@@ -154,7 +154,7 @@ impl Inflow {
             None => result.and(Err(ImportError::Vanished)),
             Some(_) => result,
         };
-        Closed {
+        PipelineResult {
             gate: gate.unwrap_or_default(),
             imported,
             result,

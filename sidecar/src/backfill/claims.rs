@@ -31,7 +31,7 @@ pub enum Claim {
 
 /// Who has what, and who fetches it.
 #[derive(Debug)]
-pub struct Share {
+pub struct Claims {
     /// What is missing still. What is settled takes no memory here.
     states: BTreeMap<EventId, State>,
     /// What each peer has and was not yet asked for.
@@ -44,7 +44,7 @@ pub struct Share {
     settled: usize,
 }
 
-impl Share {
+impl Claims {
     /// Nothing is missing yet, of so many peers.
     pub fn new(peers: usize) -> Self {
         Self {
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn each_id_is_fetched_once_and_the_quick_fetch_more() {
-        let mut share = Share::new(3);
+        let mut share = Claims::new(3);
         for peer in 0..3 {
             share.offer(peer, ids(0..1000));
         }
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_one_fails_to_bring_the_next_is_asked_for() {
-        let mut share = Share::new(2);
+        let mut share = Claims::new(2);
         share.offer(0, ids(0..10));
         share.offer(1, ids(0..10));
         let first = fetched(share.claim(0, 100));
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_a_slow_one_holds_up_another_takes_over() {
-        let mut share = Share::new(2);
+        let mut share = Claims::new(2);
         share.offer(0, ids(0..10));
         share.offer(1, ids(0..10));
         let slow = fetched(share.claim(0, 10));
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_broken_connection_may_ask_again() {
-        let mut share = Share::new(1);
+        let mut share = Claims::new(1);
         share.offer(0, ids(0..3));
         let claimed = fetched(share.claim(0, 3));
         share.settle(claimed[0]);
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_settled_is_asked_of_nobody() {
-        let mut share = Share::new(2);
+        let mut share = Claims::new(2);
         share.offer(1, [id(1)]);
         assert_eq!(share.claim(1, 9), Claim::Fetch(vec![id(1)]));
         share.offer(0, [id(1), id(2)]);

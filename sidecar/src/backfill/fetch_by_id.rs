@@ -12,7 +12,7 @@ use crate::admission::rules::Refusal;
 use crate::backfill::claims::Claim;
 use crate::backfill::compare::MOST_FAILURES;
 use crate::backfill::paging::{FetchError, close};
-use crate::backfill::shared_claims::Exchange;
+use crate::backfill::shared_claims::SharedClaims;
 use crate::relay::connection::{Connection, ConnectionError};
 use crate::relay::message::{self, FromRelay, Head};
 use crate::relay::traffic::Traffic;
@@ -63,7 +63,7 @@ enum Asked {
     No,
 }
 
-/// Fetches what the exchange gives this peer, until nothing is left that it could bring, or
+/// Fetches what the claims gives this peer, until nothing is left that it could bring, or
 /// it failed to bring too much.
 /// Events that `is_wanted` does not want are refused as unasked. Where this fails, what
 /// was being fetched is given back.
@@ -72,14 +72,14 @@ enum Asked {
 /// [`FetchError`].
 pub async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
-    exchange: &Exchange,
+    claims: &SharedClaims,
     intake: &mut Intake,
     manner: Manner,
     is_wanted: impl Fn(&Head) -> bool,
     progress: impl FnMut(),
 ) -> Result<(), FetchError> {
     let mut collector = Collector {
-        exchange,
+        claims,
         manner,
         next_name: 0,
         open: BTreeMap::new(),
@@ -94,12 +94,12 @@ pub async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
         .open
         .into_values()
         .flat_map(|question| question.ids);
-    exchange.give_back(manner.peer, unfinished);
+    claims.give_back(manner.peer, unfinished);
     result
 }
 
 struct Collector<'a> {
-    exchange: &'a Exchange,
+    claims: &'a SharedClaims,
     manner: Manner,
     next_name: u64,
     open: BTreeMap<String, Question>,
@@ -127,11 +127,11 @@ impl Collector<'_> {
         } = self.manner;
         let mut deadline = Instant::now() + patience;
         loop {
-            if self.exchange.failures(peer) > MOST_FAILURES {
+            if self.claims.failures(peer) > MOST_FAILURES {
                 return Ok(());
             }
             while self.may_claim && self.open.len() < self.manner.questions {
-                match self.exchange.claim(peer, ids_at_once) {
+                match self.claims.claim(peer, ids_at_once) {
                     Claim::Fetch(ids) => {
                         self.ask(connection, ids).await?;
                         deadline = Instant::now() + patience;
@@ -149,7 +149,7 @@ impl Collector<'_> {
                 // A relay has time for pings while we wait for the others.
                 connection.traffic().wait_for_others(true);
                 let claimed = tokio::select! {
-                    ids = self.exchange.claim_patiently(peer, ids_at_once) => Ok(ids),
+                    ids = self.claims.claim_patiently(peer, ids_at_once) => Ok(ids),
                     // Nothing that was asked for; a relay that leaves shows itself.
                     text = connection.receive(Instant::now() + patience * 2, patience) => Err(text),
                 };
@@ -160,7 +160,7 @@ impl Collector<'_> {
                         match text {
                             // It is not this relay that is slow: what the slow ones hold up
                             // is fetched here, at the price of a few events that come twice.
-                            Err(ConnectionError::Silent(_)) => self.exchange.take_over(peer),
+                            Err(ConnectionError::Silent(_)) => self.claims.take_over(peer),
                             text => drop(text?),
                         }
                         self.may_claim = true;
@@ -218,7 +218,7 @@ impl Collector<'_> {
                     let given_back = std::mem::take(&mut self.open);
                     for (name, question) in given_back {
                         connection.send(close(&name)).await?;
-                        self.exchange.give_back(peer, question.ids);
+                        self.claims.give_back(peer, question.ids);
                     }
                     self.manner.questions = 1;
                     self.may_claim = true;
@@ -258,7 +258,7 @@ impl Collector<'_> {
                 return Asked::Yes;
             }
             Asked::Yes => {
-                self.exchange.release(self.manner.peer, [id]);
+                self.claims.release(self.manner.peer, [id]);
                 intake.refuse_garbage(Refusal::Unasked);
             }
             Asked::Again if is_wanted(arrival.head()) => intake.take_twin(arrival, json).await,
@@ -290,7 +290,7 @@ impl Collector<'_> {
         let mut ids: Vec<EventId> = question.ids.into_iter().collect();
         self.refused_questions += 1;
         if ids.len() < 2 || self.refused_questions > MOST_REFUSED_QUESTIONS {
-            self.exchange.release(self.manner.peer, ids);
+            self.claims.release(self.manner.peer, ids);
             return Ok(());
         }
         let rest = ids.split_off(ids.len() / 2);
@@ -313,7 +313,7 @@ impl Collector<'_> {
                 .ask(connection, question.ids.into_iter().collect())
                 .await;
         }
-        self.exchange.release(self.manner.peer, question.ids);
+        self.claims.release(self.manner.peer, question.ids);
         Ok(())
     }
 

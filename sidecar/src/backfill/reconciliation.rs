@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 use crate::admission::intake::{ArrivalListener, Intake, PeerIndex};
 use crate::backfill::compare::{CompareError, Compared, compare, filter};
 use crate::backfill::paging::FetchError;
-use crate::backfill::shared_claims::Exchange;
+use crate::backfill::shared_claims::SharedClaims;
 use crate::plan::refused::Refused;
 use crate::plan::selection::AT_ONCE;
 use crate::plan::wanted::Wanted;
@@ -30,8 +30,8 @@ use crate::report::Undelivered;
 use crate::strfry::Strfry;
 use crate::support::error_chain::chain;
 
-pub use local_ids::Holdings;
-pub use peer_reconciler::Turn;
+pub use local_ids::LocalIds;
+pub use peer_reconciler::PeerReconciler;
 
 /// How many authors one reconciliation names: with them the first message is below
 /// 64 KiB, the smallest that relays are known to take.
@@ -62,13 +62,13 @@ pub const HEAD_START: Duration = Duration::from_secs(30);
 
 /// What all sessions of a run share about reconciliation.
 #[derive(Debug)]
-pub struct Leveling {
+pub struct Reconciliation {
     /// What tells what we hold, once the first peer wants to know.
     pub strfry: Strfry,
     /// What need not be asked for.
     pub refused: Refused,
     /// Who fetches what.
-    pub exchange: Exchange,
+    pub claims: SharedClaims,
     /// The time of the run, Unix seconds.
     pub now: u64,
     /// Where it is shown how many are missing, and how many of them came.
@@ -77,7 +77,7 @@ pub struct Leveling {
     /// looked up at once.
     earliest: u64,
     /// What was looked up; again where a peer is asked that reaches further back.
-    holdings: Mutex<Vec<Arc<Holdings>>>,
+    local_ids: Mutex<Vec<Arc<LocalIds>>>,
     /// Held while something is looked up; whether strfry did tell.
     lookup: tokio::sync::Mutex<bool>,
     turns: Semaphore,
@@ -85,23 +85,23 @@ pub struct Leveling {
     kinds: Mutex<HashMap<EventId, u16>>,
 }
 
-impl Leveling {
+impl Reconciliation {
     /// For one run.
     pub fn new(
         strfry: Strfry,
         refused: Refused,
-        exchange: Exchange,
+        claims: SharedClaims,
         (now, earliest): (u64, u64),
         bar: ProgressBar,
     ) -> Self {
         Self {
             strfry,
             refused,
-            exchange,
+            claims,
             now,
             earliest,
             bar,
-            holdings: Mutex::default(),
+            local_ids: Mutex::default(),
             lookup: tokio::sync::Mutex::new(true),
             turns: Semaphore::new(AT_ONCE),
             kinds: Mutex::default(),
@@ -116,7 +116,7 @@ impl Leveling {
     }
 
     fn show_progress(&self) {
-        let (missing, came) = self.exchange.progress();
+        let (missing, came) = self.claims.progress();
         self.bar.set_length(missing as u64);
         self.bar.set_position(came as u64);
     }
@@ -138,7 +138,7 @@ impl Leveling {
     pub fn undelivered(&self) -> Undelivered {
         let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let mut undelivered = Undelivered::new();
-        for id in self.exchange.undelivered() {
+        for id in self.claims.undelivered() {
             *undelivered.entry(kinds.get(&id).copied()).or_default() += 1;
         }
         undelivered
@@ -146,9 +146,9 @@ impl Leveling {
 
     /// What we hold of what is wanted, looked up once for all peers; `None` where strfry
     /// does not tell, which is said.
-    pub async fn holdings(&self, wanted: &Wanted) -> Option<Arc<Holdings>> {
+    pub async fn local_ids(&self, wanted: &Wanted) -> Option<Arc<LocalIds>> {
         let mut tells = self.lookup.lock().await;
-        let reaches = |holdings: &&Arc<Holdings>| holdings.since <= wanted.since;
+        let reaches = |local_ids: &&Arc<LocalIds>| local_ids.since <= wanted.since;
         let looked_up = self.looked_up().iter().find(reaches).map(Arc::clone);
         if looked_up.is_some() || !*tells {
             return looked_up;
@@ -157,10 +157,10 @@ impl Leveling {
             since: wanted.since.min(self.earliest),
             ..wanted.clone()
         };
-        let mut holdings = Holdings::since(widest.since);
+        let mut local_ids = LocalIds::since(widest.since);
         for window in widest.windows_of(AUTHORS) {
-            match self.strfry.holdings(&window).await {
-                Ok(held) => holdings.push(window, held),
+            match self.strfry.local_ids(&window).await {
+                Ok(held) => local_ids.push(window, held),
                 Err(error) => {
                     let error = chain(&error);
                     warn!("{error}: what is here is unknown, so everything is asked for");
@@ -169,26 +169,28 @@ impl Leveling {
                 }
             }
         }
-        let holdings = Arc::new(holdings);
-        self.looked_up().push(Arc::clone(&holdings));
-        Some(holdings)
+        let local_ids = Arc::new(local_ids);
+        self.looked_up().push(Arc::clone(&local_ids));
+        Some(local_ids)
     }
 
-    fn looked_up(&self) -> MutexGuard<'_, Vec<Arc<Holdings>>> {
-        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
+    fn looked_up(&self) -> MutexGuard<'_, Vec<Arc<LocalIds>>> {
+        self.local_ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl ArrivalListener for Leveling {
+impl ArrivalListener for Reconciliation {
     fn arrived(&self, event: &Head, is_forged: bool, fetched_by: Option<PeerIndex>) {
         match (is_forged, fetched_by) {
             (false, _) => {
-                for holdings in self.looked_up().iter() {
-                    holdings.add(event);
+                for local_ids in self.looked_up().iter() {
+                    local_ids.add(event);
                 }
-                self.exchange.settle(event.id);
+                self.claims.settle(event.id);
             }
-            (true, Some(peer)) => self.exchange.release(peer, [event.id]),
+            (true, Some(peer)) => self.claims.release(peer, [event.id]),
             (true, None) => {}
         }
     }
@@ -208,7 +210,7 @@ pub struct Progress {
 
 /// Why a peer's reconciliation ended before it was done.
 #[derive(Debug, thiserror::Error)]
-pub enum LevelError {
+pub enum ReconciliationError {
     /// Something that paging through would meet as well.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -227,8 +229,8 @@ pub fn is_fit(information: &Information) -> bool {
 
 impl Progress {
     /// At the beginning, for everything since then, Unix seconds.
-    pub fn new(holdings: &Holdings, since: u64) -> Self {
-        let windows = holdings.windows().map(|window| Window {
+    pub fn new(local_ids: &LocalIds, since: u64) -> Self {
+        let windows = local_ids.windows().map(|window| Window {
             since,
             ..window.clone()
         });
@@ -244,21 +246,25 @@ impl Progress {
     /// window: so the ids of one window are in hand at a time, not those of all.
     ///
     /// # Errors
-    /// [`LevelError`].
-    pub async fn level_all<S: AsyncRead + AsyncWrite + Unpin>(
+    /// [`ReconciliationError`].
+    pub async fn reconcile<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         connection: &mut Connection<S>,
-        turn: &Turn<'_>,
+        turn: &PeerReconciler<'_>,
         intake: &mut Intake,
         mut progress: impl FnMut(),
-    ) -> Result<(), LevelError> {
-        let Turn { leveling, peer, .. } = *turn;
+    ) -> Result<(), ReconciliationError> {
+        let PeerReconciler {
+            reconciliation,
+            peer,
+            ..
+        } = *turn;
         let length = turn.message_length();
         let frame_limit = (length.saturating_sub(MESSAGE_FRAME) / 2).min(LARGEST_FRAME);
         while let Some(window) = self.todo.last() {
-            let held = turn.holdings.held(window);
+            let held = turn.local_ids.held(window);
             let filter = filter(window);
-            let is_refused = |id: &EventId| leveling.refused.contains(*id, &turn.url);
+            let is_refused = |id: &EventId| reconciliation.refused.contains(*id, &turn.url);
             let compared = compare(
                 connection,
                 &filter,
@@ -272,20 +278,20 @@ impl Progress {
             let Compared { needed, is_part } = match compared {
                 Ok(compared) => compared,
                 Err(error) => {
-                    self.cope(error, leveling.now)?;
+                    self.cope(error, reconciliation.now)?;
                     continue;
                 }
             };
             // Others bring events while this relay tells what it has.
             let mut missing = Vec::from_iter(needed);
-            turn.holdings.retain_missing(window, &mut missing);
+            turn.local_ids.retain_missing(window, &mut missing);
             if !is_part {
                 self.todo.pop();
             }
             self.refusals = 0;
             let listed = missing.len();
-            leveling.exchange.offer(peer, missing);
-            leveling.show_progress();
+            reconciliation.claims.offer(peer, missing);
+            reconciliation.show_progress();
             debug!("{} lists {listed} events that are missing here", turn.url);
             turn.collect(connection, intake, is_part, &mut progress)
                 .await?;
@@ -294,11 +300,11 @@ impl Progress {
     }
 
     /// What to do with a window that could not be reconciled.
-    fn cope(&mut self, error: CompareError, now: u64) -> Result<(), LevelError> {
+    fn cope(&mut self, error: CompareError, now: u64) -> Result<(), ReconciliationError> {
         match error {
             CompareError::Connection(error) => Err(FetchError::Connection(error).into()),
             CompareError::TooMany if self.refusals >= MOST_REFUSALS => {
-                Err(LevelError::Unfit(CompareError::TooMany))
+                Err(ReconciliationError::Unfit(CompareError::TooMany))
             }
             CompareError::TooMany => {
                 self.refusals += 1;
@@ -319,7 +325,7 @@ impl Progress {
                 }
                 Ok(())
             }
-            error => Err(LevelError::Unfit(error)),
+            error => Err(ReconciliationError::Unfit(error)),
         }
     }
 }

@@ -16,19 +16,19 @@ use tracing::{error, info, warn};
 
 use crate::admission::gate::Gate;
 use crate::admission::intake::{self, Admission, ArrivalListener, Tally};
-use crate::admission::pipeline::{Closed, Inflow, Step};
+use crate::admission::pipeline::{Pipeline, PipelineResult, Step};
 use crate::admission::rules::Rules;
 use crate::backfill::error::PrepareError;
-use crate::backfill::reconciliation::{HEAD_START, Leveling};
+use crate::backfill::reconciliation::{HEAD_START, Reconciliation};
 use crate::backfill::session::Session;
-use crate::backfill::shared_claims::Exchange;
+use crate::backfill::shared_claims::SharedClaims;
 use crate::backfill::stop::{OUT_OF_TIME, Stop, StopReason, StopSwitch, TimeLimit};
 use crate::backfill::stragglers::{Pace, Stragglers};
-use crate::context::Run;
-use crate::plan::peer_history::Turn;
-use crate::plan::peer_memory::Knowledge;
+use crate::context::Context;
+use crate::plan::peer_history::PeerOutcome;
+use crate::plan::peer_memory::PeerMemory;
 use crate::plan::refused::Refused;
-use crate::plan::selection::Choice;
+use crate::plan::selection::Selection;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
 use crate::relay::connection::{Connector, OWN_RELAY};
@@ -60,7 +60,7 @@ const MISSING_BAR: &str = "{spinner} {pos} of {len} missing events came [{bar:30
 
 /// What a backfill works with, once it is known that there is something to do.
 pub struct Backfill<'a> {
-    run: &'a Run,
+    run: &'a Context,
     /// When it began, Unix seconds.
     now: u64,
     /// How long it may take.
@@ -72,15 +72,15 @@ pub struct Backfill<'a> {
     strfry: Strfry,
     /// All that could be asked, and which of them are.
     candidates: Vec<Peer>,
-    choice: Choice,
+    selection: Selection,
     /// Those that were asked, in this order.
     peers: Vec<Peer>,
     /// What is wanted of a peer that reaches as far back as is usual.
     wanted: Wanted,
     rules: Rules,
     refused: Refused,
-    leveling: Option<Arc<Leveling>>,
-    knowledge: Knowledge,
+    reconciliation: Option<Arc<Reconciliation>>,
+    peer_memory: PeerMemory,
     /// Where each peer's events are counted.
     tallies: Vec<Tally>,
     /// What is known of each session while it goes on.
@@ -116,7 +116,7 @@ impl<'a> Backfill<'a> {
     ///
     /// # Errors
     /// [`PrepareError`] where nothing can be done.
-    pub async fn prepare(run: &'a Run) -> Result<Self, PrepareError> {
+    pub async fn prepare(run: &'a Context) -> Result<Self, PrepareError> {
         let now = unix_time();
         let options = &run.options;
         let limit = TimeLimit::from_now(options.max_minutes.0);
@@ -152,8 +152,8 @@ impl<'a> Backfill<'a> {
         if candidates.is_empty() {
             return Err(PrepareError::NoPeers(run.station.swarm_dir()));
         }
-        let knowledge = Knowledge::load(&knowledge_path(run), now);
-        let choice = run.choice(&candidates, &knowledge, now);
+        let peer_memory = PeerMemory::load(&peer_memory_path(run), now);
+        let selection = run.selection(&candidates, &peer_memory, now);
         let followed = followed::followed(&run.station, &descriptions)?;
         let Followed { keys, blocked, .. } = followed;
         info!(for_scripts = true, "SYNC_HEX: count={}", keys.len());
@@ -167,25 +167,26 @@ impl<'a> Backfill<'a> {
             authors: keys.into(),
             most_events: usize::MAX,
         };
-        let first = choice
+        let first = selection
             .first()
             .iter()
             .filter_map(|place| candidates.get(*place));
         let earliest = first
-            .map(|peer| knowledge.since(&peer.address.to_string(), &wanted.kinds, now, reach))
+            .map(|peer| peer_memory.since(&peer.address.to_string(), &wanted.kinds, now, reach))
             .min()
             .unwrap_or(wanted.since);
         let refused = Refused::load(&refused_path(run), now);
-        let leveling = (!options.no_negentropy).then(|| {
+        let reconciliation = (!options.no_negentropy).then(|| {
             // Everything is everything.
             let refused = match options.days {
                 0 => Refused::default(),
                 _ => refused.clone(),
             };
-            let exchange = Exchange::new(choice.most_tries());
+            let claims = SharedClaims::new(selection.most_tries());
             let bar = run.bar(MISSING_BAR, String::new());
-            let leveling = Leveling::new(strfry.clone(), refused, exchange, (now, earliest), bar);
-            Arc::new(leveling)
+            let reconciliation =
+                Reconciliation::new(strfry.clone(), refused, claims, (now, earliest), bar);
+            Arc::new(reconciliation)
         });
         Ok(Self {
             run,
@@ -199,7 +200,7 @@ impl<'a> Backfill<'a> {
             under_way: Vec::new(),
             own: BTreeSet::new(),
             candidates,
-            choice,
+            selection,
             peers: Vec::new(),
             wanted,
             rules: Rules {
@@ -208,8 +209,8 @@ impl<'a> Backfill<'a> {
                 blocked,
             },
             refused,
-            leveling,
-            knowledge,
+            reconciliation,
+            peer_memory,
         })
     }
 
@@ -218,22 +219,22 @@ impl<'a> Backfill<'a> {
         let options = &self.run.options;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let verify = !options.trust_peers;
-        let listener = self.leveling.clone();
-        let listener = listener.map(|leveling| leveling as Arc<dyn ArrivalListener>);
-        let mut inflow = Inflow::open(
+        let listener = self.reconciliation.clone();
+        let listener = listener.map(|reconciliation| reconciliation as Arc<dyn ArrivalListener>);
+        let mut pipeline = Pipeline::open(
             Admission::new(self.rules.clone(), verify, listener, cores),
             Gate::asking(BlockedNow::new(self.run.station.clone())),
             Import::new(self.strfry.clone(), options.verify),
         );
-        let (mut reports, step) = self.ask(&mut inflow, interruption.as_mut()).await;
+        let (mut reports, step) = self.ask(&mut pipeline, interruption.as_mut()).await;
         if step != Step::Done {
             self.tunnels.close().await;
         }
         let closed = match step {
-            Step::Interrupted => inflow.close(std::future::ready(())).await,
-            Step::Done | Step::Broken => inflow.close(interruption.as_mut()).await,
+            Step::Interrupted => pipeline.close(std::future::ready(())).await,
+            Step::Done | Step::Broken => pipeline.close(interruption.as_mut()).await,
         };
-        let Closed {
+        let PipelineResult {
             gate,
             imported,
             result,
@@ -251,23 +252,25 @@ impl<'a> Backfill<'a> {
         // What strfry did not take is not had; and who was cut off by us is not to blame.
         if is_settled {
             let turns = reports.iter().map(turn);
-            self.knowledge.settle(self.now, turns, &self.wanted.kinds);
+            self.peer_memory.settle(self.now, turns, &self.wanted.kinds);
         }
         let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
-        self.knowledge
+        self.peer_memory
             .see(urls.iter().map(String::as_str), self.now);
-        if let Err(error) = self.knowledge.save(&knowledge_path(self.run), self.now) {
-            unwritten(&knowledge_path(self.run), &error);
+        if let Err(error) = self.peer_memory.save(&peer_memory_path(self.run), self.now) {
+            unwritten(&peer_memory_path(self.run), &error);
         }
-        let leveling = self.leveling.as_ref();
-        if let Some(leveling) = leveling {
-            leveling.bar.finish_and_clear();
-            let (missing, came) = leveling.exchange.progress();
+        let reconciliation = self.reconciliation.as_ref();
+        if let Some(reconciliation) = reconciliation {
+            reconciliation.bar.finish_and_clear();
+            let (missing, came) = reconciliation.claims.progress();
             if missing > 0 {
                 info!("{missing} events were missing, {came} of them came");
             }
         }
-        let undelivered = leveling.map_or_else(Default::default, |leveling| leveling.undelivered());
+        let undelivered = reconciliation.map_or_else(Default::default, |reconciliation| {
+            reconciliation.undelivered()
+        });
         let succeeded =
             !reports.is_empty() && reports.iter().all(|report| report.failure.is_none());
         let interrupted = interrupted || step == Step::Interrupted;
@@ -310,24 +313,24 @@ impl<'a> Backfill<'a> {
     /// Everybody's turn, side by side; a report of each, without its counts.
     async fn ask(
         &mut self,
-        inflow: &mut Inflow,
+        pipeline: &mut Pipeline,
         interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> (Vec<PeerReport>, Step) {
         let mut sessions = JoinSet::new();
         let mut places = Vec::new();
         let mut reports: Vec<PeerReport> = Vec::new();
-        let mut waiting = VecDeque::from(self.choice.first().to_vec());
+        let mut waiting = VecDeque::from(self.selection.first().to_vec());
         let begin = Instant::now();
         let window = self.patience * 2;
         let mut stragglers = Stragglers::new(window);
         let mut windows = interval_at(begin + window, window);
         windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let admission = Arc::clone(&inflow.admission);
+        let admission = Arc::clone(&pipeline.admission);
         let all = async {
             let mut head_start = begin + HEAD_START;
             loop {
                 while !self.limit.is_over()
-                    && sessions.len() < self.choice.at_once().min(MOST_AT_ONCE)
+                    && sessions.len() < self.selection.at_once().min(MOST_AT_ONCE)
                     && let Some(place) = waiting.pop_front()
                 {
                     if let Some(session) = self.session(place, &admission) {
@@ -366,7 +369,7 @@ impl<'a> Backfill<'a> {
                         let mut place = self.peers.iter().zip(&places);
                         let place = place.find(|(peer, _)| peer.address == report.address);
                         if let Some((_, place)) = place {
-                            waiting.extend(self.choice.failed(*place));
+                            waiting.extend(self.selection.failed(*place));
                         }
                         self.own.insert(report.address);
                     }
@@ -374,29 +377,29 @@ impl<'a> Backfill<'a> {
                         let place = self.peers.iter().zip(&places);
                         let place = place.filter(|(peer, _)| peer.address == report.address);
                         match turn(&report).1 {
-                            Turn::Gave(_) => {
+                            PeerOutcome::Gave(_) => {
                                 let took = Duration::try_from_secs_f64(report.seconds);
                                 stragglers.done(begin.elapsed(), took.unwrap_or_default());
-                                self.choice.succeeded();
+                                self.selection.succeeded();
                             }
-                            Turn::Unfinished => {}
-                            Turn::Failed => {
+                            PeerOutcome::Unfinished => {}
+                            PeerOutcome::Failed => {
                                 let place = place.map(|(_, place)| *place).next();
-                                let other = place.and_then(|place| self.choice.failed(place));
+                                let other = place.and_then(|place| self.selection.failed(place));
                                 waiting.extend(other);
-                                if self.choice.has_no_link() {
+                                if self.selection.has_no_link() {
                                     waiting.clear();
                                 }
                             }
                         }
-                        self.knowledge.learn(report.address.to_string(), known);
+                        self.peer_memory.learn(report.address.to_string(), known);
                         reports.push(report);
                     }
                     Err(error) => error!("a session ended unexpectedly and failed: {error}"),
                 }
             }
         };
-        let (_, step) = inflow.carry(all, interruption).await;
+        let (_, step) = pipeline.run(all, interruption).await;
         sessions.shutdown().await;
         for peer in self.others() {
             if !reports.iter().any(|report| report.address == peer.address) {
@@ -453,18 +456,18 @@ impl<'a> Backfill<'a> {
         let (stop, switch) = Stop::with_switch(self.limit);
         let session = Session {
             index: self.peers.len(),
-            leveling: self.leveling.clone(),
+            reconciliation: self.reconciliation.clone(),
             tally: Arc::clone(&tally),
             traffic: Arc::clone(&traffic),
             stop,
-            known: self.knowledge.of(&url, self.now).cloned(),
+            known: self.peer_memory.of(&url, self.now).cloned(),
             bar: self.run.bar(PEER_BAR, peer.address.to_string()),
             address: peer.address.clone(),
             connector: self.connector.clone(),
             admission: Arc::clone(admission),
             wanted: Arc::new(Wanted {
                 since: self
-                    .knowledge
+                    .peer_memory
                     .since(&url, &self.wanted.kinds, self.now, reach),
                 ..self.wanted.clone()
             }),
@@ -512,11 +515,11 @@ impl<'a> Backfill<'a> {
     }
 }
 
-fn refused_path(run: &Run) -> PathBuf {
+fn refused_path(run: &Context) -> PathBuf {
     run.file(state_file::REFUSED.name)
 }
 
-fn knowledge_path(run: &Run) -> PathBuf {
+fn peer_memory_path(run: &Context) -> PathBuf {
     run.file(state_file::PEERS.name)
 }
 
@@ -526,17 +529,17 @@ fn unwritten(path: &Path, error: &io::Error) {
 
 /// What is remembered of a peer's turn. One that holds what could not be had gave all it
 /// can. How much was new is only known of those that were reconciled with.
-fn turn(report: &PeerReport) -> (String, Turn) {
+fn turn(report: &PeerReport) -> (String, PeerOutcome) {
     let brought = match report.reconciled {
         true => report.counts.collected,
         false => 0,
     };
     let turn = if report.code == Some(OUT_OF_TIME) {
-        Turn::Unfinished
+        PeerOutcome::Unfinished
     } else if report.broke_off {
-        Turn::Failed
+        PeerOutcome::Failed
     } else {
-        Turn::Gave(brought)
+        PeerOutcome::Gave(brought)
     };
     (report.address.to_string(), turn)
 }

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use crate::admission::intake::{Admission, Counts, Intake, PeerIndex, Tally};
 use crate::backfill::compare::CompareError;
 use crate::backfill::paging::{FetchError, fetch};
-use crate::backfill::reconciliation::{self, LevelError, Leveling, Turn};
+use crate::backfill::reconciliation::{self, PeerReconciler, Reconciliation, ReconciliationError};
 use crate::backfill::stop::Stop;
 use crate::plan::peer_memory::Known;
 use crate::plan::wanted::{RESTRICTED_KINDS, Wanted};
@@ -100,7 +100,7 @@ pub struct Session {
     /// Its place in the run.
     pub index: PeerIndex,
     /// What the sessions share about reconciliation; nothing where all is paged through.
-    pub leveling: Option<Arc<Leveling>>,
+    pub reconciliation: Option<Arc<Reconciliation>>,
     /// Its relay.
     pub address: Address,
     /// What an earlier run learned of it.
@@ -147,8 +147,8 @@ impl Session {
             }
         };
         intake.flush().await;
-        if let (Some(leveling), Err(_)) = (&self.leveling, &result) {
-            leveling.exchange.leave(self.index);
+        if let (Some(reconciliation), Err(_)) = (&self.reconciliation, &result) {
+            reconciliation.claims.leave(self.index);
         }
         let Progress {
             pager,
@@ -270,11 +270,14 @@ impl Session {
             progress.information = Some(self.inform().await?);
         }
         let information = progress.information.clone().unwrap_or_default();
-        if let Some(leveling) = &self.leveling
+        if let Some(reconciliation) = &self.reconciliation
             && reconciliation::is_fit(&information)
             && !progress.unfit
         {
-            match self.level(leveling, intake, progress, &information).await {
+            match self
+                .level(reconciliation, intake, progress, &information)
+                .await
+            {
                 Err(SessionError::Unfit(error)) => {
                     let error = chain(&error);
                     info!("{}: {error}; its events are paged through", self.address);
@@ -305,29 +308,29 @@ impl Session {
     /// Learns what the relay has and we lack, and fetches this peer's share of it.
     async fn level(
         &self,
-        leveling: &Leveling,
+        reconciliation: &Reconciliation,
         intake: &mut Intake,
         progress: &mut Progress,
         information: &Information,
     ) -> Result<(), SessionError> {
-        let holdings = leveling.holdings(&self.wanted).await;
-        let Some(holdings) = holdings else {
+        let local_ids = reconciliation.local_ids(&self.wanted).await;
+        let Some(local_ids) = local_ids else {
             return Err(SessionError::Unfit(CompareError::NothingToCompare));
         };
         let mut connection = self.open().await?;
         progress.reached = true;
         let waiting = Instant::now();
-        let _turn = leveling.turn().await;
+        let _turn = reconciliation.turn().await;
         if waiting.elapsed() > IDLE {
             connection.close().await;
             connection = self.open().await?;
         }
         let level = progress
             .level
-            .get_or_insert_with(|| reconciliation::Progress::new(&holdings, self.wanted.since));
-        let turn = Turn {
-            leveling,
-            holdings: &holdings,
+            .get_or_insert_with(|| reconciliation::Progress::new(&local_ids, self.wanted.since));
+        let turn = PeerReconciler {
+            reconciliation,
+            local_ids: &local_ids,
             wanted: &self.wanted,
             peer: self.index,
             url: self.address.to_string(),
@@ -335,16 +338,18 @@ impl Session {
             patience: self.patience,
         };
         let bar = &self.bar;
-        let leveled = level
-            .level_all(&mut connection, &turn, intake, || bar.inc(1))
+        let reconciled = level
+            .reconcile(&mut connection, &turn, intake, || bar.inc(1))
             .await;
-        match leveled {
+        match reconciled {
             Ok(()) => {}
-            Err(LevelError::Unfit(error)) => {
-                leveling.exchange.leave(self.index);
+            Err(ReconciliationError::Unfit(error)) => {
+                reconciliation.claims.leave(self.index);
                 return Err(SessionError::Unfit(error));
             }
-            Err(LevelError::Fetch(error)) => return Err(SessionError::Attempt(error.into())),
+            Err(ReconciliationError::Fetch(error)) => {
+                return Err(SessionError::Attempt(error.into()));
+            }
         }
         let to_walk = level.to_walk.clone();
         if !to_walk.is_empty() {

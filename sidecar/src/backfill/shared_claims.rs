@@ -1,4 +1,4 @@
-//! [`Share`] for sessions that run side by side: who is waiting is told when something
+//! [`Claims`] for sessions that run side by side: who is waiting is told when something
 //! changes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,45 +7,45 @@ use constellation_shared::EventId;
 use tokio::sync::Notify;
 
 use crate::admission::intake::PeerIndex;
-use crate::backfill::claims::{Claim, Share};
+use crate::backfill::claims::{Claim, Claims};
 
 /// What is missing, shared out among the sessions of a run.
 #[derive(Debug)]
-pub struct Exchange {
-    share: Mutex<Share>,
+pub struct SharedClaims {
+    share: Mutex<Claims>,
     changed: Notify,
 }
 
-impl Exchange {
+impl SharedClaims {
     /// For so many peers.
     pub fn new(peers: usize) -> Self {
         Self {
-            share: Mutex::new(Share::new(peers)),
+            share: Mutex::new(Claims::new(peers)),
             changed: Notify::new(),
         }
     }
 
-    fn share(&self) -> MutexGuard<'_, Share> {
+    fn share(&self) -> MutexGuard<'_, Claims> {
         self.share.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Share) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut Claims) -> T) -> T {
         let result = change(&mut self.share());
         self.changed.notify_waiters();
         result
     }
 
-    /// See [`Share::offer`].
+    /// See [`Claims::offer`].
     pub fn offer(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         self.change(|share| share.offer(peer, ids));
     }
 
-    /// See [`Share::claim`].
+    /// See [`Claims::claim`].
     pub fn claim(&self, peer: PeerIndex, most: usize) -> Claim {
         self.share().claim(peer, most)
     }
 
-    /// See [`Share::claim`]; waits until there is something to fetch, or nothing any more.
+    /// See [`Claims::claim`]; waits until there is something to fetch, or nothing any more.
     /// Can be dropped while it waits.
     pub async fn claim_patiently(&self, peer: PeerIndex, most: usize) -> Vec<EventId> {
         loop {
@@ -61,12 +61,12 @@ impl Exchange {
         }
     }
 
-    /// See [`Share::take_over`].
+    /// See [`Claims::take_over`].
     pub fn take_over(&self, peer: PeerIndex) {
         self.change(|share| share.take_over(peer));
     }
 
-    /// See [`Share::settle`].
+    /// See [`Claims::settle`].
     pub fn settle(&self, id: EventId) {
         let mut share = self.share();
         share.settle(id);
@@ -78,37 +78,37 @@ impl Exchange {
         }
     }
 
-    /// See [`Share::release`].
+    /// See [`Claims::release`].
     pub fn release(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         self.change(|share| ids.into_iter().for_each(|id| share.release(peer, id)));
     }
 
-    /// See [`Share::give_back`].
+    /// See [`Claims::give_back`].
     pub fn give_back(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         self.change(|share| share.give_back(peer, ids));
     }
 
-    /// See [`Share::leave`].
+    /// See [`Claims::leave`].
     pub fn leave(&self, peer: PeerIndex) {
         self.change(|share| share.leave(peer));
     }
 
-    /// See [`Share::progress`].
+    /// See [`Claims::progress`].
     pub fn progress(&self) -> (usize, usize) {
         self.share().progress()
     }
 
-    /// See [`Share::failed`].
+    /// See [`Claims::failed`].
     pub fn failed(&self, peer: PeerIndex) -> Vec<EventId> {
         self.share().failed(peer).collect()
     }
 
-    /// See [`Share::failures`].
+    /// See [`Claims::failures`].
     pub fn failures(&self, peer: PeerIndex) -> usize {
         self.share().failures(peer)
     }
 
-    /// See [`Share::undelivered`].
+    /// See [`Claims::undelivered`].
     pub fn undelivered(&self) -> Vec<EventId> {
         self.share().undelivered().collect()
     }

@@ -17,7 +17,7 @@ use crate::commands::dry_run;
 use crate::commands::error::{SyncError, complain};
 use crate::commands::trigger::schedule::{Decision, Reason, Schedule};
 use crate::commands::trigger::{Trigger, TriggerOptions, TriggerOutcome};
-use crate::context::Run;
+use crate::context::Context;
 use crate::members::Members;
 use crate::plan::selection::Identity;
 use crate::report::publish::{Begin, publish};
@@ -36,7 +36,7 @@ use crate::swarm::peer;
 ///
 /// # Errors
 /// [`SyncError`] if nothing could be done.
-pub fn run(context: &Run, runtime: &Runtime) -> Result<u8, SyncError> {
+pub fn run(context: &Context, runtime: &Runtime) -> Result<u8, SyncError> {
     if dry_run::is_wanted(context) {
         return look(context, runtime);
     }
@@ -53,7 +53,7 @@ pub fn run(context: &Run, runtime: &Runtime) -> Result<u8, SyncError> {
 /// # Errors
 /// [`SyncError`] if nothing could be done.
 pub fn run_where_due(
-    context: &Run,
+    context: &Context,
     options: &TriggerOptions,
     runtime: &Runtime,
 ) -> Result<u8, SyncError> {
@@ -85,7 +85,7 @@ pub fn run_where_due(
     publish_and_say(context, runtime, &result, &begin)
 }
 
-fn look(context: &Run, runtime: &Runtime) -> Result<u8, SyncError> {
+fn look(context: &Context, runtime: &Runtime) -> Result<u8, SyncError> {
     let terminal = Log::to_terminal(context.options.verbose, context.bars.clone());
     tracing_subscriber::registry().with(terminal).init();
     let outcome = runtime.block_on(dry_run::look(context, &mut stdout()))?;
@@ -98,7 +98,7 @@ fn on<T>(runtime: &Runtime, begin: impl FnOnce() -> T) -> T {
 }
 
 /// Takes the lock, and removes the temporary files of runs that were killed.
-fn take_lock(context: &Run) -> Result<Lock, SyncError> {
+fn take_lock(context: &Context) -> Result<Lock, SyncError> {
     let path = context.file(state_file::LOCK.name);
     let lock = Lock::take(&path, context.file(state_file::PID.name))?;
     let station = &context.station;
@@ -107,7 +107,7 @@ fn take_lock(context: &Run) -> Result<Lock, SyncError> {
     Ok(lock)
 }
 
-fn skip(context: &Run, trigger: &Trigger, left: u64, reason: Reason) -> Result<u8, SyncError> {
+fn skip(context: &Context, trigger: &Trigger, left: u64, reason: Reason) -> Result<u8, SyncError> {
     let left = rough_duration(left);
     let message = format!("No backfill: {reason}; the next is due in {left}");
     if !context.options.dry_run {
@@ -121,7 +121,7 @@ fn skip(context: &Run, trigger: &Trigger, left: u64, reason: Reason) -> Result<u
 }
 
 fn logged_run(
-    context: &Run,
+    context: &Context,
     runtime: &Runtime,
     interruption: impl Future<Output = ()>,
 ) -> Result<Report, SyncError> {
@@ -145,7 +145,7 @@ fn logged_run(
 
 /// The backfill itself, and what is done for the members once it has ended.
 async fn run_to_report(
-    context: &Run,
+    context: &Context,
     interruption: impl Future<Output = ()>,
 ) -> Result<Report, SyncError> {
     let mut interruption = pin!(interruption);
@@ -177,7 +177,7 @@ async fn run_to_report(
 
 /// Publishes what a run came to, and returns its exit code.
 fn publish_and_say(
-    context: &Run,
+    context: &Context,
     runtime: &Runtime,
     result: &Result<Report, SyncError>,
     begin: &Begin,
@@ -198,7 +198,7 @@ fn publish_and_say(
 ///
 /// # Errors
 /// [`SyncError::NoFolder`], [`SyncError::Closed`].
-pub fn check_folder(context: &Run) -> Result<(), SyncError> {
+pub fn check_folder(context: &Context) -> Result<(), SyncError> {
     let folder = context.station.strfry_dir();
     match fs::metadata(&folder) {
         Ok(found) if found.is_dir() => Ok(()),

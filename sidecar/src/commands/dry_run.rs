@@ -10,8 +10,8 @@ use constellation_shared::{Pubkey, kinds};
 
 use crate::commands::error::SyncError;
 use crate::commands::members;
-use crate::context::Run;
-use crate::plan::peer_memory::Knowledge;
+use crate::context::Context;
+use crate::plan::peer_memory::PeerMemory;
 use crate::relay::tunnel::ipfs;
 use crate::report::Outcome;
 use crate::strfry::conf;
@@ -152,7 +152,7 @@ fn human_size(bytes: u64) -> String {
 }
 
 /// Whether the command line asks for a look rather than a run.
-pub const fn is_wanted(run: &Run) -> bool {
+pub const fn is_wanted(run: &Context) -> bool {
     let options = &run.options;
     options.stats || options.show_hex || options.dry_run
 }
@@ -161,7 +161,7 @@ pub const fn is_wanted(run: &Run) -> bool {
 ///
 /// # Errors
 /// [`SyncError`] if the lists or strfry cannot be read, or the output cannot be written.
-pub async fn look(run: &Run, output: &mut impl Write) -> Result<Outcome, SyncError> {
+pub async fn look(run: &Context, output: &mut impl Write) -> Result<Outcome, SyncError> {
     let options = &run.options;
     let descriptions = peer::descriptions(&run.station);
     let followed = followed::followed(&run.station, &descriptions)?;
@@ -178,15 +178,18 @@ pub async fn look(run: &Run, output: &mut impl Write) -> Result<Outcome, SyncErr
         let strfry = run.strfry();
         let peers = run.peers(&descriptions);
         let now = unix_time();
-        let knowledge = Knowledge::load(&run.file(state_file::PEERS.name), now);
-        let choice = run.choice(&peers, &knowledge, now);
+        let peer_memory = PeerMemory::load(&run.file(state_file::PEERS.name), now);
+        let selection = run.selection(&peers, &peer_memory, now);
         let kinds = options.wanted_kinds();
-        let first = choice.first().iter().filter_map(|place| peers.get(*place));
+        let first = selection
+            .first()
+            .iter()
+            .filter_map(|place| peers.get(*place));
         let peers: Vec<(&Peer, u64)> = first
             .map(|peer| {
                 (
                     peer,
-                    now - knowledge.since(&peer.url(), &kinds, now, options.reach()),
+                    now - peer_memory.since(&peer.url(), &kinds, now, options.reach()),
                 )
             })
             .collect();

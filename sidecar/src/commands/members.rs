@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::commands::error::SyncError;
-use crate::context::Run;
+use crate::context::Context;
 use crate::members::friends::{self, Circle, Friend, FriendsError, Scope};
 use crate::members::profiles::render::{self, Format, utc};
 use crate::members::profiles::{self, Profiles};
@@ -89,7 +89,7 @@ pub fn write_plan(output: &mut impl Write, options: &MemberOptions) -> io::Resul
 /// # Errors
 /// [`SyncError`].
 pub async fn print_profiles(
-    run: &Run,
+    run: &Context,
     command: &ProfilesCommand,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
@@ -117,7 +117,7 @@ pub async fn print_profiles(
 /// # Errors
 /// [`SyncError`].
 pub async fn print_friends(
-    run: &Run,
+    run: &Context,
     command: FriendsCommand,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
@@ -155,7 +155,7 @@ pub async fn print_friends(
     Ok(0)
 }
 
-fn log_to_terminal(run: &Run) {
+fn log_to_terminal(run: &Context) {
     let log = Log::to_terminal(run.options.verbose, run.bars.clone());
     tracing_subscriber::registry().with(log).init();
 }

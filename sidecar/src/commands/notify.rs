@@ -5,9 +5,9 @@ use std::io::Write;
 use clap::Args;
 
 use crate::commands::error::SyncError;
-use crate::context::Run;
+use crate::context::Context;
 use crate::options::hooks::HookOptions;
-use crate::report::history::History;
+use crate::report::history::RunHistory;
 use crate::report::notify::Occasion;
 use crate::report::notify::hook::{self, Message};
 use crate::report::publish::message;
@@ -36,16 +36,16 @@ pub struct NotifyCommand {
 ///
 /// # Errors
 /// Those of writing.
-pub async fn obey(
-    run: &Run,
+pub async fn run(
+    run: &Context,
     command: NotifyCommand,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
     let options = &run.options.hooks;
-    let history = History::load(&run.file(RUNS.name));
+    let history = RunHistory::load(&run.file(RUNS.name));
     let mut code = 0;
     let mut found = false;
-    for occasion in [Occasion::Failure, Occasion::Recovery] {
+    for occasion in [Occasion::Failure, Occasion::FullSync] {
         let Some(line) = occasion.command(options) else {
             writeln!(output, "{}: no command", occasion.option())?;
             continue;
@@ -89,11 +89,11 @@ pub async fn obey(
 
 /// Calls one command; returns whether it did its work.
 async fn test(
-    run: &Run,
+    run: &Context,
     options: &HookOptions,
     occasion: Occasion,
     command: &str,
-    history: &History,
+    history: &RunHistory,
     output: &mut impl Write,
 ) -> Result<bool, SyncError> {
     let reason = format!("a test of {}: nothing has happened", occasion.option());

@@ -1,4 +1,4 @@
-//! [`Inquiry`]: whom a look at the constellation may ask, and how. Nothing is fetched for
+//! [`Probe`]: whom a look at the constellation may ask, and how. Nothing is fetched for
 //! keeps, and no tunnel is opened unless that is wanted.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::commands::error::SyncError;
-use crate::context::Run;
+use crate::context::Context;
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, ConnectionError, Connector};
 use crate::relay::message::{self, FromRelay};
@@ -65,7 +65,7 @@ pub async fn ask(
     connector: &Connector,
 ) -> Result<Vec<String>, Unanswered> {
     let mut connection = connector.open(address).await?;
-    let question = serde_json::json!(["REQ", "inquiry", filter]);
+    let question = serde_json::json!(["REQ", "probe", filter]);
     connection.send(question.to_string()).await?;
     let deadline = Instant::now() + ANSWER_PATIENCE;
     let mut events = Vec::new();
@@ -88,7 +88,7 @@ pub async fn ask(
 }
 
 /// Whom to ask, and how.
-pub struct Inquiry {
+pub struct Probe {
     /// How to reach them.
     pub connector: Connector,
     /// These; all that `--peer` names, else those of the swarm.
@@ -102,13 +102,13 @@ pub struct Inquiry {
     tunnels: Option<Arc<Tunnels>>,
 }
 
-impl Inquiry {
+impl Probe {
     /// Finds the peers of a station; those behind tunnels can only be reached where
     /// `tunnels` may be opened.
     ///
     /// # Errors
     /// [`SyncError::Certificate`].
-    pub fn prepare(run: &Run, tunnels: bool) -> Result<Self, SyncError> {
+    pub fn prepare(run: &Context, tunnels: bool) -> Result<Self, SyncError> {
         let options = &run.options;
         let guard = Arc::new(run.guard());
         let connector = Connector::new(options.ca_file.as_deref(), Arc::clone(&guard))?;

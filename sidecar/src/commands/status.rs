@@ -107,7 +107,7 @@ pub fn load(path: &Path) -> io::Result<Option<Document>> {
 ///
 /// # Errors
 /// Those of writing.
-pub fn obey(
+pub fn run(
     command: StatusCommand,
     json: bool,
     folder: &Path,

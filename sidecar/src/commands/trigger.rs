@@ -25,7 +25,7 @@ use crate::support::error_chain::chain;
 use crate::support::humanize::rough_duration;
 use crate::support::log::{Journal, Rotation};
 use crate::support::{atomic_file, state_file};
-use schedule::{Decision, History, MOST_DELAY, Reason, Schedule, TimeOfDay, parse_last};
+use schedule::{Decision, MOST_DELAY, Reason, Schedule, TimeOfDay, TriggerHistory, parse_last};
 
 /// The layout of the file of attempts.
 const VERSION: u32 = 1;
@@ -157,7 +157,7 @@ impl Trigger {
         let minutes = u16::from(now.hour().unsigned_abs()) * 60;
         let time = TimeOfDay(minutes + u16::from(now.minute().unsigned_abs()));
         let attempts = self.load_attempts();
-        let history = History {
+        let history = TriggerHistory {
             last_success: self.last_success(&now).unwrap_or_default(),
             failures: attempts.in_vain,
             last_failure: attempts.last,

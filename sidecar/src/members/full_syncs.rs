@@ -9,12 +9,12 @@ use tracing::warn;
 use crate::admission::gate::Gate;
 use crate::admission::pipeline::Step;
 use crate::members::full_sync::budget::Budget;
-use crate::members::full_sync::{Answers, FullSyncs, Recovery};
+use crate::members::full_sync::{Answers, FullSync, FullSyncs};
 use crate::members::missing_profiles::{MissingProfiles, Vain};
 use crate::members::profiles::Profiles;
 use crate::members::profiles::render::short;
 use crate::members::{Members, say};
-use crate::plan::peer_memory::Knowledge;
+use crate::plan::peer_memory::PeerMemory;
 use crate::report::{Outcome, Report};
 use crate::support::state_file;
 
@@ -29,18 +29,18 @@ impl Members<'_> {
         mut interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> Profiles {
         let options = &self.run.options;
-        let knowledge_path = self.run.file(state_file::PEERS.name);
-        let mut knowledge = Knowledge::load(&knowledge_path, self.rules.now);
+        let peer_memory_path = self.run.file(state_file::PEERS.name);
+        let mut peer_memory = PeerMemory::load(&peer_memory_path, self.rules.now);
         let mut kinds = options.wanted_kinds();
         if !kinds.contains(&kinds::PROFILE) {
             kinds.push(kinds::PROFILE);
         }
-        let mut recovery = Recovery {
+        let mut recovery = FullSync {
             connector: self.connector,
             strfry: self.run.strfry(),
             rules: self.rules,
             kinds,
-            knowledge: &mut knowledge,
+            peer_memory: &mut peer_memory,
             verify: options.verify,
             limit: self.limit,
             trust_peers: options.trust_peers,
@@ -93,8 +93,11 @@ impl Members<'_> {
             Step::Interrupted => report.outcome = Outcome::Interrupted,
             Step::Broken => report.outcome = Outcome::SomePeersFailed,
         }
-        if let Err(error) = knowledge.save(&knowledge_path, self.rules.now) {
-            warn!("{} could not be written: {error}", knowledge_path.display());
+        if let Err(error) = peer_memory.save(&peer_memory_path, self.rules.now) {
+            warn!(
+                "{} could not be written: {error}",
+                peer_memory_path.display()
+            );
         }
         found
     }

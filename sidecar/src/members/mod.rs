@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use crate::admission::gate::Gate;
 use crate::admission::rules::Rules;
 use crate::backfill::stop::TimeLimit;
-use crate::context::Run;
+use crate::context::Context;
 use crate::members::full_sync::budget::{self, Ours};
 use crate::members::missing_profiles::MissingProfiles;
 use crate::members::profiles::Profiles;
@@ -40,7 +40,7 @@ use say;
 /// What a backfill leaves to its members.
 pub struct Members<'a> {
     /// The run.
-    pub run: &'a Run,
+    pub run: &'a Context,
     /// How to reach relays.
     pub connector: &'a Connector,
     /// The peers, at the addresses at which they can be reached now.

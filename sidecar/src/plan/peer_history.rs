@@ -22,7 +22,7 @@ const KEPT: f64 = 0.7;
 
 /// What became of asking one peer; times in Unix seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct History {
+pub struct PeerHistory {
     /// When the last run began in which it gave everything.
     pub last_success: Option<u64>,
     /// How often it failed since.
@@ -42,7 +42,7 @@ pub struct Reach {
     pub most_days: u64,
 }
 
-impl History {
+impl PeerHistory {
     /// It gave everything to the run that began at `now`, and brought so many new events.
     pub fn succeed(&mut self, now: u64, brought: u64) {
         // Some 10^15 are exact.
@@ -97,7 +97,7 @@ impl History {
 
 /// How a peer's turn in a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum PeerOutcome {
     /// It gave everything; so many events were wanted, genuine and new.
     Gave(u64),
     /// It did not.
@@ -109,15 +109,15 @@ pub enum Turn {
 
 /// Remembers how a run that began at `now` went with each peer that was asked. Where all
 /// failed it was our own link: nobody is blamed.
-pub fn settle<'a>(now: u64, turns: impl IntoIterator<Item = (&'a mut History, Turn)>) {
+pub fn settle<'a>(now: u64, turns: impl IntoIterator<Item = (&'a mut PeerHistory, PeerOutcome)>) {
     let mut turns: Vec<_> = turns.into_iter().collect();
-    let is_own_link = turns.iter().all(|(_, turn)| *turn == Turn::Failed);
+    let is_own_link = turns.iter().all(|(_, turn)| *turn == PeerOutcome::Failed);
     for (history, turn) in &mut turns {
         match turn {
-            Turn::Gave(brought) => history.succeed(now, *brought),
-            Turn::Unfinished => {}
-            Turn::Failed if is_own_link => {}
-            Turn::Failed => history.fail(now),
+            PeerOutcome::Gave(brought) => history.succeed(now, *brought),
+            PeerOutcome::Unfinished => {}
+            PeerOutcome::Failed if is_own_link => {}
+            PeerOutcome::Failed => history.fail(now),
         }
     }
 }
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_fails_is_left_alone_for_an_hour_and_ever_longer_up_to_a_week() {
-        let mut history = History::default();
+        let mut history = PeerHistory::default();
         assert!(!history.rests(NOW));
         for hours in [1, 2, 4, 8, 16, 32, 64, 128, 168, 168] {
             history.fail(NOW);
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_score_follows_what_is_brought() {
-        let mut history = History::default();
+        let mut history = PeerHistory::default();
         history.succeed(NOW, 100);
         assert_eq!(history.score, 100.0);
         history.succeed(NOW, 0);
@@ -157,16 +157,16 @@ mod tests {
 
     #[test]
     fn where_all_fail_nobody_is_blamed() {
-        let mut histories = [History::default(); 2];
-        let after = |histories: &mut [History; 2], turns: [Turn; 2]| {
+        let mut histories = [PeerHistory::default(); 2];
+        let after = |histories: &mut [PeerHistory; 2], turns: [PeerOutcome; 2]| {
             settle(NOW, histories.iter_mut().zip(turns));
             histories.map(|history| history.failures)
         };
-        assert_eq!(after(&mut histories, [Turn::Failed; 2]), [0, 0]);
-        let one = [Turn::Failed, Turn::Gave(7)];
+        assert_eq!(after(&mut histories, [PeerOutcome::Failed; 2]), [0, 0]);
+        let one = [PeerOutcome::Failed, PeerOutcome::Gave(7)];
         assert_eq!(after(&mut histories, one), [1, 0]);
         assert_eq!(histories[1].score, 7.0);
-        let none = [Turn::Unfinished; 2];
+        let none = [PeerOutcome::Unfinished; 2];
         assert_eq!(after(&mut histories, none), [1, 0]);
         assert_eq!(
             histories.map(|history| history.last_success),
@@ -177,9 +177,9 @@ mod tests {
     #[test]
     fn each_peer_is_asked_back_to_its_last_success() {
         let since = |last_success: Option<u64>, days, most_days| {
-            let history = History {
+            let history = PeerHistory {
                 last_success,
-                ..History::default()
+                ..PeerHistory::default()
             };
             let reach = Reach { days, most_days };
             NOW - history.since(NOW, NOW - 3 * DAY, reach)

@@ -9,7 +9,7 @@ use std::path::Path;
 use constellation_shared::kinds;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::peer_history::{History, Reach, Turn, settle};
+use crate::plan::peer_history::{PeerHistory, PeerOutcome, Reach, settle};
 use crate::relay::address::LONGEST_URL;
 use crate::relay::nip11::Information;
 use crate::support::state_file::PEERS;
@@ -39,13 +39,13 @@ pub struct Known {
 
 /// What is remembered of one peer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Remembered {
+struct PeerRecord {
     /// When it was last asked, or one of the swarm, Unix seconds.
     last_seen: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limits: Option<Known>,
     #[serde(flatten)]
-    history: History,
+    history: PeerHistory,
     /// What it gave at its last success; the 20 kinds where nothing else is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gave: Option<Gave>,
@@ -59,7 +59,7 @@ struct Gave {
     usual: Option<u64>,
 }
 
-impl Remembered {
+impl PeerRecord {
     /// When it last gave all of these kinds, as far as is remembered, Unix seconds.
     fn gave(&self, kinds: &[u16]) -> Option<u64> {
         let usual = kinds.iter().all(|kind| kinds::find(*kind).is_some());
@@ -81,21 +81,21 @@ fn usual() -> Vec<u16> {
 
 /// What is known of all peers, by URL.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Knowledge {
+pub struct PeerMemory {
     version: u32,
     /// Since when this station remembers, Unix seconds.
     begin: u64,
-    peers: BTreeMap<String, Remembered>,
+    peers: BTreeMap<String, PeerRecord>,
 }
 
-impl Knowledge {
+impl PeerMemory {
     /// Reads what earlier runs left; where the file is missing, broken or of another
     /// version, memory begins at `now`, Unix seconds.
     pub fn load(path: &Path, now: u64) -> Self {
         PEERS
             .read(path)
             .and_then(|text| serde_json::from_slice::<Self>(&text).ok())
-            .filter(|knowledge| knowledge.version == VERSION)
+            .filter(|peer_memory| peer_memory.version == VERSION)
             .unwrap_or_else(|| Self {
                 version: VERSION,
                 begin: now,
@@ -118,16 +118,16 @@ impl Knowledge {
     }
 
     /// What became of asking a peer before.
-    pub fn history(&self, url: &str) -> History {
+    pub fn history(&self, url: &str) -> PeerHistory {
         let peer = self.peers.get(url);
-        peer.map_or_else(History::default, |peer| peer.history)
+        peer.map_or_else(PeerHistory::default, |peer| peer.history)
     }
 
     /// From when on a peer's events of these kinds are asked for at `now`, Unix seconds:
     /// who gave some kinds may have others that no later run would reach back to.
     pub fn since(&self, url: &str, kinds: &[u16], now: u64, reach: Reach) -> u64 {
         let last_success = self.peers.get(url).and_then(|peer| peer.gave(kinds));
-        let history = History {
+        let history = PeerHistory {
             last_success,
             ..self.history(url)
         };
@@ -148,12 +148,12 @@ impl Knowledge {
     pub fn settle(
         &mut self,
         now: u64,
-        turns: impl IntoIterator<Item = (String, Turn)>,
+        turns: impl IntoIterator<Item = (String, PeerOutcome)>,
         kinds: &[u16],
     ) {
         let asked: BTreeSet<u16> = kinds.iter().copied().collect();
         let is_usual = asked == BTreeSet::from_iter(usual());
-        let mut turns: Vec<(String, Turn, History)> = turns
+        let mut turns: Vec<(String, PeerOutcome, PeerHistory)> = turns
             .into_iter()
             .map(|(url, turn)| {
                 let history = self.history(&url);
@@ -164,7 +164,7 @@ impl Knowledge {
         for (url, turn, history) in turns {
             if let Some(peer) = self.remember(url) {
                 peer.last_seen = peer.last_seen.max(now);
-                if matches!(turn, Turn::Gave(_)) {
+                if matches!(turn, PeerOutcome::Gave(_)) {
                     peer.gave = (!is_usual).then(|| Gave {
                         kinds: kinds.to_vec(),
                         usual: peer.gave(&usual()),
@@ -175,7 +175,7 @@ impl Knowledge {
         }
     }
 
-    fn remember(&mut self, url: String) -> Option<&mut Remembered> {
+    fn remember(&mut self, url: String) -> Option<&mut PeerRecord> {
         (url.len() <= LONGEST_URL).then(|| self.peers.entry(url).or_default())
     }
 
@@ -198,7 +198,7 @@ impl Knowledge {
         if surplus == 0 {
             return;
         }
-        let age = |(url, peer): (&String, &Remembered)| {
+        let age = |(url, peer): (&String, &PeerRecord)| {
             (peer.last_seen, peer.history.last_success, url.clone())
         };
         let mut oldest: Vec<_> = self.peers.iter().map(age).collect();
@@ -227,12 +227,12 @@ mod tests {
         most_days: 30,
     };
 
-    fn saved(knowledge: &mut Knowledge, now: u64) -> Knowledge {
+    fn saved(peer_memory: &mut PeerMemory, now: u64) -> PeerMemory {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers.json");
-        knowledge.save(&path, now).unwrap();
+        peer_memory.save(&path, now).unwrap();
         assert!(fs::metadata(&path).unwrap().len() < PEERS.most_bytes);
-        Knowledge::load(&path, now + 5)
+        PeerMemory::load(&path, now + 5)
     }
 
     fn known(learned_at: u64) -> Known {
@@ -246,44 +246,47 @@ mod tests {
         }
     }
 
-    fn nothing() -> Knowledge {
-        Knowledge::load(Path::new("/nonexistent"), NOW)
+    fn nothing() -> PeerMemory {
+        PeerMemory::load(Path::new("/nonexistent"), NOW)
     }
 
     #[test]
     fn limits_are_believed_for_an_hour() {
-        let mut knowledge = nothing();
-        knowledge.learn("ws://a".to_owned(), known(NOW));
-        let mut knowledge = saved(&mut knowledge, NOW);
+        let mut peer_memory = nothing();
+        peer_memory.learn("ws://a".to_owned(), known(NOW));
+        let mut peer_memory = saved(&mut peer_memory, NOW);
         let (a, end) = ("ws://a", NOW + 3600);
-        assert_eq!(knowledge.of(a, end - 1), Some(&known(NOW)));
-        assert_eq!(knowledge.of(a, end), None);
-        assert_eq!(knowledge.of(a, NOW - 1), None, "the clock was set back");
-        assert_eq!(knowledge.of("ws://b", NOW), None);
-        assert_eq!(saved(&mut knowledge, end).of(a, NOW), None, "forgotten");
+        assert_eq!(peer_memory.of(a, end - 1), Some(&known(NOW)));
+        assert_eq!(peer_memory.of(a, end), None);
+        assert_eq!(peer_memory.of(a, NOW - 1), None, "the clock was set back");
+        assert_eq!(peer_memory.of("ws://b", NOW), None);
+        assert_eq!(saved(&mut peer_memory, end).of(a, NOW), None, "forgotten");
     }
 
     #[test]
     fn what_became_of_asking_a_peer_is_remembered_for_90_days_after_it_was_last_seen() {
-        let mut knowledge = nothing();
-        let turns = [("ws://a", Turn::Gave(50)), ("ws://b", Turn::Failed)];
+        let mut peer_memory = nothing();
+        let turns = [
+            ("ws://a", PeerOutcome::Gave(50)),
+            ("ws://b", PeerOutcome::Failed),
+        ];
         let turns = turns.map(|(url, turn)| (url.to_owned(), turn));
-        knowledge.settle(NOW, turns, &usual());
-        let mut knowledge = saved(&mut knowledge, NOW);
-        let a = knowledge.history("ws://a");
+        peer_memory.settle(NOW, turns, &usual());
+        let mut peer_memory = saved(&mut peer_memory, NOW);
+        let a = peer_memory.history("ws://a");
         assert_eq!((a.last_success, a.score), (Some(NOW), 50.0));
-        assert_eq!(knowledge.history("ws://b").failures, 1);
-        knowledge.see(["ws://b", "ws://c"], NOW + 50 * DAY);
-        let mut knowledge = saved(&mut knowledge, NOW + 90 * DAY - 1);
-        assert_eq!(knowledge.peers.len(), 2);
-        let knowledge = saved(&mut knowledge, NOW + 90 * DAY);
-        assert_eq!(knowledge.peers.keys().collect::<Vec<_>>(), ["ws://b"]);
+        assert_eq!(peer_memory.history("ws://b").failures, 1);
+        peer_memory.see(["ws://b", "ws://c"], NOW + 50 * DAY);
+        let mut peer_memory = saved(&mut peer_memory, NOW + 90 * DAY - 1);
+        assert_eq!(peer_memory.peers.len(), 2);
+        let peer_memory = saved(&mut peer_memory, NOW + 90 * DAY);
+        assert_eq!(peer_memory.peers.keys().collect::<Vec<_>>(), ["ws://b"]);
     }
 
     #[test]
     fn a_peer_never_spoken_to_is_asked_back_to_the_beginning_of_memory() {
-        let knowledge = saved(&mut nothing(), NOW);
-        let since = |now| now - knowledge.since("ws://new", &usual(), now, REACH);
+        let peer_memory = saved(&mut nothing(), NOW);
+        let since = |now| now - peer_memory.since("ws://new", &usual(), now, REACH);
         assert_eq!(since(NOW), DAY);
         assert_eq!(since(NOW + 3 * DAY), 4 * DAY);
         assert_eq!(since(NOW + 300 * DAY), 30 * DAY);
@@ -292,14 +295,14 @@ mod tests {
     #[test]
     fn a_success_counts_for_the_kinds_that_were_asked_for() {
         let url = "ws://a";
-        let mut knowledge = nothing();
+        let mut peer_memory = nothing();
         let mut asked = |day: u64, kinds: &[u16]| {
-            let gave = [(url.to_owned(), Turn::Gave(1))];
-            knowledge.settle(NOW + day * DAY, gave, kinds);
-            knowledge = saved(&mut knowledge, NOW + day * DAY);
+            let gave = [(url.to_owned(), PeerOutcome::Gave(1))];
+            peer_memory.settle(NOW + day * DAY, gave, kinds);
+            peer_memory = saved(&mut peer_memory, NOW + day * DAY);
             let since = |kinds: &[u16]| {
                 let now = NOW + 20 * DAY;
-                let since = knowledge.since(url, kinds, now, REACH);
+                let since = peer_memory.since(url, kinds, now, REACH);
                 // A day before the last success.
                 21 - (now - since) / DAY
             };
@@ -322,32 +325,36 @@ mod tests {
 
     #[test]
     fn the_file_does_not_grow_for_ever() {
-        let mut knowledge = nothing();
+        let mut peer_memory = nothing();
         for number in 0..MOST_PEERS as u64 + 50 {
             let url = format!("wss://{}.example/{number}", "x".repeat(400));
-            knowledge.settle(NOW + number, [(url.clone(), Turn::Gave(1))], &usual());
-            knowledge.learn(url, known(NOW + number));
+            peer_memory.settle(
+                NOW + number,
+                [(url.clone(), PeerOutcome::Gave(1))],
+                &usual(),
+            );
+            peer_memory.learn(url, known(NOW + number));
         }
         let long = "x".repeat(LONGEST_URL + 1);
-        knowledge.settle(NOW, [(long, Turn::Gave(1))], &usual());
-        let knowledge = saved(&mut knowledge, NOW + 20_000);
-        assert_eq!(knowledge.peers.len(), MOST_PEERS);
-        let times = knowledge.peers.values().map(|peer| peer.last_seen);
+        peer_memory.settle(NOW, [(long, PeerOutcome::Gave(1))], &usual());
+        let peer_memory = saved(&mut peer_memory, NOW + 20_000);
+        assert_eq!(peer_memory.peers.len(), MOST_PEERS);
+        let times = peer_memory.peers.values().map(|peer| peer.last_seen);
         assert_eq!(times.min(), Some(NOW + 50), "the oldest are forgotten");
     }
 
     #[test]
     fn the_file_is_bounded_in_bytes_too() {
         let kinds: Vec<u16> = (0..9000).collect();
-        let mut knowledge = nothing();
+        let mut peer_memory = nothing();
         for number in 0..1000 {
             let url = format!("ws://{number:04}.example");
-            knowledge.settle(NOW + number, [(url, Turn::Gave(1))], &kinds);
+            peer_memory.settle(NOW + number, [(url, PeerOutcome::Gave(1))], &kinds);
         }
-        let knowledge = saved(&mut knowledge, NOW + 2000);
-        assert!((100..900).contains(&knowledge.peers.len()));
-        assert!(knowledge.peers.contains_key("ws://0999.example"));
-        assert!(!knowledge.peers.contains_key("ws://0000.example"));
+        let peer_memory = saved(&mut peer_memory, NOW + 2000);
+        assert!((100..900).contains(&peer_memory.peers.len()));
+        assert!(peer_memory.peers.contains_key("ws://0999.example"));
+        assert!(!peer_memory.peers.contains_key("ws://0000.example"));
     }
 
     #[test]
@@ -356,7 +363,7 @@ mod tests {
         let path = dir.path().join("peers.json");
         for text in ["", "{", "{\"version\":1,\"peers\":{}}", "[]"] {
             fs::write(&path, text).unwrap();
-            assert_eq!(Knowledge::load(&path, NOW), nothing(), "{text}");
+            assert_eq!(PeerMemory::load(&path, NOW), nothing(), "{text}");
         }
     }
 }

@@ -9,16 +9,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use fastrand::Rng;
 
-use crate::plan::peer_history::History;
+use crate::plan::peer_history::PeerHistory;
 
 /// Up to so many peers all are asked.
-pub const FEW: usize = 24;
+pub const ASK_ALL_UP_TO: usize = 24;
 
 /// How many are asked of more.
-pub const USUAL: usize = 8;
+pub const PEERS_PER_RUN: usize = 8;
 
 /// The same on a machine with less than [`SMALL_MEMORY`] bytes of memory.
-pub const USUAL_WHERE_SMALL: usize = 6;
+pub const PEERS_PER_RUN_WHERE_SMALL: usize = 6;
 
 /// 1 GB.
 pub const SMALL_MEMORY: u64 = 1_000_000_000;
@@ -79,7 +79,7 @@ pub struct Candidate {
     /// Who it is.
     pub identity: Identity,
     /// What became of asking it before.
-    pub history: History,
+    pub history: PeerHistory,
 }
 
 /// Why a peer was chosen.
@@ -92,7 +92,7 @@ enum Reason {
 
 /// The peers of one run, by their places among the candidates.
 #[derive(Debug)]
-pub struct Choice {
+pub struct Selection {
     /// Best first.
     first: Vec<usize>,
     reasons: BTreeMap<usize, Reason>,
@@ -102,7 +102,7 @@ pub struct Choice {
     has_succeeded: bool,
 }
 
-impl Choice {
+impl Selection {
     /// All of them, best first; none is replaced.
     pub fn all(own: Identity, peers: &[Candidate]) -> Self {
         let mut first: Vec<usize> = (0..peers.len()).collect();
@@ -139,7 +139,7 @@ impl Choice {
         let history = |index: usize| {
             peers
                 .get(index)
-                .map_or_else(History::default, |p| p.history)
+                .map_or_else(PeerHistory::default, |p| p.history)
         };
         let order = |index: usize| peers.get(index).map_or(0, |peer| own.order(peer.identity));
         let spare = most * MOST_TRIES;
@@ -167,7 +167,7 @@ impl Choice {
         let by_rotation = ROTATION.min(most.div_ceil(2));
         let at_random = RANDOM.min(most - by_rotation);
         let by_score = most - by_rotation - at_random;
-        let mut choice = Self {
+        let mut selection = Self {
             first: Vec::with_capacity(most),
             reasons: BTreeMap::new(),
             spare: BTreeMap::from([
@@ -184,12 +184,12 @@ impl Choice {
             (Reason::Random, at_random),
         ] {
             for _ in 0..count {
-                let next = choice.take(reason);
-                choice.first.extend(next);
+                let next = selection.take(reason);
+                selection.first.extend(next);
             }
         }
-        sort_best_first(&mut choice.first, own, peers);
-        choice
+        sort_best_first(&mut selection.first, own, peers);
+        selection
     }
 
     /// Whom to ask at the beginning, best first.
@@ -312,16 +312,16 @@ mod tests {
         (0..count)
             .map(|number| Candidate {
                 identity: Identity::of(&format!("wss://{number}.example")),
-                history: History {
+                history: PeerHistory {
                     last_success: Some(NOW - HOUR),
-                    ..History::default()
+                    ..PeerHistory::default()
                 },
             })
             .collect()
     }
 
-    fn some(peers: &[Candidate], seed: u64) -> Choice {
-        Choice::some(own(), peers, USUAL, NOW, &mut Rng::with_seed(seed))
+    fn some(peers: &[Candidate], seed: u64) -> Selection {
+        Selection::some(own(), peers, PEERS_PER_RUN, NOW, &mut Rng::with_seed(seed))
     }
 
     #[test]
@@ -329,8 +329,8 @@ mod tests {
         for count in [1, 3, 8, 9, 100] {
             for most in [1, 2, 3, 6, 8] {
                 let all = peers(count);
-                let choice = Choice::some(own(), &all, most, NOW, &mut Rng::with_seed(1));
-                let mut first = choice.first().to_vec();
+                let selection = Selection::some(own(), &all, most, NOW, &mut Rng::with_seed(1));
+                let mut first = selection.first().to_vec();
                 first.sort_unstable();
                 first.dedup();
                 assert_eq!(first.len(), most.min(count), "{most} of {count}");
@@ -347,10 +347,10 @@ mod tests {
         all[70].history.last_success = None;
         all[80].history.last_success = Some(NOW - 100 * HOUR);
         for seed in 0..20 {
-            let choice = some(&all, seed);
-            assert_eq!(choice.first()[..2], [19, 18], "best first");
+            let selection = some(&all, seed);
+            assert_eq!(selection.first()[..2], [19, 18], "best first");
             for place in [19, 18, 17, 16, 70, 80] {
-                assert!(choice.first().contains(&place), "{place}");
+                assert!(selection.first().contains(&place), "{place}");
             }
         }
         let random: std::collections::BTreeSet<usize> = (0..50)
@@ -364,8 +364,8 @@ mod tests {
         let all = peers(1000);
         let next = |own: &str| {
             let own = Identity::of(own);
-            let choice = Choice::some(own, &all, 1, NOW, &mut Rng::with_seed(1));
-            choice.first()[0]
+            let selection = Selection::some(own, &all, 1, NOW, &mut Rng::with_seed(1));
+            selection.first()[0]
         };
         let nexts: std::collections::BTreeSet<usize> =
             (0..100).map(|number| next(&number.to_string())).collect();
@@ -397,23 +397,28 @@ mod tests {
     #[test]
     fn one_that_fails_is_replaced_unless_all_do() {
         let all = peers(100);
-        let mut choice = some(&all, 1);
-        let first = choice.first().to_vec();
-        let others: Vec<Option<usize>> = first.iter().map(|place| choice.failed(*place)).collect();
+        let mut selection = some(&all, 1);
+        let first = selection.first().to_vec();
+        let others: Vec<Option<usize>> =
+            first.iter().map(|place| selection.failed(*place)).collect();
         let replaced = others.iter().flatten().count();
-        assert_eq!(replaced, USUAL - 1, "with the last one all have failed");
+        assert_eq!(
+            replaced,
+            PEERS_PER_RUN - 1,
+            "with the last one all have failed"
+        );
         assert!(others.iter().flatten().all(|other| !first.contains(other)));
-        let mut choice = some(&all, 1);
-        choice.succeeded();
-        let mut tries = USUAL;
-        let mut failing = VecDeque::from(choice.first().to_vec());
+        let mut selection = some(&all, 1);
+        selection.succeeded();
+        let mut tries = PEERS_PER_RUN;
+        let mut failing = VecDeque::from(selection.first().to_vec());
         while let Some(place) = failing.pop_front() {
-            let other = choice.failed(place);
+            let other = selection.failed(place);
             tries += usize::from(other.is_some());
             failing.extend(other);
         }
-        assert_eq!(tries, choice.most_tries(), "and not for ever");
-        let mut few = Choice::all(own(), &all[..20]);
+        assert_eq!(tries, selection.most_tries(), "and not for ever");
+        let mut few = Selection::all(own(), &all[..20]);
         assert_eq!(few.failed(3), None);
     }
 }

@@ -53,7 +53,7 @@ impl Address {
         if text.len() > LONGEST_URL {
             return Err(AddressError::TooLong);
         }
-        // The library lets other characters into a path; a terminal might obey them.
+        // The library lets other characters into a path; a terminal might run them.
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(AddressError::Url);
         }

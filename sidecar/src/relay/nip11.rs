@@ -115,7 +115,7 @@ impl Information {
                 hyper::client::conn::http1::handshake(TokioIo::new(stream))
                     .await
                     .map_err(|error| InformationError::Http(error.into()))?;
-            let exchange = async {
+            let claims = async {
                 let request = Request::get(address.path())
                     .header(header::HOST, address.authority())
                     .header(header::ACCEPT, "application/nostr+json")
@@ -136,11 +136,11 @@ impl Information {
                 let information = Self::parse(&body).ok_or(InformationError::Json)?;
                 Ok((information, date))
             };
-            tokio::pin!(exchange);
+            tokio::pin!(claims);
             // The connection only moves while somebody asks it to.
             tokio::select! {
-                result = &mut exchange => result,
-                _ = connection => exchange.await,
+                result = &mut claims => result,
+                _ = connection => claims.await,
             }
         });
         fetched

@@ -2,7 +2,7 @@
 //! page shows. Its JSON Schema is `package/constellation-report.schema.json`.
 //!
 //! Within one `schema` number fields are only ever added. Everything in it that others
-//! wrote (URLs, names, reasons) is cut, one line, and free of what a terminal would obey;
+//! wrote (URLs, names, reasons) is cut, one line, and free of what a terminal would run;
 //! it is not escaped for HTML.
 
 use std::collections::BTreeMap;

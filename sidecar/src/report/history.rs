@@ -29,7 +29,7 @@ const HOUR: u64 = 3600;
 
 /// Everything that is remembered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct History {
+pub struct RunHistory {
     version: u32,
     /// When the last run that succeeded ended, Unix seconds.
     pub last_success_at: Option<u64>,
@@ -64,7 +64,7 @@ pub struct Totals {
     pub refused: BTreeMap<String, u64>,
 }
 
-impl History {
+impl RunHistory {
     /// Reads what earlier runs left; nothing where the file is missing, broken or of
     /// another version.
     pub fn load(path: &Path) -> Self {
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_failure_leaves_the_last_success_as_it_was() {
-        let mut history = History::default();
+        let mut history = RunHistory::default();
         for (time, outcome, success, last, failures) in [
             (100, Outcome::NothingDone, false, None, 1),
             (200, Outcome::Complete, true, Some(200), 0),
@@ -219,12 +219,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("runs.json");
         for number in 1..=100 {
-            let mut history = History::load(&path);
+            let mut history = RunHistory::load(&path);
             let mut document = run_at(number * HOUR / 2, Outcome::Complete, true);
             history.take(&mut document);
             history.save(&path).unwrap();
         }
-        let history = History::load(&path);
+        let history = RunHistory::load(&path);
         assert_eq!(history.runs.len(), 30);
         assert_eq!(history.runs[0].finished_at, 50 * HOUR);
         assert_eq!(history.hours.len(), 48);
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_begins_its_hours_anew() {
-        let mut history = History::default();
+        let mut history = RunHistory::default();
         for time in [50 * HOUR, 10 * HOUR] {
             history.take(&mut run_at(time, Outcome::Complete, true));
         }
@@ -251,7 +251,7 @@ mod tests {
         let path = dir.path().join("runs.json");
         for text in ["", "{", "[]", "{\"version\":2}"] {
             fs::write(&path, text).unwrap();
-            assert_eq!(History::load(&path), History::default(), "{text}");
+            assert_eq!(RunHistory::load(&path), RunHistory::default(), "{text}");
         }
     }
 }

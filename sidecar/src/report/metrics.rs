@@ -230,7 +230,7 @@ fn of_all_runs(text: &mut Text, totals: &Totals) {
 mod tests {
     use super::*;
     use crate::report::document::tests::document;
-    use crate::report::history::History;
+    use crate::report::history::RunHistory;
 
     fn value<'a>(text: &'a str, sample: &str) -> Option<&'a str> {
         let line = text.lines().find(|line| line.starts_with(sample))?;
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_run_that_fails_never_reads_as_a_success() {
-        let mut history = History::default();
+        let mut history = RunHistory::default();
         let mut good = document();
         history.take(&mut good);
         let mut bad = Document {

@@ -180,7 +180,7 @@ impl Report {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::strfry::said::Written;
+    use crate::strfry::output::Written;
 
     /// A run with a peer that gave everything and one that was not reached.
     pub(crate) fn report() -> Report {

@@ -9,10 +9,10 @@ use std::time::Instant;
 use jiff::{Timestamp, Zoned};
 use tracing::{error, info, warn};
 
-use crate::context::Run;
+use crate::context::Context;
 use crate::options::Options;
 use crate::report::document::{Circumstances, Document};
-use crate::report::history::History;
+use crate::report::history::RunHistory;
 use crate::report::notify::hook::{self, Message};
 use crate::report::notify::{Call, Occasion};
 use crate::report::{Report, metrics, page};
@@ -92,14 +92,14 @@ fn station_name() -> String {
 
 /// Writes everything that is to be written after a run, and tells what is to be told;
 /// returns the document as it was written last.
-pub async fn publish(run: &Run, result: Result<&Report, &Failure>, begin: &Begin) -> Document {
+pub async fn publish(run: &Context, result: Result<&Report, &Failure>, begin: &Begin) -> Document {
     let when = begin.circumstances(&run.options);
     let mut document = match result {
         Ok(report) => Document::of_run(report, when),
         Err(failure) => Document::of_failure(failure.exit_code, &failure.message, when),
     };
     let history_path = run.file(RUNS.name);
-    let mut history = History::load(&history_path);
+    let mut history = RunHistory::load(&history_path);
     let failures_before = history.failures_in_a_row;
     history.take(&mut document);
     let due = due(run, &mut history, &document);
@@ -132,7 +132,7 @@ pub async fn publish(run: &Run, result: Result<&Report, &Failure>, begin: &Begin
 }
 
 /// Which command is to be called now. That it is, is taken down.
-fn due(run: &Run, history: &mut History, document: &Document) -> Option<(Occasion, String)> {
+fn due(run: &Context, history: &mut RunHistory, document: &Document) -> Option<(Occasion, String)> {
     if document.outcome == crate::report::Outcome::Interrupted {
         return None;
     }
@@ -141,7 +141,7 @@ fn due(run: &Run, history: &mut History, document: &Document) -> Option<(Occasio
     let occasion = history.told.due(failures, options.on_failure_after, now)?;
     let command = occasion.command(options).map(ToOwned::to_owned);
     // Who was not told of a failure is not told of its end.
-    if command.is_some() || occasion == Occasion::Recovery {
+    if command.is_some() || occasion == Occasion::FullSync {
         history.told.note(occasion, now);
     }
     Some((occasion, command?))
@@ -157,7 +157,7 @@ fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> Stri
                 failures => format!("{failures} runs in a row failed; the last one: {cause}"),
             }
         }
-        Occasion::Recovery => {
+        Occasion::FullSync => {
             let headline = document.headline();
             // Without the word by which the station's scripts count failures in the log.
             format!("a run succeeded after {failures_before} in vain: {headline}")
@@ -168,10 +168,10 @@ fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> Stri
 
 /// What a command is told.
 pub fn message(
-    run: &Run,
+    run: &Context,
     occasion: Occasion,
     reason: &str,
-    history: &History,
+    history: &RunHistory,
     exit_code: u8,
 ) -> Message {
     let path = |name: &str| {
@@ -200,7 +200,7 @@ pub fn message(
     }
 }
 
-fn write(run: &Run, document: &Document, history: &History) {
+fn write(run: &Context, document: &Document, history: &RunHistory) {
     let json = document.to_json().map_err(io::Error::other);
     let path = run.file(REPORT.name);
     said(

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::strfry::Strfry;
-use crate::strfry::said::{self, Said, Written};
+use crate::strfry::output::{self, Said, Written};
 
 /// How much may be on its way into the database, in bytes.
 const MOST_ON_ITS_WAY: usize = 12 * 1024 * 1024;
@@ -545,7 +545,7 @@ async fn listen(
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
-        match said::parse(text) {
+        match output::parse(text) {
             Some(said) => {
                 let _ = sender.send(said);
             }

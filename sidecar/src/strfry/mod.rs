@@ -1,16 +1,16 @@
 //! The strfry of this station as a subprocess: what its conf says ([`conf`]), what it
-//! holds ([`scan`], [`holdings`]), what it is given ([`import`]) and what it says of that
-//! ([`said`]); and the relay that runs beside ([`process`]).
+//! holds ([`scan`], [`local_ids`]), what it is given ([`import`]) and what it says of that
+//! ([`output`]); and the relay that runs beside ([`process`]).
 //!
 //! Each of its commands runs with its own folder as working directory, since `db` in its
 //! conf is relative to that.
 
 pub mod conf;
-pub mod holdings;
 pub mod import;
+pub mod local_ids;
+pub mod output;
 pub mod plugin_line;
 pub mod process;
-pub mod said;
 pub mod scan;
 
 use std::path::{Path, PathBuf};

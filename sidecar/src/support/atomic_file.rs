@@ -10,7 +10,7 @@ use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 
 /// The mode of a new file, of which the umask takes its part.
-const USUAL: u32 = 0o666;
+const PEERS_PER_RUN: u32 = 0o666;
 
 /// The mode of a file until it gets the right one, and of one that is its owner's alone.
 const PRIVATE: u32 = 0o600;
@@ -23,7 +23,7 @@ const MOST_TRIES: u32 = 100;
 /// # Errors
 /// Those of writing; the file is then as it was before, and nothing is left beside it.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    put(path, content, USUAL, |_| Ok(()))
+    put(path, content, PEERS_PER_RUN, |_| Ok(()))
 }
 
 /// The same, for its owner alone (0600) from its first byte on.
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(mode(&beside), 0o600);
         // Whatever is planted there, a name beside the file is not opened twice.
         symlink(&path, dir.path().join("file.1.new")).unwrap();
-        let (_, other) = create_beside(&path, USUAL).unwrap();
+        let (_, other) = create_beside(&path, PEERS_PER_RUN).unwrap();
         assert!(other != beside && !path.exists());
         write_private(&path, b"mine").unwrap();
         assert_eq!(mode(&path), 0o600);

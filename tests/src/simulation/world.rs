@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use constellation_sync::commands::trigger::schedule::{
     self, Decision, MOST_DELAY, Schedule, TimeOfDay,
 };
-use constellation_sync::plan::peer_history::{self, History, Reach, Turn};
-use constellation_sync::plan::selection::{Candidate, Choice, Identity};
+use constellation_sync::plan::peer_history::{self, PeerHistory, PeerOutcome, Reach};
+use constellation_sync::plan::selection::{Candidate, Identity, Selection};
 use fastrand::Rng;
 
 use super::absences::Absences;
@@ -81,8 +81,8 @@ struct Station {
     schedule: Schedule,
     is_dead: bool,
     is_off: bool,
-    peers: BTreeMap<u32, History>,
-    runs: schedule::History,
+    peers: BTreeMap<u32, PeerHistory>,
+    runs: schedule::TriggerHistory,
     run: Option<Run>,
     run_count: usize,
 }
@@ -90,9 +90,9 @@ struct Station {
 /// A run that is under way.
 struct Run {
     begin: u64,
-    choice: Choice,
+    choice: Selection,
     queue: VecDeque<u32>,
-    turns: Vec<(u32, Turn)>,
+    turns: Vec<(u32, PeerOutcome)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,14 +136,14 @@ impl World {
                 is_dead: chance.f64() < scenario.dead,
                 is_off: false,
                 peers: BTreeMap::new(),
-                runs: schedule::History::default(),
+                runs: schedule::TriggerHistory::default(),
                 run: None,
                 run_count: 0,
             })
             .collect();
         let strangers = stations.iter().map(|station| Candidate {
             identity: station.identity,
-            history: History::default(),
+            history: PeerHistory::default(),
         });
         let living: Vec<u32> = (0..count)
             .filter(|index| !stations[*index as usize].is_dead)
@@ -235,7 +235,7 @@ impl World {
         // Nobody is a peer of its own; the last one takes its place meanwhile.
         let last = self.strangers.len() - 1;
         let itself = self.strangers.swap_remove(own);
-        let choice = Choice::some(
+        let choice = Selection::some(
             station.identity,
             &self.strangers,
             self.scenario.peers,
@@ -245,7 +245,7 @@ impl World {
         self.strangers.push(itself);
         self.strangers.swap(own, last);
         for &peer in station.peers.keys() {
-            self.strangers[peer as usize].history = History::default();
+            self.strangers[peer as usize].history = PeerHistory::default();
         }
         station.run_count += 1;
         let first = choice.first().iter();
@@ -272,8 +272,8 @@ impl World {
             let turn = self.turn(index, peer, run.begin, now);
             run.turns.push((peer, turn));
             match turn {
-                Turn::Gave(_) => run.choice.succeeded(),
-                Turn::Failed | Turn::Unfinished => {
+                PeerOutcome::Gave(_) => run.choice.succeeded(),
+                PeerOutcome::Failed | PeerOutcome::Unfinished => {
                     let place = place_of(peer, own, last);
                     let other = run.choice.failed(place);
                     run.queue
@@ -295,12 +295,15 @@ impl World {
 
     fn end(&mut self, index: u32, run: &Run) {
         let station = &mut self.stations[index as usize];
-        let failures = run.turns.iter().filter(|(_, turn)| *turn == Turn::Failed);
+        let failures = run
+            .turns
+            .iter()
+            .filter(|(_, turn)| *turn == PeerOutcome::Failed);
         let failures = failures.count();
         if !station.is_off {
             self.measures.ended(run.begin, run.turns.len(), failures);
         }
-        let mut known: Vec<(u32, History)> = run
+        let mut known: Vec<(u32, PeerHistory)> = run
             .turns
             .iter()
             .map(|(peer, _)| (*peer, station.peers.get(peer).copied().unwrap_or_default()))
@@ -312,9 +315,9 @@ impl World {
         );
         station.peers.extend(known);
         if failures < run.turns.len() {
-            station.runs = schedule::History {
+            station.runs = schedule::TriggerHistory {
                 last_success: Some(run.begin),
-                ..schedule::History::default()
+                ..schedule::TriggerHistory::default()
             };
             let spoken = station.peers.values().filter(|h| h.last_success.is_some());
             self.measures.spoke(station.run_count, spoken.count());
@@ -325,17 +328,17 @@ impl World {
     }
 
     /// A station asks a peer for everything it lacks and that is young enough.
-    fn turn(&mut self, index: u32, peer: u32, begin: u64, now: u64) -> Turn {
+    fn turn(&mut self, index: u32, peer: u32, begin: u64, now: u64) -> PeerOutcome {
         let (own, other) = (
             &self.stations[index as usize],
             &self.stations[peer as usize],
         );
         if own.is_off || other.is_off || other.is_dead {
-            return Turn::Failed;
+            return PeerOutcome::Failed;
         }
         self.measures.served(peer, now);
         if self.chance.f64() < self.scenario.failing {
-            return Turn::Failed;
+            return PeerOutcome::Failed;
         }
         let history = own.peers.get(&peer).copied().unwrap_or_default();
         let since = history.since(begin, BEGIN, REACH);
@@ -345,7 +348,7 @@ impl World {
                 self.measures
                     .arrived(event, now, holders, &self.absences, events);
             });
-        Turn::Gave(brought)
+        PeerOutcome::Gave(brought)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::relay::pager::Window;
 /// What is here of each window that is reconciled: what the local strfry held at the
 /// beginning, and what has come since.
 #[derive(Debug, Default)]
-pub struct Holdings {
+pub struct LocalIds {
     /// How far back they reach, Unix seconds.
     pub(crate) since: u64,
     windows: Vec<(Window, Mutex<Known>)>,
@@ -21,7 +21,7 @@ pub struct Holdings {
 /// Events, and their times.
 type Known = BTreeMap<EventId, u64>;
 
-impl Holdings {
+impl LocalIds {
     /// Nothing yet, of anything that is newer than this.
     pub(crate) const fn since(since: u64) -> Self {
         Self {
@@ -98,15 +98,15 @@ mod tests {
     fn what_is_held_of_a_part_is_found() {
         let id = |byte| EventId::from_bytes([byte; 32]);
         let held = vec![(5, id(1)), (15, id(2)), (25, id(3))];
-        let mut holdings = Holdings::since(0);
-        holdings.push(window(0, LATEST), held);
-        let part = holdings.held(&window(10, 20));
+        let mut local_ids = LocalIds::since(0);
+        local_ids.push(window(0, LATEST), held);
+        let part = local_ids.held(&window(10, 20));
         assert_eq!(
             format!("{part:?}"),
             format!("{:?}", Held::from_iter([(15, id(2))]))
         );
         let mut listed = vec![id(2), id(4)];
-        holdings.retain_missing(&window(10, 20), &mut listed);
+        local_ids.retain_missing(&window(10, 20), &mut listed);
         assert_eq!(listed, [id(4)]);
     }
 }

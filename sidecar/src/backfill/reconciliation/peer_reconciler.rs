@@ -8,8 +8,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::admission::intake::{Intake, PeerIndex};
 use crate::backfill::compare::{CompareError, MOST_FAILURES, compare};
 use crate::backfill::fetch_by_id::{Manner, collect};
-use crate::backfill::reconciliation::local_ids::Holdings;
-use crate::backfill::reconciliation::{LevelError, Leveling, MESSAGE_FRAME, SMALLEST_MESSAGE};
+use crate::backfill::reconciliation::local_ids::LocalIds;
+use crate::backfill::reconciliation::{
+    MESSAGE_FRAME, Reconciliation, ReconciliationError, SMALLEST_MESSAGE,
+};
 use crate::plan::wanted::{Wanted, questions};
 use crate::relay::connection::Connection;
 use crate::relay::message::Head;
@@ -25,11 +27,11 @@ const MOST_NAMED: usize = 2000;
 
 /// What one peer's turn works with.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct PeerReconciler<'a> {
     /// What the sessions share.
-    pub leveling: &'a Leveling,
+    pub reconciliation: &'a Reconciliation,
     /// What is here.
-    pub holdings: &'a Holdings,
+    pub local_ids: &'a LocalIds,
     /// What is wanted.
     pub wanted: &'a Wanted,
     /// The peer's place in the run.
@@ -42,7 +44,7 @@ pub struct Turn<'a> {
     pub patience: Duration,
 }
 
-impl Turn<'_> {
+impl PeerReconciler<'_> {
     /// How long a message to it may be, in bytes.
     pub(crate) fn message_length(&self) -> u64 {
         let told = self.information.max_message_length;
@@ -63,7 +65,7 @@ impl Turn<'_> {
         intake: &mut Intake,
         waits: bool,
         mut progress: impl FnMut(),
-    ) -> Result<(), LevelError> {
+    ) -> Result<(), ReconciliationError> {
         let manner = Manner {
             peer: self.peer,
             ids_at_once: self.ids_at_once(),
@@ -73,13 +75,13 @@ impl Turn<'_> {
         };
         let is_wanted = |event: &Head| self.wanted.wants(event);
         let progress = || {
-            self.leveling.show_progress();
+            self.reconciliation.show_progress();
             progress();
         };
-        let exchange = &self.leveling.exchange;
-        collect(connection, exchange, intake, manner, is_wanted, progress).await?;
-        match exchange.failures(self.peer) > MOST_FAILURES {
-            true => Err(LevelError::Unfit(CompareError::Invents)),
+        let claims = &self.reconciliation.claims;
+        collect(connection, claims, intake, manner, is_wanted, progress).await?;
+        match claims.failures(self.peer) > MOST_FAILURES {
+            true => Err(ReconciliationError::Unfit(CompareError::Invents)),
             false => Ok(()),
         }
     }
@@ -90,8 +92,8 @@ impl Turn<'_> {
         &self,
         connection: &mut Connection<S>,
     ) {
-        let failed = self.leveling.exchange.failed(self.peer);
-        let mut unnamed = self.leveling.unnamed(failed);
+        let failed = self.reconciliation.claims.failed(self.peer);
+        let mut unnamed = self.reconciliation.unnamed(failed);
         unnamed.truncate(MOST_NAMED);
         let nothing = Held::from_iter([]);
         for ids in unnamed.chunks(self.ids_at_once()) {
@@ -102,7 +104,7 @@ impl Turn<'_> {
                 let all = |_: &EventId| false;
                 let patience = self.patience;
                 match compare(connection, &filter, &nothing, frame, patience, all).await {
-                    Ok(listed) => self.leveling.name(listed.needed, *kind),
+                    Ok(listed) => self.reconciliation.name(listed.needed, *kind),
                     Err(CompareError::AuthRequired | CompareError::TooMany) => {}
                     // It is a remark that is at stake, no event.
                     Err(_) => return,

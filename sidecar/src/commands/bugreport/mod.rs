@@ -23,7 +23,7 @@ use self::reduce::Reducer;
 
 use crate::commands::doctor::{self, DoctorOptions, finding};
 use crate::commands::error::SyncError;
-use crate::context::Run;
+use crate::context::Context;
 use crate::members::profiles::render::utc;
 use crate::strfry::process::POLICY;
 use crate::support::clock::unix_time;
@@ -73,8 +73,8 @@ pub struct BugreportOptions {
 ///
 /// # Errors
 /// [`SyncError::Bugreport`] where it cannot be written, and those of the doctor.
-pub async fn obey(
-    run: &Run,
+pub async fn run(
+    run: &Context,
     options: &BugreportOptions,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
@@ -95,7 +95,7 @@ pub async fn obey(
     Ok(0)
 }
 
-async fn gather(run: &Run) -> Result<String, SyncError> {
+async fn gather(run: &Context) -> Result<String, SyncError> {
     let mut text = format!(
         "constellation bug report, {}\n\n## Versions\n\n",
         utc(unix_time())

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use self::timers::Timer;
 use crate::commands::doctor::finding::{Finding, quoted};
-use crate::report::history::History;
+use crate::report::history::RunHistory;
 use crate::support::humanize::rough_duration;
 use crate::support::state_file::RUNS;
 use crate::support::unix_user::name_of;
@@ -77,7 +77,7 @@ impl Facts {
         let owner = fs::metadata(station.root()).map_or(0, |metadata| metadata.uid());
         let owner = name_of(owner);
         let (tables, timers) = tokio::join!(cron_tables(), Timer::all(&owner));
-        let history = History::load(&station.strfry_dir().join(RUNS.name));
+        let history = RunHistory::load(&station.strfry_dir().join(RUNS.name));
         Self {
             scripts: scripts(station),
             program: program(),

@@ -27,8 +27,8 @@ use clap::builder::BoolishValueParser;
 use constellation_shared::kinds::DIRECT_MESSAGE;
 
 use crate::commands::error::SyncError;
-use crate::commands::probe::Inquiry;
-use crate::context::Run;
+use crate::commands::probe::Probe;
+use crate::context::Context;
 use crate::strfry::conf::{self, Conf, edit};
 use crate::support::clock::unix_time;
 use finding::{Finding, Level, quoted, worst};
@@ -55,8 +55,8 @@ pub struct DoctorOptions {
 ///
 /// # Errors
 /// [`SyncError::Certificate`], and those of writing.
-pub async fn obey(
-    run: &Run,
+pub async fn run(
+    run: &Context,
     options: &DoctorOptions,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
@@ -78,7 +78,7 @@ pub fn exit_code(findings: &[Finding]) -> u8 {
 ///
 /// # Errors
 /// [`SyncError::Certificate`].
-pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>, SyncError> {
+pub async fn examine(run: &Context, options: &DoctorOptions) -> Result<Vec<Finding>, SyncError> {
     let station = &run.station;
     let strfry = run.strfry();
     let data = conf::database(&strfry.conf(), &absolute(station.strfry_dir()));
@@ -87,7 +87,7 @@ pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>,
     if !folders.has_station() {
         return Ok(findings);
     }
-    let inquiry = Inquiry::prepare(run, options.tunnels)?;
+    let probe = Probe::prepare(run, options.tunnels)?;
     let dms = run.options.wanted_kinds().contains(&DIRECT_MESSAGE);
     // Where the database is another's, that is to be mended first.
     let mended = worst(&findings) < Level::Fail;
@@ -100,16 +100,16 @@ pub async fn examine(run: &Run, options: &DoctorOptions) -> Result<Vec<Finding>,
     let folder = absolute(station.strfry_dir());
     let conf = strfry.conf();
     // Our own relay may be asked wherever its conf has it listen.
-    let to_our_relay = inquiry.connector.unguarded();
+    let to_our_relay = probe.connector.unguarded();
     let (strfry, plugin, relay, peers, callers) = tokio::join!(
         strfry::Facts::gather(&strfry, folders.data_length()),
         plugin::Facts::gather(&conf, command, &folder, user.as_ref()),
         relay::Facts::gather(conf.clone(), &settings, &to_our_relay, dms),
-        peers::Facts::gather(run, &inquiry, dms),
+        peers::Facts::gather(run, &probe, dms),
         callers::Facts::gather(station, unix_time()),
     );
-    inquiry.close().await;
-    let lists = lists::Facts::gather(station, &inquiry.descriptions, user.as_ref()).judge();
+    probe.close().await;
+    let lists = lists::Facts::gather(station, &probe.descriptions, user.as_ref()).judge();
     findings.extend(strfry.judge());
     // Without a conf there is no plugin line and no port to be right or wrong.
     if is_understood {

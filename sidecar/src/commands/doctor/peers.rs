@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use crate::commands::doctor::clock;
 use crate::commands::doctor::finding::{Finding, quoted};
-use crate::commands::probe::{self, Inquiry, Unanswered};
-use crate::context::Run;
+use crate::commands::probe::{self, Probe, Unanswered};
+use crate::context::Context;
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, Connector};
 use crate::relay::nip11::{Information, InformationError};
@@ -84,11 +84,11 @@ pub struct Facts {
 
 impl Facts {
     /// Asks all of them at once; `dms` says whether direct messages are wanted.
-    pub async fn gather(run: &Run, inquiry: &Inquiry, dms: bool) -> Self {
+    pub async fn gather(run: &Context, probe: &Probe, dms: bool) -> Self {
         let kind = if dms { DIRECT_MESSAGE } else { PROFILE };
-        let asking = inquiry.peers.iter().map(async |peer| {
-            let answer = match inquiry.may_ask(peer) {
-                true => Some(ask(&peer.address, &inquiry.connector, kind).await),
+        let asking = probe.peers.iter().map(async |peer| {
+            let answer = match probe.may_ask(peer) {
+                true => Some(ask(&peer.address, &probe.connector, kind).await),
                 false => None,
             };
             let address = peer.address.clone();
@@ -97,7 +97,7 @@ impl Facts {
         let behind_tunnels = |peer: &Peer| peer.address.tunnel().is_some();
         let ipfs_program = run.options.ipfs_program();
         let ipfs = async {
-            match inquiry.peers.iter().any(behind_tunnels) {
+            match probe.peers.iter().any(behind_tunnels) {
                 true => {
                     let ipfs = Ipfs::new(&ipfs_program, IPFS_PATIENCE);
                     Some(ipfs.list().await.map(drop))
@@ -108,10 +108,10 @@ impl Facts {
         let (told, ipfs) = tokio::join!(join_all(asking), ipfs);
         let show = |why: &PassedOver| for_terminal(&why.to_string(), LONGEST);
         Self {
-            passed_over: inquiry.passed_over.iter().map(show).collect(),
+            passed_over: probe.passed_over.iter().map(show).collect(),
             swarm: run.station.swarm_dir(),
             ipfs_program,
-            own_node: inquiry.own_node.clone(),
+            own_node: probe.own_node.clone(),
             given: !run.options.peer.is_empty(),
             told,
             ipfs,

@@ -63,7 +63,7 @@ pub struct Schedule {
 
 /// What is known of earlier backfills; times in Unix seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct History {
+pub struct TriggerHistory {
     /// When the last one that succeeded began.
     pub last_success: Option<u64>,
     /// How many failed since.
@@ -125,7 +125,7 @@ impl Schedule {
     }
 
     /// What to do at `now` (Unix seconds), which is `time` of the local day.
-    pub fn decide(&self, now: u64, time: TimeOfDay, history: &History) -> Decision {
+    pub fn decide(&self, now: u64, time: TimeOfDay, history: &TriggerHistory) -> Decision {
         if let Some(not_before) = self.not_before
             && time < not_before
         {
@@ -151,7 +151,7 @@ impl Schedule {
     }
 
     /// What the last success says to a backfill at `start`.
-    fn after_success(&self, now: u64, history: &History, start: u64) -> Decision {
+    fn after_success(&self, now: u64, history: &TriggerHistory, start: u64) -> Decision {
         let age = history.last_success.and_then(|last| self.age(now, last));
         let due = self.interval - (self.interval / 10).min(MOST_GRACE);
         match age {
@@ -238,9 +238,9 @@ mod tests {
     };
 
     fn after_success(schedule: Schedule, last: u64) -> Decision {
-        let history = History {
+        let history = TriggerHistory {
             last_success: Some(last),
-            ..History::default()
+            ..TriggerHistory::default()
         };
         schedule.decide(NOW, NOON, &history)
     }
@@ -259,7 +259,7 @@ mod tests {
             let run = Decision::Run { age: Some(age) };
             assert_eq!(after_success(HOURLY, NOW - age), run);
         }
-        let never = HOURLY.decide(NOW, NOON, &History::default());
+        let never = HOURLY.decide(NOW, NOON, &TriggerHistory::default());
         assert_eq!(never, Decision::Run { age: None });
     }
 
@@ -271,9 +271,9 @@ mod tests {
                 phase: Some(phase),
                 ..HOURLY
             };
-            let history = History {
+            let history = TriggerHistory {
                 last_success: last,
-                ..History::default()
+                ..TriggerHistory::default()
             };
             schedule.decide(NOW, NOON, &history)
         };
@@ -317,10 +317,10 @@ mod tests {
         assert_eq!(after_success(HOURLY, NOW + 5), recent(0, 3540));
         let far = after_success(HOURLY, NOW + 400 * DAY);
         assert_eq!(far, Decision::Run { age: None });
-        let history = History {
+        let history = TriggerHistory {
             failures: 9,
             last_failure: NOW + 100,
-            ..History::default()
+            ..TriggerHistory::default()
         };
         let failed = HOURLY.decide(NOW, NOON, &history);
         assert_eq!(failed, Decision::Run { age: None });
@@ -337,7 +337,7 @@ mod tests {
             (99, 3600),
         ] {
             let decide = |since| {
-                let history = History {
+                let history = TriggerHistory {
                     last_success: Some(NOW - 3 * DAY),
                     failures,
                     last_failure: NOW - since,
@@ -362,7 +362,7 @@ mod tests {
             not_before: Some(NOON),
             phase: None,
         };
-        let history = History::default();
+        let history = TriggerHistory::default();
         let early = daily.decide(NOW, TimeOfDay(719), &history);
         let reason = Reason::TooEarly(NOON);
         assert_eq!(early, Decision::Wait { left: 60, reason });

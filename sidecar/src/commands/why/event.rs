@@ -8,9 +8,9 @@ use serde_json::json;
 use crate::admission::rules::{Refusal, Rules};
 use crate::backfill::error::PrepareError;
 use crate::commands::error::SyncError;
-use crate::commands::probe::Inquiry;
+use crate::commands::probe::Probe;
 use crate::commands::why::{Answer, ask_all};
-use crate::context::Run;
+use crate::context::Context;
 use crate::members::profiles::render::utc;
 use crate::plan::refused::Refused;
 use crate::strfry::conf;
@@ -125,13 +125,13 @@ impl Admission {
 ///
 /// # Errors
 /// [`SyncError`] where strfry, its conf or the blacklist cannot be read.
-pub async fn look_into(run: &Run, inquiry: &Inquiry, id: EventId) -> Result<Answer, SyncError> {
+pub async fn look_into(run: &Context, probe: &Probe, id: EventId) -> Result<Answer, SyncError> {
     let now = unix_time();
     let strfry = run.strfry();
     let max_event_size = conf::max_event_size(&strfry.conf())
         .map_err(|error| PrepareError::Conf(strfry.conf(), error))?
         .bytes;
-    let followed = followed::followed(&run.station, &inquiry.descriptions)?;
+    let followed = followed::followed(&run.station, &probe.descriptions)?;
     let admission = Admission {
         rules: Rules {
             now,
@@ -143,7 +143,7 @@ pub async fn look_into(run: &Run, inquiry: &Inquiry, id: EventId) -> Result<Answ
         since: run.options.since(now),
     };
     let filter = json!({"ids": [id.to_string()]});
-    let (here, heard) = tokio::join!(strfry.event(id), ask_all(inquiry, &filter));
+    let (here, heard) = tokio::join!(strfry.event(id), ask_all(probe, &filter));
     let is_here = here?.is_some();
 
     let mut lines = vec![format!(
@@ -228,7 +228,7 @@ fn advice(is_here: bool, fates: &[Fate], was_refused: bool) -> Vec<&'static str>
 }
 
 /// Whether strfry would keep an event that may come in.
-async fn fate_by_database(run: &Run, event: &Event) -> Result<Fate, SyncError> {
+async fn fate_by_database(run: &Context, event: &Event) -> Result<Fate, SyncError> {
     let strfry = run.strfry();
     let author = event.pubkey.to_string();
     let deletion = json!({

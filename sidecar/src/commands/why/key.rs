@@ -9,9 +9,9 @@ use constellation_shared::{Pubkey, kinds};
 use serde_json::json;
 
 use crate::commands::error::SyncError;
-use crate::commands::probe::Inquiry;
+use crate::commands::probe::Probe;
 use crate::commands::why::{Answer, ask_all};
-use crate::context::Run;
+use crate::context::Context;
 use crate::support::clock::unix_time;
 use crate::support::sanitize::for_terminal;
 use crate::swarm::followed;
@@ -30,7 +30,7 @@ struct Standing {
     is_followed: bool,
 }
 
-fn stand(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Standing {
+fn stand(run: &Context, probe: &Probe, key: &Pubkey) -> Standing {
     let station = &run.station;
     let friends = swarm_lists::swarm_friends(station).unwrap_or_default();
     let members = list_file::member_keys(station).unwrap_or_default();
@@ -51,7 +51,7 @@ fn stand(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Standing {
             found.push(place.words());
         }
     }
-    for description in &inquiry.descriptions {
+    for description in &probe.descriptions {
         let folder = for_terminal(&description.folder, LONGEST);
         for (role, named) in [("captain", description.captain), ("node", description.node)] {
             if named == Some(*key) {
@@ -71,8 +71,8 @@ fn stand(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Standing {
 ///
 /// # Errors
 /// [`SyncError::Scan`].
-pub async fn is_known(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Result<bool, SyncError> {
-    if !stand(run, inquiry, key).places.is_empty() {
+pub async fn is_known(run: &Context, probe: &Probe, key: &Pubkey) -> Result<bool, SyncError> {
+    if !stand(run, probe, key).places.is_empty() {
         return Ok(true);
     }
     let filter = json!({"authors": [key.to_string()], "limit": 1});
@@ -84,8 +84,8 @@ pub async fn is_known(run: &Run, inquiry: &Inquiry, key: &Pubkey) -> Result<bool
 ///
 /// # Errors
 /// [`SyncError::Scan`].
-pub async fn look_into(run: &Run, inquiry: &Inquiry, key: Pubkey) -> Result<Answer, SyncError> {
-    let standing = stand(run, inquiry, &key);
+pub async fn look_into(run: &Context, probe: &Probe, key: Pubkey) -> Result<Answer, SyncError> {
+    let standing = stand(run, probe, &key);
     let strfry = run.strfry();
     let author = key.to_string();
     let profile = json!({"authors": [author], "kinds": [kinds::PROFILE], "limit": 1});
@@ -99,7 +99,7 @@ pub async fn look_into(run: &Run, inquiry: &Inquiry, key: Pubkey) -> Result<Answ
     let (in_window, profile_here, heard) = tokio::join!(
         strfry.count_matching(&window),
         strfry.count_matching(&profile_here),
-        ask_all(inquiry, &profile)
+        ask_all(probe, &profile)
     );
     let (in_window, has_profile) = (in_window?, profile_here? > 0);
     let is_followed = standing.is_followed;

@@ -14,8 +14,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::commands::error::SyncError;
-use crate::commands::probe::{self, Inquiry};
-use crate::context::Run;
+use crate::commands::probe::{self, Probe};
+use crate::context::Context;
 use crate::support::error_chain::chain;
 use crate::support::sanitize::{escaped_json, for_terminal};
 
@@ -102,25 +102,25 @@ pub struct Answer {
 ///
 /// # Errors
 /// [`SyncError`] where strfry or the blacklist cannot be read.
-pub async fn obey(
-    run: &Run,
+pub async fn run(
+    run: &Context,
     options: &WhyOptions,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
-    let inquiry = Inquiry::prepare(run, options.tunnels)?;
+    let probe = Probe::prepare(run, options.tunnels)?;
     let answer = match options.subject {
-        Subject::Event(id) => event::look_into(run, &inquiry, id).await,
-        Subject::Key(key) => key::look_into(run, &inquiry, key).await,
+        Subject::Event(id) => event::look_into(run, &probe, id).await,
+        Subject::Key(key) => key::look_into(run, &probe, key).await,
         Subject::Either(bytes) => {
             let key = Pubkey::from_bytes(bytes);
-            match key::is_known(run, &inquiry, &key).await {
-                Ok(true) => key::look_into(run, &inquiry, key).await,
-                Ok(false) => event::look_into(run, &inquiry, EventId::from_bytes(bytes)).await,
+            match key::is_known(run, &probe, &key).await {
+                Ok(true) => key::look_into(run, &probe, key).await,
+                Ok(false) => event::look_into(run, &probe, EventId::from_bytes(bytes)).await,
                 Err(error) => Err(error),
             }
         }
     };
-    inquiry.close().await;
+    probe.close().await;
     let answer = answer?;
     let exit_code = u8::from(!answer.is_well);
     if run.options.json {
@@ -149,12 +149,12 @@ pub struct Heard {
 }
 
 /// Asks all peers at once.
-pub async fn ask_all(inquiry: &Inquiry, filter: &Value) -> Vec<Heard> {
-    let asking = inquiry.peers.iter().map(async |peer| {
-        let said = match inquiry.may_ask(peer) {
+pub async fn ask_all(probe: &Probe, filter: &Value) -> Vec<Heard> {
+    let asking = probe.peers.iter().map(async |peer| {
+        let said = match probe.may_ask(peer) {
             false => None,
             true => {
-                let said = probe::ask(filter, &peer.address, &inquiry.connector).await;
+                let said = probe::ask(filter, &peer.address, &probe.connector).await;
                 Some(said.map_err(|error| (error.code(), for_terminal(&chain(&error), LONGEST))))
             }
         };

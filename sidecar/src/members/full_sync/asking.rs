@@ -81,7 +81,7 @@ impl Asking {
             let tally = Tally::default();
             let session = Session {
                 index: place,
-                leveling: None,
+                reconciliation: None,
                 address: source.address.clone(),
                 known: state.known.clone(),
                 connector: self.connector.clone(),

@@ -22,10 +22,10 @@ use budget::Budget;
 
 use crate::admission::gate::Gate;
 use crate::admission::intake::Admission;
-use crate::admission::pipeline::{Closed, Inflow, Step};
+use crate::admission::pipeline::{Pipeline, PipelineResult, Step};
 use crate::admission::rules::Rules;
 use crate::backfill::stop::TimeLimit;
-use crate::plan::peer_memory::Knowledge;
+use crate::plan::peer_memory::PeerMemory;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
@@ -37,7 +37,7 @@ use crate::support::error_chain::chain;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a recovery needs.
-pub struct Recovery<'a> {
+pub struct FullSync<'a> {
     /// How to reach relays.
     pub connector: &'a Connector,
     /// Where to feed what comes.
@@ -47,7 +47,7 @@ pub struct Recovery<'a> {
     /// Which kinds a full sync asks for.
     pub kinds: Vec<u16>,
     /// What earlier runs learned of the relays, and this one learns.
-    pub knowledge: &'a mut Knowledge,
+    pub peer_memory: &'a mut PeerMemory,
     /// Whether strfry verifies once more.
     pub verify: bool,
     /// How long it may take.
@@ -66,7 +66,7 @@ pub struct Recovery<'a> {
     pub imported: Imported,
 }
 
-impl Recovery<'_> {
+impl FullSync<'_> {
     /// Full syncs from the peers; how many of them answered for each pubkey that there was
     /// time for.
     pub async fn from_peers(
@@ -115,7 +115,7 @@ impl Recovery<'_> {
     ) -> (Option<W::Output>, Step) {
         let now = self.rules.now;
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let mut inflow = Inflow::open(
+        let mut pipeline = Pipeline::open(
             Admission::new(self.rules.clone(), verify, None, cores),
             std::mem::take(&mut self.gate),
             Import::new(self.strfry.clone(), self.verify),
@@ -123,7 +123,7 @@ impl Recovery<'_> {
         let sources: Vec<Source> = addresses
             .iter()
             .map(|address| {
-                let known = self.knowledge.of(&address.to_string(), now).cloned();
+                let known = self.peer_memory.of(&address.to_string(), now).cloned();
                 Source {
                     address: address.clone(),
                     state: Mutex::new(SourceState {
@@ -137,17 +137,17 @@ impl Recovery<'_> {
         let asking = Asking {
             sources: Arc::clone(&sources),
             connector: self.connector.clone(),
-            admission: Arc::clone(&inflow.admission),
+            admission: Arc::clone(&pipeline.admission),
             now,
             limit: self.limit,
         };
         // What is left of the work ends with this, its sessions among it.
-        let (output, step) = inflow.carry(work(asking), interruption.as_mut()).await;
+        let (output, step) = pipeline.run(work(asking), interruption.as_mut()).await;
         let closed = match step {
-            Step::Interrupted => inflow.close(std::future::ready(())).await,
-            Step::Done | Step::Broken => inflow.close(interruption).await,
+            Step::Interrupted => pipeline.close(std::future::ready(())).await,
+            Step::Done | Step::Broken => pipeline.close(interruption).await,
         };
-        let Closed {
+        let PipelineResult {
             gate,
             imported,
             result,
@@ -157,7 +157,7 @@ impl Recovery<'_> {
         self.imported.add(imported);
         for source in sources.iter() {
             if let Some(known) = source.state().known.take() {
-                self.knowledge.learn(source.address.to_string(), known);
+                self.peer_memory.learn(source.address.to_string(), known);
             }
         }
         match result {

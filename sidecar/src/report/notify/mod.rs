@@ -19,7 +19,7 @@ pub enum Occasion {
     /// So many runs in a row failed.
     Failure,
     /// One succeeded after that was told.
-    Recovery,
+    FullSync,
 }
 
 impl Occasion {
@@ -27,7 +27,7 @@ impl Occasion {
     pub const fn option(self) -> &'static str {
         match self {
             Self::Failure => "--on-failure",
-            Self::Recovery => "--on-recovery",
+            Self::FullSync => "--on-recovery",
         }
     }
 }
@@ -36,7 +36,7 @@ impl fmt::Display for Occasion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Failure => "failure",
-            Self::Recovery => "recovery",
+            Self::FullSync => "recovery",
         })
     }
 }
@@ -46,7 +46,7 @@ impl Occasion {
     pub fn command(self, options: &HookOptions) -> Option<&str> {
         let command = match self {
             Self::Failure => &options.on_failure,
-            Self::Recovery => &options.on_recovery,
+            Self::FullSync => &options.on_recovery,
         };
         command
             .as_deref()
@@ -82,7 +82,7 @@ impl Told {
     /// nobody is called every hour.
     pub fn due(&self, failures: u32, after: u32, now: u64) -> Option<Occasion> {
         if failures == 0 {
-            return self.is_open.then_some(Occasion::Recovery);
+            return self.is_open.then_some(Occasion::FullSync);
         }
         // A time ahead of us was told before the clock was set back.
         let age = self.failure_at.and_then(|told| now.checked_sub(told));
@@ -98,7 +98,7 @@ impl Told {
                 self.failure_at = Some(now);
                 self.is_open = true;
             }
-            Occasion::Recovery => self.is_open = false,
+            Occasion::FullSync => self.is_open = false,
         }
     }
 }
@@ -137,16 +137,16 @@ mod tests {
         assert_eq!(told(&[(0, 1), (1, 2), (2, 0), (3, 0)]), []);
         assert_eq!(
             told(&[(0, 3), (1, 0), (2, 0), (3, 0)]),
-            [(0, Occasion::Failure), (1, Occasion::Recovery)]
+            [(0, Occasion::Failure), (1, Occasion::FullSync)]
         );
         // The next failure of the same day is not told, and so its end is not either.
         assert_eq!(
             told(&[(0, 3), (1, 0), (2, 3), (3, 0), (24, 3), (25, 0)]),
             [
                 (0, Occasion::Failure),
-                (1, Occasion::Recovery),
+                (1, Occasion::FullSync),
                 (24, Occasion::Failure),
-                (25, Occasion::Recovery)
+                (25, Occasion::FullSync)
             ]
         );
     }
@@ -168,6 +168,6 @@ mod tests {
             hook_patience: 60,
         };
         assert_eq!(Occasion::Failure.command(&options), None);
-        assert_eq!(Occasion::Recovery.command(&options), Some("true"));
+        assert_eq!(Occasion::FullSync.command(&options), Some("true"));
     }
 }

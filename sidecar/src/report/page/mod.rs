@@ -177,7 +177,7 @@ fn figures(document: &Document) -> Markup {
 mod tests {
     use super::*;
     use crate::report::document::tests::document;
-    use crate::report::history::History;
+    use crate::report::history::RunHistory;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     use sha2::{Digest, Sha256};
@@ -233,7 +233,7 @@ mod tests {
             profiles.listed[0].name = Some(hostile.to_owned());
             profiles.listed[1].pubkey = hostile.to_owned();
         }
-        History::default().take(&mut document);
+        RunHistory::default().take(&mut document);
         let page = page(&document);
         assert!(page.contains("&lt;script&gt;document.title"), "{page}");
         for tag in ["<script", "<img", "'><", "\"'>"] {
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn the_page_says_until_when_it_holds() {
         let mut document = document();
-        History::default().take(&mut document);
+        RunHistory::default().take(&mut document);
         let zone = TimeZone::fixed(jiff::tz::offset(1));
         let page = render_at(&document, &zone);
         // It ended at 9:52:53 UTC; three hours later it is stale.

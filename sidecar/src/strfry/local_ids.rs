@@ -25,7 +25,7 @@ impl Strfry {
     ///
     /// # Errors
     /// [`ScanError`].
-    pub async fn holdings(&self, window: &Window) -> Result<Vec<(u64, EventId)>, ScanError> {
+    pub async fn local_ids(&self, window: &Window) -> Result<Vec<(u64, EventId)>, ScanError> {
         let mut held = Vec::new();
         for authors in window.authors.chunks(MOST_NAMED) {
             let authors: Vec<String> = authors.iter().map(ToString::to_string).collect();
