@@ -21,7 +21,7 @@ use crate::swarm::peer::{self, Description, Peer};
 
 /// What a run works on.
 #[derive(Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// What was asked of us.
     pub options: Options,
     /// The station.
@@ -34,7 +34,7 @@ pub struct Context {
 
 /// Which lists count, and what is not understood of it.
 #[derive(Debug, Default)]
-pub struct ListsFound {
+pub(crate) struct ListsFound {
     /// The lists.
     pub lists: ListSettings,
     /// What is not understood, each in words.
@@ -45,7 +45,7 @@ impl ListsFound {
     /// What counts for a station: what was `given` on our own command line or by our own
     /// variables, else what strfry's plugin line tells the policy, else the file that both
     /// programs read.
-    pub fn look(station: &Station, given: ListSettings) -> Self {
+    pub(crate) fn look(station: &Station, given: ListSettings) -> Self {
         let folder = station.strfry_dir();
         let folder = std::path::absolute(&folder).unwrap_or(folder);
         let mut doubts = Vec::new();
@@ -111,7 +111,7 @@ fn is_same(left: &Path, right: &Path) -> bool {
 
 impl Context {
     /// This station's strfry.
-    pub fn strfry(&self) -> Strfry {
+    pub(crate) fn strfry(&self) -> Strfry {
         // Seen from where we were started; strfry's commands run in its own folder.
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let folder = absolute(self.station.strfry_dir());
@@ -122,7 +122,7 @@ impl Context {
     }
 
     /// A bar or a number that shows progress, where somebody looks on.
-    pub fn bar(&self, template: &str, message: String) -> ProgressBar {
+    pub(crate) fn bar(&self, template: &str, message: String) -> ProgressBar {
         if !io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
@@ -136,12 +136,12 @@ impl Context {
     }
 
     /// A file of ours in strfry's folder.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.station.strfry_dir().join(name)
     }
 
     /// Whom it would ask.
-    pub fn peers(&self, descriptions: &[Description]) -> Vec<Peer> {
+    pub(crate) fn peers(&self, descriptions: &[Description]) -> Vec<Peer> {
         if !self.options.peer.is_empty() {
             return peer::given(&self.options.peer);
         }
@@ -151,7 +151,7 @@ impl Context {
 
     /// Where connections may lead: peers of the swarm to other machines only, what the
     /// operator named anywhere.
-    pub fn guard(&self) -> Guard {
+    pub(crate) fn guard(&self) -> Guard {
         let conf = Conf::read(&self.strfry().conf()).ok().flatten();
         let port = conf.unwrap_or_else(Conf::empty).relay_port();
         let own = OwnRelay::on_this_machine(port, peer::own_relays(&self.station));
@@ -162,7 +162,12 @@ impl Context {
 
     /// Which of these peers a backfill at `now`, Unix seconds, asks: all that were named,
     /// all of a small swarm, some of a large one.
-    pub fn selection(&self, peers: &[Peer], peer_memory: &PeerMemory, now: u64) -> Selection {
+    pub(crate) fn selection(
+        &self,
+        peers: &[Peer],
+        peer_memory: &PeerMemory,
+        now: u64,
+    ) -> Selection {
         let own = Identity::of(&peer::own_name(&self.station));
         let candidates: Vec<Candidate> = peers
             .iter()

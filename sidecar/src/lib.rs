@@ -24,18 +24,103 @@
     )
 )]
 
-pub mod admission;
-pub mod backfill;
-pub mod commands;
-pub mod context;
-pub mod members;
-pub mod options;
-pub mod plan;
-pub mod relay;
-pub mod report;
-pub mod strfry;
-pub mod support;
-pub mod swarm;
+mod admission;
+mod backfill;
+mod commands;
+mod context;
+mod members;
+mod options;
+mod plan;
+mod relay;
+mod report;
+mod strfry;
+mod support;
+mod swarm;
+
+/// What the whole-program tests, the simulation and the benches need of the inside. No interface:
+/// it changes with every version.
+#[doc(hidden)]
+pub mod testing {
+    pub mod address {
+        pub use crate::relay::address::Address;
+    }
+    pub mod cli {
+        pub use crate::commands::cli::Cli;
+    }
+    pub mod compare {
+        pub use crate::backfill::compare::{CompareError, compare};
+    }
+    pub mod conf {
+        pub use crate::strfry::conf::{Conf, Fault, database};
+    }
+    pub mod connection {
+        pub use crate::relay::connection::{Connection, Connector};
+    }
+    pub mod edit {
+        pub use crate::strfry::conf::edit::{Edited, PLUGIN, with_plugin, without};
+    }
+    pub mod found {
+        pub use crate::commands::install::found::Found;
+    }
+    pub mod full_sync {
+        pub use crate::members::full_sync::PATIENCE;
+    }
+    pub mod guard {
+        pub use crate::relay::guard::Guard;
+    }
+    pub mod intake {
+        pub use crate::admission::counts::Tally;
+        pub use crate::admission::intake::Admission;
+    }
+    pub mod message {
+        pub use crate::relay::message::{FromRelay, Reason, head, parse};
+    }
+    pub mod negentropy {
+        pub use crate::relay::negentropy::{Held, Reconciler, Step};
+    }
+    pub mod nip11 {
+        pub use crate::relay::nip11::Information;
+    }
+    pub mod peer {
+        pub use crate::swarm::peer::{Description, descriptions, peers};
+    }
+    pub mod peer_history {
+        pub use crate::plan::peer_history::{PeerHistory, PeerOutcome, Reach, settle};
+    }
+    pub mod plan {
+        pub use crate::commands::install::plan::install;
+    }
+    pub mod profiles {
+        pub use crate::members::profiles::{Profiles, render, take};
+    }
+    pub mod rules {
+        pub use crate::admission::rules::{Refusal, Rules};
+    }
+    pub mod schedule {
+        pub use crate::commands::trigger::schedule::{
+            Decision, MOST_DELAY, Schedule, TimeOfDay, TriggerHistory,
+        };
+    }
+    pub mod selection {
+        pub use crate::plan::selection::{Candidate, Identity, Selection};
+    }
+    pub mod session {
+        pub use crate::backfill::session::Session;
+    }
+    pub mod state_file {
+        pub use crate::support::state_file::{ALL, REFUSED};
+    }
+    pub mod stop {
+        pub use crate::backfill::stop::{Stop, TimeLimit};
+    }
+    pub mod undo {
+        pub use crate::commands::install::undo::uninstall;
+    }
+    pub mod wanted {
+        pub use crate::commands::install::wanted::Wanted as InstallWanted;
+        pub use crate::plan::wanted::Wanted;
+    }
+}
 
 use std::env;
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
 //! What the backfill can be told on its command line or by environment variables.
 
-pub mod hooks;
-pub mod members;
-pub mod report;
+pub(crate) mod hooks;
+pub(crate) mod members;
+pub(crate) mod report;
 
 use std::num::ParseIntError;
 use std::path::{Path, PathBuf};

@@ -14,8 +14,8 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, CommandFactory, Parser};
 use constellation_policy::options::Options;
 use constellation_shared::settings::Settings;
-use constellation_sync::admission::rules::Refusal;
-use constellation_sync::commands::cli::Cli;
+use constellation_sync::testing::cli::Cli;
+use constellation_sync::testing::rules::Refusal;
 use constellation_tests::document::{
     Call, Document, documents, files, read, shell_words, top, variables,
 };

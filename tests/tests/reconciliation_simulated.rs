@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use constellation_shared::{EventId, hex, unhex};
-use constellation_sync::backfill::compare::{CompareError, compare};
-use constellation_sync::relay::connection::Connection;
-use constellation_sync::relay::negentropy::Held;
+use constellation_sync::testing::compare::{CompareError, compare};
+use constellation_sync::testing::connection::Connection;
+use constellation_sync::testing::negentropy::Held;
 use constellation_tests::author::Random;
 use futures_util::{SinkExt, StreamExt};
 use negentropy::{Id, Negentropy, NegentropyStorageVector};

@@ -2,7 +2,7 @@
 //! simulation` does the same for 1,000 and 10,000.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use constellation_sync::plan::selection::Identity;
+use constellation_sync::testing::selection::Identity;
 use constellation_tests::simulation::{Scenario, World};
 
 fn small() -> Scenario {

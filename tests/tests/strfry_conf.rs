@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use constellation_sync::strfry::conf::{Conf, Fault, database};
+use constellation_sync::testing::conf::{Conf, Fault, database};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::sample::select;

@@ -8,8 +8,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use constellation_shared::{Event, Station};
-use constellation_sync::relay::guard::Guard;
-use constellation_sync::swarm::peer;
+use constellation_sync::testing::guard::Guard;
+use constellation_sync::testing::peer;
 use constellation_tests::author::notes;
 use constellation_tests::relay::dead_url;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};

@@ -9,7 +9,7 @@ mod sync_program;
 use std::fs;
 
 use constellation_shared::EventId;
-use constellation_sync::support::state_file::{ALL, REFUSED};
+use constellation_sync::testing::state_file::{ALL, REFUSED};
 use constellation_tests::author::{forged_signature, notes};
 use constellation_tests::{Author, ScriptedRelay, StationDir, station};
 use sync_program::{

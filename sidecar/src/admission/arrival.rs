@@ -7,7 +7,7 @@ use crate::relay::message::{self, Head};
 
 /// What came for a question: an event, or what takes the place of one.
 #[derive(Debug)]
-pub enum Arrival {
+pub(crate) enum Arrival {
     /// An event.
     Event(Head, Event),
     /// None that we can take.
@@ -16,7 +16,7 @@ pub enum Arrival {
 
 /// What cannot be let in, whatever it says: too long, or no event that we can read.
 #[derive(Debug)]
-pub struct Unreadable {
+pub(crate) struct Unreadable {
     /// As much of it as tells whether it was asked for.
     pub head: Head,
     /// The text.
@@ -28,7 +28,7 @@ pub struct Unreadable {
 impl Arrival {
     /// Reads what a relay sent as an event; `None` for what does not tell id, author, kind and
     /// time. An event in one of its spellings has at most `longest` bytes.
-    pub fn read(json: &str, longest: usize) -> Option<Self> {
+    pub(crate) fn read(json: &str, longest: usize) -> Option<Self> {
         // Before it is read: millions of tags take much more memory.
         let refusal = if json.len() > longest {
             Refusal::TooLong
@@ -46,7 +46,7 @@ impl Arrival {
     }
 
     /// As much of it as tells whether it was asked for.
-    pub const fn head(&self) -> &Head {
+    pub(crate) const fn head(&self) -> &Head {
         match self {
             Self::Event(head, _) => head,
             Self::Unreadable(unreadable) => &unreadable.head,
@@ -55,7 +55,7 @@ impl Arrival {
 
     /// How many of its bytes are of use as far as is known: what cannot be read is of none
     /// until it is known that its author signed it.
-    pub fn useful_bytes(&self, json: &str) -> u64 {
+    pub(crate) fn useful_bytes(&self, json: &str) -> u64 {
         match self {
             // A character takes at most six; anything more is blanks and unknown fields.
             Self::Event(_, event) => json.len().min(6 * event.size()) as u64,

@@ -8,7 +8,7 @@ use constellation_shared::EventId;
 use crate::admission::rules::Refusal;
 
 /// Counts by reason.
-pub type Refusals = BTreeMap<Refusal, u64>;
+pub(crate) type Refusals = BTreeMap<Refusal, u64>;
 
 /// Counts of one peer, shared with the work done on its events.
 pub type Tally = Arc<Mutex<Counts>>;
@@ -32,7 +32,7 @@ pub struct Counts {
 }
 
 /// The counts of a peer as they stand.
-pub fn counts(tally: &Tally) -> Counts {
+pub(crate) fn counts(tally: &Tally) -> Counts {
     tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 

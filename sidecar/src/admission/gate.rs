@@ -21,7 +21,7 @@ pub struct Admitted {
 
 /// The one place that every verified event passes.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub(crate) struct Gate {
     /// Who is blocked at this moment; none where that was settled before.
     blocked: Option<BlockedNow>,
     /// In a tree, which grows by a node: a table doubles, old and new side by side.
@@ -31,7 +31,7 @@ pub struct Gate {
 
 impl Gate {
     /// A gate that asks for the verdict on each author once more.
-    pub fn asking(blocked: BlockedNow) -> Self {
+    pub(crate) fn asking(blocked: BlockedNow) -> Self {
         Self {
             blocked: Some(blocked),
             ..Self::default()
@@ -39,12 +39,12 @@ impl Gate {
     }
 
     /// Whether it is time to [refresh](Gate::refresh) what it knows of the lists.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.blocked.as_ref().is_some_and(BlockedNow::is_due)
     }
 
     /// Looks at the lists again. Reads files.
-    pub fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         if let Some(blocked) = &mut self.blocked {
             blocked.refresh();
         }
@@ -56,7 +56,7 @@ impl Gate {
     }
 
     /// Passes on what was not passed before and whose author is not blocked by now.
-    pub fn pass(&mut self, batch: Vec<Admitted>) -> Vec<Line> {
+    pub(crate) fn pass(&mut self, batch: Vec<Admitted>) -> Vec<Line> {
         let mut lines = Vec::with_capacity(batch.len());
         for Admitted { event, line, tally } in batch {
             if self.passed.contains(&event.id) {
@@ -80,12 +80,12 @@ impl Gate {
     }
 
     /// The ids of all that came so far.
-    pub const fn passed(&self) -> &BTreeSet<EventId> {
+    pub(crate) const fn passed(&self) -> &BTreeSet<EventId> {
         &self.passed
     }
 
     /// How many events of each kind were passed on.
-    pub const fn by_kind(&self) -> &BTreeMap<u16, u64> {
+    pub(crate) const fn by_kind(&self) -> &BTreeMap<u16, u64> {
         &self.by_kind
     }
 }

@@ -15,8 +15,7 @@ use constellation_shared::{Event, EventId};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::admission::arrival::{Arrival, Unreadable};
-use crate::admission::counts::count;
-pub use crate::admission::counts::{Counts, Refusals, Tally, counts};
+use crate::admission::counts::{Tally, count};
 use crate::admission::gate::Admitted;
 use crate::admission::rules::{Refusal, Rules};
 use crate::relay::message::Head;
@@ -32,7 +31,7 @@ const BATCH_BYTES: usize = 256 * 1024;
 const WAITING_BATCHES: usize = 8;
 
 /// A peer, by its place in the run.
-pub type PeerIndex = usize;
+pub(crate) type PeerIndex = usize;
 
 /// Is told what became of each event that was looked at.
 pub trait ArrivalListener: std::fmt::Debug + Send + Sync {
@@ -49,7 +48,7 @@ const MOST_TWINS: u8 = 3;
 
 /// How many events that nobody signed or asked for, and messages that mean nothing, are taken of
 /// one relay beyond as many as are genuine.
-pub const MOST_GARBAGE: u64 = 1000;
+pub(crate) const MOST_GARBAGE: u64 = 1000;
 
 /// What all intakes of a run share.
 #[derive(Debug)]
@@ -240,7 +239,7 @@ enum Novelty {
 
 /// Takes one peer's events.
 #[derive(Debug)]
-pub struct Intake {
+pub(crate) struct Intake {
     admission: Arc<Admission>,
     from: Origin,
     peer: PeerIndex,
@@ -253,7 +252,7 @@ pub struct Intake {
 impl Intake {
     /// An intake for the peer at this place in the claims. What it finds to be of use it
     /// credits to `traffic`.
-    pub fn new(
+    pub(crate) fn new(
         admission: Arc<Admission>,
         tally: Tally,
         traffic: Arc<Traffic>,
@@ -270,19 +269,19 @@ impl Intake {
     }
 
     /// Reads what a relay sent as an event; see [`Arrival::read`].
-    pub fn read(&self, json: &str) -> Option<Arrival> {
+    pub(crate) fn read(&self, json: &str) -> Option<Arrival> {
         // Each character takes at most six (`\\u0000`).
         Arrival::read(json, 6 * self.admission.rules.max_event_size)
     }
 
     /// Takes what was asked for, with the JSON that it came as; whether it is the first to
     /// bring it. Waits while the cores or strfry have enough to do.
-    pub async fn take(&mut self, arrival: Arrival, json: &str) -> bool {
+    pub(crate) async fn take(&mut self, arrival: Arrival, json: &str) -> bool {
         self.take_once(arrival, json, Source::Walked).await
     }
 
     /// Takes one more spelling of an event that the claims gave this peer to fetch.
-    pub async fn take_twin(&mut self, arrival: Arrival, json: &str) {
+    pub(crate) async fn take_twin(&mut self, arrival: Arrival, json: &str) {
         let source = Source::Fetched(self.peer);
         self.take_once(arrival, json, source).await;
     }
@@ -308,7 +307,7 @@ impl Intake {
     /// anybody else meanwhile, so it is looked at even if the same bytes came by another
     /// way: the claims waits to hear what became of it. Its bytes are not kept in mind, as
     /// its id is.
-    pub async fn take_fetched(&mut self, arrival: Arrival, json: &str) {
+    pub(crate) async fn take_fetched(&mut self, arrival: Arrival, json: &str) {
         count(&self.from.tally, |counts| counts.received += 1);
         self.push(arrival, json, Source::Fetched(self.peer)).await;
     }
@@ -322,20 +321,20 @@ impl Intake {
     }
 
     /// Counts what only a broken or hostile relay sends.
-    pub fn refuse_garbage(&self, refusal: Refusal) {
+    pub(crate) fn refuse_garbage(&self, refusal: Refusal) {
         self.from.refuse_garbage(refusal);
     }
 
     /// Whether so much came that only a broken or hostile relay sends, and so little else,
     /// that it is left.
-    pub fn is_garbage(&self) -> bool {
+    pub(crate) fn is_garbage(&self) -> bool {
         let counts = self.from.tally.lock();
         let counts = counts.unwrap_or_else(PoisonError::into_inner);
         counts.garbage > MOST_GARBAGE.saturating_add(counts.genuine)
     }
 
     /// Sends what was taken to verification.
-    pub async fn flush(&mut self) {
+    pub(crate) async fn flush(&mut self) {
         if self.batch.is_empty() {
             return;
         }

@@ -2,9 +2,9 @@
 //! ([`rules`]), verified on all cores ([`intake`]), passed on once ([`gate`]), counted
 //! ([`counts`]), and the tasks between them ([`pipeline`]).
 
-pub mod arrival;
-pub mod counts;
-pub mod gate;
-pub mod intake;
-pub mod pipeline;
-pub mod rules;
+pub(crate) mod arrival;
+pub(crate) mod counts;
+pub(crate) mod gate;
+pub(crate) mod intake;
+pub(crate) mod pipeline;
+pub(crate) mod rules;

@@ -22,7 +22,7 @@ const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How far the work on an open way came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// To its end.
     Done,
     /// A signal came.
@@ -33,7 +33,7 @@ pub enum Step {
 
 /// What became of what took the way, once it is closed.
 #[derive(Debug)]
-pub struct PipelineResult {
+pub(crate) struct PipelineResult {
     /// Who has passed.
     pub gate: Gate,
     /// What strfry made of it.
@@ -48,7 +48,7 @@ type Ended = (Imported, Result<(), ImportError>);
 
 /// An open way into the database.
 #[derive(Debug)]
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     /// Where events are handed in. The way stays open for as long as a clone is held.
     pub admission: Arc<Admission>,
     /// Its gate in the end; none where it could not go on.
@@ -60,7 +60,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Opens a way through this gate, which knows what has passed it before.
-    pub fn open(
+    pub(crate) fn open(
         (admission, mut verified): (Arc<Admission>, mpsc::Receiver<Vec<Admitted>>),
         mut gate: Gate,
         import: Import,
@@ -98,7 +98,7 @@ impl Pipeline {
 
     /// Does the work whose events take this way, until it is done, a signal comes, or strfry
     /// takes nothing more.
-    pub async fn run<W: Future>(
+    pub(crate) async fn run<W: Future>(
         &mut self,
         work: W,
         interruption: Pin<&mut impl Future<Output = ()>>,
@@ -120,7 +120,7 @@ impl Pipeline {
 
     /// Closes the way once what is on it has arrived; after an interruption that is not
     /// waited for long. Everybody else must have let go of the admission.
-    pub async fn close(self, interruption: impl Future<Output = ()>) -> PipelineResult {
+    pub(crate) async fn close(self, interruption: impl Future<Output = ()>) -> PipelineResult {
         let Self {
             admission,
             gate,

@@ -31,7 +31,7 @@ pub enum Claim {
 
 /// Who has what, and who fetches it.
 #[derive(Debug)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// What is missing still. What is settled takes no memory here.
     states: BTreeMap<EventId, State>,
     /// What each peer has and was not yet asked for.
@@ -46,7 +46,7 @@ pub struct Claims {
 
 impl Claims {
     /// Nothing is missing yet, of so many peers.
-    pub fn new(peers: usize) -> Self {
+    pub(crate) fn new(peers: usize) -> Self {
         Self {
             states: BTreeMap::new(),
             queues: vec![VecDeque::new(); peers],
@@ -58,7 +58,7 @@ impl Claims {
 
     /// This peer has these, and we lack them. Each peer begins at another place, so that
     /// those who have the same do not all look at the same first.
-    pub fn offer(&mut self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
+    pub(crate) fn offer(&mut self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         let mut ids: Vec<EventId> = ids.into_iter().collect();
         ids.sort_unstable();
         let start = ids.len() * peer / self.queues.len().max(1);
@@ -72,7 +72,7 @@ impl Claims {
     }
 
     /// At most `most` ids for this peer to fetch now.
-    pub fn claim(&mut self, peer: PeerIndex, most: usize) -> Claim {
+    pub(crate) fn claim(&mut self, peer: PeerIndex, most: usize) -> Claim {
         let Some(queue) = self.queues.get_mut(peer) else {
             return Claim::Done;
         };
@@ -101,14 +101,14 @@ impl Claims {
     }
 
     /// The event is here, or is refused whoever sends it.
-    pub fn settle(&mut self, id: EventId) {
+    pub(crate) fn settle(&mut self, id: EventId) {
         let before = self.states.remove(&id);
         self.asked -= usize::from(matches!(before, Some(State::Asked(_))));
         self.settled += usize::from(before.is_some());
     }
 
     /// What this peer has and others are fetching is free for it to fetch.
-    pub fn take_over(&mut self, peer: PeerIndex) {
+    pub(crate) fn take_over(&mut self, peer: PeerIndex) {
         for id in self.queues.get(peer).into_iter().flatten() {
             if let Some(state @ State::Asked(_)) = self.states.get_mut(id) {
                 *state = State::Free;
@@ -119,12 +119,12 @@ impl Claims {
 
     /// Whether anybody is fetching anything: as long as nobody fails, only the end of that
     /// changes something for those who wait.
-    pub const fn is_fetching(&self) -> bool {
+    pub(crate) const fn is_fetching(&self) -> bool {
         self.asked > 0
     }
 
     /// This peer did not bring it: the others may.
-    pub fn release(&mut self, peer: PeerIndex, id: EventId) {
+    pub(crate) fn release(&mut self, peer: PeerIndex, id: EventId) {
         if let Some(state) = self.states.get_mut(&id)
             && *state == State::Asked(peer)
         {
@@ -137,17 +137,17 @@ impl Claims {
     }
 
     /// How many of those there are that this peer listed and, asked for them, did not bring.
-    pub fn failures(&self, peer: PeerIndex) -> usize {
+    pub(crate) fn failures(&self, peer: PeerIndex) -> usize {
         self.failed.get(peer).map_or(0, HashSet::len)
     }
 
     /// Those themselves.
-    pub fn failed(&self, peer: PeerIndex) -> impl Iterator<Item = EventId> {
+    pub(crate) fn failed(&self, peer: PeerIndex) -> impl Iterator<Item = EventId> {
         self.failed.get(peer).into_iter().flatten().copied()
     }
 
     /// This peer was asked for these and the connection broke: it may be asked again.
-    pub fn give_back(&mut self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
+    pub(crate) fn give_back(&mut self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         for id in ids {
             if let Some(state) = self.states.get_mut(&id)
                 && *state == State::Asked(peer)
@@ -162,7 +162,7 @@ impl Claims {
     }
 
     /// This peer brings nothing more.
-    pub fn leave(&mut self, peer: PeerIndex) {
+    pub(crate) fn leave(&mut self, peer: PeerIndex) {
         if let Some(queue) = self.queues.get_mut(peer) {
             queue.clear();
         }
@@ -175,12 +175,12 @@ impl Claims {
     }
 
     /// How many were missing in all, and how many of them are settled.
-    pub fn progress(&self) -> (usize, usize) {
+    pub(crate) fn progress(&self) -> (usize, usize) {
         (self.states.len() + self.settled, self.settled)
     }
 
     /// What was missing and nobody brought.
-    pub fn undelivered(&self) -> impl Iterator<Item = EventId> {
+    pub(crate) fn undelivered(&self) -> impl Iterator<Item = EventId> {
         self.states.keys().copied()
     }
 }

@@ -148,7 +148,7 @@ fn refusal(reason: &Reason) -> CompareError {
 }
 
 /// The window as a filter; without `limit`, which strfry would honour.
-pub fn filter(window: &Window) -> String {
+pub(crate) fn filter(window: &Window) -> String {
     let authors: Vec<String> = window.authors.iter().map(ToString::to_string).collect();
     let mut filter = serde_json::json!({"authors": authors, "kinds": window.kinds});
     if let Some(fields) = filter.as_object_mut() {

@@ -8,7 +8,7 @@ use crate::swarm::followed::BlacklistUnreadable;
 
 /// Why a backfill cannot begin; each says what to do about it.
 #[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
+pub(crate) enum PrepareError {
     /// `--ca-file`.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -30,7 +30,7 @@ pub enum PrepareError {
 
 impl PrepareError {
     /// The exit code that it leads to.
-    pub const fn exit_code(&self) -> u8 {
+    pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Certificate(_) | Self::Conf(..) => 2,
             Self::NoStrfry(_) | Self::NoPeers(_) | Self::Blacklist(_) => 3,

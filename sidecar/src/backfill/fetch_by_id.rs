@@ -25,7 +25,7 @@ const MOST_REFUSED_QUESTIONS: u32 = 1000;
 
 /// How a relay is asked for ids.
 #[derive(Debug, Clone, Copy)]
-pub struct Manner {
+pub(crate) struct Manner {
     /// Its place in the run.
     pub peer: PeerIndex,
     /// Ids in one question.
@@ -70,7 +70,7 @@ enum Asked {
 ///
 /// # Errors
 /// [`FetchError`].
-pub async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
     claims: &SharedClaims,
     intake: &mut Intake,

@@ -3,14 +3,14 @@
 //! fetching by id ([`fetch_by_id`]) and page by page ([`paging`]), and what ends a session early
 //! ([`stop`], [`stragglers`]).
 
-pub mod claims;
-pub mod compare;
-pub mod error;
-pub mod fetch_by_id;
-pub mod paging;
-pub mod reconciliation;
-pub mod run;
-pub mod session;
-pub mod shared_claims;
-pub mod stop;
-pub mod stragglers;
+pub(crate) mod claims;
+pub(crate) mod compare;
+pub(crate) mod error;
+pub(crate) mod fetch_by_id;
+pub(crate) mod paging;
+pub(crate) mod reconciliation;
+pub(crate) mod run;
+pub(crate) mod session;
+pub(crate) mod shared_claims;
+pub(crate) mod stop;
+pub(crate) mod stragglers;

@@ -17,7 +17,7 @@ use crate::relay::traffic::Traffic;
 
 /// Why a relay was left before everything had come.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(crate) enum FetchError {
     /// The connection cannot be used any more; another one may do.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -42,7 +42,7 @@ pub enum FetchError {
 
 impl FetchError {
     /// The stable word for it in logs and reports.
-    pub const fn code(&self) -> &'static str {
+    pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::Connection(error) => error.code(),
             Self::Endless => "endless",
@@ -54,7 +54,7 @@ impl FetchError {
     }
 
     /// Whether another connection may bring more.
-    pub const fn is_worth_another_try(&self) -> bool {
+    pub(crate) const fn is_worth_another_try(&self) -> bool {
         match self {
             Self::Connection(error) => !matches!(error, ConnectionError::Wasteful { .. }),
             Self::Limited(_) | Self::SilentAfter(..) => true,
@@ -68,7 +68,7 @@ impl FetchError {
 ///
 /// # Errors
 /// [`FetchError`].
-pub async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
     pager: &mut Pager,
     intake: &mut Intake,

@@ -30,8 +30,8 @@ use crate::report::Undelivered;
 use crate::strfry::Strfry;
 use crate::support::error_chain::chain;
 
-pub use local_ids::LocalIds;
-pub use peer_reconciler::PeerReconciler;
+pub(crate) use local_ids::LocalIds;
+pub(crate) use peer_reconciler::PeerReconciler;
 
 /// How many authors one reconciliation names: with them the first message is below
 /// 64 KiB, the smallest that relays are known to take.
@@ -58,7 +58,7 @@ const LARGEST_FRAME: u64 = 500_000;
 const MOST_REFUSALS: u32 = 40;
 
 /// For how long one peer waits for those before it at the most.
-pub const HEAD_START: Duration = Duration::from_secs(30);
+pub(crate) const HEAD_START: Duration = Duration::from_secs(30);
 
 /// What all sessions of a run share about reconciliation.
 #[derive(Debug)]
@@ -198,7 +198,7 @@ impl ArrivalListener for Reconciliation {
 
 /// How far one peer's reconciliation has come; another connection goes on from there.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     todo: Vec<Window>,
     /// How often in a row the number of events was refused.
     refusals: u32,
@@ -210,7 +210,7 @@ pub struct Progress {
 
 /// Why a peer's reconciliation ended before it was done.
 #[derive(Debug, thiserror::Error)]
-pub enum ReconciliationError {
+pub(crate) enum ReconciliationError {
     /// Something that paging through would meet as well.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -220,7 +220,7 @@ pub enum ReconciliationError {
 }
 
 /// Whether this relay is worth the try.
-pub fn is_fit(information: &Information) -> bool {
+pub(crate) fn is_fit(information: &Information) -> bool {
     information.negentropy
         && information
             .max_message_length
@@ -229,7 +229,7 @@ pub fn is_fit(information: &Information) -> bool {
 
 impl Progress {
     /// At the beginning, for everything since then, Unix seconds.
-    pub fn new(local_ids: &LocalIds, since: u64) -> Self {
+    pub(crate) fn new(local_ids: &LocalIds, since: u64) -> Self {
         let windows = local_ids.windows().map(|window| Window {
             since,
             ..window.clone()
@@ -247,7 +247,7 @@ impl Progress {
     ///
     /// # Errors
     /// [`ReconciliationError`].
-    pub async fn reconcile<S: AsyncRead + AsyncWrite + Unpin>(
+    pub(crate) async fn reconcile<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         connection: &mut Connection<S>,
         turn: &PeerReconciler<'_>,

@@ -14,8 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tracing::{error, info, warn};
 
+use crate::admission::counts::{self, Tally};
 use crate::admission::gate::Gate;
-use crate::admission::intake::{self, Admission, ArrivalListener, Tally};
+use crate::admission::intake::{Admission, ArrivalListener};
 use crate::admission::pipeline::{Pipeline, PipelineResult, Step};
 use crate::admission::rules::Rules;
 use crate::backfill::error::PrepareError;
@@ -59,7 +60,7 @@ const PEER_BAR: &str = "{spinner} {msg}: {pos} events in {elapsed}";
 const MISSING_BAR: &str = "{spinner} {pos} of {len} missing events came [{bar:30}]";
 
 /// What a backfill works with, once it is known that there is something to do.
-pub struct Backfill<'a> {
+pub(crate) struct Backfill<'a> {
     run: &'a Context,
     /// When it began, Unix seconds.
     now: u64,
@@ -90,7 +91,7 @@ pub struct Backfill<'a> {
 }
 
 /// What a backfill came to, and what it leaves to whoever goes on with its peers.
-pub struct Done {
+pub(crate) struct Done {
     /// What it says of itself.
     pub report: Report,
     /// Which events were handed to strfry.
@@ -116,7 +117,7 @@ impl<'a> Backfill<'a> {
     ///
     /// # Errors
     /// [`PrepareError`] where nothing can be done.
-    pub async fn prepare(run: &'a Context) -> Result<Self, PrepareError> {
+    pub(crate) async fn prepare(run: &'a Context) -> Result<Self, PrepareError> {
         let now = unix_time();
         let options = &run.options;
         let limit = TimeLimit::from_now(options.max_minutes.0);
@@ -215,7 +216,10 @@ impl<'a> Backfill<'a> {
     }
 
     /// Asks all chosen peers, and feeds what they bring to strfry.
-    pub async fn run(mut self, mut interruption: Pin<&mut impl Future<Output = ()>>) -> Done {
+    pub(crate) async fn run(
+        mut self,
+        mut interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> Done {
         let options = &self.run.options;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let verify = !options.trust_peers;
@@ -484,7 +488,7 @@ impl<'a> Backfill<'a> {
     fn count(&mut self, reports: &mut [PeerReport]) {
         let asked = self.peers.iter().zip(&self.tallies);
         for (peer, tally) in asked.filter(|(peer, _)| !self.own.contains(&peer.address)) {
-            let mut counts = intake::counts(tally);
+            let mut counts = counts::counts(tally);
             let address = &peer.address;
             for (id, refusal) in counts.refused_ids.drain(..) {
                 // Of what was not verified the id may be another event's.

@@ -7,7 +7,8 @@ use indicatif::ProgressBar;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{error, info, warn};
 
-use crate::admission::intake::{Admission, Counts, Intake, PeerIndex, Tally};
+use crate::admission::counts::{Counts, Tally};
+use crate::admission::intake::{Admission, Intake, PeerIndex};
 use crate::backfill::compare::CompareError;
 use crate::backfill::paging::{FetchError, fetch};
 use crate::backfill::reconciliation::{self, PeerReconciler, Reconciliation, ReconciliationError};

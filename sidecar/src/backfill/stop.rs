@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// The stable word for a run that has taken the time that it may.
-pub const OUT_OF_TIME: &str = "out_of_time";
+pub(crate) const OUT_OF_TIME: &str = "out_of_time";
 
 /// Why a session is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

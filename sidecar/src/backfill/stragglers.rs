@@ -16,7 +16,7 @@ const FAR_LONGER: u32 = 3;
 
 /// How far a session that goes on has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// How many useful bytes its relay sent.
     pub useful: u64,
     /// How long its relay was waited for.
@@ -27,7 +27,7 @@ pub struct Pace {
 
 /// Finds those that are to be ended.
 #[derive(Debug)]
-pub struct Stragglers {
+pub(crate) struct Stragglers {
     window: Duration,
     before: BTreeMap<PeerIndex, Pace>,
     /// When the last of those that gave everything did so, and the longest that any took.
@@ -36,7 +36,7 @@ pub struct Stragglers {
 
 impl Stragglers {
     /// Looks at what comes in a window of this length.
-    pub const fn new(window: Duration) -> Self {
+    pub(crate) const fn new(window: Duration) -> Self {
         Self {
             window,
             before: BTreeMap::new(),
@@ -45,13 +45,13 @@ impl Stragglers {
     }
 
     /// A peer gave everything, and took so long for it.
-    pub fn done(&mut self, now: Duration, took: Duration) {
+    pub(crate) fn done(&mut self, now: Duration, took: Duration) {
         let longest = self.done.map_or(took, |(_, longest)| longest.max(took));
         self.done = Some((now, longest));
     }
 
     /// Those to be ended, of the sessions that go on; called once in a window.
-    pub fn find(&mut self, now: Duration, running: &[(PeerIndex, Pace)]) -> Vec<PeerIndex> {
+    pub(crate) fn find(&mut self, now: Duration, running: &[(PeerIndex, Pace)]) -> Vec<PeerIndex> {
         let before = std::mem::replace(&mut self.before, running.iter().copied().collect());
         let is_slow = |(peer, pace): &(PeerIndex, Pace)| {
             let before = before.get(peer);

@@ -36,7 +36,7 @@ use crate::swarm::peer;
 ///
 /// # Errors
 /// [`SyncError`] if nothing could be done.
-pub fn run(context: &Context, runtime: &Runtime) -> Result<u8, SyncError> {
+pub(crate) fn run(context: &Context, runtime: &Runtime) -> Result<u8, SyncError> {
     if dry_run::is_wanted(context) {
         return look(context, runtime);
     }
@@ -52,7 +52,7 @@ pub fn run(context: &Context, runtime: &Runtime) -> Result<u8, SyncError> {
 ///
 /// # Errors
 /// [`SyncError`] if nothing could be done.
-pub fn run_where_due(
+pub(crate) fn run_where_due(
     context: &Context,
     options: &TriggerOptions,
     runtime: &Runtime,
@@ -198,7 +198,7 @@ fn publish_and_say(
 ///
 /// # Errors
 /// [`SyncError::NoFolder`], [`SyncError::Closed`].
-pub fn check_folder(context: &Context) -> Result<(), SyncError> {
+pub(crate) fn check_folder(context: &Context) -> Result<(), SyncError> {
     let folder = context.station.strfry_dir();
     match fs::metadata(&folder) {
         Ok(found) if found.is_dir() => Ok(()),

@@ -25,7 +25,7 @@ use crate::swarm::peer::{self, Peer};
 ///
 /// # Errors
 /// Those of writing.
-pub fn write_stats(
+pub(crate) fn write_stats(
     output: &mut impl Write,
     events: u64,
     database: &Path,
@@ -48,7 +48,7 @@ pub fn write_stats(
 ///
 /// # Errors
 /// Those of writing.
-pub fn write_hex(output: &mut impl Write, keys: &[Pubkey]) -> io::Result<()> {
+pub(crate) fn write_hex(output: &mut impl Write, keys: &[Pubkey]) -> io::Result<()> {
     writeln!(output, "🔍 Constellation HEX Pubkeys:")?;
     writeln!(output, "==============================")?;
     writeln!(output, "Found {} HEX pubkeys:", keys.len())?;
@@ -60,7 +60,7 @@ pub fn write_hex(output: &mut impl Write, keys: &[Pubkey]) -> io::Result<()> {
 
 /// What a run would do.
 #[derive(Debug)]
-pub struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     /// Who would be asked, and how far back in seconds.
     pub peers: &'a [(&'a Peer, u64)],
     /// Whose events would be asked for.
@@ -80,7 +80,7 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// Those of writing.
-    pub fn write(&self, output: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write(&self, output: &mut impl Write) -> io::Result<()> {
         writeln!(
             output,
             "DRY RUN MODE: nothing is fetched, written or tunnelled"
@@ -152,7 +152,7 @@ fn human_size(bytes: u64) -> String {
 }
 
 /// Whether the command line asks for a look rather than a run.
-pub const fn is_wanted(run: &Context) -> bool {
+pub(crate) const fn is_wanted(run: &Context) -> bool {
     let options = &run.options;
     options.stats || options.show_hex || options.dry_run
 }
@@ -161,7 +161,7 @@ pub const fn is_wanted(run: &Context) -> bool {
 ///
 /// # Errors
 /// [`SyncError`] if the lists or strfry cannot be read, or the output cannot be written.
-pub async fn look(run: &Context, output: &mut impl Write) -> Result<Outcome, SyncError> {
+pub(crate) async fn look(run: &Context, output: &mut impl Write) -> Result<Outcome, SyncError> {
     let options = &run.options;
     let descriptions = peer::descriptions(&run.station);
     let followed = followed::followed(&run.station, &descriptions)?;

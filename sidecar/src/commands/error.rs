@@ -20,7 +20,7 @@ use crate::swarm::followed::BlacklistUnreadable;
 
 /// Why a run could do nothing at all; each says what to do about it.
 #[derive(Debug, thiserror::Error)]
-pub enum SyncError {
+pub(crate) enum SyncError {
     /// No station folder.
     #[error(transparent)]
     NoRoot(#[from] NoRoot),
@@ -66,7 +66,7 @@ pub enum SyncError {
 
 impl SyncError {
     /// The exit code that it leads to.
-    pub const fn exit_code(&self) -> u8 {
+    pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             // Another instance does the work: nothing is wrong.
             Self::Lock(LockError::Held(_)) => 0,
@@ -85,7 +85,7 @@ impl SyncError {
     }
 
     /// What the report says of it.
-    pub fn failure(&self) -> Failure {
+    pub(crate) fn failure(&self) -> Failure {
         Failure {
             exit_code: self.exit_code(),
             message: chain(self),
@@ -106,7 +106,7 @@ impl From<BlacklistUnreadable> for SyncError {
 }
 
 /// Says on the terminal, and in the log if there is one, why nothing could be done.
-pub fn complain(error: &SyncError, json: bool) {
+pub(crate) fn complain(error: &SyncError, json: bool) {
     let message = chain(error);
     match error {
         // stdout is for the report alone where one is wanted.

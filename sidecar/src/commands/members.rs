@@ -61,7 +61,7 @@ const MOST_NAMES: usize = 20_000;
 ///
 /// # Errors
 /// Those of writing.
-pub fn write_plan(output: &mut impl Write, options: &MemberOptions) -> io::Result<()> {
+pub(crate) fn write_plan(output: &mut impl Write, options: &MemberOptions) -> io::Result<()> {
     if !options.no_profiles {
         writeln!(
             output,
@@ -88,7 +88,7 @@ pub fn write_plan(output: &mut impl Write, options: &MemberOptions) -> io::Resul
 ///
 /// # Errors
 /// [`SyncError`].
-pub async fn print_profiles(
+pub(crate) async fn print_profiles(
     run: &Context,
     command: &ProfilesCommand,
     output: &mut impl Write,
@@ -116,7 +116,7 @@ pub async fn print_profiles(
 ///
 /// # Errors
 /// [`SyncError`].
-pub async fn print_friends(
+pub(crate) async fn print_friends(
     run: &Context,
     command: FriendsCommand,
     output: &mut impl Write,

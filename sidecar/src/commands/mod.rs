@@ -1,15 +1,15 @@
 //! What an operator types, a module for each command.
 
-pub mod backfill;
-pub mod bugreport;
-pub mod cli;
-pub mod doctor;
-pub mod dry_run;
-pub mod error;
-pub mod install;
-pub mod members;
-pub mod notify;
-pub mod probe;
-pub mod status;
-pub mod trigger;
-pub mod why;
+pub(crate) mod backfill;
+pub(crate) mod bugreport;
+pub(crate) mod cli;
+pub(crate) mod doctor;
+pub(crate) mod dry_run;
+pub(crate) mod error;
+pub(crate) mod install;
+pub(crate) mod members;
+pub(crate) mod notify;
+pub(crate) mod probe;
+pub(crate) mod status;
+pub(crate) mod trigger;
+pub(crate) mod why;

@@ -36,7 +36,7 @@ pub struct NotifyCommand {
 ///
 /// # Errors
 /// Those of writing.
-pub async fn run(
+pub(crate) async fn run(
     run: &Context,
     command: NotifyCommand,
     output: &mut impl Write,

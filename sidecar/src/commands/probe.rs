@@ -27,7 +27,7 @@ const MOST_EVENTS: usize = 20;
 
 /// Why a relay does not answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Unanswered {
+pub(crate) enum Unanswered {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -44,7 +44,7 @@ pub enum Unanswered {
 
 impl Unanswered {
     /// The stable word for it.
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Connect(error) => error.code(),
             Self::Connection(error) => error.code(),
@@ -59,7 +59,7 @@ impl Unanswered {
 ///
 /// # Errors
 /// [`Unanswered`].
-pub async fn ask(
+pub(crate) async fn ask(
     filter: &serde_json::Value,
     address: &Address,
     connector: &Connector,
@@ -88,7 +88,7 @@ pub async fn ask(
 }
 
 /// Whom to ask, and how.
-pub struct Probe {
+pub(crate) struct Probe {
     /// How to reach them.
     pub connector: Connector,
     /// These; all that `--peer` names, else those of the swarm.
@@ -108,7 +108,7 @@ impl Probe {
     ///
     /// # Errors
     /// [`SyncError::Certificate`].
-    pub fn prepare(run: &Context, tunnels: bool) -> Result<Self, SyncError> {
+    pub(crate) fn prepare(run: &Context, tunnels: bool) -> Result<Self, SyncError> {
         let options = &run.options;
         let guard = Arc::new(run.guard());
         let connector = Connector::new(options.ca_file.as_deref(), Arc::clone(&guard))?;
@@ -153,12 +153,12 @@ impl Probe {
     }
 
     /// Whether this peer may be asked.
-    pub fn may_ask(&self, peer: &Peer) -> bool {
+    pub(crate) fn may_ask(&self, peer: &Peer) -> bool {
         self.tunnels.is_some() || peer.address.tunnel().is_none()
     }
 
     /// Closes what was opened.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         if let Some(tunnels) = &self.tunnels {
             tunnels.close().await;
         }

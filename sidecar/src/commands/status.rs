@@ -43,7 +43,7 @@ pub struct StatusCommand {
 
 /// Whether the last success is recent enough; times in seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Freshness {
+pub(crate) struct Freshness {
     /// Whether it is.
     pub fresh: bool,
     /// How long ago it was; nothing where there was none.
@@ -63,7 +63,7 @@ struct Status<'a> {
 }
 
 /// Judges a report at `now`, Unix seconds; `max_age` in seconds, where it is given.
-pub fn freshness(document: Option<&Document>, max_age: Option<u64>, now: u64) -> Freshness {
+pub(crate) fn freshness(document: Option<&Document>, max_age: Option<u64>, now: u64) -> Freshness {
     let kept = document.map_or(3 * 3600, |document| document.max_age_seconds);
     let max_age_seconds = max_age.unwrap_or(kept);
     let last = document.and_then(|document| document.last_success_at);
@@ -93,7 +93,7 @@ pub fn freshness(document: Option<&Document>, max_age: Option<u64>, now: u64) ->
 ///
 /// # Errors
 /// Those of reading, and where it is no report.
-pub fn load(path: &Path) -> io::Result<Option<Document>> {
+pub(crate) fn load(path: &Path) -> io::Result<Option<Document>> {
     let file = match atomic_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
@@ -107,7 +107,7 @@ pub fn load(path: &Path) -> io::Result<Option<Document>> {
 ///
 /// # Errors
 /// Those of writing.
-pub fn run(
+pub(crate) fn run(
     command: StatusCommand,
     json: bool,
     folder: &Path,

@@ -6,7 +6,7 @@
 //! `constellation-trigger.json` (attempts in vain since, and the last call; safe to delete)
 //! and `constellation-trigger.log`.
 
-pub mod schedule;
+pub(crate) mod schedule;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ pub struct TriggerOptions {
 
 /// What came of a call of the trigger.
 #[derive(Debug)]
-pub enum TriggerOutcome {
+pub(crate) enum TriggerOutcome {
     /// A backfill.
     Ran(Box<Report>),
     /// None.
@@ -86,7 +86,7 @@ pub enum TriggerOutcome {
 
 /// The files of the trigger, and what was asked of it.
 #[derive(Debug)]
-pub struct Trigger {
+pub(crate) struct Trigger {
     schedule: Schedule,
     last_success: PathBuf,
     attempts: PathBuf,
@@ -105,7 +105,7 @@ struct Attempts {
 
 /// What the files of the trigger tell, times in Unix seconds.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     /// When the last backfill that succeeded began; none where there was none.
     pub last_success: io::Result<Option<u64>>,
     /// How many attempts were in vain since.
@@ -115,7 +115,7 @@ pub struct State {
 }
 
 /// Reads the files of the trigger in this strfry folder.
-pub fn state(folder: &Path) -> State {
+pub(crate) fn state(folder: &Path) -> State {
     let options = TriggerOptions {
         interval: 60,
         not_before: None,
@@ -134,7 +134,12 @@ pub fn state(folder: &Path) -> State {
 impl Trigger {
     /// The trigger of the station with this strfry folder, which starts at this second of
     /// the hour.
-    pub fn new(options: &TriggerOptions, phase: u64, folder: &Path, rotation: Rotation) -> Self {
+    pub(crate) fn new(
+        options: &TriggerOptions,
+        phase: u64,
+        folder: &Path,
+        rotation: Rotation,
+    ) -> Self {
         Self {
             schedule: Schedule {
                 interval: options.interval * 60,
@@ -148,7 +153,7 @@ impl Trigger {
     }
 
     /// What to do now. Nothing is written.
-    pub fn decide(&self) -> Decision {
+    pub(crate) fn decide(&self) -> Decision {
         self.decide_by(&self.schedule)
     }
 
@@ -167,7 +172,7 @@ impl Trigger {
 
     /// Whether a start so many seconds from now comes before the next call, by the time
     /// since the last one: then this call is to wait for it. That it was called is noted.
-    pub fn comes_first(&self, left: u64) -> bool {
+    pub(crate) fn comes_first(&self, left: u64) -> bool {
         let now = seconds(&Zoned::now());
         let attempts = self.load_attempts();
         let apart = now.saturating_sub(attempts.called).min(MOST_WAIT);
@@ -182,7 +187,7 @@ impl Trigger {
     }
 
     /// Waits for a start so many seconds from now, and a little more at random.
-    pub fn wait(&self, left: u64) {
+    pub(crate) fn wait(&self, left: u64) {
         let delay = fastrand::u64(..=MOST_DELAY);
         self.note(&format!(
             "Waiting for this station's time of the hour, in {}",
@@ -208,7 +213,7 @@ impl Trigger {
     ///
     /// # Errors
     /// Those of the backfill, which are noted down.
-    pub fn take_turn(
+    pub(crate) fn take_turn(
         &self,
         backfill: impl FnOnce() -> Result<Report, SyncError>,
     ) -> Result<TriggerOutcome, SyncError> {
@@ -267,7 +272,7 @@ impl Trigger {
     }
 
     /// Writes to the log of the trigger.
-    pub fn note(&self, words: &str) {
+    pub(crate) fn note(&self, words: &str) {
         self.journal.write(Level::INFO, words);
     }
 

@@ -54,7 +54,7 @@ impl Members<'_> {
             imported: Default::default(),
         };
         let (FullSyncs { answers, started }, mut step) = recovery
-            .from_peers(keys.clone(), &self.peers, interruption.as_mut())
+            .ask_peers(keys.clone(), &self.peers, interruption.as_mut())
             .await;
         if let Some(last) = keys.get(started.saturating_sub(1)) {
             memory.set_last_turn(last);
@@ -70,7 +70,7 @@ impl Members<'_> {
         let mut others = Answers::default();
         if step == Step::Done && !missing.is_empty() && !fallback.is_empty() {
             (others, step) = recovery
-                .from_fallback(missing.clone(), &fallback, interruption)
+                .ask_fallback(missing.clone(), &fallback, interruption)
                 .await;
             found.extend(self.look_again(&missing, &mut step).await);
         }

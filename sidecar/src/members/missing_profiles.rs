@@ -22,7 +22,7 @@ const MOST_PUBKEYS: usize = 20_000;
 
 /// When a profile was asked for in vain, and how that came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vain {
+pub(crate) struct Vain {
     /// When, Unix seconds.
     pub asked_at: u64,
     /// Why there is none, in plain words.
@@ -31,7 +31,7 @@ pub struct Vain {
 
 /// All of them, by pubkey.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MissingProfiles {
+pub(crate) struct MissingProfiles {
     version: u32,
     pubkeys: BTreeMap<String, Vain>,
     /// Who was asked for last: the next run goes on behind that key.
@@ -42,7 +42,7 @@ pub struct MissingProfiles {
 impl MissingProfiles {
     /// Reads what earlier runs left; nothing where the file is missing, broken or of
     /// another version.
-    pub fn load(path: &Path) -> Self {
+    pub(crate) fn load(path: &Path) -> Self {
         MISSING_PROFILES
             .read(path)
             .and_then(|text| serde_json::from_slice::<Self>(&text).ok())
@@ -52,28 +52,28 @@ impl MissingProfiles {
 
     /// Why this pubkey's profile is not asked for at `now`, Unix seconds; nothing where it
     /// may be.
-    pub fn of(&self, key: &Pubkey, now: u64) -> Option<&Vain> {
+    pub(crate) fn of(&self, key: &Pubkey, now: u64) -> Option<&Vain> {
         let vain = self.pubkeys.get(&key.to_hex())?;
         is_fresh(vain, now).then_some(vain)
     }
 
     /// Remembers that it was asked for in vain.
-    pub fn remember(&mut self, key: &Pubkey, vain: Vain) {
+    pub(crate) fn remember(&mut self, key: &Pubkey, vain: Vain) {
         self.pubkeys.insert(key.to_hex(), vain);
     }
 
     /// Who had the last turn of an earlier run.
-    pub fn last_turn(&self) -> Option<Pubkey> {
+    pub(crate) fn last_turn(&self) -> Option<Pubkey> {
         self.last_turn.as_ref()?.parse().ok()
     }
 
     /// Remembers who had the last turn of this run.
-    pub fn set_last_turn(&mut self, key: &Pubkey) {
+    pub(crate) fn set_last_turn(&mut self, key: &Pubkey) {
         self.last_turn = Some(key.to_hex());
     }
 
     /// Forgets it: its profile is there.
-    pub fn forget(&mut self, key: &Pubkey) {
+    pub(crate) fn forget(&mut self, key: &Pubkey) {
         self.pubkeys.remove(&key.to_hex());
     }
 
@@ -81,7 +81,7 @@ impl MissingProfiles {
     ///
     /// # Errors
     /// Those of writing.
-    pub fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
+    pub(crate) fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
         self.version = VERSION;
         self.pubkeys.retain(|_, vain| is_fresh(vain, now));
         self.forget_oldest(self.pubkeys.len().saturating_sub(MOST_PUBKEYS));

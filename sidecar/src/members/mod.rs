@@ -1,11 +1,11 @@
 //! What a station does for its members once a backfill has ended: profiles, full syncs of
 //! those who have none, friends.
 
-pub mod friends;
-pub mod full_sync;
+pub(crate) mod friends;
+pub(crate) mod full_sync;
 mod full_syncs;
-pub mod missing_profiles;
-pub mod profiles;
+pub(crate) mod missing_profiles;
+pub(crate) mod profiles;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -38,7 +38,7 @@ macro_rules! say {
 use say;
 
 /// What a backfill leaves to its members.
-pub struct Members<'a> {
+pub(crate) struct Members<'a> {
     /// The run.
     pub run: &'a Context,
     /// How to reach relays.
@@ -56,7 +56,7 @@ pub struct Members<'a> {
 impl Members<'_> {
     /// Does what is to be done after a backfill, and puts it in the report: the counts are
     /// those of the whole run then.
-    pub async fn after(
+    pub(crate) async fn after(
         &self,
         report: &mut Report,
         gate: Gate,

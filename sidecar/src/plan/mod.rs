@@ -2,8 +2,8 @@
 //! what ([`wanted`]); and what is remembered of peers ([`peer_memory`]) and of refused events
 //! ([`refused`]). No input or output but these modules' own files.
 
-pub mod peer_history;
-pub mod peer_memory;
-pub mod refused;
-pub mod selection;
-pub mod wanted;
+pub(crate) mod peer_history;
+pub(crate) mod peer_memory;
+pub(crate) mod refused;
+pub(crate) mod selection;
+pub(crate) mod wanted;

@@ -81,7 +81,7 @@ fn usual() -> Vec<u16> {
 
 /// What is known of all peers, by URL.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PeerMemory {
+pub(crate) struct PeerMemory {
     version: u32,
     /// Since when this station remembers, Unix seconds.
     begin: u64,
@@ -91,7 +91,7 @@ pub struct PeerMemory {
 impl PeerMemory {
     /// Reads what earlier runs left; where the file is missing, broken or of another
     /// version, memory begins at `now`, Unix seconds.
-    pub fn load(path: &Path, now: u64) -> Self {
+    pub(crate) fn load(path: &Path, now: u64) -> Self {
         PEERS
             .read(path)
             .and_then(|text| serde_json::from_slice::<Self>(&text).ok())
@@ -104,13 +104,13 @@ impl PeerMemory {
     }
 
     /// The limits of a peer that are still believed at `now`, Unix seconds.
-    pub fn of(&self, url: &str, now: u64) -> Option<&Known> {
+    pub(crate) fn of(&self, url: &str, now: u64) -> Option<&Known> {
         let known = self.peers.get(url)?.limits.as_ref()?;
         is_fresh(known, now).then_some(known)
     }
 
     /// Remembers the limits of a peer.
-    pub fn learn(&mut self, url: String, known: Known) {
+    pub(crate) fn learn(&mut self, url: String, known: Known) {
         if let Some(peer) = self.remember(url) {
             peer.last_seen = peer.last_seen.max(known.learned_at);
             peer.limits = Some(known);
@@ -118,14 +118,14 @@ impl PeerMemory {
     }
 
     /// What became of asking a peer before.
-    pub fn history(&self, url: &str) -> PeerHistory {
+    pub(crate) fn history(&self, url: &str) -> PeerHistory {
         let peer = self.peers.get(url);
         peer.map_or_else(PeerHistory::default, |peer| peer.history)
     }
 
     /// From when on a peer's events of these kinds are asked for at `now`, Unix seconds:
     /// who gave some kinds may have others that no later run would reach back to.
-    pub fn since(&self, url: &str, kinds: &[u16], now: u64, reach: Reach) -> u64 {
+    pub(crate) fn since(&self, url: &str, kinds: &[u16], now: u64, reach: Reach) -> u64 {
         let last_success = self.peers.get(url).and_then(|peer| peer.gave(kinds));
         let history = PeerHistory {
             last_success,
@@ -135,7 +135,7 @@ impl PeerMemory {
     }
 
     /// These are peers at `now`, Unix seconds, whether they are asked or not.
-    pub fn see<'a>(&mut self, urls: impl IntoIterator<Item = &'a str>, now: u64) {
+    pub(crate) fn see<'a>(&mut self, urls: impl IntoIterator<Item = &'a str>, now: u64) {
         for url in urls {
             if let Some(peer) = self.peers.get_mut(url) {
                 peer.last_seen = now;
@@ -145,7 +145,7 @@ impl PeerMemory {
 
     /// Remembers how a run that began at `now` and asked for these kinds went: see
     /// [`settle`].
-    pub fn settle(
+    pub(crate) fn settle(
         &mut self,
         now: u64,
         turns: impl IntoIterator<Item = (String, PeerOutcome)>,
@@ -183,7 +183,7 @@ impl PeerMemory {
     ///
     /// # Errors
     /// Those of writing.
-    pub fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
+    pub(crate) fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
         self.peers
             .retain(|_, peer| now.saturating_sub(peer.last_seen) < REMEMBERED);
         for peer in self.peers.values_mut() {

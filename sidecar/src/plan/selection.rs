@@ -12,16 +12,16 @@ use fastrand::Rng;
 use crate::plan::peer_history::PeerHistory;
 
 /// Up to so many peers all are asked.
-pub const ASK_ALL_UP_TO: usize = 24;
+pub(crate) const ASK_ALL_UP_TO: usize = 24;
 
 /// How many are asked of more.
-pub const PEERS_PER_RUN: usize = 8;
+pub(crate) const PEERS_PER_RUN: usize = 8;
 
 /// The same on a machine with less than [`SMALL_MEMORY`] bytes of memory.
-pub const PEERS_PER_RUN_WHERE_SMALL: usize = 6;
+pub(crate) const PEERS_PER_RUN_WHERE_SMALL: usize = 6;
 
 /// 1 GB.
-pub const SMALL_MEMORY: u64 = 1_000_000_000;
+pub(crate) const SMALL_MEMORY: u64 = 1_000_000_000;
 
 /// How many at random, always: a score can be gamed. And how many by rotation, so that
 /// each is spoken to within half as many runs as there are peers.
@@ -36,7 +36,7 @@ const DEAD_TURN: u32 = 4;
 /// How many peers are asked at a time where there are many to ask: to list its ids costs a
 /// peer a tenth of what the events do, so the others wait until what the first ones have
 /// is here and need not be listed any more. Two, so that a slow one is helped.
-pub const AT_ONCE: usize = 2;
+pub(crate) const AT_ONCE: usize = 2;
 
 /// So many times the number of peers are tried at the most, however many fail.
 const MOST_TRIES: usize = 4;

@@ -27,7 +27,7 @@ const MOST_QUESTIONS: u64 = 8;
 
 /// strfry's `relay.auth.restrictedReadKinds` where its conf does not say otherwise: direct
 /// messages and gift wraps.
-pub const RESTRICTED_KINDS: [u16; 2] = [4, 1059];
+pub(crate) const RESTRICTED_KINDS: [u16; 2] = [4, 1059];
 
 /// Between what limits a question asks, whatever the relay tells.
 const LIMITS: (u64, u64) = (100, 5000);
@@ -110,7 +110,7 @@ impl Wanted {
 }
 
 /// How many questions this relay is asked at once.
-pub fn questions(information: &Information) -> usize {
+pub(crate) fn questions(information: &Information) -> usize {
     let open = information.max_subscriptions.unwrap_or(USUAL_SUBSCRIPTIONS);
     usize::try_from(open.min(MOST_QUESTIONS)).unwrap_or(1)
 }

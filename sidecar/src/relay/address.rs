@@ -15,7 +15,7 @@ const STRFRY_PORT: u16 = 7777;
 
 /// The longest URL of a relay, in bytes: it is remembered and shown in many places, and others
 /// choose it.
-pub const LONGEST_URL: usize = 500;
+pub(crate) const LONGEST_URL: usize = 500;
 
 /// A relay's URL, or the IPFS node that offers it as a service. Two spellings of one are
 /// equal.

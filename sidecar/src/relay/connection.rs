@@ -34,7 +34,7 @@ const SEND_PATIENCE: Duration = Duration::from_secs(30);
 const LONGEST_MESSAGE: usize = 4 * 1024 * 1024;
 
 /// The stable word for a peer that turned out to be this station itself.
-pub const OWN_RELAY: &str = "own_relay";
+pub(crate) const OWN_RELAY: &str = "own_relay";
 
 /// A stream of bytes to a relay, in clear or in TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}

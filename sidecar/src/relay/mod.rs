@@ -5,14 +5,14 @@
 //! events we lack according to NIP-77 ([`negentropy`]), and tunnels to relays without a public
 //! address ([`tunnel`]).
 
-pub mod address;
-pub mod connection;
-pub mod guard;
-pub mod ip;
-pub mod message;
-pub mod negentropy;
-pub mod nip11;
-pub mod pager;
-pub mod peer_id;
-pub mod traffic;
-pub mod tunnel;
+pub(crate) mod address;
+pub(crate) mod connection;
+pub(crate) mod guard;
+pub(crate) mod ip;
+pub(crate) mod message;
+pub(crate) mod negentropy;
+pub(crate) mod nip11;
+pub(crate) mod pager;
+pub(crate) mod peer_id;
+pub(crate) mod traffic;
+pub(crate) mod tunnel;

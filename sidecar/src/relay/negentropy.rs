@@ -9,7 +9,7 @@ use constellation_shared::EventId;
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
 
 /// The smallest frame that the protocol works with, in bytes.
-pub const SMALLEST_FRAME: u64 = 4096;
+pub(crate) const SMALLEST_FRAME: u64 = 4096;
 
 /// So many ids that we lack are enough for once; what else there is shows in another
 /// reconciliation, when these are here.

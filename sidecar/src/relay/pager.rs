@@ -24,7 +24,7 @@ use serde::Serialize;
 
 /// The latest time that is asked for, in Unix seconds: the largest whole number that every
 /// JSON parser reads exactly. A question that reaches so far names no `until`.
-pub const LATEST: u64 = (1 << 53) - 1;
+pub(crate) const LATEST: u64 = (1 << 53) - 1;
 
 /// How many events more than asked for a relay may send: some do not know `limit`, and
 /// send all there is.

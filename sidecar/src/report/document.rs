@@ -17,7 +17,7 @@ use crate::report::{Outcome, PeerReport, Person, Report};
 use crate::support::sanitize::{escaped_json, for_terminal};
 
 /// The number of its layout.
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// The most characters of a name, of a URL and of a reason.
 const MOST_OF_A_NAME: usize = 60;
@@ -30,7 +30,7 @@ const MOST_LISTED: usize = 1000;
 /// Everything about a run, and what is remembered of those before it. Times are Unix
 /// seconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Document {
+pub(crate) struct Document {
     /// [`SCHEMA`].
     pub schema: u32,
     /// The version of this program.
@@ -88,7 +88,7 @@ pub struct Document {
 
 /// What strfry made of the events.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Import {
+pub(crate) struct Import {
     /// Events that it was given.
     pub events: u64,
     /// `verify` or `no-verify`.
@@ -109,7 +109,7 @@ pub struct Import {
 
 /// Who has a profile.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Profiles {
+pub(crate) struct Profiles {
     /// How many have one.
     pub found: usize,
     /// How many have none.
@@ -124,7 +124,7 @@ pub struct Profiles {
 
 /// A followed pubkey.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// 64 hex digits.
     pub pubkey: String,
     /// Its name, which may be empty; none without a profile.
@@ -135,7 +135,7 @@ pub struct Listed {
 
 /// What became of one peer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// Its relay.
     pub url: String,
     /// Whether everything could be had.
@@ -166,7 +166,7 @@ pub struct Peer {
 
 /// When and where a run was.
 #[derive(Debug, Clone, Default)]
-pub struct Circumstances {
+pub(crate) struct Circumstances {
     /// The name of this machine.
     pub station: String,
     /// When it began and ended, Unix seconds.
@@ -185,7 +185,7 @@ pub struct Circumstances {
 
 impl Document {
     /// The document of a run that could do nothing, for this reason.
-    pub fn of_failure(exit_code: u8, reason: &str, when: Circumstances) -> Self {
+    pub(crate) fn of_failure(exit_code: u8, reason: &str, when: Circumstances) -> Self {
         Self {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -220,7 +220,7 @@ impl Document {
     }
 
     /// The document of a run that came to its end.
-    pub fn of_run(report: &Report, when: Circumstances) -> Self {
+    pub(crate) fn of_run(report: &Report, when: Circumstances) -> Self {
         let vain = report.why_in_vain();
         let reason = report.broken.as_deref().or(vain);
         let imported = &report.imported;
@@ -264,12 +264,12 @@ impl Document {
     }
 
     /// How many peers gave everything.
-    pub fn synced(&self) -> usize {
+    pub(crate) fn synced(&self) -> usize {
         self.peers.iter().filter(|peer| peer.complete).count()
     }
 
     /// How the run ended, in a few words.
-    pub fn headline(&self) -> String {
+    pub(crate) fn headline(&self) -> String {
         let (synced, all) = (self.synced(), self.peers.len());
         match self.outcome {
             Outcome::Complete if all == 1 => "The one peer is synced".to_owned(),
@@ -291,7 +291,7 @@ impl Document {
     ///
     /// # Errors
     /// Those of writing.
-    pub fn write(&self, output: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write(&self, output: &mut impl Write) -> io::Result<()> {
         let json = self.to_json().map_err(io::Error::other)?;
         writeln!(output, "{json}")
     }
@@ -300,7 +300,7 @@ impl Document {
     ///
     /// # Errors
     /// None that is known of: it is made of texts and numbers.
-    pub fn to_json(&self) -> serde_json::Result<String> {
+    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
         Ok(escaped_json(&serde_json::to_string(self)?))
     }
 }

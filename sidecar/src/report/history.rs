@@ -29,7 +29,7 @@ const HOUR: u64 = 3600;
 
 /// Everything that is remembered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct RunHistory {
+pub(crate) struct RunHistory {
     version: u32,
     /// When the last run that succeeded ended, Unix seconds.
     pub last_success_at: Option<u64>,
@@ -47,7 +47,7 @@ pub struct RunHistory {
 
 /// Sums over all runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// Runs that succeeded.
     pub succeeded: u64,
     /// Runs that failed.
@@ -67,7 +67,7 @@ pub struct Totals {
 impl RunHistory {
     /// Reads what earlier runs left; nothing where the file is missing, broken or of
     /// another version.
-    pub fn load(path: &Path) -> Self {
+    pub(crate) fn load(path: &Path) -> Self {
         let text = RUNS.read(path);
         text.and_then(|text| serde_json::from_slice::<Self>(&text).ok())
             .filter(|history| history.version == VERSION)
@@ -75,7 +75,7 @@ impl RunHistory {
     }
 
     /// Takes a run in, and completes its document with what is remembered.
-    pub fn take(&mut self, document: &mut Document) {
+    pub(crate) fn take(&mut self, document: &mut Document) {
         self.version = VERSION;
         match (document.success, document.outcome) {
             (true, _) => {
@@ -138,7 +138,7 @@ impl RunHistory {
     ///
     /// # Errors
     /// Those of writing.
-    pub fn save(&mut self, path: &Path) -> io::Result<()> {
+    pub(crate) fn save(&mut self, path: &Path) -> io::Result<()> {
         let count = |history: &Self| history.runs.len() + history.hours.len();
         RUNS.write_json(path, self, count, Self::forget)
     }

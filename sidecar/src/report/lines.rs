@@ -7,7 +7,7 @@ use crate::strfry::import::Imported;
 
 impl ProfileCounts {
     /// `SYNC_PROFILES: …`
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!(
             "SYNC_PROFILES: found={} missing={}",
             self.found, self.missing
@@ -24,13 +24,8 @@ impl Report {
         self.sum(|kind| kinds::find(kind).is_some_and(|kind| kind.statistics_key == key))
     }
 
-    /// `SYNC_HEX: …`
-    pub fn hex_line(&self) -> String {
-        format!("SYNC_HEX: count={}", self.followed)
-    }
-
     /// `SYNC_STATS: …`: events let in, each once, by the keys of the table of kinds.
-    pub fn stats_line(&self) -> String {
+    pub(crate) fn stats_line(&self) -> String {
         let events = self.sum(|_| true);
         let dms = self.key("dms");
         let mut line = format!(
@@ -59,7 +54,7 @@ impl Report {
     }
 
     /// `SYNC_IMPORT: …`
-    pub fn import_line(&self) -> String {
+    pub(crate) fn import_line(&self) -> String {
         let Imported {
             events, written, ..
         } = &self.imported;
@@ -75,7 +70,7 @@ impl Report {
     }
 
     /// `SYNC_PEERS: …`
-    pub fn peers_line(&self) -> String {
+    pub(crate) fn peers_line(&self) -> String {
         format!(
             "SYNC_PEERS: success={} total={}",
             self.succeeded(),
@@ -84,7 +79,7 @@ impl Report {
     }
 
     /// `Left out: forged=1 …`, or nothing where nothing was.
-    pub fn refused_line(&self) -> Option<String> {
+    pub(crate) fn refused_line(&self) -> Option<String> {
         let refused = self.refused();
         let words: Vec<String> = refused
             .iter()
@@ -94,7 +89,7 @@ impl Report {
     }
 
     /// `Undelivered, by kind: 4=3 unknown=1: …`, or nothing where all came that was listed.
-    pub fn undelivered_line(&self) -> Option<String> {
+    pub(crate) fn undelivered_line(&self) -> Option<String> {
         let words: Vec<String> = self
             .undelivered_by_kind()
             .iter()
@@ -116,7 +111,6 @@ mod tests {
     #[test]
     fn the_lines_that_scripts_read() {
         let report = report();
-        assert_eq!(report.hex_line(), "SYNC_HEX: count=127");
         assert_eq!(
             report.stats_line(),
             "SYNC_STATS: events=36 dms=3 public=33 deletions=0 videos=9 files=0 comments=0 did=0 \

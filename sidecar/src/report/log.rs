@@ -7,7 +7,7 @@ use crate::strfry::import::ImportError;
 use crate::support::error_chain::chain;
 
 /// Writes the lines that close the log of a run; `broken` is why strfry did not take everything.
-pub fn write(report: &Report, broken: Option<&ImportError>) {
+pub(crate) fn write(report: &Report, broken: Option<&ImportError>) {
     if let Some(error) = broken {
         error!(
             "{}; the import failed: what strfry said before stays stored; {}",

@@ -73,7 +73,7 @@ fn escaped(value: &str) -> String {
 }
 
 /// All figures.
-pub fn render(document: &Document, totals: &Totals) -> String {
+pub(crate) fn render(document: &Document, totals: &Totals) -> String {
     let mut text = Text(String::new());
     text.family("build_info", "gauge", "The program that wrote this.");
     text.sample("build_info", &[("version", &document.version)], 1);

@@ -3,33 +3,33 @@
 //! is remembered of earlier runs ([`history`]), figures for Prometheus ([`metrics`]), and
 //! who asks in between. [`publish`] writes them once a run has ended.
 
-pub mod document;
-pub mod history;
+pub(crate) mod document;
+pub(crate) mod history;
 mod lines;
-pub mod log;
-pub mod metrics;
-pub mod notify;
-pub mod page;
-pub mod publish;
-pub mod run_summary;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod notify;
+pub(crate) mod page;
+pub(crate) mod publish;
+pub(crate) mod run_summary;
 
 use std::collections::BTreeMap;
 
 use constellation_shared::Pubkey;
 use serde::{Deserialize, Serialize};
 
-use crate::admission::intake::Counts;
+use crate::admission::counts::Counts;
 use crate::admission::rules::Refusal;
 use crate::relay::address::Address;
 use crate::strfry::import::Imported;
 
 /// Counts of events that peers listed and did not send, by kind; `None` if the kind is unknown.
-pub type Undelivered = BTreeMap<Option<u16>, u64>;
+pub(crate) type Undelivered = BTreeMap<Option<u16>, u64>;
 
 /// How a run ended; its number is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Every peer was synced.
     Complete,
     /// Some peers were not.
@@ -42,7 +42,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The exit code.
-    pub const fn exit_code(self) -> u8 {
+    pub(crate) const fn exit_code(self) -> u8 {
         match self {
             Self::Complete => 0,
             Self::SomePeersFailed => 1,
@@ -79,7 +79,7 @@ pub struct PeerReport {
 
 /// A whole run.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub(crate) struct Report {
     /// How many pubkeys were followed.
     pub followed: usize,
     /// Each peer that was asked.
@@ -104,7 +104,7 @@ pub struct Report {
 
 /// How many of the followed pubkeys have a profile in the local strfry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct ProfileCounts {
+pub(crate) struct ProfileCounts {
     /// These have one.
     pub found: usize,
     /// These have none.
@@ -113,7 +113,7 @@ pub struct ProfileCounts {
 
 /// A followed pubkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
+pub(crate) struct Person {
     /// Whose.
     pub pubkey: Pubkey,
     /// As its author wrote it, and so not yet fit to be shown; none without a profile.
@@ -124,7 +124,7 @@ pub struct Person {
 
 impl Report {
     /// How many peers gave everything.
-    pub fn succeeded(&self) -> usize {
+    pub(crate) fn succeeded(&self) -> usize {
         self.peers
             .iter()
             .filter(|peer| peer.failure.is_none())
@@ -134,7 +134,7 @@ impl Report {
     /// Why the run counts as failed; nothing where it succeeded. In a constellation some
     /// station is always down: one peer that gave all it has is enough, as each holds what
     /// all have.
-    pub fn why_in_vain(&self) -> Option<&'static str> {
+    pub(crate) fn why_in_vain(&self) -> Option<&'static str> {
         match self.outcome {
             Outcome::Complete => None,
             Outcome::SomePeersFailed if self.succeeded() > 0 => None,
@@ -162,7 +162,7 @@ impl Report {
 
     /// Events that were not let in, by reason, over all peers; those that their authors
     /// deleted are counted by strfry, which knows no peers.
-    pub fn refused(&self) -> BTreeMap<Refusal, u64> {
+    pub(crate) fn refused(&self) -> BTreeMap<Refusal, u64> {
         let mut sums = BTreeMap::new();
         if self.imported.written.deleted > 0 {
             sums.insert(Refusal::Deleted, self.imported.written.deleted);

@@ -32,7 +32,7 @@ const MOST_OF_A_REASON: usize = 300;
 
 /// Why a run could do nothing at all.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The exit code that it leads to.
     pub exit_code: u8,
     /// What went wrong, with its causes.
@@ -41,7 +41,7 @@ pub struct Failure {
 
 /// When a run began.
 #[derive(Debug, Clone)]
-pub struct Begin {
+pub(crate) struct Begin {
     clock: Instant,
     started_at: u64,
     /// How many minutes after a success the trigger starts the next run, if it does.
@@ -50,7 +50,7 @@ pub struct Begin {
 
 impl Begin {
     /// A run that begins now; `interval` is that of the trigger in minutes, if it started it.
-    pub fn now(interval: Option<u64>) -> Self {
+    pub(crate) fn now(interval: Option<u64>) -> Self {
         Self {
             clock: Instant::now(),
             started_at: seconds(&Zoned::now()),
@@ -59,7 +59,7 @@ impl Begin {
     }
 
     /// What a document says of the time and place of a run that ends now.
-    pub fn circumstances(&self, options: &Options) -> Circumstances {
+    pub(crate) fn circumstances(&self, options: &Options) -> Circumstances {
         let now = Zoned::now();
         Circumstances {
             station: station_name(),
@@ -92,7 +92,11 @@ fn station_name() -> String {
 
 /// Writes everything that is to be written after a run, and tells what is to be told;
 /// returns the document as it was written last.
-pub async fn publish(run: &Context, result: Result<&Report, &Failure>, begin: &Begin) -> Document {
+pub(crate) async fn publish(
+    run: &Context,
+    result: Result<&Report, &Failure>,
+    begin: &Begin,
+) -> Document {
     let when = begin.circumstances(&run.options);
     let mut document = match result {
         Ok(report) => Document::of_run(report, when),
@@ -167,7 +171,7 @@ fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> Stri
 }
 
 /// What a command is told.
-pub fn message(
+pub(crate) fn message(
     run: &Context,
     occasion: Occasion,
     reason: &str,

@@ -8,7 +8,7 @@ use crate::report::Outcome;
 
 /// A run in short; times in Unix seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunSummary {
+pub(crate) struct RunSummary {
     /// When it began.
     pub started_at: u64,
     /// When it ended.
@@ -37,7 +37,7 @@ pub struct RunSummary {
 
 /// What the runs that ended in one hour brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hour {
+pub(crate) struct Hour {
     /// When it began, Unix seconds.
     pub began_at: u64,
     /// How many runs ended in it.
@@ -50,7 +50,7 @@ pub struct Hour {
 
 impl Hour {
     /// Events let in.
-    pub fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.events_by_kind.values().sum()
     }
 }

@@ -5,7 +5,7 @@
 //! them is a [`Fault`] that says so, never a guess.
 
 mod cursor;
-pub mod edit;
+pub(crate) mod edit;
 mod fault;
 mod parse;
 mod resolve;
@@ -24,10 +24,10 @@ use crate::support::atomic_file;
 use tree::{Node, Scalar, Value};
 
 /// `events.maxEventSize` where the conf does not say (strfry's golpe.yaml).
-pub const DEFAULT_MAX_EVENT_SIZE: usize = 65_536;
+pub(crate) const DEFAULT_MAX_EVENT_SIZE: usize = 65_536;
 
 /// `relay.port` where the conf does not say (strfry's golpe.yaml).
-pub const DEFAULT_RELAY_PORT: u16 = 7777;
+pub(crate) const DEFAULT_RELAY_PORT: u16 = 7777;
 
 /// The longest conf that is read, in bytes.
 const LONGEST: u64 = 1024 * 1024;
@@ -222,7 +222,7 @@ const LARGEST_USUAL_EVENT: usize = 131_072;
 
 /// How long an event may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventSize {
+pub(crate) struct EventSize {
     /// `events.maxEventSize`, in bytes; strfry's default where it is not set, and the most
     /// that stations set where it is not understood.
     pub bytes: usize,
@@ -234,7 +234,7 @@ pub struct EventSize {
 ///
 /// # Errors
 /// Those of reading the file; a missing one has no settings.
-pub fn max_event_size(conf: &Path) -> io::Result<EventSize> {
+pub(crate) fn max_event_size(conf: &Path) -> io::Result<EventSize> {
     let size = match Conf::read(conf) {
         Err(ConfError::Read(error)) => return Err(error),
         Err(ConfError::Fault(fault)) => Err(fault),

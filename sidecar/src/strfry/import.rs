@@ -46,7 +46,7 @@ const LONGEST_WORDS: u64 = 4096;
 
 /// A line for strfry's import, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub(crate) struct Line {
     /// The event's id.
     pub id: EventId,
     /// Its JSON, without a newline.
@@ -55,7 +55,7 @@ pub struct Line {
 
 /// What became of everything that was fed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Imported {
+pub(crate) struct Imported {
     /// Lines fed.
     pub events: u64,
     /// What was written, by strfry's account.
@@ -71,13 +71,13 @@ pub struct Imported {
 
 impl Imported {
     /// How many strfry refused.
-    pub fn rejected_count(&self) -> u64 {
+    pub(crate) fn rejected_count(&self) -> u64 {
         let counts = self.rejected.values().copied();
         counts.fold(0, u64::saturating_add)
     }
 
     /// Adds what became of others.
-    pub fn add(&mut self, others: Self) {
+    pub(crate) fn add(&mut self, others: Self) {
         self.events += others.events;
         self.written.add(others.written);
         for (reason, count) in others.rejected {
@@ -91,7 +91,7 @@ impl Imported {
 
 /// Why not everything that was fed is in the database.
 #[derive(Debug, thiserror::Error)]
-pub enum ImportError {
+pub(crate) enum ImportError {
     /// It could not be started.
     #[error("strfry import could not be started")]
     Start(#[source] io::Error),
@@ -124,7 +124,7 @@ pub enum ImportError {
 
 impl ImportError {
     /// What a captain can do about it.
-    pub const fn remedy(&self) -> &'static str {
+    pub(crate) const fn remedy(&self) -> &'static str {
         match self {
             Self::Miscounted { .. } | Self::Garbled(_) => {
                 "check what stands between us and strfry: a wrapper must hand its input on as it is (`exec strfry \"$@\"`, `docker exec -i`); then run again"
@@ -159,7 +159,7 @@ struct Account {
 }
 
 /// Feeds one run's events.
-pub struct Import {
+pub(crate) struct Import {
     strfry: Strfry,
     verify: bool,
     running: Option<Running>,
@@ -186,7 +186,7 @@ pub struct Import {
 impl Import {
     /// An import that starts strfry with its first event; with `verify`, strfry verifies
     /// once more.
-    pub fn new(strfry: Strfry, verify: bool) -> Self {
+    pub(crate) fn new(strfry: Strfry, verify: bool) -> Self {
         Self {
             strfry,
             verify,
@@ -210,7 +210,7 @@ impl Import {
     ///
     /// # Errors
     /// [`ImportError`], with what became of the events until then.
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         mut lines: mpsc::Receiver<Vec<Line>>,
     ) -> (Imported, Result<(), ImportError>) {

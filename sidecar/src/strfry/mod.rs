@@ -5,13 +5,13 @@
 //! Each of its commands runs with its own folder as working directory, since `db` in its
 //! conf is relative to that.
 
-pub mod conf;
-pub mod import;
-pub mod local_ids;
-pub mod output;
-pub mod plugin_line;
-pub mod process;
-pub mod scan;
+pub(crate) mod conf;
+pub(crate) mod import;
+pub(crate) mod local_ids;
+pub(crate) mod output;
+pub(crate) mod plugin_line;
+pub(crate) mod process;
+pub(crate) mod scan;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

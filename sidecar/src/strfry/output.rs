@@ -4,7 +4,7 @@ use constellation_shared::EventId;
 
 /// What became of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Written {
+pub(crate) struct Written {
     /// New in the database.
     pub added: u64,
     /// There already.
@@ -17,7 +17,7 @@ pub struct Written {
 
 impl Written {
     /// Adds others to these.
-    pub const fn add(&mut self, others: Self) {
+    pub(crate) const fn add(&mut self, others: Self) {
         // Another program's numbers: they may be anything.
         self.added = self.added.saturating_add(others.added);
         self.dups = self.dups.saturating_add(others.dups);
@@ -26,7 +26,7 @@ impl Written {
     }
 
     /// How many events these are.
-    pub const fn total(self) -> u64 {
+    pub(crate) const fn total(self) -> u64 {
         self.added
             .saturating_add(self.dups)
             .saturating_add(self.replaced)
@@ -36,7 +36,7 @@ impl Written {
 
 /// A line that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Said {
+pub(crate) enum Said {
     /// These were written and committed (`Writer: added: …`), the oldest that it holds.
     Written(Written),
     /// This one was refused (`Rejected event …`, with `--show-rejected`).
@@ -63,7 +63,7 @@ pub enum Said {
 const TOO_LONG: &str = "strfry error: Line larger than configured maxEventSize on line ";
 
 /// Reads a line of stderr; `None` for one that says nothing that counts.
-pub fn parse(line: &str) -> Option<Said> {
+pub(crate) fn parse(line: &str) -> Option<Said> {
     // Behind `date time (uptime) [thread]level| `.
     let text = line.split_once("| ").map_or(line, |(_, text)| text);
     if let Some(counts) = text.strip_prefix("Writer: ") {

@@ -22,7 +22,7 @@ const OTHERS: [&str; 2] = ["--no-remove", "--shadow"];
 
 /// What a plugin line says about the lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PluginSettings {
+pub(crate) struct PluginSettings {
     /// By the policy's options and, where these say nothing, its variables.
     pub lists: ListSettings,
     /// The station that it works on, where the line says it.
@@ -35,7 +35,7 @@ pub struct PluginSettings {
 ///
 /// # Errors
 /// What in it is not understood, in words.
-pub fn read(line: &str, folder: &Path) -> Result<Option<PluginSettings>, String> {
+pub(crate) fn read(line: &str, folder: &Path) -> Result<Option<PluginSettings>, String> {
     // Another plugin's line may say whatever it wants.
     match settings(line, folder) {
         Err(_) if !line.contains(POLICY) => Ok(None),

@@ -7,11 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The file name of our write-policy plugin.
-pub const POLICY: &str = "constellation-policy";
+pub(crate) const POLICY: &str = "constellation-policy";
 
 /// A relay at work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Relay {
+pub(crate) struct Relay {
     /// Its process id.
     pub pid: u32,
     /// The plugin, where one is running: strfry starts it with the first event.
@@ -22,7 +22,7 @@ pub struct Relay {
 
 /// A plugin at work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plugin {
+pub(crate) struct Plugin {
     /// Its process id.
     pub pid: u32,
     /// The name of its program, without folders, as it was called.
@@ -34,7 +34,7 @@ pub struct Plugin {
 impl Relay {
     /// The relay whose working folder this is. Relays of other users are not seen, but by
     /// root.
-    pub fn find(folder: &Path) -> Option<Self> {
+    pub(crate) fn find(folder: &Path) -> Option<Self> {
         let folder = fs::canonicalize(folder).ok()?;
         let processes = processes();
         let pid = processes.iter().find_map(|(pid, process)| {

@@ -22,7 +22,7 @@ const MOST_TRIES: u32 = 100;
 ///
 /// # Errors
 /// Those of writing; the file is then as it was before, and nothing is left beside it.
-pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     put(path, content, PEERS_PER_RUN, |_| Ok(()))
 }
 
@@ -30,7 +30,7 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`write()`].
-pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     put(path, content, PRIVATE, |_| Ok(()))
 }
 
@@ -38,7 +38,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`write()`].
-pub fn write_readable(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_readable(path: &Path, content: &[u8]) -> io::Result<()> {
     put(path, content, PRIVATE, |file| {
         file.set_permissions(Permissions::from_mode(0o644))
     })
@@ -50,7 +50,7 @@ pub fn write_readable(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As [`write()`]; and where the new file cannot be made like the old one, for instance as
 /// the old one belongs to somebody else.
-pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => write(path, content),
@@ -71,7 +71,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of writing; where the disk is full, the file is as it was before.
-pub fn rewrite(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn rewrite(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut file = File::options().write(true).open(path)?;
     let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
     match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, length) {
@@ -132,7 +132,7 @@ fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
 
 /// Takes away what writers that were killed left beside the files of ours in this folder.
 /// Nobody else may be writing there. What cannot be taken away stays.
-pub fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) {
+pub(crate) fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let parts = name.to_str().and_then(|name| {
@@ -149,7 +149,7 @@ pub fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) {
 ///
 /// # Errors
 /// Those of opening; and where it is a folder, a FIFO or a device.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
@@ -162,7 +162,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 
 /// Reads a file of at most `most` bytes; nothing where it is missing, larger, no regular
 /// file, or cannot be read. Never waits for a FIFO.
-pub fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
+pub(crate) fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
     let file = open(path).ok()?;
     if file.metadata().ok()?.len() > most {
         return None;

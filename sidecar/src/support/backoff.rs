@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How often a peer is tried.
-pub const MOST_ATTEMPTS: u32 = 3;
+pub(crate) const MOST_ATTEMPTS: u32 = 3;
 
 /// The first wait.
 const FIRST: Duration = Duration::from_secs(1);
@@ -11,7 +11,7 @@ const FIRST: Duration = Duration::from_secs(1);
 /// The wait after the given number of failed attempts: 1 s, 2 s, 4 s …, half of it at
 /// random (`chance` from 0 to 1), so that stations that failed together do not come back
 /// together.
-pub fn wait_after(attempts: u32, chance: f64) -> Duration {
+pub(crate) fn wait_after(attempts: u32, chance: f64) -> Duration {
     let whole = FIRST * 2_u32.saturating_pow(attempts.saturating_sub(1).min(10));
     whole.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0))
 }

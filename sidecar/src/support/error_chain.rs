@@ -4,7 +4,7 @@ use std::error::Error;
 
 /// The message of an error followed by those of its causes, separated by colons. A cause whose
 /// text already ends the message before it is not repeated.
-pub fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

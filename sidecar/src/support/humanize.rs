@@ -41,7 +41,7 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 /// A duration for people, in its largest unit.
-pub fn rough_duration(seconds: u64) -> String {
+pub(crate) fn rough_duration(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),

@@ -8,14 +8,14 @@ use std::process;
 /// Held for as long as a run lasts. The kernel lets go of it however the run ends, so a
 /// killed process is no obstacle.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _file: File,
     pid_file: PathBuf,
 }
 
 /// Why there is no lock.
 #[derive(Debug, thiserror::Error)]
-pub enum LockError {
+pub(crate) enum LockError {
     /// Another run holds it; its process id where that could be read.
     #[error("Backfill already running with PID: {0}")]
     Held(String),
@@ -30,7 +30,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`LockError`]; the lock of the other run stays as it is.
-    pub fn take(path: &Path, pid_file: PathBuf) -> Result<Self, LockError> {
+    pub(crate) fn take(path: &Path, pid_file: PathBuf) -> Result<Self, LockError> {
         let io = |error| LockError::Io(path.display().to_string(), error);
         let mut file = OpenOptions::new()
             .read(true)

@@ -21,7 +21,7 @@ use crate::support::sanitize::{one_line, without_failures, without_words_of_scri
 use crate::support::state_file::RUN_LOG;
 
 /// The `tracing` target of the lines about profiles, which have a log file of their own.
-pub const PROFILE_LOG: &str = "constellation_profiles";
+pub(crate) const PROFILE_LOG: &str = "constellation_profiles";
 
 /// The field, `true`, of the lines that the station's scripts look for. They hold our own words
 /// and numbers alone; in all others the words by which they are found are spelled otherwise, so
@@ -33,7 +33,7 @@ const LONGEST: usize = 2000;
 
 /// How large a log may become, in bytes, and how many older ones are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rotation {
+pub(crate) struct Rotation {
     /// Bytes.
     pub most_bytes: u64,
     /// Files besides the one written to.
@@ -43,7 +43,7 @@ pub struct Rotation {
 impl Rotation {
     /// 10 MB and 3 older files; on machines with less than 1 GB of memory, whose cards are
     /// small too, 5 MB and 2.
-    pub const fn for_memory(bytes: u64) -> Self {
+    pub(crate) const fn for_memory(bytes: u64) -> Self {
         match bytes >= 1024 * 1024 * 1024 {
             true => Self {
                 most_bytes: 10_000_000,
@@ -59,19 +59,19 @@ impl Rotation {
 
 /// A log file of its own kind, in the same form: appended to, rotated.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     rotation: Rotation,
 }
 
 impl Journal {
     /// The log at this path.
-    pub const fn new(path: PathBuf, rotation: Rotation) -> Self {
+    pub(crate) const fn new(path: PathBuf, rotation: Rotation) -> Self {
         Self { path, rotation }
     }
 
     /// Appends a message. Where that cannot be done, nothing is: a log holds nobody up.
-    pub fn write(&self, level: Level, message: &str) {
+    pub(crate) fn write(&self, level: Level, message: &str) {
         let line = line(level, message, false);
         let _ = append_rotating(&self.path, line.as_bytes(), self.rotation);
     }
@@ -79,7 +79,7 @@ impl Journal {
 
 /// Writes messages to files and to the terminal.
 #[derive(Debug)]
-pub struct Log {
+pub(crate) struct Log {
     run: Option<Mutex<RunLog>>,
     errors: Option<(PathBuf, Rotation)>,
     profiles: Option<(PathBuf, Rotation)>,
@@ -90,7 +90,7 @@ pub struct Log {
 
 impl Log {
     /// A log to the terminal only.
-    pub fn to_terminal(verbose: bool, bars: MultiProgress) -> Self {
+    pub(crate) fn to_terminal(verbose: bool, bars: MultiProgress) -> Self {
         Self {
             run: None,
             errors: None,
@@ -104,7 +104,7 @@ impl Log {
     ///
     /// # Errors
     /// Those of opening `run`.
-    pub fn with_files(
+    pub(crate) fn with_files(
         mut self,
         run: &Path,
         errors: PathBuf,
@@ -120,7 +120,7 @@ impl Log {
 
     /// Writes the lines about profiles to this file too, in the same form.
     #[must_use]
-    pub fn with_profiles(mut self, path: PathBuf, rotation: Rotation) -> Self {
+    pub(crate) fn with_profiles(mut self, path: PathBuf, rotation: Rotation) -> Self {
         self.profiles = Some((path, rotation));
         self
     }

@@ -1,17 +1,17 @@
 //! The ground floor: helpers that know nothing of relays, strfry or the constellation.
 
-pub mod atomic_file;
-pub mod backoff;
-pub mod clock;
-pub mod error_chain;
-pub mod humanize;
-pub mod lock;
-pub mod log;
-pub mod machine;
-pub mod runtime;
-pub mod sanitize;
-pub mod shell_words;
-pub mod signals;
-pub mod state_file;
-pub mod stdout;
-pub mod unix_user;
+pub(crate) mod atomic_file;
+pub(crate) mod backoff;
+pub(crate) mod clock;
+pub(crate) mod error_chain;
+pub(crate) mod humanize;
+pub(crate) mod lock;
+pub(crate) mod log;
+pub(crate) mod machine;
+pub(crate) mod runtime;
+pub(crate) mod sanitize;
+pub(crate) mod shell_words;
+pub(crate) mod signals;
+pub(crate) mod state_file;
+pub(crate) mod stdout;
+pub(crate) mod unix_user;

@@ -18,7 +18,7 @@ const MOST_WORKERS: usize = 2;
 #[error(
     "the system gives it no threads or files to begin with; check `ulimit -u`, `ulimit -n` and the free memory"
 )]
-pub struct NoRuntime(#[source] io::Error);
+pub(crate) struct NoRuntime(#[source] io::Error);
 
 /// Starts them.
 ///

@@ -8,7 +8,7 @@ const SPECIAL: &str = "|&;<>()$`*?[{~!";
 ///
 /// # Errors
 /// What in the command is not a plain word, in words of ours.
-pub fn split(command: &str) -> Result<Vec<String>, String> {
+pub(crate) fn split(command: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut rest = command.chars().peekable();

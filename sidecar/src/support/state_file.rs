@@ -25,37 +25,37 @@ pub struct StateFile {
 const MB: u64 = 1024 * 1024;
 
 /// What is remembered of each peer; of too many the ones not seen for longest are forgotten.
-pub const PEERS: StateFile = file("constellation-peers.json", 16 * MB);
+pub(crate) const PEERS: StateFile = file("constellation-peers.json", 16 * MB);
 /// What was refused; of too much the oldest is forgotten.
 pub const REFUSED: StateFile = file("constellation-refused.txt", 16 * MB);
 /// Who has no profile anywhere; of too many those that were asked for first are forgotten.
-pub const MISSING_PROFILES: StateFile = file("constellation-missing-profiles.json", 8 * MB);
+pub(crate) const MISSING_PROFILES: StateFile = file("constellation-missing-profiles.json", 8 * MB);
 /// Earlier runs; of too many the oldest are forgotten.
-pub const RUNS: StateFile = file("constellation-runs.json", MB);
+pub(crate) const RUNS: StateFile = file("constellation-runs.json", MB);
 /// The report of the last run, for programs.
-pub const REPORT: StateFile = file("constellation-report.json", 16 * MB);
+pub(crate) const REPORT: StateFile = file("constellation-report.json", 16 * MB);
 /// The report of the last run, for people.
-pub const REPORT_PAGE: StateFile = file("constellation-report.html", 16 * MB);
+pub(crate) const REPORT_PAGE: StateFile = file("constellation-report.html", 16 * MB);
 /// The open tunnels of a backfill.
-pub const TUNNELS: StateFile = file("constellation-tunnels.json", MB);
+pub(crate) const TUNNELS: StateFile = file("constellation-tunnels.json", MB);
 /// The open tunnels of the doctor.
-pub const PROBE_TUNNELS: StateFile = file("constellation-inquiry-tunnels.json", MB);
+pub(crate) const PROBE_TUNNELS: StateFile = file("constellation-inquiry-tunnels.json", MB);
 /// The attempts of the trigger.
-pub const TRIGGER: StateFile = file("constellation-trigger.json", 4096);
+pub(crate) const TRIGGER: StateFile = file("constellation-trigger.json", 4096);
 /// When the last triggered backfill that succeeded began.
-pub const LAST_SUCCESS: StateFile = file("last_constellation_sync", 4096);
+pub(crate) const LAST_SUCCESS: StateFile = file("last_constellation_sync", 4096);
 /// The log of this run; once it is full, only the lines that scripts read are added.
-pub const RUN_LOG: StateFile = file("constellation-backfill.log", 32 * MB);
+pub(crate) const RUN_LOG: StateFile = file("constellation-backfill.log", 32 * MB);
 /// The warnings and errors of all runs.
-pub const ERROR_LOG: StateFile = file("constellation-backfill.error.log", 10_000_000);
+pub(crate) const ERROR_LOG: StateFile = file("constellation-backfill.error.log", 10_000_000);
 /// What was said about profiles.
-pub const PROFILE_LOG: StateFile = file("hex-to-profile.log", 10_000_000);
+pub(crate) const PROFILE_LOG: StateFile = file("hex-to-profile.log", 10_000_000);
 /// What the trigger did.
-pub const TRIGGER_LOG: StateFile = file("constellation-trigger.log", 10_000_000);
+pub(crate) const TRIGGER_LOG: StateFile = file("constellation-trigger.log", 10_000_000);
 /// The process id of a running backfill, for the station's own scripts.
-pub const PID: StateFile = file("constellation-backfill.lock", 64);
+pub(crate) const PID: StateFile = file("constellation-backfill.lock", 64);
 /// The lock of a running backfill.
-pub const LOCK: StateFile = file("constellation-sync.lock", 64);
+pub(crate) const LOCK: StateFile = file("constellation-sync.lock", 64);
 
 /// All of them.
 pub const ALL: [StateFile; 16] = [
@@ -91,7 +91,7 @@ struct TooLarge {
 
 /// The beginning of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Beginning {
+pub(crate) struct Beginning {
     /// At most as many bytes as the file's bound.
     pub bytes: Vec<u8>,
     /// Whether that is all of it.

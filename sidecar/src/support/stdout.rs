@@ -5,17 +5,17 @@ use std::io::{self, ErrorKind, Write};
 /// A writer that goes on quietly once nobody reads any more: what a command does, and its
 /// exit code, do not depend on how much of its output somebody looked at.
 #[derive(Debug)]
-pub struct Output<W>(W);
+pub(crate) struct Output<W>(W);
 
 impl<W: Write> Output<W> {
     /// Writes to this.
-    pub const fn to(writer: W) -> Self {
+    pub(crate) const fn to(writer: W) -> Self {
         Self(writer)
     }
 }
 
 /// This program's own stdout.
-pub fn stdout() -> Output<io::Stdout> {
+pub(crate) fn stdout() -> Output<io::Stdout> {
     Output::to(io::stdout())
 }
 

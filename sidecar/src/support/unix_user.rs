@@ -6,15 +6,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Reading, writing, and running or entering, as in a mode.
-pub const READ: u32 = 4;
+pub(crate) const READ: u32 = 4;
 /// See [`READ`].
-pub const WRITE: u32 = 2;
+pub(crate) const WRITE: u32 = 2;
 /// See [`READ`].
-pub const ENTER: u32 = 1;
+pub(crate) const ENTER: u32 = 1;
 
 /// A user and his groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
+pub(crate) struct Person {
     /// The user's number.
     pub uid: u32,
     /// The numbers of his groups.
@@ -23,7 +23,7 @@ pub struct Person {
 
 /// Who owns a file, and its mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owned {
+pub(crate) struct Owned {
     /// The owner.
     pub uid: u32,
     /// The group.
@@ -44,12 +44,12 @@ impl From<&Metadata> for Owned {
 
 impl Person {
     /// Who runs this program.
-    pub fn ourselves() -> Option<Self> {
+    pub(crate) fn ourselves() -> Option<Self> {
         Self::parse_status(&fs::read_to_string("/proc/self/status").ok()?)
     }
 
     /// The user of this number, with the groups that the machine's files give him.
-    pub fn of_number(uid: u32) -> Self {
+    pub(crate) fn of_number(uid: u32) -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         Self {
             uid,
@@ -72,7 +72,7 @@ impl Person {
     }
 
     /// Whether the mode of a file gives him all of `wanted`.
-    pub fn may(&self, file: Owned, wanted: u32) -> bool {
+    pub(crate) fn may(&self, file: Owned, wanted: u32) -> bool {
         if self.uid == 0 {
             let folder_or_program = file.mode & 0o111 != 0 || file.mode & 0o170_000 == 0o040_000;
             return wanted & ENTER == 0 || folder_or_program;
@@ -87,7 +87,7 @@ impl Person {
 
     /// Whether he may enter all folders on the way to an absolute path, and has `wanted`
     /// there; the first obstacle otherwise. What cannot be looked at is one.
-    pub fn reaches<'a>(&self, path: &'a Path, wanted: u32) -> Result<(), &'a Path> {
+    pub(crate) fn reaches<'a>(&self, path: &'a Path, wanted: u32) -> Result<(), &'a Path> {
         let may = |path: &Path, wanted| {
             fs::metadata(path).is_ok_and(|metadata| self.may(Owned::from(&metadata), wanted))
         };
@@ -104,7 +104,7 @@ impl Person {
 }
 
 /// The name of a user; his number where `/etc/passwd` knows none.
-pub fn name_of(uid: u32) -> String {
+pub(crate) fn name_of(uid: u32) -> String {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     entry(uid, &passwd).map_or_else(|| uid.to_string(), |(name, _)| name.to_owned())
 }

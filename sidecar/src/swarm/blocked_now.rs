@@ -26,7 +26,7 @@ type Seen = (ListFile, Option<Signature>);
 
 /// The keys that are blocked.
 #[derive(Debug)]
-pub struct BlockedNow {
+pub(crate) struct BlockedNow {
     station: Station,
     looked_at: Option<Instant>,
     seen: Vec<Seen>,
@@ -39,7 +39,7 @@ pub struct BlockedNow {
 
 impl BlockedNow {
     /// Nothing is read before the first [`BlockedNow::refresh`].
-    pub fn new(station: Station) -> Self {
+    pub(crate) fn new(station: Station) -> Self {
         Self {
             station,
             looked_at: None,
@@ -51,12 +51,12 @@ impl BlockedNow {
     }
 
     /// Whether it is time to look at the lists.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.looked_at.is_none_or(|at| at.elapsed() >= INTERVAL)
     }
 
     /// Whether the verdict on this key is block, by the lists as they were last looked at.
-    pub fn contains(&self, key: &Pubkey) -> bool {
+    pub(crate) fn contains(&self, key: &Pubkey) -> bool {
         let standing = Standing {
             blocked: self.blacklisted.contains(key),
             friend: self.friends.contains(key),
@@ -67,7 +67,7 @@ impl BlockedNow {
 
     /// Looks at the lists, and reads them again where one has changed. To be called where
     /// waiting for files holds nobody up.
-    pub fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         self.looked_at = Some(Instant::now());
         let blacklist = ListFile::blacklist(self.station.blacklist());
         let own = self.station.friend_lists().into_iter().map(ListFile::own);

@@ -31,7 +31,7 @@ const MOST_READINGS: u32 = 25;
 
 /// The keys that count for a run.
 #[derive(Debug, Clone, Default)]
-pub struct Followed {
+pub(crate) struct Followed {
     /// Whose events are wanted, in ascending order.
     pub keys: Vec<Pubkey>,
     /// Whose events are kept out, whoever asks for them.
@@ -45,7 +45,7 @@ pub struct Followed {
 #[error(
     "{0} cannot be read; nothing is synced until it can, for blocked authors would come in; check what it is and who may read it"
 )]
-pub struct BlacklistUnreadable(String, #[source] std::io::Error);
+pub(crate) struct BlacklistUnreadable(String, #[source] std::io::Error);
 
 impl BlacklistUnreadable {
     pub(crate) fn new(blacklist: &ListFile, error: std::io::Error) -> Self {
@@ -59,7 +59,7 @@ impl BlacklistUnreadable {
 ///
 /// # Errors
 /// [`BlacklistUnreadable`].
-pub fn followed(
+pub(crate) fn followed(
     station: &Station,
     descriptions: &[Description],
 ) -> Result<Followed, BlacklistUnreadable> {
@@ -248,7 +248,7 @@ pub(crate) fn folder_or_none(
 }
 
 /// The `HEX` files of geographic keys.
-pub fn geographic_keys(station: &Station) -> Vec<ListFile> {
+pub(crate) fn geographic_keys(station: &Station) -> Vec<ListFile> {
     let mut found = Vec::new();
     find_hex_files(&station.flashmem_dir(), DEEPEST, &mut found);
     found

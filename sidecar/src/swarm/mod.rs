@@ -1,5 +1,5 @@
 //! The other stations and the followed keys, as the files of this station describe them.
 
-pub mod blocked_now;
-pub mod followed;
-pub mod peer;
+pub(crate) mod blocked_now;
+pub(crate) mod followed;
+pub(crate) mod peer;

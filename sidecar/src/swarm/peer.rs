@@ -80,7 +80,7 @@ impl Peer {
 }
 
 /// The peers at these addresses, each once.
-pub fn given(addresses: &[Address]) -> Vec<Peer> {
+pub(crate) fn given(addresses: &[Address]) -> Vec<Peer> {
     let mut peers: Vec<Peer> = Vec::new();
     for address in addresses {
         if !peers.iter().any(|peer| peer.address == *address) {
@@ -93,7 +93,7 @@ pub fn given(addresses: &[Address]) -> Vec<Peer> {
 
 /// Why a station of the swarm is not asked.
 #[derive(Debug, thiserror::Error)]
-pub enum PassedOver {
+pub(crate) enum PassedOver {
     /// The folder of all stations.
     #[error("{0} cannot be read: {1}")]
     Swarm(String, io::Error),
@@ -145,7 +145,7 @@ pub fn descriptions(station: &Station) -> Vec<Description> {
 }
 
 /// Reads the descriptions of all stations of the swarm, and why some are passed over.
-pub fn read_descriptions(station: &Station) -> (Vec<Description>, Vec<PassedOver>) {
+pub(crate) fn read_descriptions(station: &Station) -> (Vec<Description>, Vec<PassedOver>) {
     let mut passed_over = Vec::new();
     let folders = list_file::swarm_folders(station).unwrap_or_else(|error| {
         let swarm = station.swarm_dir().display().to_string();
@@ -202,7 +202,7 @@ fn read_foreign(path: &Path) -> io::Result<Vec<u8>> {
 
 /// This station's own IPFS peer id: the variable `IPFSNODEID`, else `Identity.PeerID` of
 /// kubo's configuration.
-pub fn own_node_id(station: &Station) -> Option<String> {
+pub(crate) fn own_node_id(station: &Station) -> Option<String> {
     if let Ok(id) = env::var("IPFSNODEID")
         && !id.trim().is_empty()
     {
@@ -216,7 +216,7 @@ pub fn own_node_id(station: &Station) -> Option<String> {
 
 /// What this station's own descriptions call its relay: that which it publishes
 /// (`tmp/IPFSNODEID/12345.json`), and the one in the swarm.
-pub fn own_relays(station: &Station) -> Vec<Address> {
+pub(crate) fn own_relays(station: &Station) -> Vec<Address> {
     let id = own_node_id(station).filter(|id| !id.contains('/') && id != "..");
     let Some(id) = id else { return Vec::new() };
     let folders = [
@@ -240,7 +240,7 @@ fn is_same_node(one: &str, other: &str) -> bool {
 }
 
 /// What tells this station from all others: its IPFS peer id, else the machine's id.
-pub fn own_name(station: &Station) -> String {
+pub(crate) fn own_name(station: &Station) -> String {
     let machine = || fs::read_to_string("/etc/machine-id").unwrap_or_default();
     own_node_id(station).unwrap_or_else(machine)
 }
@@ -254,7 +254,7 @@ pub fn peers(descriptions: &[Description], own_node_id: Option<&str>, guard: &Gu
 }
 
 /// The peers among the described stations, and why some are passed over.
-pub fn sort_out(
+pub(crate) fn sort_out(
     descriptions: &[Description],
     own_node_id: Option<&str>,
     guard: &Guard,

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 fn write(folder: &Path) -> io::Result<()> {
     let programs: [Command; 2] = [
         constellation_policy::options::Options::command(),
-        constellation_sync::commands::cli::Cli::definition(),
+        constellation_sync::testing::cli::Cli::definition(),
     ];
     let (pages, completions) = (folder.join("man"), folder.join("completions"));
     fs::create_dir_all(&pages)?;

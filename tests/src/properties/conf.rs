@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use constellation_sync::strfry::conf::edit::{Edited, PLUGIN, with_plugin, without};
-use constellation_sync::strfry::conf::{Conf, Fault};
+use constellation_sync::testing::conf::{Conf, Fault};
+use constellation_sync::testing::edit::{Edited, PLUGIN, with_plugin, without};
 
 const SIZE: [&str; 2] = ["events", "maxEventSize"];
 

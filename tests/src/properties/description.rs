@@ -1,8 +1,8 @@
 //! `12345.json` of another station, and what is made of it.
 
-use constellation_sync::relay::address::Address;
-use constellation_sync::relay::guard::Guard;
-use constellation_sync::swarm::peer::{Description, peers};
+use constellation_sync::testing::address::Address;
+use constellation_sync::testing::guard::Guard;
+use constellation_sync::testing::peer::{Description, peers};
 use serde_json::Value;
 
 /// The fields are what serde_json finds, and an address that comes of them holds nothing

@@ -1,7 +1,7 @@
 //! Profiles (kind 0), written by anybody, and where they are shown.
 
 use constellation_shared::Pubkey;
-use constellation_sync::members::profiles::{Profiles, render, take};
+use constellation_sync::testing::profiles::{Profiles, render, take};
 use serde_json::{Value, json};
 
 const AT: &str = "2025-10-30T12:35:02Z";

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use constellation_shared::{EventId, hex};
-use constellation_sync::relay::negentropy::{Held, Reconciler, Step};
+use constellation_sync::testing::negentropy::{Held, Reconciler, Step};
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
 
 /// The frames of both sides, in bytes.

@@ -1,7 +1,7 @@
 //! What relays say, compared with a reading by serde_json.
 
-use constellation_sync::relay::message::{FromRelay, Reason, head, parse};
-use constellation_sync::relay::nip11::Information;
+use constellation_sync::testing::message::{FromRelay, Reason, head, parse};
+use constellation_sync::testing::nip11::Information;
 use serde_json::Value;
 
 /// What is read is what serde_json reads, the relay's words are short and harmless, and

@@ -3,11 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-use constellation_sync::commands::trigger::schedule::{
-    self, Decision, MOST_DELAY, Schedule, TimeOfDay,
-};
-use constellation_sync::plan::peer_history::{self, PeerHistory, PeerOutcome, Reach};
-use constellation_sync::plan::selection::{Candidate, Identity, Selection};
+use constellation_sync::testing::peer_history::{self, PeerHistory, PeerOutcome, Reach};
+use constellation_sync::testing::schedule::{self, Decision, MOST_DELAY, Schedule, TimeOfDay};
+use constellation_sync::testing::selection::{Candidate, Identity, Selection};
 use fastrand::Rng;
 
 use super::absences::Absences;

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use constellation_sync::commands::install::found::Found;
-use constellation_sync::commands::install::plan;
-use constellation_sync::commands::install::undo;
-use constellation_sync::commands::install::wanted::Wanted;
+use constellation_sync::testing::found::Found;
+use constellation_sync::testing::plan;
+use constellation_sync::testing::undo;
+use constellation_sync::testing::wanted::InstallWanted as Wanted;
 
 use crate::case::{BACKFILL, Case, PLUGIN, TRIGGER, steps};
 

@@ -1,6 +1,6 @@
 //! When a backfill is due, and what is remembered of it.
 
-use constellation_sync::plan::selection::Identity;
+use constellation_sync::testing::selection::Identity;
 use constellation_tests::command::wait_until;
 use constellation_tests::relay::dead_url;
 use constellation_tests::station::ids;

@@ -27,7 +27,7 @@ const MOST_NAMED: usize = 2000;
 
 /// What one peer's turn works with.
 #[derive(Debug)]
-pub struct PeerReconciler<'a> {
+pub(crate) struct PeerReconciler<'a> {
     /// What the sessions share.
     pub reconciliation: &'a Reconciliation,
     /// What is here.
@@ -88,7 +88,7 @@ impl PeerReconciler<'_> {
 
     /// Of which kinds those events are that the peer listed and did not send: asked by their
     /// ids, it lists them again, kind by kind. What it does not list again stays unknown.
-    pub async fn name_undelivered<S: AsyncRead + AsyncWrite + Unpin>(
+    pub(crate) async fn name_undelivered<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         connection: &mut Connection<S>,
     ) {

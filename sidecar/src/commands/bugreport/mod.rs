@@ -73,7 +73,7 @@ pub struct BugreportOptions {
 ///
 /// # Errors
 /// [`SyncError::Bugreport`] where it cannot be written, and those of the doctor.
-pub async fn run(
+pub(crate) async fn run(
     run: &Context,
     options: &BugreportOptions,
     output: &mut impl Write,

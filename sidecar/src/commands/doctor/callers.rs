@@ -54,7 +54,7 @@ const CRONTAB_PATIENCE: Duration = Duration::from_secs(4);
 
 /// What is known of the callers.
 #[derive(Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Those of the station's scripts that are there: whether it calls us, and may be run.
     scripts: Vec<(PathBuf, bool, bool)>,
     /// Where the scripts would find the program.
@@ -73,7 +73,7 @@ pub struct Facts {
 impl Facts {
     /// Looks at a station's scripts, at cron and systemd of the machine, and at what was
     /// recorded of runs until `now`, Unix seconds.
-    pub async fn gather(station: &Station, now: u64) -> Self {
+    pub(crate) async fn gather(station: &Station, now: u64) -> Self {
         let owner = fs::metadata(station.root()).map_or(0, |metadata| metadata.uid());
         let owner = name_of(owner);
         let (tables, timers) = tokio::join!(cron_tables(), Timer::all(&owner));
@@ -96,7 +96,7 @@ impl Facts {
     }
 
     /// What is wrong with them.
-    pub fn judge(&self) -> Vec<Finding> {
+    pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut ready = Vec::new();
         for (path, _, may_run) in self.scripts.iter().filter(|(_, calls_us, _)| *calls_us) {

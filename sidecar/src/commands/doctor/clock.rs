@@ -16,7 +16,7 @@ const BEARABLE: u64 = 600;
 
 /// How many seconds a `Date` header (RFC 9110, 5.6.7) that has just come is ahead of our
 /// clock.
-pub fn ahead(date: &str) -> Option<i64> {
+pub(crate) fn ahead(date: &str) -> Option<i64> {
     ahead_of(date, Timestamp::try_from(SystemTime::now()).ok()?)
 }
 
@@ -26,7 +26,7 @@ fn ahead_of(date: &str, now: Timestamp) -> Option<i64> {
 }
 
 /// What is wrong with our clock, by how far those of others are ahead of it.
-pub fn judge(mut ahead: Vec<i64>) -> Finding {
+pub(crate) fn judge(mut ahead: Vec<i64>) -> Finding {
     ahead.sort_unstable();
     let Some(&median) = ahead.get(ahead.len() / 2) else {
         return Finding::ok(

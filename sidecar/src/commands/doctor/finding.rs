@@ -16,7 +16,7 @@ const LONGEST: usize = 600;
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Level {
+pub(crate) enum Level {
     /// As it should be.
     Ok,
     /// The daily run does its work, though not all of it, or not for long.
@@ -46,7 +46,7 @@ impl Level {
 
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The stable word for it, which the documentation explains; of a sound one, what was
     /// looked at.
     pub code: &'static str,
@@ -60,17 +60,25 @@ pub struct Finding {
 
 impl Finding {
     /// Something is as it should be.
-    pub fn ok(code: &'static str, text: impl Into<String>) -> Self {
+    pub(crate) fn ok(code: &'static str, text: impl Into<String>) -> Self {
         Self::new(code, Level::Ok, text.into(), None)
     }
 
     /// Something should be looked at.
-    pub fn warn(code: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn warn(
+        code: &'static str,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self::new(code, Level::Warn, text.into(), Some(remedy.into()))
     }
 
     /// Something must be mended.
-    pub fn fail(code: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn fail(
+        code: &'static str,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self::new(code, Level::Fail, text.into(), Some(remedy.into()))
     }
 
@@ -85,7 +93,7 @@ impl Finding {
 }
 
 /// The worst of all levels.
-pub fn worst(findings: &[Finding]) -> Level {
+pub(crate) fn worst(findings: &[Finding]) -> Level {
     let levels = findings.iter().map(|finding| finding.level);
     levels.max().unwrap_or(Level::Ok)
 }
@@ -94,7 +102,11 @@ pub fn worst(findings: &[Finding]) -> Level {
 ///
 /// # Errors
 /// Those of writing.
-pub fn write(output: &mut impl Write, findings: &[Finding], colours: bool) -> io::Result<()> {
+pub(crate) fn write(
+    output: &mut impl Write,
+    findings: &[Finding],
+    colours: bool,
+) -> io::Result<()> {
     for finding in findings {
         let sign = finding.level.sign();
         let text = for_terminal(&finding.text, LONGEST);
@@ -115,7 +127,7 @@ pub fn write(output: &mut impl Write, findings: &[Finding], colours: bool) -> io
 }
 
 /// The same as one JSON document.
-pub fn to_json(findings: &[Finding], exit_code: u8) -> String {
+pub(crate) fn to_json(findings: &[Finding], exit_code: u8) -> String {
     let json = serde_json::json!({
         "schema": SCHEMA,
         "level": worst(findings),
@@ -126,12 +138,12 @@ pub fn to_json(findings: &[Finding], exit_code: u8) -> String {
 }
 
 /// A path as a shell takes it.
-pub fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     quoted_text(&path.display().to_string())
 }
 
 /// Any text as one word of a shell.
-pub fn quoted_text(text: &str) -> String {
+pub(crate) fn quoted_text(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:=,".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
         true => text.to_owned(),
@@ -141,7 +153,7 @@ pub fn quoted_text(text: &str) -> String {
 
 /// The command that changes a file by this script of sed, both quoted: the file itself. What
 /// `sed -i` puts in its place strfry takes up once, and then watches no more.
-pub fn edit(script: &str, file: &str) -> String {
+pub(crate) fn edit(script: &str, file: &str) -> String {
     format!("sed -E {script} {file} > {file}.new && cat {file}.new > {file} && rm {file}.new")
 }
 

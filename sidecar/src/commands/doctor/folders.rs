@@ -18,7 +18,7 @@ const LITTLE_FREE: u64 = 500 * 1024 * 1024;
 
 /// A file or folder, as far as it was looked at.
 #[derive(Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     path: PathBuf,
     metadata: io::Result<Metadata>,
 }
@@ -43,7 +43,7 @@ impl Seen {
 
 /// What is known of the folders.
 #[derive(Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     root: Seen,
     strfry: Seen,
     database: Seen,
@@ -57,7 +57,7 @@ pub struct Facts {
 
 impl Facts {
     /// Looks at the folders of a station whose database is this file.
-    pub fn gather(station: &Station, data: &Path) -> Self {
+    pub(crate) fn gather(station: &Station, data: &Path) -> Self {
         let folder = station.strfry_dir();
         let database = data.parent().unwrap_or(&folder);
         let room = rustix::fs::statvfs(database).ok();
@@ -76,23 +76,23 @@ impl Facts {
     }
 
     /// Whether there is a station to look at any further.
-    pub fn has_station(&self) -> bool {
+    pub(crate) fn has_station(&self) -> bool {
         is_folder(&self.root) && is_folder(&self.strfry)
     }
 
     /// Who owns the database: strfry's user, by all that is known.
-    pub fn strfry_user(&self) -> Option<Person> {
+    pub(crate) fn strfry_user(&self) -> Option<Person> {
         let owner = self.data.owned().or(self.database.owned())?;
         Some(Person::of_number(owner.uid))
     }
 
     /// How long the database's file is, in bytes; none where there is none.
-    pub fn data_length(&self) -> Option<u64> {
+    pub(crate) fn data_length(&self) -> Option<u64> {
         self.data.metadata.as_ref().ok().map(Metadata::len)
     }
 
     /// What is wrong with them.
-    pub fn judge(&self) -> Vec<Finding> {
+    pub(crate) fn judge(&self) -> Vec<Finding> {
         if !self.has_station() {
             return vec![self.missing_station()];
         }

@@ -34,7 +34,7 @@ enum Need {
 
 /// What is known of the lists.
 #[derive(Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     blacklist: Read,
     friends: Read,
     members: io::Result<Vec<Read>>,
@@ -50,7 +50,7 @@ pub struct Facts {
 
 impl Facts {
     /// Reads the lists of a station whose strfry runs as this user.
-    pub fn gather(
+    pub(crate) fn gather(
         station: &Station,
         descriptions: &[Description],
         strfry_user: Option<&Person>,
@@ -72,7 +72,7 @@ impl Facts {
     }
 
     /// What is wrong with them.
-    pub fn judge(&self) -> Vec<Finding> {
+    pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = vec![judge(
             &self.blacklist,
             "blacklist",

@@ -6,17 +6,17 @@
 //! `gather` looks at the machine and changes nothing on it, and `judge` makes a
 //! [`Finding`] of what was seen. Everything together takes some ten seconds at the most.
 
-pub mod callers;
-pub mod clock;
-pub mod finding;
-pub mod folders;
-pub mod lists;
-pub mod peers;
-pub mod plugin;
-pub mod relay;
-pub mod runs;
-pub mod serving;
-pub mod strfry;
+pub(crate) mod callers;
+pub(crate) mod clock;
+pub(crate) mod finding;
+pub(crate) mod folders;
+pub(crate) mod lists;
+pub(crate) mod peers;
+pub(crate) mod plugin;
+pub(crate) mod relay;
+pub(crate) mod runs;
+pub(crate) mod serving;
+pub(crate) mod strfry;
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -55,7 +55,7 @@ pub struct DoctorOptions {
 ///
 /// # Errors
 /// [`SyncError::Certificate`], and those of writing.
-pub async fn run(
+pub(crate) async fn run(
     run: &Context,
     options: &DoctorOptions,
     output: &mut impl Write,
@@ -70,7 +70,7 @@ pub async fn run(
 }
 
 /// 1 where something must be mended.
-pub fn exit_code(findings: &[Finding]) -> u8 {
+pub(crate) fn exit_code(findings: &[Finding]) -> u8 {
     u8::from(worst(findings) == Level::Fail)
 }
 
@@ -78,7 +78,10 @@ pub fn exit_code(findings: &[Finding]) -> u8 {
 ///
 /// # Errors
 /// [`SyncError::Certificate`].
-pub async fn examine(run: &Context, options: &DoctorOptions) -> Result<Vec<Finding>, SyncError> {
+pub(crate) async fn examine(
+    run: &Context,
+    options: &DoctorOptions,
+) -> Result<Vec<Finding>, SyncError> {
     let station = &run.station;
     let strfry = run.strfry();
     let data = conf::database(&strfry.conf(), &absolute(station.strfry_dir()));

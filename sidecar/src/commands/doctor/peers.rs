@@ -67,7 +67,7 @@ struct Answer {
 
 /// What is known of the peers.
 #[derive(Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     swarm: PathBuf,
     ipfs_program: PathBuf,
     /// Our own peer id, where it is known.
@@ -84,7 +84,7 @@ pub struct Facts {
 
 impl Facts {
     /// Asks all of them at once; `dms` says whether direct messages are wanted.
-    pub async fn gather(run: &Context, probe: &Probe, dms: bool) -> Self {
+    pub(crate) async fn gather(run: &Context, probe: &Probe, dms: bool) -> Self {
         let kind = if dms { DIRECT_MESSAGE } else { PROFILE };
         let asking = probe.peers.iter().map(async |peer| {
             let answer = match probe.may_ask(peer) {
@@ -120,7 +120,7 @@ impl Facts {
     }
 
     /// What is wrong with them, and with our clock beside theirs.
-    pub fn judge(&self) -> Vec<Finding> {
+    pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         findings.extend(self.judge_own_node());
         findings.extend(self.passed_over.iter().map(|why| {

@@ -1,7 +1,7 @@
 //! The plugin line of `strfry.conf`: that it names our policy, and that the policy answers
 //! on [`trial`].
 
-pub mod trial;
+pub(crate) mod trial;
 
 use std::env;
 use std::fs;
@@ -14,14 +14,14 @@ use crate::support::atomic_file;
 use crate::support::unix_user::{ENTER, Person, READ, name_of};
 
 /// It is our policy, and does not answer as it should.
-pub const NO_ANSWER: &str = "plugin_no_answer";
+pub(crate) const NO_ANSWER: &str = "plugin_no_answer";
 
 /// How much of a script is searched for the policy's name, in bytes.
 const LONGEST_SCRIPT: u64 = 64 * 1024;
 
 /// What is known of the plugin.
 #[derive(Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     conf: PathBuf,
     /// The line's value; empty where there is none.
     command: String,
@@ -42,7 +42,7 @@ pub struct Facts {
 impl Facts {
     /// Looks at the plugin of this conf, and asks it where it is ours. `folder` is
     /// strfry's working directory.
-    pub async fn gather(
+    pub(crate) async fn gather(
         conf: &Path,
         command: &str,
         folder: &Path,
@@ -86,12 +86,12 @@ impl Facts {
     }
 
     /// The program in the line, where it is there.
-    pub fn program(&self) -> Option<&Path> {
+    pub(crate) fn program(&self) -> Option<&Path> {
         self.program.as_deref()
     }
 
     /// What is wrong with it.
-    pub fn judge(&self) -> Finding {
+    pub(crate) fn judge(&self) -> Finding {
         let (conf, command) = (self.conf.display(), &self.command);
         let install = "constellation-sync install --write-conf";
         if command.is_empty() {

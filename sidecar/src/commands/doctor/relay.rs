@@ -15,7 +15,7 @@ use crate::support::error_chain::chain;
 
 /// What is known of our own relay.
 #[derive(Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     conf: PathBuf,
     address: Address,
     /// `relay.auth.restrictedReadKinds` where the conf says it.
@@ -30,7 +30,12 @@ pub struct Facts {
 impl Facts {
     /// Asks what listens where this conf says that strfry does; for direct messages only
     /// where they are wanted.
-    pub async fn gather(path: PathBuf, conf: &Conf, connector: &Connector, dms: bool) -> Self {
+    pub(crate) async fn gather(
+        path: PathBuf,
+        conf: &Conf,
+        connector: &Connector,
+        dms: bool,
+    ) -> Self {
         let address = own_address(conf);
         let information = Information::fetch(&address, connector).await;
         let direct_messages = match dms && is_strfry(&information) {
@@ -55,7 +60,7 @@ impl Facts {
     }
 
     /// What is wrong with it.
-    pub fn judge(&self) -> Vec<Finding> {
+    pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = vec![self.judge_port()];
         findings.extend(self.judge_direct_messages());
         findings

@@ -26,7 +26,7 @@ const LARGEST_PID: u64 = 1024;
 
 /// What is known of the runs, times in Unix seconds.
 #[derive(Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     state: State,
     /// When the last run ended that came to its end.
     completed: Option<u64>,
@@ -47,7 +47,7 @@ struct Running {
 
 impl Facts {
     /// Looks at what runs left in strfry's folder.
-    pub fn gather(folder: &Path, now: u64) -> Self {
+    pub(crate) fn gather(folder: &Path, now: u64) -> Self {
         Self {
             state: state(folder),
             completed: completed(&folder.join(state_file::RUN_LOG.name)),
@@ -58,7 +58,7 @@ impl Facts {
     }
 
     /// What is wrong with them.
-    pub fn judge(&self) -> Vec<Finding> {
+    pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = vec![self.judge_last()];
         findings.extend(self.judge_attempts());
         findings.extend(self.judge_running());

@@ -17,7 +17,7 @@ const RESTART: &str = "sudo systemctl restart strfry";
 
 /// What is known of it.
 #[derive(Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     conf: PathBuf,
     /// The program whose change restarts the plugin.
     program: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub struct Facts {
 
 impl Facts {
     /// Looks for the strfry that works in this folder; `program` is the plugin line's.
-    pub fn gather(folder: &Path, program: Option<&Path>) -> Self {
+    pub(crate) fn gather(folder: &Path, program: Option<&Path>) -> Self {
         Self {
             conf: folder.join("strfry.conf"),
             program: program.map(Path::to_owned),
@@ -35,7 +35,7 @@ impl Facts {
     }
 
     /// What is wrong with it.
-    pub fn judge(&self) -> Vec<Finding> {
+    pub(crate) fn judge(&self) -> Vec<Finding> {
         let Some(relay) = &self.relay else {
             let text = "no running strfry of this station is seen: whether it has the policy at work was not looked at";
             return vec![Finding::ok("serving", text)];

@@ -44,7 +44,7 @@ const READ: [&[&str]; 10] = [
 
 /// What is known of strfry.
 #[derive(Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     binary: PathBuf,
     conf: PathBuf,
     /// What `strfry --version` said; else why not.
@@ -61,7 +61,7 @@ pub struct Facts {
 
 /// Why strfry says no version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// No program is there.
     Missing,
     /// It is there, and does not run.
@@ -73,7 +73,7 @@ pub enum Trouble {
 impl Facts {
     /// Runs what is there. `data_length` is that of the database's file; without one
     /// nothing is scanned, since a scan would make it.
-    pub async fn gather(strfry: &Strfry, data_length: Option<u64>) -> Self {
+    pub(crate) async fn gather(strfry: &Strfry, data_length: Option<u64>) -> Self {
         let (version, scan) = tokio::join!(version(strfry), async {
             data_length?;
             Some(scan(strfry).await)
@@ -90,7 +90,7 @@ impl Facts {
     }
 
     /// What is wrong with it.
-    pub fn judge(&self) -> Vec<Finding> {
+    pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = vec![self.judge_version(), self.judge_conf()];
         if worst(&findings) < Level::Fail {
             findings.push(self.judge_nofiles());

@@ -20,7 +20,7 @@ pub enum GitError {
 ///
 /// # Errors
 /// [`GitError`]
-pub fn git(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, GitError> {
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, GitError> {
     let output = Command::new("git")
         .arg("-C")
         .arg(folder)
@@ -45,7 +45,7 @@ pub fn git(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, GitError> {
 ///
 /// # Errors
 /// [`GitError`]
-pub fn git_folder(folder: &Path) -> Result<PathBuf, GitError> {
+pub(crate) fn git_folder(folder: &Path) -> Result<PathBuf, GitError> {
     use std::os::unix::ffi::OsStrExt;
     let printed = git(folder, &["rev-parse", "--git-common-dir"])?;
     let path = folder.join(OsStr::from_bytes(printed.trim_ascii_end()));
@@ -53,6 +53,6 @@ pub fn git_folder(folder: &Path) -> Result<PathBuf, GitError> {
 }
 
 /// What HEAD has under this name; none where it has nothing.
-pub fn committed(folder: &Path, name: &str) -> Option<Vec<u8>> {
+pub(crate) fn committed(folder: &Path, name: &str) -> Option<Vec<u8>> {
     git(folder, &["cat-file", "blob", &format!("HEAD:{name}")]).ok()
 }

@@ -8,19 +8,19 @@
 //!
 //! A dry run and a real one make one and the same plan; the real one executes it.
 
-pub mod checkout;
+pub(crate) mod checkout;
 mod draft;
 mod error;
 mod filter;
-pub mod found;
-pub mod options;
-pub mod plan;
-pub mod plugin;
-pub mod record;
-pub mod step;
-pub mod undo;
-pub mod units;
-pub mod wanted;
+pub(crate) mod found;
+pub(crate) mod options;
+pub(crate) mod plan;
+pub(crate) mod plugin;
+pub(crate) mod record;
+pub(crate) mod step;
+pub(crate) mod undo;
+pub(crate) mod units;
+pub(crate) mod wanted;
 
 use std::env;
 use std::fs;
@@ -32,7 +32,7 @@ use constellation_shared::Station;
 
 use crate::strfry::conf;
 use crate::strfry::process::Relay;
-pub use error::InstallError;
+pub(crate) use error::InstallError;
 use found::Found;
 use options::{InstallOptions, UninstallOptions};
 use plan::Plan;
@@ -42,7 +42,7 @@ use crate::strfry::process::POLICY;
 use plugin::User;
 
 /// The scripts in the places of the station's own, by their names in `workspace/NIP-101`.
-pub const SCRIPTS: [(&str, &str); 2] = [
+pub(crate) const SCRIPTS: [(&str, &str); 2] = [
     (
         "backfill_constellation.sh",
         include_str!("../../../backfill_constellation.sh"),
@@ -54,13 +54,13 @@ pub const SCRIPTS: [(&str, &str); 2] = [
 ];
 
 /// The station's own plugin, by its path in `workspace/NIP-101`.
-pub const PLUGIN: &str = "relay.writePolicy.plugin/all_but_blacklist.sh";
+pub(crate) const PLUGIN: &str = "relay.writePolicy.plugin/all_but_blacklist.sh";
 
 /// Runs `install`; the exit code.
 ///
 /// # Errors
 /// [`InstallError`]
-pub fn install(
+pub(crate) fn install(
     options: &InstallOptions,
     station: &Station,
     dry_run: bool,
@@ -142,7 +142,7 @@ fn say_taken_up(conf: &Path, out: &mut impl Write) -> Result<u8, InstallError> {
 ///
 /// # Errors
 /// [`InstallError`]
-pub fn uninstall(
+pub(crate) fn uninstall(
     options: &UninstallOptions,
     station: &Station,
     dry_run: bool,

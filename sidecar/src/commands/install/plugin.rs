@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_millis(5);
 
 /// A user of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
+pub(crate) struct User {
     /// Its number.
     pub uid: u32,
     /// Its groups, the main one first.
@@ -33,7 +33,7 @@ pub struct User {
 
 impl User {
     /// The user of this number, by `/etc/passwd` and `/etc/group`.
-    pub fn of(uid: u32, gid: u32) -> Self {
+    pub(crate) fn of(uid: u32, gid: u32) -> Self {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let groups = fs::read_to_string("/etc/group").unwrap_or_default();
         Self::parse(uid, gid, &passwd, &groups)
@@ -69,7 +69,7 @@ impl User {
     ///
     /// # Errors
     /// Where the folder cannot be looked at.
-    pub fn of_strfry(station: &Station, database: &Path) -> io::Result<Self> {
+    pub(crate) fn of_strfry(station: &Station, database: &Path) -> io::Result<Self> {
         let running = fs::canonicalize(station.strfry_dir())
             .ok()
             .and_then(|folder| owner_of_process(&folder));
@@ -78,12 +78,6 @@ impl User {
             None => fs::metadata(database).or_else(|_| fs::metadata(station.strfry_dir()))?,
         };
         Ok(Self::of(owner.uid(), owner.gid()))
-    }
-
-    /// The user that we run as.
-    pub fn ourselves() -> Self {
-        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-        Self::of(uid.as_raw(), gid.as_raw())
     }
 
     fn may(&self, metadata: &Metadata, bit: u32) -> bool {
@@ -98,7 +92,7 @@ impl User {
     }
 
     /// What keeps this user from starting a program, by the modes on the way to it.
-    pub fn obstacle(&self, program: &Path) -> Option<Obstacle> {
+    pub(crate) fn obstacle(&self, program: &Path) -> Option<Obstacle> {
         let real = match fs::canonicalize(program) {
             Ok(real) => real,
             Err(error) => return Some(Obstacle::new(program, &error.to_string())),
@@ -118,7 +112,7 @@ impl User {
 
     /// Has this user ask the policy about a key, as far as we may: it is started as strfry
     /// starts it, finds its libraries and reads the lists. Nothing is changed by that.
-    pub fn try_policy(&self, policy: &Path, root: &Path) -> Option<Obstacle> {
+    pub(crate) fn try_policy(&self, policy: &Path, root: &Path) -> Option<Obstacle> {
         let ourselves = rustix::process::geteuid().as_raw();
         if ourselves != 0 && ourselves != self.uid {
             return None;
@@ -243,7 +237,7 @@ mod tests {
         );
         mode(&folder, 0o711);
         mode(&program, 0o644);
-        for user in [&stranger, &User::parse(0, 0, "", ""), &User::ourselves()] {
+        for user in [&stranger, &User::parse(0, 0, "", "")] {
             let words = user.obstacle(&program).unwrap().to_string();
             assert!(words.ends_with("may not start it"), "{words}");
         }

@@ -30,7 +30,7 @@ const MARK: &str = "# By `constellation-sync install --systemd`, sha256 of what 
 ///
 /// # Errors
 /// Where we may not write units, or the station cannot be looked at or spelled in a unit.
-pub fn install(folder: &Path, station: &Station) -> Result<Plan, InstallError> {
+pub(crate) fn install(folder: &Path, station: &Station) -> Result<Plan, InstallError> {
     let units = Units::look(folder, station, "install")?;
     let mut plan = Plan {
         is_whole: true,
@@ -69,7 +69,7 @@ pub fn install(folder: &Path, station: &Station) -> Result<Plan, InstallError> {
 ///
 /// # Errors
 /// As [`install`].
-pub fn uninstall(folder: &Path, station: &Station) -> Result<Plan, InstallError> {
+pub(crate) fn uninstall(folder: &Path, station: &Station) -> Result<Plan, InstallError> {
     let units = Units::look(folder, station, "uninstall")?;
     let mut plan = Plan {
         is_whole: true,

@@ -211,7 +211,7 @@ impl Schedule {
 
 /// Reads when the last backfill succeeded: Unix seconds, or a day (`2025-10-30`), which
 /// counts from its beginning in this time zone.
-pub fn parse_last(text: &str, zone: &TimeZone) -> Option<u64> {
+pub(crate) fn parse_last(text: &str, zone: &TimeZone) -> Option<u64> {
     let text = text.trim();
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     // A day may be written in eight digits; nine seconds ago it was 1973.

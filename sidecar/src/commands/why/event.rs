@@ -20,7 +20,7 @@ use crate::swarm::followed;
 
 /// What becomes of an event that a peer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It is here already.
     Here,
     /// The next backfill brings it.
@@ -39,7 +39,7 @@ pub enum Fate {
 
 impl Fate {
     /// The stable word for it.
-    pub const fn code(self) -> &'static str {
+    pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::Here => "here",
             Self::Wanted => "wanted",
@@ -52,7 +52,7 @@ impl Fate {
     }
 
     /// What to do about it.
-    pub const fn advice(self) -> &'static str {
+    pub(crate) const fn advice(self) -> &'static str {
         match self {
             Self::Here => "nothing: it is here",
             Self::Wanted => "nothing, the next backfill brings it; at once: constellation-sync",
@@ -125,7 +125,11 @@ impl Admission {
 ///
 /// # Errors
 /// [`SyncError`] where strfry, its conf or the blacklist cannot be read.
-pub async fn look_into(run: &Context, probe: &Probe, id: EventId) -> Result<Answer, SyncError> {
+pub(crate) async fn look_into(
+    run: &Context,
+    probe: &Probe,
+    id: EventId,
+) -> Result<Answer, SyncError> {
     let now = unix_time();
     let strfry = run.strfry();
     let max_event_size = conf::max_event_size(&strfry.conf())

@@ -71,7 +71,11 @@ fn stand(run: &Context, probe: &Probe, key: &Pubkey) -> Standing {
 ///
 /// # Errors
 /// [`SyncError::Scan`].
-pub async fn is_known(run: &Context, probe: &Probe, key: &Pubkey) -> Result<bool, SyncError> {
+pub(crate) async fn is_known(
+    run: &Context,
+    probe: &Probe,
+    key: &Pubkey,
+) -> Result<bool, SyncError> {
     if !stand(run, probe, key).places.is_empty() {
         return Ok(true);
     }
@@ -84,7 +88,11 @@ pub async fn is_known(run: &Context, probe: &Probe, key: &Pubkey) -> Result<bool
 ///
 /// # Errors
 /// [`SyncError::Scan`].
-pub async fn look_into(run: &Context, probe: &Probe, key: Pubkey) -> Result<Answer, SyncError> {
+pub(crate) async fn look_into(
+    run: &Context,
+    probe: &Probe,
+    key: Pubkey,
+) -> Result<Answer, SyncError> {
     let standing = stand(run, probe, &key);
     let strfry = run.strfry();
     let author = key.to_string();

@@ -1,8 +1,8 @@
 //! `constellation-sync why`: what is known of an event ([`event`]) or of a key ([`key`]),
 //! here and at the peers, and what would be done about it.
 
-pub mod event;
-pub mod key;
+pub(crate) mod event;
+pub(crate) mod key;
 
 use std::io::Write;
 use std::str::FromStr;
@@ -89,7 +89,7 @@ impl FromStr for Subject {
 
 /// What was found, as text and as JSON.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Whether all is as one would like it: it is here, or it is followed.
     pub is_well: bool,
     /// Lines for people; foreign text in them is shortened already.
@@ -102,7 +102,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// [`SyncError`] where strfry or the blacklist cannot be read.
-pub async fn run(
+pub(crate) async fn run(
     run: &Context,
     options: &WhyOptions,
     output: &mut impl Write,
@@ -141,7 +141,7 @@ pub async fn run(
 /// What one peer said: the events that it sent, else a code and why in words; none where
 /// it was not asked.
 #[derive(Debug)]
-pub struct Heard {
+pub(crate) struct Heard {
     /// The peer.
     pub peer: String,
     /// Its answer.
@@ -149,7 +149,7 @@ pub struct Heard {
 }
 
 /// Asks all peers at once.
-pub async fn ask_all(probe: &Probe, filter: &Value) -> Vec<Heard> {
+pub(crate) async fn ask_all(probe: &Probe, filter: &Value) -> Vec<Heard> {
     let asking = probe.peers.iter().map(async |peer| {
         let said = match probe.may_ask(peer) {
             false => None,
@@ -166,7 +166,7 @@ pub async fn ask_all(probe: &Probe, filter: &Value) -> Vec<Heard> {
 
 impl Heard {
     /// A line and JSON for a peer that did not answer; none for one that did.
-    pub fn silence(&self) -> Option<(String, Value)> {
+    pub(crate) fn silence(&self) -> Option<(String, Value)> {
         let peer = &self.peer;
         match &self.said {
             None => Some((

@@ -31,7 +31,7 @@ const ATTEMPTS: u32 = 10;
 /// # Errors
 /// Those of reading and writing. Where the disk is full, a part of the lines may have been
 /// written, the last of them cut: no reader takes it for a key.
-pub async fn add(path: &Path, keys: &BTreeSet<Pubkey>) -> io::Result<usize> {
+pub(crate) async fn add(path: &Path, keys: &BTreeSet<Pubkey>) -> io::Result<usize> {
     let mut added = BTreeSet::new();
     for _ in 0..ATTEMPTS {
         let file = open(path)?;

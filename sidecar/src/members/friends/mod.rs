@@ -4,7 +4,7 @@
 //! A key in that list may write here, is followed by the next backfill, and leaves the
 //! blacklist: that is the constellation's rule.
 
-pub mod list;
+pub(crate) mod list;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -27,7 +27,7 @@ use crate::swarm::peer::Description;
 
 /// Whose friends count, and which of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// Those of the captains of the swarm too.
     pub captains: bool,
     /// Those that other stations list too.
@@ -48,7 +48,7 @@ impl From<FriendOptions> for Scope {
 
 /// A key that is not yet in the list, and why it would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Friend {
+pub(crate) struct Friend {
     /// How many members, or captains, follow it.
     pub followers: usize,
     /// How many other stations list it.
@@ -59,7 +59,7 @@ pub struct Friend {
 
 /// What the list lacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Circle {
+pub(crate) struct Circle {
     /// Whose contact lists were looked for: how many people.
     pub people: usize,
     /// How many of them have one.
@@ -74,7 +74,7 @@ pub struct Circle {
 
 impl Circle {
     /// Who of those to be added is blacklisted now.
-    pub fn unblocked(&self) -> impl Iterator<Item = &Pubkey> {
+    pub(crate) fn unblocked(&self) -> impl Iterator<Item = &Pubkey> {
         let blocked = self.new.iter().filter(|(_, friend)| friend.blocked);
         blocked.map(|(key, _)| key)
     }
@@ -82,7 +82,7 @@ impl Circle {
 
 /// Why friends could not be gathered or listed.
 #[derive(Debug, thiserror::Error)]
-pub enum FriendsError {
+pub(crate) enum FriendsError {
     /// Who is blocked is unknown.
     #[error(transparent)]
     Blacklist(#[from] BlacklistUnreadable),
@@ -98,7 +98,7 @@ pub enum FriendsError {
 ///
 /// # Errors
 /// [`FriendsError`].
-pub async fn gather(
+pub(crate) async fn gather(
     station: &Station,
     strfry: &Strfry,
     descriptions: &[Description],

@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use tracing::{error, info, warn};
 
-use crate::admission::intake::{self, Admission, Tally};
+use crate::admission::counts::{self, Tally};
+use crate::admission::intake::Admission;
 use crate::backfill::session::Session;
 use crate::backfill::stop::{Stop, TimeLimit};
 use crate::members::full_sync::PATIENCE;
@@ -23,7 +24,7 @@ use crate::support::log::PROFILE_LOG;
 
 /// How many relays gave all that they have, of how many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Answers {
+pub(crate) struct Answers {
     /// These gave everything.
     pub whole: usize,
     /// So many there are.
@@ -32,7 +33,7 @@ pub struct Answers {
 
 /// What became of the full syncs of a run.
 #[derive(Debug, Default)]
-pub struct FullSyncs {
+pub(crate) struct FullSyncs {
     /// How many relays answered for each pubkey that was asked for to the end.
     pub answers: BTreeMap<Pubkey, Answers>,
     /// How many of the pubkeys had their turn, the first ones, whether to the end or not.
@@ -115,7 +116,7 @@ impl Asking {
                 state.is_out |= report.broke_off;
                 state.known = Some(known);
             }
-            let received = intake::counts(&tally).received;
+            let received = counts::counts(&tally).received;
             if received >= wanted.most_events as u64 {
                 warn!(
                     "{} holds more than {} events of what was asked for; the newest {received} were taken",

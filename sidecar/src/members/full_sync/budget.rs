@@ -20,13 +20,13 @@ const KEYS_AT_ONCE: usize = 50;
 const GROUPS: usize = 10;
 
 /// How many of so many pubkeys are asked for in one session.
-pub fn group_size(keys: usize) -> usize {
+pub(crate) fn group_size(keys: usize) -> usize {
     keys.div_ceil(GROUPS).clamp(1, KEYS_AT_ONCE)
 }
 
 /// What full syncs may take of a run.
 #[derive(Debug, Clone)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// How many connections, to all peers together.
     connections: Arc<AtomicUsize>,
     /// Until when.
@@ -35,7 +35,7 @@ pub struct Budget {
 
 impl Budget {
     /// A budget that begins now.
-    pub fn new(connections: usize, time: Duration) -> Self {
+    pub(crate) fn new(connections: usize, time: Duration) -> Self {
         Self {
             connections: Arc::new(AtomicUsize::new(connections)),
             deadline: Instant::now() + time,
@@ -43,7 +43,7 @@ impl Budget {
     }
 
     /// Takes so many connections, or none of them where fewer are left.
-    pub fn take_connections(&self, count: usize) -> bool {
+    pub(crate) fn take_connections(&self, count: usize) -> bool {
         let take = |left: usize| left.checked_sub(count);
         self.connections
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
@@ -51,14 +51,14 @@ impl Budget {
     }
 
     /// Whether the time is over.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         Instant::now() >= self.deadline
     }
 }
 
 /// Whose events are wanted most.
 #[derive(Debug, Default)]
-pub struct Ours {
+pub(crate) struct Ours {
     /// The members of this station.
     pub members: BTreeSet<Pubkey>,
     /// Its own friends of friends.
@@ -67,7 +67,12 @@ pub struct Ours {
 
 /// Those of the missing whose turn it is, at most so many: members first, then friends, then all
 /// others, each of these from behind the key that had the last turn.
-pub fn choose(missing: &[Pubkey], ours: &Ours, last: Option<Pubkey>, most: usize) -> Vec<Pubkey> {
+pub(crate) fn choose(
+    missing: &[Pubkey],
+    ours: &Ours,
+    last: Option<Pubkey>,
+    most: usize,
+) -> Vec<Pubkey> {
     let rank = |key: &Pubkey| match () {
         () if ours.members.contains(key) => 0,
         () if ours.friends.contains(key) => 1,

@@ -5,7 +5,7 @@
 //! did not keep is none.
 
 mod asking;
-pub mod budget;
+pub(crate) mod budget;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use constellation_shared::{Pubkey, kinds};
 use tokio::time::timeout_at;
 use tracing::error;
 
-pub use asking::{Answers, FullSyncs};
+pub(crate) use asking::{Answers, FullSyncs};
 use asking::{Asking, Source, SourceState};
 use budget::Budget;
 
@@ -37,7 +37,7 @@ use crate::support::error_chain::chain;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a recovery needs.
-pub struct FullSync<'a> {
+pub(crate) struct FullSync<'a> {
     /// How to reach relays.
     pub connector: &'a Connector,
     /// Where to feed what comes.
@@ -69,7 +69,7 @@ pub struct FullSync<'a> {
 impl FullSync<'_> {
     /// Full syncs from the peers; how many of them answered for each pubkey that there was
     /// time for.
-    pub async fn from_peers(
+    pub(crate) async fn ask_peers(
         &mut self,
         keys: Vec<Pubkey>,
         peers: &[Address],
@@ -85,7 +85,7 @@ impl FullSync<'_> {
 
     /// The profiles alone, of all these pubkeys, from relays that nobody trusts; how many
     /// of them answered.
-    pub async fn from_fallback(
+    pub(crate) async fn ask_fallback(
         &mut self,
         keys: Vec<Pubkey>,
         relays: &[Address],

@@ -107,7 +107,7 @@ pub fn take(profiles: &mut Profiles, line: &[u8]) {
 ///
 /// # Errors
 /// [`ScanError`].
-pub async fn extract(strfry: &Strfry, keys: &[Pubkey]) -> Result<Profiles, ScanError> {
+pub(crate) async fn extract(strfry: &Strfry, keys: &[Pubkey]) -> Result<Profiles, ScanError> {
     let mut profiles = Profiles::new();
     strfry
         .scan(keys, &[kinds::PROFILE], |line| take(&mut profiles, line))

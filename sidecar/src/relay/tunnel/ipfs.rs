@@ -27,7 +27,7 @@ const MOST_AT_ONCE: usize = 4;
 
 /// The `ipfs` program.
 #[derive(Debug, Clone)]
-pub struct Ipfs {
+pub(crate) struct Ipfs {
     program: PathBuf,
     patience: Duration,
     turns: Arc<Semaphore>,
@@ -58,7 +58,7 @@ pub enum IpfsError {
 
 /// A tunnel as `p2p ls` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
+pub(crate) struct Listener {
     /// The name of the service, `/x/…`.
     pub service: String,
     /// Where this machine listens for it.
@@ -66,12 +66,12 @@ pub struct Listener {
 }
 
 /// The name under which a station offers its relay.
-pub fn service(peer: &PeerId) -> String {
+pub(crate) fn service(peer: &PeerId) -> String {
     format!("/x/strfry-{peer}")
 }
 
 /// A TCP port of this machine, as IPFS spells it.
-pub fn listen_address(port: u16) -> String {
+pub(crate) fn listen_address(port: u16) -> String {
     format!("/ip4/127.0.0.1/tcp/{port}")
 }
 
@@ -82,14 +82,14 @@ fn forward_arguments(peer: &PeerId, listen_address: String) -> [String; 5] {
 }
 
 /// The command that opens a tunnel, to be shown.
-pub fn forward_command(program: &Path, peer: &PeerId) -> String {
+pub(crate) fn forward_command(program: &Path, peer: &PeerId) -> String {
     let arguments = forward_arguments(peer, "/ip4/127.0.0.1/tcp/PORT".to_owned());
     format!("{} {}", program.display(), arguments.join(" "))
 }
 
 impl Ipfs {
     /// The program of this name or path, each command of which may take so long.
-    pub fn new(program: impl Into<PathBuf>, patience: Duration) -> Self {
+    pub(crate) fn new(program: impl Into<PathBuf>, patience: Duration) -> Self {
         Self {
             program: program.into(),
             patience,
@@ -102,7 +102,7 @@ impl Ipfs {
     ///
     /// # Errors
     /// [`IpfsError`].
-    pub async fn forward(&self, peer: &PeerId, port: u16) -> Result<(), IpfsError> {
+    pub(crate) async fn forward(&self, peer: &PeerId, port: u16) -> Result<(), IpfsError> {
         let arguments = forward_arguments(peer, listen_address(port));
         self.run("forward", &arguments).await?;
         Ok(())
@@ -112,7 +112,7 @@ impl Ipfs {
     ///
     /// # Errors
     /// [`IpfsError`].
-    pub async fn close(&self, port: u16) -> Result<(), IpfsError> {
+    pub(crate) async fn close(&self, port: u16) -> Result<(), IpfsError> {
         self.run("close", &close_arguments(port)).await?;
         Ok(())
     }
@@ -130,7 +130,7 @@ impl Ipfs {
     ///
     /// # Errors
     /// [`IpfsError`].
-    pub async fn list(&self) -> Result<Vec<Listener>, IpfsError> {
+    pub(crate) async fn list(&self) -> Result<Vec<Listener>, IpfsError> {
         let text = self.run("ls", &["p2p".to_owned(), "ls".to_owned()]).await?;
         Ok(parse_list(&text))
     }

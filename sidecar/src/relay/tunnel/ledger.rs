@@ -27,7 +27,7 @@ const MOST_TUNNELS: usize = 1000;
 
 /// A tunnel that is open, or may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The TCP port of this machine that it listens on.
     pub port: u16,
     /// Whose relay is behind it.
@@ -50,7 +50,7 @@ struct Record {
 
 /// The tunnels that we opened and have not closed.
 #[derive(Debug)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     path: PathBuf,
     ipfs: Ipfs,
     entries: Mutex<Vec<Entry>>,
@@ -59,7 +59,7 @@ pub struct Ledger {
 impl Ledger {
     /// Reads what an earlier run left; nothing where the file is missing, broken or of
     /// another version.
-    pub fn load(path: PathBuf, ipfs: Ipfs) -> Self {
+    pub(crate) fn load(path: PathBuf, ipfs: Ipfs) -> Self {
         let entries = Mutex::new(read(&path));
         Self {
             path,
@@ -69,7 +69,7 @@ impl Ledger {
     }
 
     /// What is open, or may be.
-    pub fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         self.lock().clone()
     }
 
@@ -78,7 +78,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Those of asking the system for a port.
-    pub fn reserve(&self, peer: &PeerId, unusual: bool) -> io::Result<u16> {
+    pub(crate) fn reserve(&self, peer: &PeerId, unusual: bool) -> io::Result<u16> {
         let mut entries = self.lock();
         let is_ours = |port: u16| entries.iter().any(|entry| entry.port == port);
         let port = match !unusual && !is_ours(USUAL_PORT) && is_free(USUAL_PORT) {
@@ -99,14 +99,14 @@ impl Ledger {
     }
 
     /// Crosses out what is closed, or never was open.
-    pub fn remove(&self, port: u16) {
+    pub(crate) fn remove(&self, port: u16) {
         let mut entries = self.lock();
         entries.retain(|entry| entry.port != port);
         self.save(&entries);
     }
 
     /// Leaves what could not be closed to the next start.
-    pub fn give_up(&self, port: u16) {
+    pub(crate) fn give_up(&self, port: u16) {
         let mut entries = self.lock();
         for entry in entries.iter_mut().filter(|entry| entry.port == port) {
             entry.given_up = true;
@@ -133,7 +133,7 @@ impl Ledger {
 }
 
 /// Whether nobody listens there: a tunnel could.
-pub fn is_free(port: u16) -> bool {
+pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 

@@ -5,9 +5,9 @@
 //! The script `x_strfry.sh` that lies beside such a station's description is foreign: it
 //! is never run, nor read.
 
-pub mod ipfs;
-pub mod ledger;
-pub mod tunnels;
+pub(crate) mod ipfs;
+pub(crate) mod ledger;
+pub(crate) mod tunnels;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -102,7 +102,7 @@ impl TunnelError {
 /// An open tunnel. [`Tunnel::close`] ends it; one that is dropped stays in its ledger,
 /// which has it closed.
 #[derive(Debug)]
-pub struct Tunnel {
+pub(crate) struct Tunnel {
     port: u16,
     ipfs: Ipfs,
     ledger: Arc<Ledger>,
@@ -113,7 +113,7 @@ impl Tunnel {
     ///
     /// # Errors
     /// [`TunnelError`] of the last attempt; nothing is open then.
-    pub async fn open(
+    pub(crate) async fn open(
         peer: &PeerId,
         ipfs: &Ipfs,
         ledger: &Arc<Ledger>,
@@ -198,12 +198,12 @@ impl Tunnel {
     }
 
     /// The TCP port of this machine that it listens on.
-    pub const fn port(&self) -> u16 {
+    pub(crate) const fn port(&self) -> u16 {
         self.port
     }
 
     /// Ends it. Where `ipfs` does not, that is said, and the next start tries again.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         close(&self.ipfs, &self.ledger, self.port).await;
     }
 }

@@ -22,14 +22,14 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What is told to a command, by environment variables.
 #[derive(Debug, Clone, Default)]
-pub struct Message {
+pub(crate) struct Message {
     /// Their names and values.
     pub variables: Vec<(&'static str, String)>,
 }
 
 /// Why a command did not do what it should.
 #[derive(Debug, thiserror::Error)]
-pub enum HookError {
+pub(crate) enum HookError {
     /// There is no `sh`, or no process.
     #[error("it could not be started")]
     Start(#[source] io::Error),
@@ -49,7 +49,7 @@ pub enum HookError {
 ///
 /// It leads a process group of its own: past `patience` all of that is killed. What left
 /// the group (`setsid`) and closed its output lives on, as daemons do.
-pub async fn call(
+pub(crate) async fn call(
     command: &str,
     message: &Message,
     patience: Duration,

@@ -2,7 +2,7 @@
 //! several in a row have failed, and once one succeeds again. Which command, and by which
 //! way it tells (mail, a message), is the captain's affair.
 
-pub mod hook;
+pub(crate) mod hook;
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ const DAY: u64 = 86_400;
 
 /// What a command is called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
+pub(crate) enum Occasion {
     /// So many runs in a row failed.
     Failure,
     /// One succeeded after that was told.
@@ -24,7 +24,7 @@ pub enum Occasion {
 
 impl Occasion {
     /// The option that names its command.
-    pub const fn option(self) -> &'static str {
+    pub(crate) const fn option(self) -> &'static str {
         match self {
             Self::Failure => "--on-failure",
             Self::FullSync => "--on-recovery",
@@ -43,7 +43,7 @@ impl fmt::Display for Occasion {
 
 impl Occasion {
     /// The command for this occasion; an option or variable that is set to nothing counts as unset.
-    pub fn command(self, options: &HookOptions) -> Option<&str> {
+    pub(crate) fn command(self, options: &HookOptions) -> Option<&str> {
         let command = match self {
             Self::Failure => &options.on_failure,
             Self::FullSync => &options.on_recovery,
@@ -56,7 +56,7 @@ impl Occasion {
 
 /// A call of `--on-failure` or `--on-recovery`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
+pub(crate) struct Call {
     /// `failure` or `recovery`.
     pub event: String,
     /// When.
@@ -67,7 +67,7 @@ pub struct Call {
 
 /// What the captain was told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub(crate) struct Told {
     /// When a failure was told last, Unix seconds.
     failure_at: Option<u64>,
     /// Whether its end is still to be told.
@@ -80,7 +80,7 @@ impl Told {
     /// What is to be told after a run: `failures` in a row by now, 0 where it succeeded;
     /// `after` so many it matters. A command that fails has been called nevertheless:
     /// nobody is called every hour.
-    pub fn due(&self, failures: u32, after: u32, now: u64) -> Option<Occasion> {
+    pub(crate) fn due(&self, failures: u32, after: u32, now: u64) -> Option<Occasion> {
         if failures == 0 {
             return self.is_open.then_some(Occasion::FullSync);
         }
@@ -92,7 +92,7 @@ impl Told {
 
     /// Takes down that it is being told; before the command is called, so that one that
     /// never comes back is not called again by the next run.
-    pub const fn note(&mut self, occasion: Occasion, now: u64) {
+    pub(crate) const fn note(&mut self, occasion: Occasion, now: u64) {
         match occasion {
             Occasion::Failure => {
                 self.failure_at = Some(now);

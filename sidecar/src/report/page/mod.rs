@@ -21,7 +21,7 @@ const STYLE_HASH: &str = "sha256-D0ABRucQnnSOA/UXMAfLgBQRQIF5bpf5Sk5UsOTnEOQ=";
 const REFRESH: u32 = 300;
 
 /// The page of this document.
-pub fn render(document: &Document) -> String {
+pub(crate) fn render(document: &Document) -> String {
     render_at(document, &TimeZone::system())
 }
 

@@ -165,7 +165,7 @@ pub fn without(text: &[u8], folder: &Path, edit: &Edit) -> Option<Vec<u8>> {
 }
 
 /// Whether the text is as if that edit had never been.
-pub fn is_without(text: &[u8], folder: &Path, edit: &Edit) -> bool {
+pub(crate) fn is_without(text: &[u8], folder: &Path, edit: &Edit) -> bool {
     let Ok(conf) = Conf::parse(text, folder) else {
         return false;
     };

@@ -28,7 +28,7 @@ const REQUESTS: &str = concat!(
 
 /// Starts it as strfry does, in its folder, and asks two questions; the answers, or why
 /// there are none. The policy is told to change nothing.
-pub async fn ask(command: &str, folder: &Path) -> Result<Vec<String>, String> {
+pub(crate) async fn ask(command: &str, folder: &Path) -> Result<Vec<String>, String> {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", command])
@@ -80,7 +80,7 @@ pub async fn ask(command: &str, folder: &Path) -> Result<Vec<String>, String> {
 }
 
 /// What is wrong with the answers of [`ask`].
-pub fn fault(answers: &Result<Vec<String>, String>) -> Option<String> {
+pub(crate) fn fault(answers: &Result<Vec<String>, String>) -> Option<String> {
     let answers = match answers {
         Ok(answers) => answers,
         Err(why) => return Some(why.clone()),
