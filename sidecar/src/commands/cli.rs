@@ -131,6 +131,9 @@ const GROUPS: [Group; 6] = [
         common: &["no_profiles", "friends"],
         rare: &[
             "full_sync_parallel",
+            "full_sync_keys",
+            "full_sync_connections",
+            "full_sync_minutes",
             "full_sync_limit",
             "full_sync_keys",
             "full_sync_connections",
@@ -201,7 +204,13 @@ fn taken_by(command: &str) -> Option<&'static [&'static str]> {
             "strfry_patience",
         ],
         "profiles" => &["strfry_patience"],
-        "friends" => &["captains", "merge_swarm", "keep_blocked", "strfry_patience"],
+        "friends" => &[
+            "captains",
+            "merge_swarm",
+            "keep_blocked",
+            "dry_run",
+            "strfry_patience",
+        ],
         "notify" => &[
             "on_failure",
             "on_recovery",
