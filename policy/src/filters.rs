@@ -136,7 +136,12 @@ impl Filters {
             };
             let path = self.folder.join(&name);
             let wrong = match fs::metadata(&path) {
-                Ok(metadata) if !metadata.is_file() => "is not a file",
+                // A folder or a FIFO in the place of a filter is no wish to do without it: it
+                // cannot be started, and its events are rejected.
+                Ok(metadata) if !metadata.is_file() => {
+                    kinds.insert(kind);
+                    continue;
+                }
                 Ok(_) if access(&path, Access::EXEC_OK).is_err() => "is not executable",
                 Err(error) if error.kind() == io::ErrorKind::NotFound => "is a broken link",
                 // Any other fault shows when the filter is started.

@@ -146,7 +146,7 @@ fn a_filter_gets_the_request_as_its_first_argument() {
 }
 
 #[test]
-fn a_filter_that_declares_it_gets_a_long_request_on_stdin() {
+fn a_filter_that_declares_it_gets_every_request_on_stdin() {
     let filtered = Filtered::new(&[
         (
             "1.sh",
@@ -161,12 +161,13 @@ fn a_filter_that_declares_it_gets_a_long_request_on_stdin() {
         let long = short.replace("say ", &format!("say {filling}"));
         policy.write(format!("{long}\n"));
         assert_eq!(policy.answer(), answered("1", ACCEPT));
-        let (how, got) = match length {
-            131_071 => ("1\n", ""),
-            _ => ("0stdin\n", &long[..]),
+        let how = match length {
+            131_071 => "1stdin\n",
+            _ => "0stdin\n",
         };
         assert_eq!(filtered.read("how"), how);
-        assert!(filtered.read("got") == got, "{length}");
+        // Always, so that one that looks nowhere else sees every event.
+        assert!(filtered.read("got") == long, "{length}");
         // Nobody need read it.
         policy.write(long.replace(r#""kind":1"#, r#""kind":2"#) + "\n");
         assert_eq!(policy.answer(), answered("1", ACCEPT));
@@ -204,6 +205,8 @@ fn an_event_too_long_for_its_filter_is_rejected() {
     // What a filter says of itself counts from the next event on.
     filtered.write("1.sh", "# constellation: reads stdin\n! grep -q spam");
     policy.write(spam("1", 131_072));
+    assert_eq!(policy.answer(), answered("1", REFUSED));
+    policy.write(spam("1", 300));
     assert_eq!(policy.answer(), answered("1", REFUSED));
     filtered.write("1.sh", REFUSES_WHAT_IT_SEES);
     policy.write(spam("1", 131_072));
@@ -377,7 +380,12 @@ fn a_file_that_is_no_program_is_skipped_and_reported_once() {
     // A link to a filter is that filter.
     symlink("4.sh", filtered.folder.join("5.sh")).unwrap();
     let mut policy = filtered.start(&[]);
-    for (kind, answer) in [("1", ACCEPT), ("2", ACCEPT), ("3", ACCEPT), ("5", REFUSED)] {
+    for (kind, answer) in [
+        ("1", ACCEPT),
+        ("2", NOT_STARTED),
+        ("3", ACCEPT),
+        ("5", REFUSED),
+    ] {
         policy.write(of_kind(kind) + "\n");
         assert_eq!(policy.answer(), answered(kind, answer));
     }
@@ -388,7 +396,7 @@ fn a_file_that_is_no_program_is_skipped_and_reported_once() {
     let stderr = policy.close();
     for said in [
         "1.sh is not executable: it is skipped",
-        "2.sh is not a file: it is skipped",
+        "2.sh cannot be started",
         "3.sh is a broken link: it is skipped",
     ] {
         assert_eq!(stderr.matches(said).count(), 1, "{said}\n{stderr}");

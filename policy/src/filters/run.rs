@@ -125,16 +125,18 @@ impl Runner {
         let deadline = Instant::now() + timeout;
         let request = request.trim_ascii();
         let output = self.output(kind)?;
-        let mut by_stdin = false;
+        // One that cannot be read declares nothing.
+        let by_stdin = reads_stdin(filter).unwrap_or(false);
+        let mut by_argument = true;
         let mut child = loop {
-            match self.spawn(filter, &output, request, by_stdin) {
+            match self.spawn(filter, &output, request, by_stdin, by_argument) {
                 // Linux limits one argument (MAX_ARG_STRLEN, 128 KiB) and all together (ulimit
-                // -s). The declaration is only read now, because few events are this long.
-                Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong && !by_stdin => {
-                    by_stdin = reads_stdin(filter).unwrap_or(false);
+                // -s).
+                Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong && by_argument => {
                     if !by_stdin {
                         return Ok(End::TooLong);
                     }
+                    by_argument = false;
                 }
                 // The file is being written at this moment.
                 Err(error)
@@ -183,6 +185,7 @@ impl Runner {
         output: &PipeWriter,
         request: &[u8],
         by_stdin: bool,
+        by_argument: bool,
     ) -> io::Result<Child> {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{}-{}-{count}", process::id(), self.started);
@@ -198,11 +201,10 @@ impl Runner {
             file.rewind()?;
             command.stdin(file).env(EVENT_VARIABLE, "stdin");
         } else {
-            let request = OsStr::from_bytes(request);
-            command
-                .stdin(Stdio::null())
-                .arg(request)
-                .env_remove(EVENT_VARIABLE);
+            command.stdin(Stdio::null()).env_remove(EVENT_VARIABLE);
+        }
+        if by_argument {
+            command.arg(OsStr::from_bytes(request));
         }
         let mut running = lock(&self.running);
         let child = command.spawn()?;
