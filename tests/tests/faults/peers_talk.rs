@@ -410,8 +410,8 @@ fn notices_of_1_mb_between_events() -> Fault {
         }
         Ok(())
     }))
-    .fails("after 1 attempts: ws://127.0.0.1:")
-    .says("were of use [wasteful]")
+    // How many attempts it takes depends on how fast the machine reads.
+    .fails("were of use [wasteful]")
 }
 
 fn genuine_events_padded_with_blanks() -> Fault {

@@ -114,11 +114,13 @@ pub(crate) async fn examine(
     probe.close().await;
     let lists = lists::Facts::gather(station, &probe.descriptions, user.as_ref()).judge();
     findings.extend(strfry.judge());
+    let mut plugin_works = false;
     // Without a conf there is no plugin line and no port to be right or wrong.
     if is_understood {
         let serving = serving::Facts::gather(&folder, plugin.program());
         let plugin = plugin.judge();
         let is_ours = plugin.code == "plugin";
+        plugin_works = plugin.level < Level::Fail;
         // A policy that cannot read its lists says so, and what is wrong are the lists.
         if plugin.code != plugin::NO_ANSWER || worst(&lists) < Level::Fail {
             findings.push(plugin);
@@ -129,7 +131,8 @@ pub(crate) async fn examine(
         }
         findings.extend(relay.judge());
     }
-    findings.extend(run.doubts.iter().map(|doubt| {
+    // Which lists a broken plugin uses matters once it works.
+    findings.extend(run.doubts.iter().filter(|_| plugin_works).map(|doubt| {
         let folder = quoted(&station.strfry_dir());
         Finding::warn(
             "list_settings",
