@@ -1,38 +1,39 @@
-//! Walking over a line of JSON (RFC 8259) for the few values that matter.
+//! Scans a line of JSON (RFC 8259) for the few values that matter.
 //!
-//! Checks the grammar of all it passes over, without recursion and without looking at
-//! what texts and numbers mean. Our own, because it is most of what an event costs: a
-//! general parser takes three times as long for the 600 bytes of a usual request.
+//! It checks the grammar of everything that it skips, without recursion and without decoding
+//! strings and numbers. We do not use a general parser because parsing is most of the cost of an
+//! event, and such a parser takes three times as long for the 600 bytes of a usual request.
 
 #[cfg(test)]
 mod tests;
 
 use std::mem;
 
-/// A place in a JSON text.
+/// A position in a JSON text.
 #[derive(Debug)]
 pub(crate) struct Scanner<'a> {
-    /// All behind the place.
+    /// The text after the position.
     rest: &'a [u8],
-    /// The containers around the place within [`Scanner::value`]; none before and after.
+    /// The containers around the position. There are none before and after
+    /// [`Scanner::value`].
     around: Containers,
 }
 
 const OBJECT: bool = true;
 const ARRAY: bool = false;
 
-/// Which containers are open, one within another. Up to 63 need no memory of their
-/// own: events rarely go deeper than three.
+/// The open containers, one inside another. Up to 63 need no memory on the heap; events rarely
+/// nest deeper than three.
 #[derive(Debug)]
 struct Containers {
-    /// A bit each, the innermost in the lowest, below a bit that is always set.
+    /// One bit per container, the lowest for the innermost, below a bit that is always set.
     innermost: u64,
-    /// Those further out, 63 at a time.
+    /// The containers further out, 63 per number.
     outer: Vec<u64>,
 }
 
 impl Containers {
-    /// Before the first.
+    /// The value without any container.
     const NONE: u64 = 1;
 
     const fn new() -> Self {
@@ -68,19 +69,18 @@ impl Containers {
     }
 }
 
-/// Whether a byte of a text means more than itself: `"` ends it, `\` escapes, and a
-/// control character is not allowed in it.
+/// Whether a byte is special in a string: `"` ends it, `\` escapes, and a control character is
+/// not allowed.
 const fn is_special(byte: u8) -> bool {
     (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
-/// How many of a word's bytes, from the first, are not special. All eight are looked at
-/// in one step.
+/// How many bytes at the start of a word are not special. All eight are checked in one step.
 const fn plain_bytes(word: u64) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
-    // The highest bit of each byte below `limit`. Above the first such byte it may be set
-    // wrongly, by the borrow; the first is always right.
+    // Sets the highest bit of each byte below `limit`. The borrow may also set it in bytes
+    // after the first such byte, but the first is always right.
     const fn below(word: u64, limit: u8) -> u64 {
         word.wrapping_sub(limit as u64 * ONES) & !word & HIGHS
     }
@@ -89,19 +89,18 @@ const fn plain_bytes(word: u64) -> usize {
     (quotes | escapes | below(word, 0x20)).trailing_zeros() as usize / 8
 }
 
-/// Whether one of many bytes is special.
+/// Whether any of the bytes is special.
 fn any_special(piece: &[u8; 16]) -> bool {
-    // Without a way out (`any`, `||`) the compiler looks at all in one step.
+    // Without an early exit (`any`, `||`) the compiler checks all bytes in one step.
     piece
         .iter()
         .fold(false, |found, &byte| found | is_special(byte))
 }
 
-/// What lies behind the bytes at the start of `text` that are not special; `None` where
-/// nothing does.
+/// The rest of the text, from its first special byte on. `None` if no byte is special.
 #[inline]
 fn behind_plain(mut text: &[u8]) -> Option<&[u8]> {
-    // Most texts are short names, which end within a word or two.
+    // Most strings are short names, which end within a word or two.
     if let Some((word, behind)) = text.split_first_chunk() {
         match plain_bytes(u64::from_le_bytes(*word)) {
             8 => text = behind,
@@ -130,35 +129,36 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next byte that is no blank, which is not passed over.
+    /// The next byte that is not whitespace. The position stays before it.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         match self.rest {
             [byte @ b'!'..=u8::MAX, ..] => Some(*byte),
-            _ => self.peek_behind_blanks(),
+            _ => self.peek_after_whitespace(),
         }
     }
 
-    /// strfry sends no blanks.
+    /// Like [`Self::peek`], but skips whitespace first, which strfry never sends.
     #[cold]
-    fn peek_behind_blanks(&mut self) -> Option<u8> {
+    fn peek_after_whitespace(&mut self) -> Option<u8> {
         while let [b' ' | b'\t' | b'\n' | b'\r', behind @ ..] = self.rest {
             self.rest = behind;
         }
         self.rest.first().copied()
     }
 
-    /// Whether nothing but blanks is left.
+    /// Whether only whitespace is left.
     pub(crate) fn is_at_end(&mut self) -> bool {
         self.peek().is_none()
     }
 
+    /// Skips this byte; `None` if the next one is another.
     #[inline]
     fn pass(&mut self, byte: u8) -> Option<()> {
         (self.peek()? == byte).then(|| self.skip())
     }
 
-    /// Passes over a byte that was looked at.
+    /// Skips the byte that [`Self::peek`] returned.
     #[inline]
     fn skip(&mut self) {
         if let [_, behind @ ..] = self.rest {
@@ -166,15 +166,15 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// What was passed over since `start` was the rest.
+    /// The text that was skipped since `start` was the rest.
     #[inline]
     fn since(&self, start: &'a [u8]) -> Option<&'a [u8]> {
         start.get(..start.len().checked_sub(self.rest.len())?)
     }
 
-    /// Passes over an object; `member` is called at each value with its key as it is
-    /// spelled, quotes included, and must pass over the value. `None` for what is no
-    /// object, and where `member` says so.
+    /// Skips an object. `member` is called at each value with the key as it is written, including
+    /// its quotes, and must skip the value. `None` if there is no object here, or if `member`
+    /// returns `None`.
     pub(crate) fn object(
         &mut self,
         mut member: impl FnMut(&mut Self, &'a [u8]) -> Option<()>,
@@ -193,7 +193,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over a value of any kind and depth, and returns it as it is spelled.
+    /// Skips a value of any type and depth, and returns it as it is written.
     pub(crate) fn value(&mut self) -> Option<&'a [u8]> {
         let first = self.peek()?;
         let start = self.rest;
@@ -205,7 +205,7 @@ impl<'a> Scanner<'a> {
         self.since(start)
     }
 
-    /// Passes over an object or array, without recursion: a stack would end somewhere.
+    /// Skips an object or array, without recursion, as the stack is limited.
     fn container(&mut self) -> Option<()> {
         loop {
             match self.peek()? {
@@ -233,7 +233,7 @@ impl<'a> Scanner<'a> {
                 }
                 _ => self.word()?,
             }
-            // Out of each container that ends here.
+            // Leave each container that ends here.
             loop {
                 if self.around.is_empty() {
                     return Some(());
@@ -257,7 +257,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over a member's key and its colon.
+    /// Skips a member's key and its colon, and returns the key.
     #[inline]
     fn key(&mut self) -> Option<&'a [u8]> {
         self.peek()?;
@@ -292,7 +292,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over a number, `true`, `false` or `null`.
+    /// Skips a number, `true`, `false` or `null`.
     fn word(&mut self) -> Option<()> {
         self.rest = match self.rest {
             [b't', b'r', b'u', b'e', behind @ ..] => behind,
@@ -321,7 +321,7 @@ fn behind_number(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What lies behind one digit or more.
+/// The text after at least one digit.
 fn behind_digits(text: &[u8]) -> Option<&[u8]> {
     let mut behind = text;
     while let [b'0'..=b'9', rest @ ..] = behind {

@@ -1,5 +1,5 @@
-//! What decides which lists count, kept up to date: the command line, and where that says
-//! nothing, `strfry/constellation.toml`.
+//! Keeps the settings of the lists up to date: those of the command line, and those of
+//! `strfry/constellation.toml` for whatever the command line leaves open.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::lists::Sources;
 
-/// What tells one state of a file from another.
+/// Tells two states of the file apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Signature {
     inode: (u64, u64),
@@ -19,19 +19,19 @@ struct Signature {
     changed: (i64, i64),
 }
 
-/// The settings, and which state of their file they are from.
+/// The current settings, and the state of the file that they come from.
 #[derive(Debug)]
 pub struct WatchedSettings {
     station: Station,
     given: ListSettings,
     known: Option<Signature>,
-    /// The last state that was seen, once: one that stays is whole.
+    /// The state at the last look. A file that stays in one state is complete.
     seen: Option<Signature>,
     current: ListSettings,
 }
 
 impl WatchedSettings {
-    /// Reads the file of a station; what was `given` otherwise wins over it.
+    /// Reads the settings file of a station. Settings that are `given` elsewhere win over it.
     pub fn start(station: Station, given: ListSettings) -> Self {
         let known = signature(&station);
         let path = station.settings_file();
@@ -42,7 +42,7 @@ impl WatchedSettings {
             }
             Err(why) => {
                 error!(
-                    "{} is not understood, {why}; until it is mended, friends of other stations do not count, and the lists are the usual ones",
+                    "{} is not understood, {why}; until it is corrected, friends of other stations do not count, and the lists are the usual ones",
                     path.display()
                 );
                 ListSettings::strictest()
@@ -57,13 +57,13 @@ impl WatchedSettings {
         }
     }
 
-    /// Which files decide.
+    /// The files that decide, by the current settings.
     pub fn sources(&self) -> Sources {
         self.station.clone().with_lists(self.current.clone()).into()
     }
 
-    /// Looks whether the file has changed, and rests; which files decide from now on, where
-    /// these are others. A file that is not understood changes nothing.
+    /// Looks whether the file has changed and stayed so. If that changes which files decide, it
+    /// returns them. A file that is not understood changes nothing.
     pub fn look(&mut self) -> Option<Sources> {
         let now = signature(&self.station);
         if now == self.known {
@@ -97,6 +97,7 @@ impl WatchedSettings {
     }
 }
 
+/// Logs what is unknown in the file.
 fn complain(station: &Station, settings: &Settings) {
     for complaint in &settings.complaints {
         warn!("{} {complaint}", station.settings_file().display());
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_file_counts_once_it_rests_and_a_broken_one_changes_nothing() {
+    fn a_changed_file_counts_once_it_stays_and_a_broken_one_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let station = Station::new(dir.path());
         fs::create_dir_all(station.strfry_dir()).unwrap();
@@ -133,7 +134,7 @@ mod tests {
         write("[lists]\nswarm = perhaps, perhaps not\n");
         assert!(settings.look().is_none() && settings.look().is_none());
         assert!(!settings.sources().swarm);
-        // One that starts now knows nothing better.
+        // A policy that starts now never read the file before it broke.
         assert!(
             !WatchedSettings::start(station.clone(), given)
                 .sources()

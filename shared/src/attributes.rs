@@ -1,10 +1,9 @@
-//! Who may do what with a file: its owner, its mode, its access list and its other extended
-//! attributes, carried over to the file that takes its place.
+//! Copies a file's owner, mode, access list and other extended attributes to the file that will
+//! replace it.
 //!
-//! A file that cannot be made alike must not take the place of the other: an access list that
-//! is lost would give the group what its mask allowed, and a label that is lost may keep out
-//! the program that the file was made for. So every failure is an error, and the caller
-//! leaves the old file where it is.
+//! If that fails, the old file must stay in place: without its access list, its group would get
+//! all that the list's mask allowed, and without its label, the program that the file is for
+//! may be kept out. So every failure is an error.
 
 use std::fs::File;
 use std::io;
@@ -13,47 +12,49 @@ use std::os::unix::fs::{MetadataExt, fchown};
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 use rustix::io::Errno;
 
-/// The access list beyond mode, as Linux names it.
+/// Linux's name of the attribute that holds the POSIX access list.
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
-/// The most bytes of an attribute, and of all their names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
+/// The largest attribute, and the longest list of names, in bytes (`XATTR_SIZE_MAX`,
+/// `XATTR_LIST_MAX`).
 const LARGEST: usize = 65_536;
 
-/// What the kernel itself keeps of a file's content, which is another for another content.
+/// Attributes that the kernel derives from a file's content, and that must not be copied to a
+/// file with another content.
 const OF_THE_CONTENT: [&str; 2] = ["security.ima", "security.evm"];
 
-/// Why a file could not be made like another.
+/// Why a file could not be given the attributes of another.
 #[derive(Debug, thiserror::Error)]
 pub enum AttributeError {
-    /// One of the files cannot be looked at.
+    /// The attributes of one of the files cannot be read.
     #[error("cannot look at its attributes")]
     Look(#[source] io::Error),
-    /// Owner or group.
+    /// The owner or the group could not be set.
     #[error("cannot keep its owner")]
     Owner(#[source] io::Error),
-    /// The permissions.
+    /// The mode could not be set.
     #[error("cannot keep its mode")]
     Mode(#[source] io::Error),
-    /// An extended attribute.
+    /// An extended attribute could not be set or removed.
     #[error("cannot keep its attribute {0}")]
     Attribute(String, #[source] io::Error),
 }
 
-/// Gives `new` the owner, access list, extended attributes and mode of `old`. Until it is
-/// done, nobody gets more than `new` allowed before; so `new` should be made with mode 0600.
+/// Gives `new` the owner, access list, extended attributes and mode of `old`. Until it is done,
+/// `new` allows no more than it did before, so create it with mode 0600.
 ///
 /// # Errors
-/// [`AttributeError`]; `new` must then not take the place of `old`.
+/// [`AttributeError`]; `new` must then not replace `old`.
 pub fn carry_over(old: &File, new: &File) -> Result<(), AttributeError> {
     let like = old.metadata().map_err(AttributeError::Look)?;
     let made = new.metadata().map_err(AttributeError::Look)?;
-    // First, as a new owner takes capabilities and the set-user-id bit away.
+    // The owner comes first, as changing it removes capabilities and the set-user-id bit.
     if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
         fchown(new, Some(like.uid()), Some(like.gid())).map_err(AttributeError::Owner)?;
     }
     let wanted = names(old).map_err(AttributeError::Look)?;
     for name in names(new).map_err(AttributeError::Look)? {
-        // A folder gives its default access list to each file that is made in it.
+        // A folder gives its default access list to each file that is created in it.
         if !wanted.contains(&name) {
             remove(new, &name)?;
         }
@@ -67,7 +68,7 @@ pub fn carry_over(old: &File, new: &File) -> Result<(), AttributeError> {
 
 fn remove(new: &File, name: &str) -> Result<(), AttributeError> {
     match fremovexattr(new, name) {
-        // What a security module gives to every file, it does not take away.
+        // A security module does not let go of an attribute that it gives to every file.
         Err(error) if name == ACCESS_LIST && error != Errno::NODATA => {
             Err(AttributeError::Attribute(name.to_owned(), error.into()))
         }
@@ -77,14 +78,14 @@ fn remove(new: &File, name: &str) -> Result<(), AttributeError> {
 
 fn copy(old: &File, new: &File, name: &str) -> rustix::io::Result<()> {
     let value = value(old, name)?;
-    // Often a label was given to both when they were made, and nobody may set it.
+    // Often both files were given the same label when they were created, and nobody may set it.
     if self::value(new, name).is_ok_and(|given| given == value) {
         return Ok(());
     }
     fsetxattr(new, name, &value, XattrFlags::empty())
 }
 
-/// The names of a file's extended attributes; none where its file system has none.
+/// The names of a file's extended attributes. There are none if its file system has none.
 fn names(file: &File) -> io::Result<Vec<String>> {
     let listed = read(|buffer| flistxattr(file, buffer));
     let listed = match listed {
@@ -103,7 +104,7 @@ fn value(file: &File, name: &str) -> rustix::io::Result<Vec<u8>> {
     read(|buffer| fgetxattr(file, name, buffer))
 }
 
-/// What a system call writes into a buffer.
+/// Returns what a system call writes into a buffer.
 fn read(call: impl FnOnce(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
     let mut buffer = vec![0; LARGEST];
     let length = call(&mut buffer)?;

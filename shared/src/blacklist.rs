@@ -1,21 +1,20 @@
-//! The text of `blacklist.txt`, read so that no key is missed that a human would see in it.
+//! Reads `blacklist.txt` so that no key is missed that a human would see in it.
 //!
-//! Friends' lists are read strictly ([`crate::wot`]): a line is one key or none. Here a key
-//! that is missed lets its author in, so every run of 64 hex digits counts, whatever
-//! surrounds it:
+//! Friends lists are read strictly ([`crate::wot`]): a line is one key or none. Here, a key that
+//! is missed lets its author in. So every run of 64 hex digits counts, whatever surrounds it:
 //!
-//! - a run of 128 digits is two keys whose line break is missing, one of 192 three, and so
-//!   on; a run of any other length is no key;
-//! - `0x` may stand before a key, also where it is glued to the key before it;
-//! - `npub1…` counts wherever it stands, if its checksum is right;
-//! - text in UTF-16, with a NUL for every second byte, is read too;
-//! - what follows `#` does not count, until the line ends. A carriage return with no line
-//!   feed behind it ends a remark as well, and so do two NULs in a row, which a file system
-//!   leaves where it lost data in a crash.
+//! - a run of 128 digits is two keys without a line break between them, one of 192 is three, and
+//!   so on; a run of any other length is not a key;
+//! - `0x` may stand before a key, even directly after another key;
+//! - `npub1…` counts anywhere, if its checksum is right;
+//! - text in UTF-16, in which every second byte is NUL, is read too;
+//! - text after `#` does not count until the line ends. A comment also ends at a carriage return
+//!   without a line feed, and at two NULs in a row, which a file system leaves where it lost data
+//!   in a crash.
 //!
-//! Reading for the verdict and looking for what to take out are the same function
-//! ([`read_lines`]), so that a key that counts can also leave. Memory grows with the number
-//! of keys on the longest line, not with its length.
+//! One function, [`read_lines`], serves both the verdict and the removal of keys, so that every
+//! key that counts can also be removed. Its memory grows with the number of keys on the longest
+//! line, not with the line's length.
 
 mod mention;
 mod scanner;
@@ -37,22 +36,23 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A line of the text.
 #[derive(Debug)]
 pub struct Line<'a> {
-    /// Its number, from 1.
+    /// The number of the line, from 1.
     pub number: u64,
-    /// Where it stands in the file, with its line break and without a byte order mark.
+    /// Where the line is in the file, in bytes from the start, including its line break but not a
+    /// byte order mark.
     pub place: Range<u64>,
-    /// Its first [`LINE_CUT`] bytes, without its line feed and without a byte order mark.
+    /// The first [`LINE_CUT`] bytes of the line, without its line feed or a byte order mark.
     pub start: &'a [u8],
-    /// The keys in it that count.
+    /// The keys in the line that count.
     pub mentions: &'a [Mention],
-    /// Whether it is known to be one key or none, and a remark or none.
+    /// Whether the line is known to be at most one key and at most one comment.
     is_usual: bool,
 }
 
-/// Hands each line to `each_line`. Only `\n` ends a line.
+/// Passes each line to `each_line`. Only `\n` ends a line.
 ///
 /// # Errors
-/// Those of the reader; what was handed on before stays handed on.
+/// Fails if reading fails, perhaps after lines were passed on.
 pub fn read_lines(
     mut reader: impl BufRead,
     mut each_line: impl FnMut(&Line<'_>),
@@ -86,7 +86,7 @@ struct Lines {
     number: u64,
     /// Where the current line begins.
     begins: u64,
-    /// Up to where the text was read.
+    /// How many bytes were read.
     offset: u64,
     start: Vec<u8>,
     mentions: Vec<Mention>,
@@ -107,7 +107,7 @@ impl Default for Lines {
 }
 
 impl Lines {
-    /// Takes a piece that holds no line feed except as its last byte.
+    /// Adds a piece of text in which only the last byte may be a line feed.
     fn add(&mut self, piece: &[u8], each_line: &mut impl FnMut(&Line<'_>)) {
         let before = self.offset;
         self.offset += piece.len() as u64;
@@ -164,8 +164,9 @@ impl Lines {
     }
 }
 
-/// The key of a line that is as most are, one key or none and a remark or none, which need
-/// no scanner; the line begins at this offset.
+/// Reads a line without the scanner if it is like most lines: at most one key and at most one
+/// comment. The line begins at `offset` in the file. `None` if it is any other line; otherwise
+/// its key, if it has one.
 fn usual(offset: u64, line: &[u8]) -> Option<Option<Mention>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.len() > LINE_LIMIT || memchr::memchr2(b'\r', 0, line).is_some() {
@@ -186,10 +187,10 @@ fn usual(offset: u64, line: &[u8]) -> Option<Option<Mention>> {
     }))
 }
 
-/// Reads the list, handing each key with its line number (from 1) to `each_key`.
+/// Reads the list and passes each key with its line number (from 1) to `each_key`.
 ///
 /// # Errors
-/// Those of the reader; what was handed on before stays handed on.
+/// Fails if reading fails, perhaps after keys were passed on.
 pub fn read(reader: impl BufRead, mut each_key: impl FnMut(u64, Pubkey)) -> io::Result<Faults> {
     let mut faults = Faults::default();
     read_lines(reader, |line| {
@@ -210,45 +211,46 @@ pub fn read(reader: impl BufRead, mut each_key: impl FnMut(u64, Pubkey)) -> io::
     Ok(faults)
 }
 
-/// What is to be left out of a list so that some keys are no longer in it.
+/// The parts of a list to leave out so that some keys are no longer in it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Cuts {
-    /// In ascending order, apart from each other.
+    /// The parts, in ascending order and without touching each other.
     pub cuts: Vec<Cut>,
-    /// From how many lines something is cut.
+    /// How many lines have a part that is left out.
     pub lines: u64,
 }
 
 /// A part of a list that is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-    /// Where it stands, in bytes from the start of the list.
+    /// Where the part is, in bytes from the start of the list.
     pub place: Range<u64>,
-    /// Whether a blank takes its place, so that what stands before and behind it is not
-    /// joined.
+    /// Whether a space must take its place, so that the text before it and the text after it are
+    /// not joined.
     pub leaves_blank: bool,
 }
 
 impl Cuts {
-    /// What takes `keys` out of this list. A line whose keys are all among them goes whole,
-    /// with its remark; of a line that holds others too only the text of the keys.
+    /// Finds the parts to leave out of a list to remove `keys`. A line that holds no other key is
+    /// left out whole, with its comment. Of any other line only the text of these keys is left
+    /// out.
     ///
     /// # Errors
-    /// Those of the reader.
+    /// Fails if reading fails.
     pub fn of(reader: impl BufRead, keys: &BTreeSet<Pubkey>) -> io::Result<Self> {
         let mut cuts = Self::default();
         read_lines(reader, |line| {
-            let leaves = |mention: &&Mention| keys.contains(&mention.key);
-            if !line.mentions.iter().any(|mention| leaves(&mention)) {
+            let is_removed = |mention: &&Mention| keys.contains(&mention.key);
+            if !line.mentions.iter().any(|mention| is_removed(&mention)) {
                 return;
             }
             cuts.lines += 1;
-            // In UTF-16 the line break is not all in this line.
-            let stays = |mention: &Mention| mention.is_utf16 || !leaves(&mention);
+            // In UTF-16 a part of the line break belongs to the next line.
+            let stays = |mention: &Mention| mention.is_utf16 || !is_removed(&mention);
             if !line.mentions.iter().any(stays) {
                 return cuts.add(line.place.clone(), false);
             }
-            for mention in line.mentions.iter().filter(leaves) {
+            for mention in line.mentions.iter().filter(is_removed) {
                 cuts.add(mention.place.clone(), mention.joins_neighbours);
             }
         })?;

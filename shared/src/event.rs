@@ -1,4 +1,4 @@
-//! Events as NIP-01 defines them: their fields, their canonical form, their id.
+//! Events as NIP-01 defines them: their fields, their canonical form and their id.
 
 use std::borrow::Cow;
 
@@ -8,30 +8,31 @@ use sha2::{Digest, Sha256};
 use crate::key::{EventId, Pubkey};
 use crate::tag::TagElement;
 
-/// A nostr event (NIP-01). Only the shape is checked when one is read; whether the id and
-/// the signature are true is for [`crate::verify`].
+/// A nostr event (NIP-01). Parsing only checks its structure. [`crate::verify`] checks whether
+/// the id and the signature are right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// SHA-256 of [`Event::canonical_form`], if the sender told the truth.
+    /// The id, as it was sent. It should be the SHA-256 of [`Event::canonical_form`].
     pub id: EventId,
-    /// The author.
+    /// The author's public key.
     pub pubkey: Pubkey,
-    /// Unix time in seconds, as the author states it.
+    /// The Unix time in seconds that the author states.
     pub created_at: u64,
-    /// 0 to 65535.
+    /// The kind, 0 to 65535.
     pub kind: u16,
-    /// Each tag has at least a name. Name and value are texts; what follows them need not be.
+    /// The tags. Each has at least a name. Name and value are strings; the elements after them
+    /// need not be.
     pub tags: Vec<Vec<TagElement>>,
-    /// Any text.
+    /// The content, which can be any text.
     pub content: String,
-    /// BIP-340 Schnorr signature over the id.
+    /// The BIP-340 Schnorr signature of the id.
     pub sig: [u8; 64],
 }
 
-/// Why a JSON text is not an event in canonical spelling.
+/// Why a JSON text is not a valid event.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// Not a JSON object, a field missing, or one of the wrong type or out of its range.
+    /// It is not a JSON object, or a field is missing, of the wrong type or out of range.
     #[error("not an event (NIP-01)")]
     Shape(#[source] serde_json::Error),
     /// `id` or `sig` is not hex of the right length.
@@ -40,10 +41,10 @@ pub enum EventError {
     /// `pubkey` is not lower-case hex of the right length (NIP-01).
     #[error("{0} is not lower-case hex of its length")]
     Spelling(&'static str),
-    /// A tag without a name.
+    /// A tag has no name.
     #[error("a tag is empty")]
     EmptyTag,
-    /// A tag whose name or value is a number, an array, or the like.
+    /// The name or the value of a tag is not a string.
     #[error("the name or the value of a tag is not a text")]
     TagText,
 }
@@ -62,9 +63,9 @@ struct Fields<'a> {
     sig: Cow<'a, str>,
 }
 
-/// The fields in the order in which strfry stores them.
+/// An event's fields, in the order in which strfry stores them.
 #[derive(Serialize)]
-struct Spelled<'a> {
+struct OrderedFields<'a> {
     content: &'a str,
     created_at: u64,
     id: String,
@@ -75,15 +76,14 @@ struct Spelled<'a> {
 }
 
 impl Event {
-    /// Reads an event. Fields that NIP-01 does not name are passed over. `id` and `sig` may be
-    /// spelled as strfry lets them through, in upper case or behind `0x`: they are not part of
-    /// what is hashed.
+    /// Parses an event and ignores fields that NIP-01 does not name. Like strfry, it accepts `id`
+    /// and `sig` in upper case or with `0x` in front, as their spelling is not hashed.
     ///
     /// # Errors
-    /// [`EventError`]. A pubkey in upper case or behind `0x` is refused, though strfry lets it
-    /// through: its spelling is part of what is hashed.
+    /// [`EventError`]. A pubkey in upper case or with `0x` in front is refused although strfry
+    /// accepts it, because its spelling is hashed.
     pub fn parse(json: &[u8]) -> Result<Self, EventError> {
-        // An array of the right length would do for serde.
+        // For serde, an array of the right length would do.
         let first = json.trim_ascii_start().first();
         if first.is_some_and(|&first| first != b'{') {
             let error = serde::de::Error::custom("not an object");
@@ -94,7 +94,7 @@ impl Event {
             if tag.is_empty() {
                 return Err(EventError::EmptyTag);
             }
-            // What strfry does not take, whoever signed it.
+            // strfry does not accept this, whoever signed it.
             if tag
                 .iter()
                 .take(2)
@@ -114,9 +114,10 @@ impl Event {
         })
     }
 
-    /// `[0,<pubkey>,<created_at>,<kind>,<tags>,<content>]` without blanks (NIP-01).
+    /// The text whose hash is the id: `[0,<pubkey>,<created_at>,<kind>,<tags>,<content>]` without
+    /// spaces (NIP-01).
     pub fn canonical_form(&self) -> String {
-        spell(&(
+        serialize(&(
             0,
             self.pubkey.to_hex(),
             self.created_at,
@@ -126,31 +127,31 @@ impl Event {
         ))
     }
 
-    /// The id that these fields have (NIP-01), whatever [`Event::id`] says.
+    /// Computes the id from the other fields (NIP-01), whatever [`Event::id`] says.
     pub fn hash(&self) -> EventId {
         hash(&self.canonical_form())
     }
 
-    /// Whether the id is the hash of these fields: as NIP-01 has it, or as strfry does, which
-    /// spells the character DEL as `\u007f` before it hashes.
+    /// Whether the id is the hash of the other fields, as NIP-01 defines it or as strfry computes
+    /// it, which writes the character DEL as `\u007f` before it hashes.
     pub fn has_own_id(&self) -> bool {
         let form = self.canonical_form();
         hash(&form) == self.id
             || (form.contains('\u{7f}') && hash(&form.replace('\u{7f}', "\\u007f")) == self.id)
     }
 
-    /// How many bytes its texts and a frame around them take: some more than its JSON where
-    /// that escapes nothing.
+    /// An estimate of its length as JSON, in bytes. It is a little too long for an event without
+    /// escapes.
     pub fn size(&self) -> usize {
         const FRAME: usize = 400;
         let of_tag = |tag: &Vec<TagElement>| 2 + tag.iter().map(|e| e.len() + 3).sum::<usize>();
         FRAME + self.content.len() + self.tags.iter().map(of_tag).sum::<usize>()
     }
 
-    /// One line of JSON, without its newline, in canonical spelling and with the fields
-    /// in strfry's order.
+    /// Spells the event as one line of canonical JSON, without a newline and with the fields in
+    /// strfry's order.
     pub fn to_json(&self) -> String {
-        spell(&Spelled {
+        serialize(&OrderedFields {
             content: &self.content,
             created_at: self.created_at,
             id: self.id.to_hex(),
@@ -161,12 +162,12 @@ impl Event {
         })
     }
 
-    /// The first value of the first tag of this name.
+    /// The value of the first tag with this name that has one.
     pub fn tag(&self, name: &str) -> Option<&str> {
         self.tag_values(name).next()
     }
 
-    /// The first value of each tag of this name; tags without a value are passed over.
+    /// The values of the tags with this name. Tags without a value are skipped.
     pub fn tag_values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.tags
             .iter()
@@ -177,24 +178,27 @@ impl Event {
     }
 }
 
-/// serde_json escapes as NIP-01 asks: `\n`, `\"`, `\\`, `\r`, `\t`, `\b`, `\f`, other
-/// control characters as `\u00xx`, all else verbatim.
-fn spell(value: &impl Serialize) -> String {
-    // Texts and numbers alone cannot fail to be spelled, so the fallback is never taken.
+/// Serializes a value as JSON. serde_json escapes as NIP-01 asks: `\n`, `\"`, `\\`, `\r`, `\t`,
+/// `\b`, `\f`, other control characters as `\u00xx`, and everything else verbatim.
+fn serialize(value: &impl Serialize) -> String {
+    // Strings and numbers always serialize, so the fallback is never taken.
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// The id of an event of this canonical form.
+/// The id of the event with this canonical form.
 fn hash(form: &str) -> EventId {
     EventId::from_bytes(Sha256::digest(form).into())
 }
 
-/// Hex in either case, behind `0x` or not: what strfry reads.
+/// Parses hex in upper or lower case, with or without `0x` in front, as strfry does.
+///
+/// # Errors
+/// [`EventError::Hex`] with the name of the field.
 pub(crate) fn any_hex<const N: usize>(
     text: &str,
     field: &'static str,
 ) -> Result<[u8; N], EventError> {
-    // `const_hex` passes over a `0x` of its own.
+    // `const_hex` skips a `0x` of its own.
     let digits = text.strip_prefix("0x").unwrap_or(text);
     let mut bytes = [0; N];
     match const_hex::decode_to_slice(digits, &mut bytes) {
@@ -207,9 +211,10 @@ fn lower_hex<const N: usize>(text: &str, field: &'static str) -> Result<[u8; N],
     let mut bytes = [0; N];
     let canonical =
         text.len() == 2 * N && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
-    match canonical && const_hex::decode_to_slice(text, &mut bytes).is_ok() {
-        true => Ok(bytes),
-        false => Err(EventError::Spelling(field)),
+    if canonical && const_hex::decode_to_slice(text, &mut bytes).is_ok() {
+        Ok(bytes)
+    } else {
+        Err(EventError::Spelling(field))
     }
 }
 

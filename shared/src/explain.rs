@@ -1,4 +1,4 @@
-//! Where a key stands: in which files and lines of the lists, and what follows.
+//! Which files and lines a key is in, and the verdict that follows from it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,22 +8,22 @@ use crate::list_file::ListFile;
 use crate::sanitize::one_line;
 use crate::verdict::{Standing, Verdict};
 
-/// A line that a key stands in, or a list of which that cannot be told.
+/// A line that a key is in, or a list that cannot be searched.
 #[derive(Debug)]
 pub struct Place {
-    /// What the list makes of its keys: `blocked`, `friend`, `member`.
+    /// What the keys in the list are: `blocked`, `friend` or `member`.
     pub role: &'static str,
-    /// The list.
+    /// The path of the list.
     pub path: PathBuf,
-    /// The line, from 1; else why the list cannot be read.
+    /// The number of the line, from 1, or why the list cannot be read.
     pub line: io::Result<u64>,
 }
 
 impl Place {
-    /// Both in words: `blocked: …/blacklist.txt line 3`.
+    /// Describes the place: `blocked: …/blacklist.txt line 3`.
     pub fn words(&self) -> String {
         let (role, path) = (self.role, self.path.display());
-        // A folder of the swarm may have any name.
+        // The folder of another station may have any name.
         one_line(&match &self.line {
             Ok(line) => format!("{role}: {path} line {line}"),
             Err(error) => format!("{role}? {path} cannot be read: {error}"),
@@ -31,8 +31,8 @@ impl Place {
     }
 }
 
-/// The lines of a list in which the key stands; a place without a line where it cannot be
-/// read.
+/// The lines of a list that the key is in. A list that cannot be read is one place, which says
+/// why.
 pub fn places(list: &ListFile, key: &Pubkey, role: &'static str) -> Vec<Place> {
     let mut places = Vec::new();
     let path = list.path().to_owned();
@@ -56,20 +56,20 @@ pub fn places(list: &ListFile, key: &Pubkey, role: &'static str) -> Vec<Place> {
     places
 }
 
-/// Where a key stands, and what follows.
+/// Which lines a key is in, and the verdict on it.
 #[derive(Debug)]
 pub struct Explanation {
-    /// Every place.
+    /// All lines that the key is in, and the lists that cannot be read.
     pub places: Vec<Place>,
-    /// Whether the blacklist cannot be read, so that nobody is let in.
+    /// Whether the blacklist cannot be read, so that nobody may write.
     pub is_unknown: bool,
-    /// What becomes of its events.
+    /// The verdict on the key.
     pub verdict: Verdict,
 }
 
 impl Explanation {
-    /// Looks for a key in the blacklist and in the lists that pardon: friends, and below
-    /// `members_dir` members.
+    /// Searches the blacklist and the pardoning lists for a key. Pardoning lists below
+    /// `members_dir` are those of members, all others those of friends.
     pub fn of(
         key: &Pubkey,
         blacklist: &ListFile,
@@ -87,23 +87,25 @@ impl Explanation {
             let is_member = list.path().starts_with(members_dir);
             let role = if is_member { "member" } else { "friend" };
             let more = places(list, key, role);
-            match is_member {
-                true => standing.member |= stands(&more),
-                false => standing.friend |= stands(&more),
+            if is_member {
+                standing.member |= stands(&more);
+            } else {
+                standing.friend |= stands(&more);
             }
             found.extend(more);
         }
         Self {
             places: found,
             is_unknown,
-            verdict: match is_unknown {
-                true => Verdict::Block,
-                false => standing.verdict(),
+            verdict: if is_unknown {
+                Verdict::Block
+            } else {
+                standing.verdict()
             },
         }
     }
 
-    /// The verdict in words.
+    /// Describes the verdict.
     pub const fn words(&self) -> &'static str {
         match self.verdict {
             Verdict::Block if self.is_unknown => {

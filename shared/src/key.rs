@@ -1,7 +1,7 @@
-//! [`Pubkey`] and [`EventId`]: 32 bytes each, spelled as hex (NIP-01) or bech32 (NIP-19).
+//! [`Pubkey`] and [`EventId`]: 32 bytes each, written as hex (NIP-01) or bech32 (NIP-19).
 //!
-//! Text becomes one of these types at the edge of the program; past it no hex string
-//! travels, so two spellings of a key cannot be taken for two keys.
+//! Text is parsed into these types at the edge of the program. Inside, keys are never strings,
+//! so two spellings of a key cannot be taken for two keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +9,13 @@ use std::str::FromStr;
 use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32, Hrp};
 
-/// Why a text is not a key or an id.
+/// Why a text is not a valid key or id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Neither 64 hex digits nor bech32 of the expected prefix.
+    /// The text is neither 64 hex digits nor bech32 with the expected prefix.
     #[error("neither 64 hex digits nor {0}1…")]
     Spelling(&'static str),
-    /// bech32 whose checksum, prefix or length is wrong (NIP-19).
+    /// The text looks like bech32, but its checksum, prefix or length is wrong (NIP-19).
     #[error("not a valid {0}1… (NIP-19): a character was changed or is missing")]
     Bech32(&'static str),
 }
@@ -30,7 +30,7 @@ macro_rules! thirty_two_bytes {
             /// The human-readable part of its bech32 spelling (NIP-19).
             pub const PREFIX: &'static str = $prefix;
 
-            /// Wraps 32 bytes as they are; whether they mean anything is not checked.
+            /// Wraps 32 bytes without checking them.
             pub const fn from_bytes(bytes: [u8; 32]) -> Self {
                 Self(bytes)
             }
@@ -40,22 +40,21 @@ macro_rules! thirty_two_bytes {
                 &self.0
             }
 
-            /// Reads every spelling that strfry or NIP-19 takes: 64 hex digits of either
-            /// case, the same behind `0x`, and bech32 in lower or upper case.
+            /// Parses every spelling that strfry or NIP-19 accepts: 64 hex digits in upper or
+            /// lower case, with or without `0x` in front, and bech32 in upper or lower case.
             ///
             /// # Errors
-            /// [`KeyError`] where the text is none of these. Blanks around it are not
-            /// taken off.
+            /// [`KeyError`] if the text is none of these. Spaces around it are not removed.
             pub fn parse(text: &[u8]) -> Result<Self, KeyError> {
                 parse_bytes(text, $prefix).map(Self)
             }
 
-            /// 64 lower-case hex digits, the canonical spelling (NIP-01).
+            /// Spells it as 64 lower-case hex digits, the canonical form (NIP-01).
             pub fn to_hex(&self) -> String {
                 const_hex::encode(self.0)
             }
 
-            /// The bech32 spelling (NIP-19).
+            /// Spells it as bech32 (NIP-19).
             pub fn to_bech32(&self) -> String {
                 // 32 bytes always fit into bech32, so the fallback is never taken.
                 bech32::encode::<Bech32>(Hrp::parse_unchecked($prefix), &self.0)
@@ -90,8 +89,8 @@ macro_rules! thirty_two_bytes {
 }
 
 thirty_two_bytes! {
-    /// An author: the x coordinate of a secp256k1 point (NIP-01). Whether it lies on the
-    /// curve is only looked at when a signature is verified.
+    /// The public key of an author: the x coordinate of a secp256k1 point (NIP-01). Whether there
+    /// is such a point is only checked when a signature is verified.
     Pubkey, "npub"
 }
 
@@ -100,8 +99,8 @@ thirty_two_bytes! {
     EventId, "note"
 }
 
-/// The first 32 bytes that a text of NIP-19 with this prefix names (`nevent1…`,
-/// `nprofile1…`): what it is about. `None` for what is no such text.
+/// The key or id that a NIP-19 text with this prefix (`nevent1…`, `nprofile1…`) is about. `None`
+/// if the text is not of this form.
 fn named_bytes(text: &str, prefix: &str) -> Option<[u8; 32]> {
     let decoded = CheckedHrpstring::new::<Bech32>(text).ok()?;
     if decoded.hrp().to_lowercase() != prefix {
@@ -109,7 +108,7 @@ fn named_bytes(text: &str, prefix: &str) -> Option<[u8; 32]> {
     }
     let data: Vec<u8> = decoded.byte_iter().collect();
     let mut rest = data.as_slice();
-    // Type, length, value; type 0 is what it is about.
+    // Entries of type, length and value. Type 0 is the key or id.
     while let [kind, length, more @ ..] = rest {
         let (value, behind) = more.split_at_checked(usize::from(*length))?;
         if *kind == 0 {
@@ -133,7 +132,7 @@ impl Pubkey {
         named_bytes(text, "nprofile").map(Self)
     }
 
-    /// `7f3b6ad3...91c0ffee`, as captains know keys from their logs.
+    /// Shortens it to the form that captains know from their logs: `7f3b6ad3...91c0ffee`.
     pub fn abbreviated(&self) -> String {
         let hex = self.to_hex();
         let (head, tail) = (hex.get(..8), hex.get(56..));
@@ -152,11 +151,12 @@ fn parse_bytes(text: &[u8], prefix: &'static str) -> Result<[u8; 32], KeyError> 
     };
     let mut bytes = [0_u8; 32];
     if hex.len() == 64 {
-        // The crate takes a prefix off by itself: 62 digits behind a second one are no key.
-        let digits = !hex.starts_with(b"0x");
-        return match digits && const_hex::decode_to_slice(hex, &mut bytes).is_ok() {
-            true => Ok(bytes),
-            false => Err(KeyError::Spelling(prefix)),
+        // `const_hex` skips a `0x` of its own, but 62 digits after a second one are not a key.
+        let has_prefix = hex.starts_with(b"0x");
+        return if !has_prefix && const_hex::decode_to_slice(hex, &mut bytes).is_ok() {
+            Ok(bytes)
+        } else {
+            Err(KeyError::Spelling(prefix))
         };
     }
     let named = text
@@ -183,7 +183,7 @@ fn parse_bytes(text: &[u8], prefix: &'static str) -> Result<[u8; 32], KeyError> 
 mod tests {
     use super::*;
 
-    // The example of NIP-19.
+    // The example in NIP-19.
     const HEX: &str = "3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d";
     const NPUB: &str = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6";
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn a_text_that_is_not_a_key_is_refused() {
         let broken_npub = NPUB.replace("gkw", "gkx");
         for (text, error) in [
             ("", KeyError::Spelling("npub")),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_nprofile_is_about() {
+    fn an_nprofile_names_a_key_and_an_nevent_an_id() {
         // The example of NIP-19.
         let text = "nprofile1qqsrhuxx8l9ex335q7he0f09aej04zpazpl0ne2cgukyawd24mayt8gpp4mhxue69uhhytnc9e3k7mgpz4mhxue69uhkg6nzv9ejuumpv34kytnrdaksjlyr9p";
         let key = Pubkey::of_nprofile(text).unwrap();

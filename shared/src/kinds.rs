@@ -1,14 +1,12 @@
-//! The table of the event kinds that a constellation replicates.
-//!
-//! One row a kind; the default of `--kinds`, the statistics line and every list of kinds
-//! in the programs derive from it.
+//! The table of the event kinds that a constellation replicates, one row per kind. The default
+//! of `--kinds`, the statistics line and every list of kinds in the programs derive from it.
 
-/// Which family a kind belongs to.
+/// The family that a kind belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Group {
-    /// Kinds of the common nostr protocol, and DIDs.
+    /// The kinds that nostr clients commonly use, and DIDs.
     Core,
-    /// Permits and credentials of the constellation's oracle.
+    /// The permits and credentials of the constellation's oracle.
     Oracle,
     /// Environmental obligations (ORE): spaces and meetings.
     Ore,
@@ -17,11 +15,11 @@ pub enum Group {
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
-    /// The number (NIP-01: 0 to 65535).
+    /// Its number (NIP-01: 0 to 65535).
     pub number: u16,
-    /// What it is, in plain words.
+    /// Its name in plain words.
     pub name: &'static str,
-    /// Its family.
+    /// The family that it belongs to.
     pub group: Group,
     /// The key under which `SYNC_STATS` counts it; several kinds may share one.
     pub statistics_key: &'static str,
@@ -45,7 +43,7 @@ pub const PROFILE: u16 = 0;
 /// Contact lists (NIP-02).
 pub const CONTACTS: u16 = 3;
 
-/// The 20 kinds, by number within each group.
+/// The 20 kinds, sorted by number within each group.
 pub const KINDS: [Kind; 20] = [
     kind(0, "profile (NIP-01)", Group::Core, "profiles"),
     kind(1, "text note (NIP-10)", Group::Core, "text"),
@@ -79,7 +77,7 @@ pub const KINDS: [Kind; 20] = [
     ),
 ];
 
-/// The row of a kind, where the table has one.
+/// The row of a kind, if the table has one.
 pub fn find(number: u16) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.number == number)
 }
@@ -122,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_end_where_nip_01_says() {
+    fn the_bounds_of_each_class_are_those_of_nip_01() {
         assert!(is_replaceable(0) && is_replaceable(3) && !is_replaceable(1));
         assert!(is_replaceable(10_000) && is_replaceable(19_999) && !is_replaceable(20_000));
         assert!(is_ephemeral(20_000) && is_ephemeral(29_999));

@@ -1,11 +1,12 @@
-//! What `constellation-policy` and `constellation-sync` both know.
+//! What `constellation-policy` and `constellation-sync` share.
 //!
-//! Read it in this order: [`key`] (pubkeys and event ids), [`wot`] (the lists that hold
-//! them), [`blacklist`] (the one that is read so that no key is missed), [`list_file`] (where they
-//! are found), [`swarm_lists`] (which of other stations' lists count), [`verdict`] (who may
-//! write), [`explain`] (why), [`kinds`], [`event`] and [`tag`] (what is written), [`verify`]
-//! (what is genuine), [`station`] (where it all lies on disk), [`attributes`] (of a file that
-//! takes another's place), [`sanitize`] (foreign text made harmless).
+//! Read it in this order: [`key`] (pubkeys and event ids), [`wot`] (lists of keys),
+//! [`blacklist`] (the list that is read so that no key is missed), [`list_file`] (lists on
+//! disk), [`swarm_lists`] (which of other stations' lists are read), [`verdict`] (who may
+//! write), [`explain`] (why), [`kinds`], [`event`] and [`tag`] (events), [`verify`] (whether
+//! an event is genuine), [`station`] (the files of a station), [`settings`] (the file with
+//! settings of both programs), [`attributes`] (permissions of a file that replaces another),
+//! [`sanitize`] (makes foreign text harmless).
 //!
 //! Nothing here touches the network, the clock or another process.
 #![cfg_attr(

@@ -1,8 +1,7 @@
-//! Where the web-of-trust lists lie, and how to open them safely.
+//! Finds the web-of-trust lists on disk and opens them safely.
 //!
-//! The station's own lists are trusted to be what they say. Those below `tmp/swarm` were
-//! written by anybody: they may be a device, a FIFO, a link to somewhere else, or larger
-//! than the machine.
+//! The station's own lists are trusted. Those below `tmp/swarm` may have been written by anybody:
+//! they may be a device, a FIFO, a link to somewhere else, or larger than the machine.
 
 use std::collections::BinaryHeap;
 use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
@@ -21,20 +20,20 @@ use crate::wot::{self, Allowance, Faults};
 /// The largest list of another station that is read, in bytes: a million keys.
 pub const FOREIGN_LIMIT: u64 = 66_000_000;
 
-/// What a list of another station may cost, in bytes: three times what a key's line takes,
-/// and 256 KiB for whatever else stands in such lists.
+/// How much of another station's list is read: three times the length of a key's line for each
+/// key, and 256 KiB for everything else.
 pub const FOREIGN_ALLOWANCE: Allowance = Allowance {
     base: 256 * 1024,
     per_key: 200,
 };
 
-/// How many other stations are known at most: many times what any constellation has.
+/// How many other stations are looked at, at most. No constellation is nearly this large.
 pub const MOST_STATIONS: usize = 20_000;
 
-/// How much of a list is read at once, in bytes.
-const PIECE: usize = 64 * 1024;
+/// How many bytes of a list are read at once.
+const READ_SIZE: usize = 64 * 1024;
 
-/// A list on disk, there or not.
+/// The path of a list, which need not exist, and how it is read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListFile {
     path: PathBuf,
@@ -44,22 +43,31 @@ pub struct ListFile {
 /// Who writes a list, and how it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Kind {
-    /// The station, and a key that is missed would let its author in.
+    /// The station writes the list, and a key that is missed would let its author in.
     Blacklist,
-    /// The station.
+    /// The station writes the list.
     Own,
-    /// Anybody.
+    /// Anybody may have written the list.
     Foreign,
 }
 
-/// What tells one state of a file from another, without reading it.
+/// Tells two states of a file apart without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signature {
     device: u64,
     inode: u64,
     length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    modified: FileTime,
+    changed: FileTime,
+}
+
+/// A time by the clock of a file system, since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileTime {
+    /// The whole seconds, negative before 1970.
+    pub seconds: i64,
+    /// The nanoseconds on top of the seconds. They are 0 on a file system that counts seconds only.
+    pub nanoseconds: i64,
 }
 
 impl From<&Metadata> for Signature {
@@ -68,36 +76,41 @@ impl From<&Metadata> for Signature {
             device: metadata.dev(),
             inode: metadata.ino(),
             length: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            modified: FileTime {
+                seconds: metadata.mtime(),
+                nanoseconds: metadata.mtime_nsec(),
+            },
+            changed: FileTime {
+                seconds: metadata.ctime(),
+                nanoseconds: metadata.ctime_nsec(),
+            },
         }
     }
 }
 
 impl Signature {
-    /// When the file was last changed, by its file system's clock: seconds and
-    /// nanoseconds since 1970.
-    pub const fn changed(&self) -> (i64, i64) {
+    /// When the file or its attributes were last changed, by the clock of its file system.
+    pub const fn changed(&self) -> FileTime {
         self.changed
     }
 
-    /// When the file's content was last changed, by its file system's clock, unless
-    /// somebody set another time since: seconds and nanoseconds since 1970.
-    pub const fn modified(&self) -> (i64, i64) {
+    /// When the file's content was last changed, by the clock of its file system. A program may
+    /// have set another time.
+    pub const fn modified(&self) -> FileTime {
         self.modified
     }
 
-    /// The file's length, in bytes.
+    /// The length of the file in bytes.
     pub const fn length(&self) -> u64 {
         self.length
     }
 
-    /// Whether nobody wrote to the file between the two, whatever became of its mode.
+    /// Whether nobody wrote to the file between the two states. Its attributes may differ.
     pub fn has_same_content(&self, other: &Self) -> bool {
         self.is_same_file(other) && (self.length, self.modified) == (other.length, other.modified)
     }
 
-    /// Whether both are states of one file, not of one that took its place.
+    /// Whether both are states of the same file, and not of one that replaced it.
     pub const fn is_same_file(&self, other: &Self) -> bool {
         self.device == other.device && self.inode == other.inode
     }
@@ -117,22 +130,22 @@ impl OpenList {
         Signature::from(&self.metadata)
     }
 
-    /// How many keys the file can hold at most, by its length; holes hold none.
+    /// How many keys the file can hold at most, judging by its length without holes.
     pub fn most_keys(&self) -> usize {
         let on_disk = self.metadata.blocks().saturating_mul(512);
         let length = self.metadata.len().min(on_disk);
         usize::try_from(length / 64).unwrap_or(usize::MAX) + 1
     }
 
-    /// Hands each key with its line number (from 1) to `each_key`. Of another station's
-    /// list, no more is read than [`FOREIGN_ALLOWANCE`].
+    /// Reads the list and passes each key with its line number (from 1) to `each_key`. Of another
+    /// station's list, no more is read than [`FOREIGN_ALLOWANCE`].
     ///
     /// # Errors
-    /// Those of reading the file.
+    /// Fails if the file cannot be read.
     pub fn read(self, each_key: impl FnMut(u64, Pubkey)) -> io::Result<Faults> {
-        // A file that grows while it is read must not hold us for ever.
+        // A file that grows while it is read must not keep us forever.
         let length = self.metadata.len().saturating_add(FOREIGN_LIMIT);
-        let reader = BufReader::with_capacity(PIECE, SparseReader::new(self.file).take(length));
+        let reader = BufReader::with_capacity(READ_SIZE, SparseReader::new(self.file).take(length));
         match self.kind {
             Kind::Blacklist => blacklist::read(reader, each_key),
             Kind::Own => wot::read_list(reader, each_key),
@@ -142,7 +155,7 @@ impl OpenList {
 }
 
 impl ListFile {
-    /// The station's blacklist, of which every key counts, however it is spelled
+    /// The station's blacklist, in which every key counts, however it is written
     /// ([`crate::blacklist`]).
     pub fn blacklist(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -167,15 +180,15 @@ impl ListFile {
         }
     }
 
-    /// Where it lies.
+    /// The path of the list.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The state of the file, `None` where there is none.
+    /// The state of the file, or `None` if it does not exist.
     ///
     /// # Errors
-    /// Those of `stat`, but for a missing file.
+    /// Fails if the state of an existing file cannot be read.
     pub fn signature(&self) -> io::Result<Option<Signature>> {
         let metadata = match self.kind {
             Kind::Foreign => fs::symlink_metadata(&self.path),
@@ -184,11 +197,12 @@ impl ListFile {
         Ok(unless_missing(metadata)?.as_ref().map(Signature::from))
     }
 
-    /// Opens the list, `None` where there is none. Never blocks on a FIFO.
+    /// Opens the list, or returns `None` if it does not exist. It never blocks on a FIFO.
     ///
     /// # Errors
-    /// Those of opening; and [`io::ErrorKind::InvalidInput`] for what is no regular file,
-    /// or, of a foreign list, for a symbolic link or more than [`FOREIGN_LIMIT`] bytes.
+    /// Fails if the file cannot be opened, or with [`io::ErrorKind::InvalidInput`] if it is not a
+    /// regular file. Another station's list must also be no symbolic link and at most
+    /// [`FOREIGN_LIMIT`] bytes long.
     pub fn open(&self) -> io::Result<Option<OpenList>> {
         let mut flags = OFlags::NONBLOCK;
         if self.kind == Kind::Foreign {
@@ -227,7 +241,8 @@ fn refused(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
-/// A path whose folder is missing, or is no folder, names no file either.
+/// Turns the error about a missing file into `None`, even if the file's folder is missing or not
+/// a folder.
 fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -243,8 +258,8 @@ fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// The names in a folder that the shell's `*` matches: a hidden one says that it is not for
-/// the programs that go through all of them. A missing folder has none.
+/// The entries of a folder that the shell's `*` matches. Hidden ones are not meant for programs
+/// that go through all entries. A missing folder has no entries.
 fn visible_entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry>>> {
     let entries = unless_missing(fs::read_dir(folder))?.into_iter().flatten();
     Ok(entries.filter(|entry| {
@@ -257,17 +272,17 @@ fn visible_entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<
 /// The folders of the other stations.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SwarmFolders {
-    /// At most [`MOST_STATIONS`], the first ones by name, in that order.
+    /// The folders, sorted by name: the first [`MOST_STATIONS`], if there are more.
     pub paths: Vec<PathBuf>,
-    /// How many there are besides.
+    /// How many folders there are beyond those.
     pub passed_over: u64,
 }
 
-/// The folders of the other stations, but for hidden ones; links and files among them are
-/// passed over. Memory does not grow with their number.
+/// Lists the folders of the other stations. Hidden folders, links and files are skipped. Memory
+/// does not grow with their number. If `tmp/swarm` is missing, there are none.
 ///
 /// # Errors
-/// Those of reading `tmp/swarm`; a missing one has no folders.
+/// Fails if `tmp/swarm` cannot be read.
 pub fn swarm_folders(station: &Station) -> io::Result<SwarmFolders> {
     first_folders(&station.swarm_dir(), MOST_STATIONS)
 }
@@ -293,12 +308,12 @@ fn first_folders(folder: &Path, most: usize) -> io::Result<SwarmFolders> {
     })
 }
 
-/// The `HEX` files of the local members, whether they are there or not: what the shell's
-/// `game/nostr/*/HEX` matches. Hidden folders are not those of members: clients that merely
-/// proved to hold some key get one.
+/// Lists the `HEX` files of the local members, whether they exist or not, as the shell's
+/// `game/nostr/*/HEX` does. Hidden folders do not belong to members: a client gets one by merely
+/// proving that it holds some key. If `game/nostr` is missing, there are no members.
 ///
 /// # Errors
-/// Those of reading `game/nostr`; a missing one has no members.
+/// Fails if `game/nostr` cannot be read.
 pub fn member_keys(station: &Station) -> io::Result<Vec<ListFile>> {
     let mut files = Vec::new();
     for entry in visible_entries(&station.members_dir())? {
@@ -492,7 +507,10 @@ mod tests {
         let signature = list.signature().unwrap().unwrap();
         assert_eq!(
             signature.changed(),
-            (metadata.ctime(), metadata.ctime_nsec())
+            FileTime {
+                seconds: metadata.ctime(),
+                nanoseconds: metadata.ctime_nsec(),
+            }
         );
     }
 
@@ -509,7 +527,10 @@ mod tests {
         assert_eq!((before.length(), grown.length()), (3, 6));
         assert!(grown.is_same_file(&before) && !grown.has_same_content(&before));
         let chmod = Signature {
-            changed: (1, 1),
+            changed: FileTime {
+                seconds: 1,
+                nanoseconds: 1,
+            },
             ..grown
         };
         assert!(chmod.has_same_content(&grown));

@@ -1,14 +1,14 @@
-//! Foreign text made harmless: for people, whose terminal it must not command and whose eyes
-//! it must not deceive, and for the scripts that look for lines of ours in a log.
+//! Makes foreign text harmless. Shown to people, it must neither control their terminal nor
+//! deceive their eyes; in a log, scripts must not mistake it for a line of ours.
 //!
-//! What relays, other stations, authors, filters, hooks and other programs say passes through
-//! here wherever it is shown, and there is one table of what is taken out: [`is_hidden`].
+//! All text from relays, other stations, authors, filters, hooks and other programs passes
+//! through here before it is shown. One table says which characters are removed: [`is_hidden`].
 
-/// The most characters of a foreign text that a log line shows.
+/// How many characters of a foreign text a log line shows at most.
 pub const IN_LOG: usize = 100;
 
-/// Words by which the station's scripts and its captain find lines of the log, and how all
-/// other text spells them there.
+/// Words by which the station's scripts and its captain find lines in the log, and how they are
+/// written in foreign text.
 const WORDS_OF_SCRIPTS: [(&str, &str); 9] = [
     ("SYNC_", "SYNC·"),
     ("Starting Astroport", "Starting·Astroport"),
@@ -21,12 +21,13 @@ const WORDS_OF_SCRIPTS: [(&str, &str); 9] = [
     ("[ERROR]", "[·ERROR]"),
 ];
 
-/// Words by which the station's scripts count failures.
+/// Words by which the station's scripts count failures, and how they are written in foreign
+/// text.
 const WORDS_OF_FAILURE: [(&str, &str); 2] = [("failed", "fail·ed"), ("FAILED", "FAIL·ED")];
 
-/// Whether a character would be obeyed by a terminal, or shows nothing itself: control
-/// characters, format characters (those that reorder text among them), line separators,
-/// blanks other than the plain one, fillers and variation selectors, and what no font knows.
+/// Whether a terminal would obey a character or show nothing for it: control characters, format
+/// characters (including those that reorder text), line separators, spaces other than the plain
+/// one, fillers, variation selectors, and characters that no font knows.
 pub fn is_hidden(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
@@ -34,8 +35,8 @@ pub fn is_hidden(c: char) -> bool {
     is_empty_glyph(c) || !is_printable(c)
 }
 
-/// Letters and marks by Unicode's book that show nothing (its property
-/// `Default_Ignorable_Code_Point`), and the braille pattern without dots.
+/// Whether a character is a letter or a mark to Unicode but shows nothing: those with the property
+/// `Default_Ignorable_Code_Point`, and the braille pattern without dots.
 const fn is_empty_glyph(c: char) -> bool {
     matches!(
         c,
@@ -51,16 +52,16 @@ const fn is_empty_glyph(c: char) -> bool {
     )
 }
 
-/// Whether Rust's own table (Unicode's, of the compiler's version) has it printed as it is:
-/// no control, format, private, unassigned or blank character.
+/// Whether Rust prints a character without escaping it, by the Unicode tables of the compiler's
+/// version. It escapes control, format, private, unassigned and space characters.
 fn is_printable(c: char) -> bool {
-    // Alone, a combining mark would not be; behind a letter it is.
+    // A combining mark is escaped on its own, but not after a letter.
     let text: String = ['x', c].into_iter().collect();
     text.escape_debug().nth(1) == Some(c)
 }
 
-/// One line of at most `most` characters, without anything hidden; blanks are gathered. What
-/// was cut ends with `…`.
+/// Turns a text into one line of at most `most` characters without hidden ones. Successive spaces
+/// become one. If the text was shortened, the line ends with `…`.
 pub fn for_terminal(text: &str, most: usize) -> String {
     let mut line = String::new();
     let mut count = 0;
@@ -88,14 +89,14 @@ pub fn for_terminal(text: &str, most: usize) -> String {
     line
 }
 
-/// One line of at most [`IN_LOG`] characters for a log, in which some words mean something to
-/// scripts.
+/// Turns a text into one line of at most [`IN_LOG`] characters for a log, without the words that
+/// scripts look for there.
 pub fn for_log(text: &str) -> String {
     without_failures(&without_words_of_scripts(&for_terminal(text, IN_LOG)))
 }
 
-/// At most `most` characters of a foreign text as one line in quotes: what is hidden is spelled
-/// out (`\u{202e}`), and a quote inside becomes `'`.
+/// Quotes at most `most` characters of a text on one line. Hidden characters are written out
+/// (`\u{202e}`), and a quote inside becomes `'`.
 pub fn quoted(text: &str, most: usize) -> String {
     let mut line = String::from("\"");
     let mut blank = false;
@@ -120,13 +121,13 @@ pub fn quoted(text: &str, most: usize) -> String {
     line
 }
 
-/// A foreign text in quotes for a log, in which some words mean something to scripts.
+/// Quotes a text for a log, without the words that scripts look for there.
 pub fn quoted_in_log(text: &str, most: usize) -> String {
     without_failures(&without_words_of_scripts(&quoted(text, most)))
 }
 
-/// A message of ours, whatever it quotes, as one line: what is hidden in it becomes a blank or
-/// nothing.
+/// Turns a message of ours, whatever it quotes, into one line. Control characters become spaces;
+/// other hidden characters are removed.
 pub fn one_line(message: &str) -> String {
     let visible = |c: char| match c {
         c if c.is_whitespace() || c.is_control() => Some(' '),
@@ -136,12 +137,12 @@ pub fn one_line(message: &str) -> String {
     message.chars().filter_map(visible).collect()
 }
 
-/// The text with the words by which scripts find lines of ours spelled otherwise.
+/// Changes the words by which scripts find our lines.
 pub fn without_words_of_scripts(text: &str) -> String {
     respelled(text, &WORDS_OF_SCRIPTS)
 }
 
-/// The text with the words by which scripts count failures spelled otherwise.
+/// Changes the words by which scripts count failures.
 pub fn without_failures(text: &str) -> String {
     respelled(text, &WORDS_OF_FAILURE)
 }
@@ -152,12 +153,11 @@ fn respelled(text: &str, words: &[(&str, &str)]) -> String {
     })
 }
 
-/// A JSON text in which every hidden character is escaped: the same value, harmless to look
-/// at.
+/// Escapes every hidden character in a JSON text, which keeps its value.
 pub fn escaped_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
-        // Those below U+0020 are escaped already, or are the layout.
+        // Characters below U+0020 are escaped already, or are layout.
         if c >= '\u{7f}' && is_hidden(c) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_one_harmless_line() {
+    fn a_shown_text_is_one_harmless_line() {
         for (text, line) in [
             ("Alice", "Alice"),
             ("  Alice\r\n in\t Wonderland ", "Alice in Wonderland"),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_unicode_hides_is_shown() {
+    fn no_character_that_unicode_hides_is_shown() {
         // Controls, format characters, and what has the property Default_Ignorable_Code_Point
         // (Unicode 16, DerivedCoreProperties.txt).
         let hidden = [
@@ -239,13 +239,13 @@ mod tests {
             for_log("x\n[2026-01-01 00:00:00] [INFO] SYNC_HEX: count=0 failed"),
             "x [2026-01-01 00:00:00] [·INFO] SYNC·HEX: count=0 fail·ed"
         );
-        // Not even where the words only appear once what is hidden is taken out.
+        // Not even if the words only appear once hidden characters are removed.
         assert_eq!(for_log("SYNC\u{200b}_HEX"), "SYNC·HEX");
         assert_eq!(for_log("Backfill \n process"), "Backfill·process");
     }
 
     #[test]
-    fn what_is_quoted_stays_within_its_quotes() {
+    fn a_quoted_text_stays_within_its_quotes() {
         for (text, shown) in [
             ("blocked: no", r#""blocked: no""#),
             (r#"a" b"#, r#""a' b""#),

@@ -1,4 +1,4 @@
-//! `strfry/constellation.toml`: what both programs are told about the lists.
+//! `strfry/constellation.toml`: settings of the lists for both programs.
 //!
 //! ```toml
 //! [lists]
@@ -7,9 +7,9 @@
 //! swarm = false                    # friends of other stations do not count
 //! ```
 //!
-//! What a program is told otherwise wins over the file. A file that is not understood says
-//! nothing but that other stations cannot pardon anybody: the stricter of what it may have
-//! said, which shuts nobody out who is not blocked.
+//! The command line and the environment win over the file. If the file is not understood, other
+//! stations cannot pardon anybody: that is the strictest thing that it may have said, and it
+//! only affects blocked authors.
 
 use std::fmt;
 use std::fs::File;
@@ -23,22 +23,22 @@ use crate::sanitize::for_terminal;
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 256 * 1024;
 
-/// The tables that are known, and their keys.
+/// The known tables and their keys.
 const KNOWN: [(&str, &[&str]); 1] = [("lists", &["blacklist", "amis", "swarm"])];
 
-/// What one source says about the lists; none where it says nothing.
+/// Settings of the lists from one source. `None` if the source does not mention them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListSettings {
-    /// The keys that may not write.
+    /// The list of the keys that may not write.
     pub blacklist: Option<PathBuf>,
-    /// This station's friends of friends.
+    /// The lists of this station's friends of friends.
     pub amis: Option<Vec<PathBuf>>,
     /// Whether the friends of other stations count.
     pub swarm: Option<bool>,
 }
 
 impl ListSettings {
-    /// These, and where they say nothing, weaker ones.
+    /// Fills in the settings that are missing here from a weaker source.
     #[must_use]
     pub fn or(self, weaker: Self) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl ListSettings {
         }
     }
 
-    /// What holds where a file says something that is not understood.
+    /// The settings for a file that is not understood.
     pub const fn strictest() -> Self {
         Self {
             blacklist: None,
@@ -58,12 +58,12 @@ impl ListSettings {
     }
 }
 
-/// Something that the file says and that is not right.
+/// Something that is wrong in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
-    /// The line, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with the line, and what would be right.
     pub what: String,
 }
 
@@ -75,31 +75,31 @@ impl fmt::Display for Complaint {
 
 impl std::error::Error for Complaint {}
 
-/// Why a file says nothing.
+/// Why the file is not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// It is there and cannot be read.
+    /// The file exists and cannot be read.
     #[error("it cannot be read: {0}")]
     Read(io::Error),
-    /// It is not understood.
+    /// The file is not valid.
     #[error(transparent)]
     Faulty(#[from] Complaint),
 }
 
-/// What a file says.
+/// The settings in a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Its table `[lists]`.
+    /// The settings of its table `[lists]`.
     pub lists: ListSettings,
-    /// What in it is unknown, and passed over.
+    /// The names in it that are unknown, and skipped.
     pub complaints: Vec<Complaint>,
 }
 
 impl Settings {
-    /// Reads a file; a missing one says nothing. Paths in it are relative to its folder.
+    /// Reads a file, in which paths are relative to its folder. A missing file has no settings.
     ///
     /// # Errors
-    /// [`SettingsError`]
+    /// [`SettingsError`] if the file exists but is not understood.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
         let text = match read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -109,10 +109,10 @@ impl Settings {
         Ok(Self::parse(&text, folder)?)
     }
 
-    /// Understands a text, whose paths are relative to `folder`.
+    /// Parses a text, in which paths are relative to `folder`.
     ///
     /// # Errors
-    /// [`Complaint`] where it is no TOML, or a known key has a value of another kind.
+    /// [`Complaint`] if it is not TOML, or the value of a known key has the wrong type.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Complaint> {
         let complaint = |at: usize, what: String| Complaint {
             line: 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count(),
@@ -184,8 +184,8 @@ fn read(path: &Path) -> io::Result<String> {
 
 fn path(value: &DeValue<'_>, folder: &Path) -> Option<PathBuf> {
     let text = value.as_str()?;
-    let is_expanded_by_nobody = text.starts_with('~') || text.contains('\0');
-    (!text.is_empty() && !is_expanded_by_nobody).then(|| folder.join(text))
+    let is_unusable = text.starts_with('~') || text.contains('\0');
+    (!text.is_empty() && !is_unusable).then(|| folder.join(text))
 }
 
 fn paths(value: &DeValue<'_>, folder: &Path) -> Option<Vec<PathBuf>> {
@@ -193,7 +193,7 @@ fn paths(value: &DeValue<'_>, folder: &Path) -> Option<Vec<PathBuf>> {
     paths.map(|value| path(value.get_ref(), folder)).collect()
 }
 
-/// What is said of an unknown name, with the nearest one that is known.
+/// The complaint about an unknown name, with the nearest known one.
 fn unknown(name: &str, known: &[&str], kind: &str) -> String {
     let shown = for_terminal(name, 40);
     let nearest = known.iter().min_by_key(|known| distance(name, known));
@@ -207,7 +207,7 @@ fn unknown(name: &str, known: &[&str], kind: &str) -> String {
     }
 }
 
-/// How many characters have to be put in, taken out or changed.
+/// How many characters must be inserted, removed or changed to turn one text into the other.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_named_with_its_line_and_the_nearest() {
+    fn an_unknown_name_is_reported_with_its_line_and_the_nearest_known_one() {
         let settings =
             parse("[lists]\nblaklist = \"x\"\nswarm = true\n[list]\n[z]\na = 1").unwrap();
         assert_eq!(settings.lists.swarm, Some(true));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error_with_its_line() {
+    fn a_faulty_text_is_an_error_with_its_line() {
         for (text, line) in [
             ("[lists]\nswarm = \"no\"", 2),
             ("[lists]\nswarm = no", 2),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_says_nothing_and_a_strange_one_is_an_error() {
+    fn a_missing_file_has_no_settings_and_a_strange_one_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("constellation.toml");
         assert_eq!(Settings::load(&path).unwrap(), Settings::default());

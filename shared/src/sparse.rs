@@ -1,4 +1,4 @@
-//! Reading a file without its holes.
+//! [`SparseReader`]: reads a file without its holes.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,19 +7,19 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-/// How much is left of a hole, in bytes: more than any line that is looked at, and so the
-/// lines around it say what they would say with the whole of it between them.
-const LEFT_OF_A_HOLE: u64 = 8192;
+/// How many bytes of each hole are read. This is more than any line that is looked at, so the
+/// lines around a hole read the same as with all of it.
+const READ_OF_A_HOLE: u64 = 8192;
 
-/// Reads a file from its start. Of each hole, which reads as zeros without taking any room
-/// on the disk, only the beginning is read: gigabytes of them cost nothing.
+/// Reads a file from its start. A hole reads as zeros without taking any room on the disk. Only
+/// the beginning of each hole is read, so that gigabytes of holes cost nothing.
 #[derive(Debug)]
 pub(crate) struct SparseReader {
     file: File,
     position: u64,
-    /// Where the data ends in which `position` lies.
+    /// Where the data at `position` ends.
     data_end: u64,
-    /// How much of a hole is still to be read.
+    /// How many bytes of the current hole are still to be read.
     zeros: u64,
 }
 
@@ -33,19 +33,19 @@ impl SparseReader {
         }
     }
 
-    /// Goes over the hole in which `position` lies, if it lies in one. A file system that
-    /// knows of no holes says that all is data.
+    /// Moves behind the hole at `position`, if there is one. A file system without holes reports
+    /// that everything is data.
     fn look_ahead(&mut self) -> io::Result<()> {
         let start = match seek(&self.file, SeekFrom::Data(self.position)) {
             Ok(start) => start,
-            // Nothing but a hole is left, or nothing at all.
+            // Only a hole is left, or nothing at all.
             Err(Errno::NXIO) => self.file.metadata()?.len().max(self.position),
             Err(_) => {
                 self.data_end = u64::MAX;
                 return Ok(());
             }
         };
-        self.zeros = start.saturating_sub(self.position).min(LEFT_OF_A_HOLE);
+        self.zeros = start.saturating_sub(self.position).min(READ_OF_A_HOLE);
         self.position = start;
         self.data_end = seek(&self.file, SeekFrom::Hole(start)).unwrap_or(u64::MAX);
         Ok(())
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_each_hole_is_read_and_all_data() {
+    fn all_data_is_read_and_the_beginning_of_each_hole() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(1 << 40).unwrap();
         assert!(read(&file).iter().all(|&byte| byte == 0));

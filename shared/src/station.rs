@@ -1,18 +1,18 @@
-//! The station's files, all below one root (`~/.zen` unless told otherwise).
+//! The files of a station, all below one folder (`~/.zen` by default).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::settings::ListSettings;
 
-/// The root of a station, and the names of what lies below it.
+/// The folder of a station, and the names of the files and folders below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Station {
     root: PathBuf,
     lists: ListSettings,
 }
 
-/// There is no root to work on.
+/// The station's folder is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no station folder: HOME is not set, so ~/.zen is unknown; set HOME, pass --zen DIR or set CONSTELLATION_ZEN"
@@ -20,7 +20,7 @@ pub struct Station {
 pub struct NoRoot;
 
 impl Station {
-    /// The station below this folder; whether it exists is not checked.
+    /// The station in this folder, which need not exist.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -28,11 +28,11 @@ impl Station {
         }
     }
 
-    /// The station below `zen` where that was given, else below `home`/.zen. An empty
-    /// value counts as none.
+    /// The station in the folder `zen` if that is given, otherwise in `.zen` below `home`. An empty
+    /// path counts as not given.
     ///
     /// # Errors
-    /// [`NoRoot`] where neither is there.
+    /// [`NoRoot`] if neither is given.
     pub fn locate(zen: Option<PathBuf>, home: Option<OsString>) -> Result<Self, NoRoot> {
         if let Some(zen) = zen.filter(|zen| !zen.as_os_str().is_empty()) {
             return Ok(Self::new(zen));
@@ -41,28 +41,29 @@ impl Station {
         Ok(Self::new(Path::new(&home).join(".zen")))
     }
 
-    /// The same station with other lists.
+    /// The station with these settings of its lists.
     #[must_use]
     pub fn with_lists(self, lists: ListSettings) -> Self {
         Self { lists, ..self }
     }
 
-    /// What both programs are told by a file.
+    /// The file with the settings of both programs.
     pub fn settings_file(&self) -> PathBuf {
         self.root.join("strfry/constellation.toml")
     }
 
-    /// The root itself.
+    /// The station's folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// strfry's folder: its binary, its conf, its database, the lists and our state.
+    /// strfry's folder, with its executable, configuration and database, the lists, and our
+    /// state files.
     pub fn strfry_dir(&self) -> PathBuf {
         self.root.join("strfry")
     }
 
-    /// The keys that may not write.
+    /// The list of the keys that may not write.
     pub fn blacklist(&self) -> PathBuf {
         let usual = || self.root.join("strfry/blacklist.txt");
         self.lists.blacklist.clone().unwrap_or_else(usual)
@@ -79,44 +80,45 @@ impl Station {
         self.lists.swarm.unwrap_or(true)
     }
 
-    /// This station's friends of friends, as its scripts write them.
+    /// The list of this station's friends of friends that its scripts write.
     pub fn friends(&self) -> PathBuf {
         self.root.join("strfry/amisOfAmis.txt")
     }
 
-    /// The folder with a folder for each other station, all of foreign content.
+    /// The folder that contains one folder for each other station, downloaded from it.
     pub fn swarm_dir(&self) -> PathBuf {
         self.root.join("tmp/swarm")
     }
 
-    /// The name of a station's friends list in its folder of the swarm.
+    /// The file name of another station's friends list.
     pub const SWARM_FRIENDS: &'static str = "amisOfAmis.txt";
 
-    /// The name of a station's description in its folder of the swarm.
+    /// The file name of another station's description.
     pub const SWARM_DESCRIPTION: &'static str = "12345.json";
 
-    /// The name of the script whose presence says that a station offers an IPFS tunnel.
+    /// The file name of the script whose presence says that another station offers an IPFS
+    /// tunnel.
     pub const SWARM_TUNNEL: &'static str = "x_strfry.sh";
 
-    /// The folder with a folder for each local member.
+    /// The folder that contains one folder for each local member.
     pub fn members_dir(&self) -> PathBuf {
         self.root.join("game/nostr")
     }
 
-    /// The folder below which, at any depth, geographic keys lie.
+    /// The folder that contains the geographic keys, at any depth.
     pub fn flashmem_dir(&self) -> PathBuf {
         self.root.join("flashmem")
     }
 
-    /// The name of the file that holds a member's or a geographic pubkey.
+    /// The file name of the pubkey of a member or of a place.
     pub const HEX: &'static str = "HEX";
 
-    /// The folder in which others look for the profiles.
+    /// The folder in which other programs look for profiles.
     pub fn profiles_dir(&self) -> PathBuf {
         self.root.join("tmp/coucou")
     }
 
-    /// The configuration of kubo (IPFS), beside the root.
+    /// The configuration of kubo (IPFS), beside the station's folder.
     pub fn ipfs_config(&self) -> PathBuf {
         self.root
             .parent()
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn files_lie_where_the_station_s_scripts_put_them() {
+    fn files_are_where_the_station_s_scripts_put_them() {
         let station = Station::new("/home/captain/.zen");
         let at = |path: &str| PathBuf::from(format!("/home/captain/{path}"));
         assert_eq!(station.strfry_dir(), at(".zen/strfry"));

@@ -1,5 +1,5 @@
-//! Which friends lists of other stations are read, so that all of them together cost no
-//! more than this machine can bear, whatever anybody sends.
+//! Chooses which friends lists of other stations are read, so that this machine can bear the cost
+//! of all of them together, whatever anybody sends.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use crate::list_file::{FOREIGN_LIMIT, ListFile, MOST_STATIONS, swarm_folders};
 use crate::station::Station;
 use crate::text::counted;
 
-/// How long all lists together may be, in bytes: two million keys.
+/// How long all lists together may be, in bytes: enough for two million keys.
 pub const SWARM_LIMIT: u64 = 132_000_000;
 
 /// The friends lists of the other stations.
@@ -17,16 +17,16 @@ pub const SWARM_LIMIT: u64 = 132_000_000;
 pub struct SwarmLists {
     /// The lists that are read, in ascending order of their paths.
     pub lists: Vec<ListFile>,
-    /// What is not read.
+    /// What is not read because there is too much of it.
     pub left_out: LeftOut,
 }
 
-/// The lists that are not read because there is too much of them.
+/// The folders and lists that are not read because there are too many, or they are too long.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// How many folders there are beyond [`MOST_STATIONS`].
     pub folders: u64,
-    /// The longest lists, without which the others are at most [`SWARM_LIMIT`] bytes.
+    /// The longest lists, without which the others are at most [`SWARM_LIMIT`] bytes long.
     pub lists: Vec<PathBuf>,
 }
 
@@ -64,11 +64,10 @@ impl fmt::Display for LeftOut {
 }
 
 impl SwarmLists {
-    /// Looks for the lists. The shortest are taken first, so that whoever sends a long one
-    /// keeps nobody else's out.
+    /// Finds the lists. The shortest are chosen first, so that a long list displaces no other.
     ///
     /// # Errors
-    /// Those of reading `tmp/swarm`.
+    /// Fails if `tmp/swarm` cannot be read.
     pub fn find(station: &Station) -> io::Result<Self> {
         if !station.trusts_swarm() {
             return Ok(Self::default());
@@ -79,7 +78,7 @@ impl SwarmLists {
             match list.signature() {
                 Ok(None) => None,
                 Ok(Some(state)) => Some((state.length(), list)),
-                // To read it tells what is wrong.
+                // Reading it will tell what is wrong with it.
                 Err(_) => Some((0, list)),
             }
         });
@@ -98,9 +97,9 @@ pub fn swarm_friends(station: &Station) -> io::Result<Vec<ListFile>> {
     Ok(SwarmLists::find(station)?.lists)
 }
 
-/// Of these lists and their lengths, those that are read.
+/// Chooses the lists to read by their lengths.
 fn choose(mut files: Vec<(u64, ListFile)>) -> SwarmLists {
-    // Longer ones are refused when they are opened, without being read.
+    // Longer lists are refused when they are opened, without being read.
     let cost = |length: u64| if length > FOREIGN_LIMIT { 0 } else { length };
     files.sort_unstable_by(|(a, one), (b, other)| (cost(*a), one).cmp(&(cost(*b), other)));
     let mut sum = 0;

@@ -1,5 +1,5 @@
-//! [`TagElement`]: one element of an event's tag. NIP-01 knows texts alone; strfry takes,
-//! verifies and serves anything from the third element on.
+//! [`TagElement`]: one element of an event's tag. NIP-01 only knows strings, but strfry accepts,
+//! verifies and serves any JSON value from the third element on.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use serde_json::value::RawValue;
 /// One element of a tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagElement {
-    /// A text, as NIP-01 has it.
+    /// A string, as NIP-01 demands.
     Text(String),
-    /// Any other JSON value, in the one spelling that strfry gives it: no blanks, the keys of
-    /// an object in order, each number in one way. This spelling is what strfry hashes.
+    /// Any other JSON value, written as strfry writes it: without spaces, with the keys of an
+    /// object in order, and each number in one way. strfry hashes this text.
     Other(Box<str>),
 }
 
 impl TagElement {
-    /// The text, if it is one.
+    /// The text, if the element is a string.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -28,7 +28,7 @@ impl TagElement {
         }
     }
 
-    /// How many bytes it takes, without quotes and escapes.
+    /// Its length in bytes, without quotes and escapes.
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -36,7 +36,7 @@ impl TagElement {
         }
     }
 
-    /// Whether it is the empty text.
+    /// Whether it is the empty string.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -125,7 +125,7 @@ impl<'de> Visitor<'de> for ElementVisitor {
     }
 }
 
-/// Spells a value as strfry's JSON library (taocpp) does.
+/// Appends a value to `to`, written as strfry's JSON library (taocpp) does.
 fn spell(value: &Value, to: &mut String) {
     let separated = |to: &mut String, index: usize| {
         if index > 0 {
@@ -159,10 +159,10 @@ fn spell(value: &Value, to: &mut String) {
     }
 }
 
-/// The fewest digits that read back as the same number; with an exponent below 10^-6 and
-/// from 10^21 on, else with a point.
+/// Appends the shortest spelling that reads back as the same number: with an exponent below
+/// 10^-6 and from 10^21 on, otherwise with a decimal point.
 fn spell_float(float: f64, to: &mut String) {
-    // Such as `1.5e-7`.
+    // For example `1.5e-7`.
     let scientific = format!("{float:e}");
     let exponent = scientific.split_once('e');
     let exponent = exponent.and_then(|(_, exponent)| exponent.parse::<i32>().ok());

@@ -1,4 +1,4 @@
-//! Who may write: everyone, but for the blacklist, but for friends and members.
+//! Who may write: everyone except the keys on the blacklist, unless they are friends or members.
 //!
 //! "Whitelist by default, blacklist exceptions, amisOfAmis override." Both programs ask
 //! this one function.
@@ -6,28 +6,28 @@
 /// What becomes of an author's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Not blacklisted: let in.
+    /// The author is not on the blacklist and may write.
     Allow,
-    /// Blacklisted, yet a friend of a friend or a local member: let in, and the key's
-    /// lines leave the blacklist.
+    /// The author is on the blacklist, but is a friend of a friend or a local member, and may
+    /// write. The key's lines are removed from the blacklist.
     Pardon,
-    /// Blacklisted: kept out.
+    /// The author is on the blacklist and may not write.
     Block,
 }
 
-/// Where a key stands.
+/// Which lists a key is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Standing {
-    /// In `blacklist.txt`.
+    /// Whether it is in `blacklist.txt`.
     pub blocked: bool,
-    /// In `amisOfAmis.txt`, this station's or any station's of the swarm.
+    /// Whether it is in this station's `amisOfAmis.txt`, or in another station's.
     pub friend: bool,
-    /// In the `HEX` file of a local member.
+    /// Whether it is in the `HEX` file of a local member.
     pub member: bool,
 }
 
 impl Standing {
-    /// The verdict on a key that stands so.
+    /// The verdict on a key that is in these lists.
     pub const fn verdict(self) -> Verdict {
         match self {
             Self { blocked: false, .. } => Verdict::Allow,

@@ -1,4 +1,4 @@
-//! Whether an event is genuine: its id is the hash of its content and its signature is
+//! Checks whether an event is genuine: its id is the hash of its content, and its signature is
 //! its author's (NIP-01, BIP-340).
 
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::event::{Event, any_hex};
 use crate::key::{EventId, Pubkey};
 
-/// What is not genuine about an event.
+/// Why an event is not genuine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Forgery {
     /// The id is not the hash of the canonical form.
@@ -25,7 +25,7 @@ pub enum Forgery {
     Signature,
 }
 
-/// Checks id and signature; some 50 µs of one core.
+/// Checks the id and the signature, which takes about 50 µs.
 ///
 /// # Errors
 /// The first [`Forgery`] found.
@@ -43,10 +43,9 @@ fn is_signed(id: &EventId, author: &Pubkey, signature: [u8; 64]) -> Result<(), F
     schnorr::verify(&signature, id.as_bytes(), &author).map_err(|_| Forgery::Signature)
 }
 
-/// Whether somebody signed this very text: its id is the hash of its fields exactly as they
-/// are spelled in it. Relays serve what was published; so a text that is no [`Event`] and
-/// passes here is its author's doing, and not the relay's. It takes no memory but for the
-/// text.
+/// Whether an author signed exactly this text: the id is the hash of the fields as they are
+/// written in it. Relays serve what was published, so if a text is no valid [`Event`] but passes
+/// here, its author is to blame and not the relay. It needs no memory besides the text.
 pub fn is_signed_as_spelled(json: &str) -> bool {
     #[derive(Deserialize)]
     struct Fields<'a> {
@@ -77,8 +76,8 @@ pub fn is_signed_as_spelled(json: &str) -> bool {
         return false;
     };
     let (id, author) = (EventId::from_bytes(id), Pubkey::from_bytes(author));
-    // strfry's import can be told not to verify: the pubkey's spelling may have changed on
-    // the way.
+    // strfry's import may have been told not to verify, so the spelling of the pubkey may have
+    // changed on the way.
     let is_hash = [pubkey, &author.to_hex()].into_iter().any(|pubkey| {
         let mut hash = Sha256::new_with_prefix("[0,\"");
         hash.update(pubkey);
@@ -119,10 +118,10 @@ mod tests {
         assert_eq!(verify(&off_the_curve), Err(Forgery::Pubkey));
     }
 
-    /// Signed by a made-up key over a pubkey in upper case, and over tags nested 200 deep;
-    /// verified and served so by a real strfry.
+    /// The texts were signed with a made-up key, over a pubkey in upper case and over tags nested
+    /// 200 deep. A real strfry verified and served them as they are.
     #[test]
-    fn what_was_signed_as_it_is_spelled_is_its_author_s_doing() {
+    fn a_text_that_was_signed_exactly_as_written_is_recognised() {
         let texts = include_str!("verify/signed_as_spelled.jsonl");
         assert_eq!(texts.lines().count(), 3);
         for text in texts.lines() {

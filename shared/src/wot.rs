@@ -1,9 +1,9 @@
-//! The web-of-trust lists: `blacklist.txt`, `amisOfAmis.txt`, `HEX`.
+//! Reads the web-of-trust lists: `amisOfAmis.txt`, `HEX`, and the lines of `blacklist.txt`.
 //!
-//! They are written by shell scripts at any moment and downloaded from other stations,
-//! so reading is tolerant: a line is a key, nothing, or a fault that is counted and
-//! reported. Memory does not grow with the file: a list is read in pieces, and a line of
-//! any length costs no more than [`LINE_CUT`].
+//! Shell scripts write them at any moment, and some are downloaded from other stations, so
+//! reading is tolerant: a line is a key, empty, or a fault that is counted and reported. Memory
+//! does not grow with the file: a list is read in pieces, and a line of any length takes at most
+//! [`LINE_CUT`] bytes.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,16 +13,15 @@ use crate::key::Pubkey;
 use crate::sanitize::quoted;
 use crate::text::counted;
 
-/// The longest line that is looked at, in bytes: a key, blanks and a remark fit many
-/// times over. A longer one is a fault.
+/// The longest line that is understood, in bytes, which is many times a key, spaces and a
+/// comment. A longer line is a fault.
 pub const LINE_LIMIT: usize = 4096;
 
-/// Where a line that is longer is cut, in bytes: what is left is still longer than
-/// [`LINE_LIMIT`], also without a byte order mark (3 bytes), so that the start of a line is
-/// never taken for the whole.
+/// How many bytes of a longer line are kept. This is more than [`LINE_LIMIT`] even without a byte
+/// order mark (3 bytes), so that the start of a line is never taken for the whole line.
 pub const LINE_CUT: usize = LINE_LIMIT + 4;
 
-/// How many faulty lines of a list are named one by one.
+/// How many faulty lines of a list are reported one by one.
 const NAMED_FAULTS: usize = 5;
 
 /// How many keys of an unusual line are shown.
@@ -31,13 +30,13 @@ const SHOWN_KEYS: usize = 3;
 /// How many characters of a faulty line are shown.
 const SHOWN_CHARS: usize = 40;
 
-/// What a line of a list says.
+/// The meaning of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
-    /// A pubkey: 64 hex digits of either case, the same behind `0x`, or `npub1…`, with
-    /// or without blanks around it and a remark behind `#`.
+    /// A pubkey: 64 hex digits in upper or lower case, with or without `0x` in front, or `npub1…`.
+    /// There may be spaces around it, and a comment after `#`.
     Key(Pubkey),
-    /// Blank, or a remark only.
+    /// Nothing, or only a comment.
     Blank,
     /// Anything else.
     Faulty,
@@ -46,7 +45,7 @@ pub enum Line {
 /// Reads one line, with or without its line end.
 pub fn parse_line(line: &[u8]) -> Line {
     let text = line.trim_ascii();
-    // What lies behind the limit was cut off, so only a remark's start ends such a line.
+    // The end of a longer line was cut off, so only a comment can begin before it.
     let whole = line.len() <= LINE_LIMIT;
     if whole && let Ok(key) = Pubkey::parse(text) {
         return Line::Key(key);
@@ -62,18 +61,19 @@ pub fn parse_line(line: &[u8]) -> Line {
     Pubkey::parse(text).map_or(Line::Faulty, Line::Key)
 }
 
-/// What a list costs at most, in bytes: so much, and so much more for each key found so
-/// far. What others filled with line breaks, remarks and junk is not read to its end.
+/// How many bytes of a list are read at most, depending on the number of keys found so far. A list
+/// that somebody filled with line breaks, comments and junk is not read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
-    /// For a list without any key.
+    /// The bytes that are read without any key.
     pub base: u64,
-    /// For each key, with the blanks, remarks and log lines around it.
+    /// The bytes that are read in addition for each key, with the spaces, comments and log lines
+    /// around it.
     pub per_key: u64,
 }
 
 impl Allowance {
-    /// No bound: for the station's own lists.
+    /// No limit, for the station's own lists.
     pub const UNLIMITED: Self = Self {
         base: u64::MAX,
         per_key: 0,
@@ -84,30 +84,30 @@ impl Allowance {
     }
 }
 
-/// The lines of a list that are not what they should be.
+/// What is wrong with the lines of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// How many say nothing we understand.
+    /// How many lines are not understood.
     pub count: u64,
-    /// The first of them: line number (from 1) and the start of the line, quoted.
+    /// The first of them, each with its number (from 1) and the quoted start of the line.
     pub first: Vec<(u64, String)>,
-    /// Lines of the blacklist whose keys count although a line should be one key.
+    /// The lines of the blacklist that count although they are not just one key.
     pub unusual: Unusual,
-    /// The last line that was read, where the list holds too few keys for its length.
+    /// The last line that was read, if the list has too few keys for its length.
     pub cut_after: Option<u64>,
 }
 
-/// Lines of the blacklist that hold keys in a way that other programs may not understand.
+/// The lines of the blacklist whose keys other programs may not understand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unusual {
-    /// How many there are.
+    /// How many such lines there are.
     pub count: u64,
-    /// The first of them: line number (from 1) and what was understood.
+    /// The first of them, each with its number (from 1) and the keys that were understood.
     pub first: Vec<(u64, String)>,
 }
 
 impl Faults {
-    /// Whether every line was read, and is as it should be.
+    /// Whether every line was read and nothing is wrong with any.
     pub const fn is_empty(&self) -> bool {
         self.count == 0 && self.unusual.count == 0 && self.cut_after.is_none()
     }
@@ -156,7 +156,7 @@ impl fmt::Display for Faults {
         if let Some(line) = self.cut_after {
             write!(
                 f,
-                "too few keys for its length: nothing behind line {line} counts"
+                "too few keys for its length: nothing after line {line} counts"
             )?;
             if self.count == 0 {
                 return Ok(());
@@ -182,32 +182,32 @@ impl fmt::Display for Faults {
     }
 }
 
-/// The start of a foreign text, `most` characters of it, in quotes and harmless.
+/// Quotes at most `most` characters of a foreign text, harmlessly.
 pub fn quoted_bytes(text: &[u8], most: usize) -> String {
     let text = text.trim_ascii();
     let start = text.get(..most.saturating_mul(4)).unwrap_or(text);
     let mut start = String::from_utf8_lossy(start).into_owned();
     if start.len() < text.len() {
-        // So that it shows that something was cut.
+        // To show that something was cut.
         start.push('…');
     }
     quoted(&start, most)
 }
 
-/// Reads a list, handing each key with its line number (from 1) to `each_key`. A byte
-/// order mark at the start is passed over; `\n` and `\r\n` end a line.
+/// Reads a list and passes each key with its line number (from 1) to `each_key`. A byte order mark
+/// at the start is skipped; `\n` and `\r\n` end a line.
 ///
 /// # Errors
-/// Those of the reader; what was handed on before stays handed on.
+/// Fails if reading fails, perhaps after keys were passed on.
 pub fn read_list(reader: impl BufRead, each_key: impl FnMut(u64, Pubkey)) -> io::Result<Faults> {
     read_list_within(Allowance::UNLIMITED, reader, each_key)
 }
 
-/// Reads a list like [`read_list`], until the allowance is spent, which is looked at once
-/// for each piece of the reader.
+/// Reads a list like [`read_list`], but only until the allowance is spent, which is checked after
+/// each piece of the reader.
 ///
 /// # Errors
-/// Those of the reader; what was handed on before stays handed on.
+/// Fails if reading fails, perhaps after keys were passed on.
 pub fn read_list_within(
     allowance: Allowance,
     mut reader: impl BufRead,
@@ -231,7 +231,7 @@ pub fn read_list_within(
             Line::Faulty => faults.add(number, line),
         }
     };
-    // The start of a line that the reader has not yet brought to its end.
+    // The beginning of a line whose end has not been read yet.
     let mut begun: Vec<u8> = Vec::new();
     loop {
         let piece = match reader.fill_buf() {
@@ -270,25 +270,26 @@ pub fn read_list_within(
     Ok(faults)
 }
 
-/// At most [`LINE_CUT`] bytes: enough to see that a line is too long to be a key, and that
-/// a remark is one.
+/// The first [`LINE_CUT`] bytes of a line: enough to see that it is too long for a key, and
+/// whether it is a comment.
 fn bounded(line: &[u8]) -> &[u8] {
     line.get(..LINE_CUT).unwrap_or(line)
 }
 
+/// Appends to the beginning of a line, up to [`LINE_CUT`] bytes.
 fn extend_bounded(begun: &mut Vec<u8>, more: &[u8]) {
     let room = LINE_CUT.saturating_sub(begun.len());
     begun.extend_from_slice(more.get(..room).unwrap_or(more));
 }
 
-/// A set of pubkeys for many look-ups and little memory: 32 bytes a key and at most a
-/// quarter of a megabyte besides.
+/// A set of pubkeys that is fast to search and takes little memory: 32 bytes per key, and at most
+/// a quarter of a megabyte in addition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeySet {
     /// Sorted, without duplicates.
     keys: Vec<Pubkey>,
-    /// Where the keys of each leading number begin; the number is made of the first
-    /// [`KeySet::bits`] bits, so that a look-up compares with a key or two.
+    /// Where the keys begin whose first [`KeySet::bits`] bits are this number, so that a search
+    /// compares with only a key or two.
     starts: Vec<u32>,
     bits: u32,
 }
@@ -312,12 +313,12 @@ impl KeySet {
             .is_some_and(|few| few.binary_search(key).is_ok())
     }
 
-    /// How many keys it holds.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether it holds none.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -332,7 +333,7 @@ impl From<Vec<Pubkey>> for KeySet {
     fn from(mut keys: Vec<Pubkey>) -> Self {
         keys.sort_unstable();
         keys.dedup();
-        // About a key for each leading number.
+        // About one key for each number.
         let bits = keys.len().checked_ilog2().unwrap_or(0).min(16);
         let mut starts = vec![0_u32; 1 << bits];
         let mut next = 0;
@@ -524,7 +525,7 @@ mod tests {
         assert_eq!(keys, 3);
         let last = faults.cut_after.unwrap();
         assert!((1500..1800).contains(&last), "{last}");
-        let text = format!("too few keys for its length: nothing behind line {last} counts");
+        let text = format!("too few keys for its length: nothing after line {last} counts");
         assert_eq!(faults.to_string(), text);
         // Remarks and one line without an end cost no more than line breaks.
         for junk in ["# remark\n".repeat(1000), "x".repeat(5000)] {

@@ -127,12 +127,11 @@ pub(crate) fn is_being_rewritten(file: &File) -> bool {
     })
 }
 
-/// The inode of the process namespace that every other one is below (`PROC_PID_INIT_INO` of
-/// Linux).
+/// The inode of the outermost process namespace (`PROC_PID_INIT_INO` of Linux).
 const FIRST_NAMESPACE: u64 = 0xeffffffc;
 
-/// The file systems on which a program of another machine may write, by their magic numbers:
-/// NFS, SMB in three versions, FUSE, AFS, Ceph, 9p.
+/// The magic numbers of file systems on which programs on other machines may write: NFS, SMB in
+/// three versions, FUSE, AFS, Ceph, 9p.
 const SHARED_FILE_SYSTEMS: [u64; 8] = [
     0x6969,
     0x517b,
@@ -144,11 +143,12 @@ const SHARED_FILE_SYSTEMS: [u64; 8] = [
     0x0102_1997,
 ];
 
-/// Whether every process can be seen that may write a list: those of all users, outside of
-/// a container too, and of no other machine. Only then it means something that none does.
+/// Whether we can see every process that may write a list: the processes of all users, inside and
+/// outside of containers, with none on another machine. Only then does seeing no writer mean
+/// that there is none.
 pub(crate) fn sees_every_writer(list: &Path) -> bool {
-    // The first process has all rights. Whoever may look at what it has open may look at
-    // all processes, and nothing hides them (`hidepid`, `ProtectProc=`).
+    // The first process has all rights. If we may see what it has open, we may look at all
+    // processes, and nothing hides them (`hidepid`, `ProtectProc=`).
     let sees_others = fs::read_dir("/proc/1/fd").is_ok();
     let namespace = fs::metadata("/proc/self/ns/pid");
     let outermost = namespace.is_ok_and(|namespace| namespace.ino() == FIRST_NAMESPACE);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use constellation_shared::Pubkey;
-use constellation_shared::list_file::{ListFile, OpenList, Signature};
+use constellation_shared::list_file::{FileTime, ListFile, OpenList, Signature};
 use tracing::{error, warn};
 
 use crate::blacklist::{is_being_rewritten, open_regular};
@@ -189,7 +189,7 @@ impl Known {
     pub(super) fn remember(&mut self, state: Option<Signature>, now: Duration) {
         self.read = Some(state);
         self.again = state.is_some_and(|state| {
-            let is_coarse = state.changed().1 == 0;
+            let is_coarse = state.changed().nanoseconds == 0;
             is_younger(&state, now, if is_coarse { COARSE_TICK } else { SETTLING })
         });
         self.changing_since = self.again.then_some(now);
@@ -214,8 +214,9 @@ fn is_younger(state: &Signature, now: Duration, than: Duration) -> bool {
     is_young(state.changed(), now, than)
 }
 
-fn is_young((seconds, nanoseconds): (i64, i64), now: Duration, than: Duration) -> bool {
-    let (Ok(seconds), Ok(nanoseconds)) = (seconds.try_into(), nanoseconds.try_into()) else {
+fn is_young(time: FileTime, now: Duration, than: Duration) -> bool {
+    let (Ok(seconds), Ok(nanoseconds)) = (time.seconds.try_into(), time.nanoseconds.try_into())
+    else {
         return false;
     };
     let changed = Duration::new(seconds, nanoseconds);

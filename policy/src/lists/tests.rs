@@ -5,6 +5,7 @@ use super::swarm::SwarmSearch;
 use super::*;
 use crate::logged::logged;
 use constellation_shared::Station;
+use constellation_shared::list_file::FileTime;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
@@ -98,7 +99,10 @@ fn key(byte: u8) -> Pubkey {
 
 /// When a file was changed.
 fn changed(list: &ListFile) -> Duration {
-    let (seconds, nanoseconds) = list.signature().unwrap().unwrap().changed();
+    let FileTime {
+        seconds,
+        nanoseconds,
+    } = list.signature().unwrap().unwrap().changed();
     Duration::new(seconds.try_into().unwrap(), nanoseconds.try_into().unwrap())
 }
 
@@ -376,7 +380,7 @@ fn what_was_read_while_fresh_is_read_again() {
     let dir = Dir::new();
     dir.write("strfry/blacklist.txt", &[1]);
     let list = ListFile::blacklist(dir.root.path().join("strfry/blacklist.txt"));
-    let (seconds, _) = list.signature().unwrap().unwrap().changed();
+    let seconds = list.signature().unwrap().unwrap().changed().seconds;
     let now = Duration::from_secs(seconds.try_into().unwrap()) + Duration::from_secs(1);
     let mut known = Known::default();
     let state = list.signature().unwrap();

@@ -1,25 +1,25 @@
-//! Finds keys in bytes that come in pieces.
+//! Finds keys in bytes that arrive in pieces.
 //!
-//! NULs are not characters here: a single one between two characters of a key belongs to
-//! UTF-16, so the *gap*, the number of NULs before a character, tells whether it follows the
-//! one before: always 0 in a text in ASCII or UTF-8, always 1 in UTF-16.
+//! NULs do not count as characters. A single NUL between two characters belongs to UTF-16. So the
+//! *gap*, the number of NULs before a character, tells whether the character continues a key: in
+//! ASCII and UTF-8 it is always 0, in UTF-16 always 1.
 
 use crate::blacklist::mention::Mention;
 use crate::key::Pubkey;
 
-/// How many hex digits spell a key.
+/// The number of hex digits of a key.
 const DIGITS: u64 = 64;
 
-/// What a key in bech32 begins with (NIP-19).
+/// The beginning of a key in bech32 (NIP-19).
 const PREFIX: &[u8; 5] = b"npub1";
 
-/// How many characters such a key has.
+/// The number of characters of a key in bech32.
 const NPUB: usize = 63;
 
-/// From this gap on, what follows has nothing to do with what was before.
+/// The gap from which on two characters do not belong together.
 const APART: u8 = 2;
 
-/// A character, and what was before it.
+/// A character and what came before it.
 #[derive(Debug, Clone, Copy)]
 struct Char {
     byte: u8,
@@ -29,21 +29,21 @@ struct Char {
     is_glued: bool,
 }
 
-/// What was read so far of a text.
+/// The state of reading a text.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
     in_remark: bool,
-    /// The last byte that is no NUL.
+    /// The last byte that is not NUL.
     last: u8,
-    /// How many NULs came since, at most [`APART`].
+    /// How many NULs followed it, at most [`APART`].
     gap: u8,
     digits: Digits,
     npub: Npub,
-    /// A `0x` that ends here: where it stands, its gap, and whether it is glued to what is
-    /// before it.
+    /// The `0x` that was just read.
     zero_x: Option<ZeroX>,
 }
 
+/// A `0x`, which may belong to the key after it.
 #[derive(Debug, Clone, Copy)]
 struct ZeroX {
     at: u64,
@@ -52,18 +52,18 @@ struct ZeroX {
 }
 
 impl Scanner {
-    /// Reads on, from this offset in the file.
+    /// Reads the next bytes, which begin at `offset` in the file.
     pub(super) fn scan(&mut self, offset: u64, bytes: &[u8], found: &mut Vec<Mention>) {
         for (at, &byte) in (offset..).zip(bytes) {
             if byte == 0 {
                 self.gap = (self.gap + 1).min(APART);
                 if self.gap == APART {
                     self.in_remark = false;
-                    self.part(self.gap, found);
+                    self.separate(self.gap, found);
                 }
                 continue;
             }
-            // A remark ends where its line does, in some editor's eyes.
+            // A comment ends wherever some editor would end the line.
             if self.last == b'\r' || byte == b'\n' {
                 self.in_remark = false;
             }
@@ -79,7 +79,7 @@ impl Scanner {
                 continue;
             }
             if byte == b'#' {
-                self.part(character.gap, found);
+                self.separate(character.gap, found);
                 self.in_remark = true;
             } else {
                 self.take(character, found);
@@ -87,13 +87,13 @@ impl Scanner {
         }
     }
 
-    /// The text ends here.
+    /// Ends the text.
     pub(super) fn finish(&mut self, found: &mut Vec<Mention>) {
-        self.part(self.gap, found);
+        self.separate(self.gap, found);
     }
 
-    /// What was begun ends here, before so many NULs.
-    fn part(&mut self, gap: u8, found: &mut Vec<Mention>) {
+    /// Ends all keys that were begun; `gap` NULs follow.
+    fn separate(&mut self, gap: u8, found: &mut Vec<Mention>) {
         self.digits.end(None, gap, found);
         self.npub = Npub::default();
         self.zero_x = None;
@@ -102,13 +102,13 @@ impl Scanner {
     fn take(&mut self, character: Char, found: &mut Vec<Mention>) {
         if let Some(mention) = self.npub.take(character) {
             found.push(mention);
-            // Its last characters are no digits of another key.
+            // Its last characters are not the digits of another key.
             self.digits.forget();
             self.zero_x = None;
             return;
         }
         if character.byte.is_ascii_hexdigit() {
-            if !self.digits.goes_on(character) && !self.digits.turns_narrow(character, found) {
+            if !self.digits.continues(character) && !self.digits.leaves_utf16(character, found) {
                 self.digits.end(None, character.gap, found);
                 let zero_x = self.zero_x.filter(|zero_x| zero_x.gap == character.gap);
                 self.digits.begin(character, zero_x);
@@ -124,19 +124,19 @@ impl Scanner {
 /// A run of hex digits.
 #[derive(Debug, Default)]
 struct Digits {
-    /// Where the first one is.
+    /// Where the first digit is.
     start: u64,
-    /// Where the last one is, and its character.
+    /// Where the last digit is, and the digit.
     last: (u64, u8),
     count: u64,
-    /// The gap between them; counts from the second on.
+    /// The gap between the digits, once there are two.
     gap: u8,
-    /// Whether a NUL is before the first one.
+    /// Whether there is a NUL before the first digit.
     follows_nul: bool,
     is_glued: bool,
-    /// The `0x` before it.
+    /// The `0x` before the run.
     zero_x: Option<ZeroX>,
-    /// The keys that are complete, if the run is.
+    /// The keys read so far. They count if the run ends after a whole key.
     keys: Vec<Pubkey>,
     key: [u8; 32],
 }
@@ -169,8 +169,8 @@ impl Digits {
         }
     }
 
-    /// Takes the digit if it belongs to this run.
-    fn goes_on(&mut self, character: Char) -> bool {
+    /// Adds the digit if it belongs to this run, and returns whether it does.
+    fn continues(&mut self, character: Char) -> bool {
         let follows = match self.count {
             0 => false,
             1 if character.gap < APART => {
@@ -185,9 +185,9 @@ impl Digits {
         follows
     }
 
-    /// Takes the digit if it and the last one, which only seemed to be in UTF-16 as those
-    /// before it, begin a run that is not.
-    fn turns_narrow(&mut self, character: Char, found: &mut Vec<Mention>) -> bool {
+    /// Starts a run that is not in UTF-16 with this digit and the last one, if the last one only
+    /// seemed to be in UTF-16 like those before it. Returns whether it did.
+    fn leaves_utf16(&mut self, character: Char, found: &mut Vec<Mention>) -> bool {
         let turns = self.count > 1
             && self.gap == 1
             && character.gap == 0
@@ -208,7 +208,7 @@ impl Digits {
         turns
     }
 
-    /// Where `0x` begins, if this character is its x.
+    /// The `0x` of which this character is the x, if it is one.
     fn zero_x(&self, character: Char) -> Option<ZeroX> {
         let (at, byte) = self.last;
         let is_x = matches!(character.byte, b'x' | b'X')
@@ -230,14 +230,14 @@ impl Digits {
         self.keys.clear();
     }
 
-    /// The run ends, before this character; what it spells is found.
+    /// Ends the run before the character `before`, and adds the keys that it spells to `found`.
     fn end(&mut self, before: Option<Char>, gap_behind: u8, found: &mut Vec<Mention>) {
         if self.count == 0 {
             return;
         }
         let zero_x = before.and_then(|before| self.zero_x(before));
         let is_whole = self.count.is_multiple_of(DIGITS)
-            // The zero belongs to what is behind it.
+            // The zero belongs to the key after the run.
             || (self.count - 1).is_multiple_of(DIGITS) && zero_x.is_some();
         if is_whole {
             self.find(gap_behind, found);
@@ -253,8 +253,8 @@ impl Digits {
             let is_first = number == 0;
             let mut start = self.start + number * DIGITS * width;
             let mut end = start + DIGITS * width;
-            // Of UTF-16 the NULs go, too: those before the digits where there is one before
-            // the first, else those behind. What is left is the same.
+            // In UTF-16 the NULs are removed too: those before the digits if there is one before
+            // the first digit, otherwise those after them. The rest is the same either way.
             if is_utf16 && self.follows_nul {
                 (start, end) = (start - 1, end - 1);
             } else if is_utf16 && number + 1 == count && gap_behind == 0 {
@@ -274,17 +274,18 @@ impl Digits {
 /// A key in bech32.
 #[derive(Debug, Default)]
 struct Npub {
-    /// How many characters of a prefix are there.
+    /// How many characters of a prefix were read.
     prefix: usize,
     first: Option<Char>,
-    /// The gap between the characters; counts from the second on.
+    /// The gap between the characters, once there are two.
     gap: u8,
-    /// The prefix as it is spelled, while what is behind another one is read.
+    /// The prefix as it is written. It is read even while an earlier key is still being read.
     spelled: Vec<u8>,
-    /// The characters of one whose prefix is complete.
+    /// The key whose prefix is complete.
     begun: Option<Begun>,
 }
 
+/// A key in bech32 whose prefix is complete.
 #[derive(Debug)]
 struct Begun {
     first: Char,
