@@ -185,9 +185,10 @@ impl Context {
             None => selection::PEERS_PER_RUN,
             Some(most) => usize::from(most),
         };
-        match self.options.peer.is_empty() {
-            true => Selection::some(own, &candidates, most, now, &mut fastrand::Rng::new()),
-            false => Selection::all(own, &candidates),
+        if self.options.peer.is_empty() {
+            Selection::some(own, &candidates, most, now, &mut fastrand::Rng::new())
+        } else {
+            Selection::all(own, &candidates)
         }
     }
 }

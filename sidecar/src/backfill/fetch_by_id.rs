@@ -275,9 +275,10 @@ impl Collector<'_> {
             question.came.insert(id);
             return Asked::Yes;
         }
-        match question.came.contains(&id) {
-            true => Asked::Again,
-            false => Asked::No,
+        if question.came.contains(&id) {
+            Asked::Again
+        } else {
+            Asked::No
         }
     }
 

@@ -61,7 +61,7 @@ const MISSING_BAR: &str = "{spinner} {pos} of {len} missing events came [{bar:30
 
 /// What a backfill works with, once it is known that there is something to do.
 pub(crate) struct Backfill<'a> {
-    run: &'a Context,
+    context: &'a Context,
     /// When it began, Unix seconds.
     now: u64,
     /// How long it may take.
@@ -117,25 +117,25 @@ impl<'a> Backfill<'a> {
     ///
     /// # Errors
     /// [`PrepareError`] where nothing can be done.
-    pub(crate) async fn prepare(run: &'a Context) -> Result<Self, PrepareError> {
+    pub(crate) async fn prepare(context: &'a Context) -> Result<Self, PrepareError> {
         let now = unix_time();
-        let options = &run.options;
+        let options = &context.options;
         let limit = TimeLimit::from_now(options.max_minutes.0);
         let patience = Duration::from_secs(options.patience);
         let tunnels = Arc::new(Tunnels::new(
             options.ipfs_program(),
-            run.file(state_file::TUNNELS.name),
+            context.file(state_file::TUNNELS.name),
             Patience::within(patience),
         ));
-        let connector = Connector::new(options.ca_file.as_deref(), Arc::new(run.guard()))?
+        let connector = Connector::new(options.ca_file.as_deref(), Arc::new(context.guard()))?
             .patient(patience)
             .with_tunnels(Arc::clone(&tunnels));
         tunnels.sweep().await;
-        let strfry = run.strfry();
+        let strfry = context.strfry();
         if !is_program(strfry.binary()) {
             return Err(PrepareError::NoStrfry(strfry.binary().to_owned()));
         }
-        for doubt in &run.doubts {
+        for doubt in &context.doubts {
             warn!("{doubt}");
         }
         let max_event_size = conf::max_event_size(&strfry.conf())
@@ -148,14 +148,14 @@ impl<'a> Backfill<'a> {
             );
         }
         let max_event_size = max_event_size.bytes;
-        let descriptions = peer::descriptions(&run.station);
-        let candidates = run.peers(&descriptions);
+        let descriptions = peer::descriptions(&context.station);
+        let candidates = context.peers(&descriptions);
         if candidates.is_empty() {
-            return Err(PrepareError::NoPeers(run.station.swarm_dir()));
+            return Err(PrepareError::NoPeers(context.station.swarm_dir()));
         }
-        let peer_memory = PeerMemory::load(&peer_memory_path(run), now);
-        let selection = run.selection(&candidates, &peer_memory, now);
-        let followed = followed::followed(&run.station, &descriptions)?;
+        let peer_memory = PeerMemory::load(&peer_memory_path(context), now);
+        let selection = context.selection(&candidates, &peer_memory, now);
+        let followed = followed::followed(&context.station, &descriptions)?;
         let Followed { keys, blocked, .. } = followed;
         info!(for_scripts = true, "SYNC_HEX: count={}", keys.len());
         if keys.is_empty() {
@@ -176,7 +176,7 @@ impl<'a> Backfill<'a> {
             .map(|peer| peer_memory.since(&peer.address.to_string(), &wanted.kinds, now, reach))
             .min()
             .unwrap_or(wanted.since);
-        let refused = Refused::load(&refused_path(run), now);
+        let refused = Refused::load(&refused_path(context), now);
         let reconciliation = (!options.no_negentropy).then(|| {
             // Everything is everything.
             let refused = match options.days {
@@ -184,13 +184,13 @@ impl<'a> Backfill<'a> {
                 _ => refused.clone(),
             };
             let claims = SharedClaims::new(selection.most_tries());
-            let bar = run.bar(MISSING_BAR, String::new());
+            let bar = context.bar(MISSING_BAR, String::new());
             let reconciliation =
                 Reconciliation::new(strfry.clone(), refused, claims, (now, earliest), bar);
             Arc::new(reconciliation)
         });
         Ok(Self {
-            run,
+            context,
             now,
             limit,
             patience,
@@ -220,14 +220,14 @@ impl<'a> Backfill<'a> {
         mut self,
         mut interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> Done {
-        let options = &self.run.options;
+        let options = &self.context.options;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let verify = !options.trust_peers;
         let listener = self.reconciliation.clone();
         let listener = listener.map(|reconciliation| reconciliation as Arc<dyn ArrivalListener>);
         let mut pipeline = Pipeline::open(
             Admission::new(self.rules.clone(), verify, listener, cores),
-            Gate::asking(BlockedNow::new(self.run.station.clone())),
+            Gate::asking(BlockedNow::new(self.context.station.clone())),
             Import::new(self.strfry.clone(), options.verify),
         );
         let (mut reports, step) = self.ask(&mut pipeline, interruption.as_mut()).await;
@@ -250,8 +250,8 @@ impl<'a> Backfill<'a> {
         if is_settled && imported.written.added < gate.passed().len() as u64 {
             self.remember_what_was_not_kept(&gate).await;
         }
-        if let Err(error) = self.refused.save(&refused_path(self.run)) {
-            unwritten(&refused_path(self.run), &error);
+        if let Err(error) = self.refused.save(&refused_path(self.context)) {
+            unwritten(&refused_path(self.context), &error);
         }
         // What strfry did not take is not had; and who was cut off by us is not to blame.
         if is_settled {
@@ -261,8 +261,11 @@ impl<'a> Backfill<'a> {
         let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
         self.peer_memory
             .see(urls.iter().map(String::as_str), self.now);
-        if let Err(error) = self.peer_memory.save(&peer_memory_path(self.run), self.now) {
-            unwritten(&peer_memory_path(self.run), &error);
+        if let Err(error) = self
+            .peer_memory
+            .save(&peer_memory_path(self.context), self.now)
+        {
+            unwritten(&peer_memory_path(self.context), &error);
         }
         let reconciliation = self.reconciliation.as_ref();
         if let Some(reconciliation) = reconciliation {
@@ -454,7 +457,7 @@ impl<'a> Backfill<'a> {
     fn session(&mut self, place: usize, admission: &Arc<Admission>) -> Option<Session> {
         let peer = self.candidates.get(place)?.clone();
         let url = peer.url();
-        let reach = self.run.options.reach();
+        let reach = self.context.options.reach();
         let tally = Tally::default();
         let traffic: Arc<Traffic> = Arc::default();
         let (stop, switch) = Stop::with_switch(self.limit);
@@ -465,7 +468,7 @@ impl<'a> Backfill<'a> {
             traffic: Arc::clone(&traffic),
             stop,
             known: self.peer_memory.of(&url, self.now).cloned(),
-            bar: self.run.bar(PEER_BAR, peer.address.to_string()),
+            bar: self.context.bar(PEER_BAR, peer.address.to_string()),
             address: peer.address.clone(),
             connector: self.connector.clone(),
             admission: Arc::clone(admission),
@@ -492,7 +495,7 @@ impl<'a> Backfill<'a> {
             let address = &peer.address;
             for (id, refusal) in counts.refused_ids.drain(..) {
                 // Of what was not verified the id may be another event's.
-                if !self.run.options.trust_peers {
+                if !self.context.options.trust_peers {
                     let sender = address.to_string();
                     self.refused.remember(id, refusal, &sender, self.now);
                 }
@@ -519,12 +522,12 @@ impl<'a> Backfill<'a> {
     }
 }
 
-fn refused_path(run: &Context) -> PathBuf {
-    run.file(state_file::REFUSED.name)
+fn refused_path(context: &Context) -> PathBuf {
+    context.file(state_file::REFUSED.name)
 }
 
-fn peer_memory_path(run: &Context) -> PathBuf {
-    run.file(state_file::PEERS.name)
+fn peer_memory_path(context: &Context) -> PathBuf {
+    context.file(state_file::PEERS.name)
 }
 
 fn unwritten(path: &Path, error: &io::Error) {
@@ -534,9 +537,10 @@ fn unwritten(path: &Path, error: &io::Error) {
 /// What is remembered of a peer's turn. One that holds what could not be had gave all it
 /// can. How much was new is only known of those that were reconciled with.
 fn turn(report: &PeerReport) -> (String, PeerOutcome) {
-    let brought = match report.reconciled {
-        true => report.counts.collected,
-        false => 0,
+    let brought = if report.reconciled {
+        report.counts.collected
+    } else {
+        0
     };
     let turn = if report.code == Some(OUT_OF_TIME) {
         PeerOutcome::Unfinished

@@ -159,7 +159,7 @@ async fn run_to_report(
         Outcome::Complete | Outcome::SomePeersFailed
     ) {
         let members = Members {
-            run: context,
+            context,
             connector: &done.connector,
             peers: done.addresses.clone(),
             keys: &done.followed,

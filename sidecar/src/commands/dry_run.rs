@@ -145,15 +145,16 @@ fn human_size(bytes: u64) -> String {
         return bytes.to_string();
     };
     let tenths = (u128::from(bytes) * 10).div_ceil(u128::from(unit));
-    match tenths < 100 {
-        true => format!("{}.{}{name}", tenths / 10, tenths % 10),
-        false => format!("{}{name}", bytes.div_ceil(unit)),
+    if tenths < 100 {
+        format!("{}.{}{name}", tenths / 10, tenths % 10)
+    } else {
+        format!("{}{name}", bytes.div_ceil(unit))
     }
 }
 
 /// Whether the command line asks for a look rather than a run.
-pub(crate) const fn is_wanted(run: &Context) -> bool {
-    let options = &run.options;
+pub(crate) const fn is_wanted(context: &Context) -> bool {
+    let options = &context.options;
     options.stats || options.show_hex || options.dry_run
 }
 
@@ -161,25 +162,25 @@ pub(crate) const fn is_wanted(run: &Context) -> bool {
 ///
 /// # Errors
 /// [`SyncError`] if the lists or strfry cannot be read, or the output cannot be written.
-pub(crate) async fn look(run: &Context, output: &mut impl Write) -> Result<Outcome, SyncError> {
-    let options = &run.options;
-    let descriptions = peer::descriptions(&run.station);
-    let followed = followed::followed(&run.station, &descriptions)?;
+pub(crate) async fn look(context: &Context, output: &mut impl Write) -> Result<Outcome, SyncError> {
+    let options = &context.options;
+    let descriptions = peer::descriptions(&context.station);
+    let followed = followed::followed(&context.station, &descriptions)?;
     if options.stats {
-        let strfry = run.strfry();
+        let strfry = context.strfry();
         let events = strfry.count().await?;
-        let database = conf::database(&strfry.conf(), &run.station.strfry_dir());
+        let database = conf::database(&strfry.conf(), &context.station.strfry_dir());
         write_stats(output, events, &database, &followed)?;
     }
     if options.show_hex {
         write_hex(output, &followed.keys)?;
     }
     if options.dry_run && !options.stats && !options.show_hex {
-        let strfry = run.strfry();
-        let peers = run.peers(&descriptions);
+        let strfry = context.strfry();
+        let peers = context.peers(&descriptions);
         let now = unix_time();
-        let peer_memory = PeerMemory::load(&run.file(state_file::PEERS.name), now);
-        let selection = run.selection(&peers, &peer_memory, now);
+        let peer_memory = PeerMemory::load(&context.file(state_file::PEERS.name), now);
+        let selection = context.selection(&peers, &peer_memory, now);
         let kinds = options.wanted_kinds();
         let first = selection
             .first()

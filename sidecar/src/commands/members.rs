@@ -89,20 +89,20 @@ pub(crate) fn write_plan(output: &mut impl Write, options: &MemberOptions) -> io
 /// # Errors
 /// [`SyncError`].
 pub(crate) async fn print_profiles(
-    run: &Context,
+    context: &Context,
     command: &ProfilesCommand,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
-    log_to_terminal(run);
+    log_to_terminal(context);
     let keys = match command.pubkeys.as_slice() {
-        [] => followed::followed(&run.station, &peer::descriptions(&run.station))?.keys,
+        [] => followed::followed(&context.station, &peer::descriptions(&context.station))?.keys,
         given => {
             let mut seen = BTreeSet::new();
             let given = given.iter().filter(|key| seen.insert(**key));
             given.copied().collect()
         }
     };
-    let profiles = profiles::extract(&run.strfry(), &keys).await?;
+    let profiles = profiles::extract(&context.strfry(), &keys).await?;
     let now = utc(unix_time());
     match command.format {
         Format::Table => render::write_table(output, &keys, &profiles)?,
@@ -117,25 +117,25 @@ pub(crate) async fn print_profiles(
 /// # Errors
 /// [`SyncError`].
 pub(crate) async fn print_friends(
-    run: &Context,
+    context: &Context,
     command: FriendsCommand,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
-    log_to_terminal(run);
-    let scope = Scope::from(run.options.members.scope);
-    let strfry = run.strfry();
-    let descriptions = peer::descriptions(&run.station);
-    let circle = friends::gather(&run.station, &strfry, &descriptions, scope).await?;
+    log_to_terminal(context);
+    let scope = Scope::from(context.options.members.scope);
+    let strfry = context.strfry();
+    let descriptions = peer::descriptions(&context.station);
+    let circle = friends::gather(&context.station, &strfry, &descriptions, scope).await?;
     let followed = circle.new.iter().filter(|(_, friend)| friend.followers > 0);
     let followed: Vec<Pubkey> = followed.map(|(key, _)| *key).take(MOST_NAMES).collect();
     let names = profiles::extract(&strfry, &followed).await?;
     write_circle(output, &circle, &names)?;
-    let path = run.station.friends();
+    let path = context.station.friends();
     let unblocked = match circle.unblocked().count() {
         0 => String::new(),
         count => format!(", {count} of them unblocked by it"),
     };
-    if command.write && !run.options.dry_run {
+    if command.write && !context.options.dry_run {
         let keys = circle.new.into_keys().collect();
         let added = friends::list::add(&path, &keys).await;
         let added = added.map_err(|error| FriendsError::List(path.clone(), error))?;
@@ -155,8 +155,8 @@ pub(crate) async fn print_friends(
     Ok(0)
 }
 
-fn log_to_terminal(run: &Context) {
-    let log = Log::to_terminal(run.options.verbose, run.bars.clone());
+fn log_to_terminal(context: &Context) {
+    let log = Log::to_terminal(context.options.verbose, context.bars.clone());
     tracing_subscriber::registry().with(log).init();
 }
 

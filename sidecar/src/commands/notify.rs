@@ -37,12 +37,12 @@ pub struct NotifyCommand {
 /// # Errors
 /// Those of writing.
 pub(crate) async fn run(
-    run: &Context,
+    context: &Context,
     command: NotifyCommand,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
-    let options = &run.options.hooks;
-    let history = RunHistory::load(&run.file(RUNS.name));
+    let options = &context.options.hooks;
+    let history = RunHistory::load(&context.file(RUNS.name));
     let mut code = 0;
     let mut found = false;
     for occasion in [Occasion::Failure, Occasion::FullSync] {
@@ -52,7 +52,7 @@ pub(crate) async fn run(
         };
         found = true;
         writeln!(output, "{}: {line}", occasion.option())?;
-        if command.test && !test(run, options, occasion, line, &history, output).await? {
+        if command.test && !test(context, options, occasion, line, &history, output).await? {
             code = 1;
         }
     }
@@ -89,7 +89,7 @@ pub(crate) async fn run(
 
 /// Calls one command; returns whether it did its work.
 async fn test(
-    run: &Context,
+    context: &Context,
     options: &HookOptions,
     occasion: Occasion,
     command: &str,
@@ -98,7 +98,7 @@ async fn test(
 ) -> Result<bool, SyncError> {
     let reason = format!("a test of {}: nothing has happened", occasion.option());
     let last_exit_code = history.runs.first().map_or(0, |run| run.exit_code);
-    let mut message = message(run, occasion, &reason, history, last_exit_code);
+    let mut message = message(context, occasion, &reason, history, last_exit_code);
     message
         .variables
         .push(("CONSTELLATION_TEST", "1".to_owned()));

@@ -108,9 +108,9 @@ impl Probe {
     ///
     /// # Errors
     /// [`SyncError::Certificate`].
-    pub(crate) fn prepare(run: &Context, tunnels: bool) -> Result<Self, SyncError> {
-        let options = &run.options;
-        let guard = Arc::new(run.guard());
+    pub(crate) fn prepare(context: &Context, tunnels: bool) -> Result<Self, SyncError> {
+        let options = &context.options;
+        let guard = Arc::new(context.guard());
         let connector = Connector::new(options.ca_file.as_deref(), Arc::clone(&guard))?;
         let connector = connector.patient(PATIENCE);
         // With a ledger of its own: whoever loads one closes what is in it, and that of the
@@ -118,7 +118,7 @@ impl Probe {
         let tunnels = tunnels.then(|| {
             Arc::new(Tunnels::new(
                 options.ipfs_program(),
-                run.file(state_file::PROBE_TUNNELS.name),
+                context.file(state_file::PROBE_TUNNELS.name),
                 Patience {
                     waits: Vec::new(),
                     ..Patience::within(PATIENCE)
@@ -129,18 +129,15 @@ impl Probe {
             Some(tunnels) => connector.with_tunnels(Arc::clone(tunnels)),
             None => connector,
         };
-        let (descriptions, mut passed_over) = peer::read_descriptions(&run.station);
-        let own_node = peer::own_node_id(&run.station);
-        let peers = match options.peer.is_empty() {
-            true => {
-                let (peers, more) = peer::sort_out(&descriptions, own_node.as_deref(), &guard);
-                passed_over.extend(more);
-                peers
-            }
-            false => {
-                passed_over.clear();
-                peer::given(&options.peer)
-            }
+        let (descriptions, mut passed_over) = peer::read_descriptions(&context.station);
+        let own_node = peer::own_node_id(&context.station);
+        let peers = if options.peer.is_empty() {
+            let (peers, more) = peer::sort_out(&descriptions, own_node.as_deref(), &guard);
+            passed_over.extend(more);
+            peers
+        } else {
+            passed_over.clear();
+            peer::given(&options.peer)
         };
         Ok(Self {
             connector,

@@ -28,8 +28,8 @@ impl Members<'_> {
         memory: &mut MissingProfiles,
         mut interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> Profiles {
-        let options = &self.run.options;
-        let peer_memory_path = self.run.file(state_file::PEERS.name);
+        let options = &self.context.options;
+        let peer_memory_path = self.context.file(state_file::PEERS.name);
         let mut peer_memory = PeerMemory::load(&peer_memory_path, self.rules.now);
         let mut kinds = options.wanted_kinds();
         if !kinds.contains(&kinds::PROFILE) {
@@ -37,7 +37,7 @@ impl Members<'_> {
         }
         let mut recovery = FullSync {
             connector: self.connector,
-            strfry: self.run.strfry(),
+            strfry: self.context.strfry(),
             rules: self.rules,
             kinds,
             peer_memory: &mut peer_memory,

@@ -40,7 +40,7 @@ use say;
 /// What a backfill leaves to its members.
 pub(crate) struct Members<'a> {
     /// The run.
-    pub run: &'a Context,
+    pub context: &'a Context,
     /// How to reach relays.
     pub connector: &'a Connector,
     /// The peers, at the addresses at which they can be reached now.
@@ -62,20 +62,20 @@ impl Members<'_> {
         gate: Gate,
         interruption: Pin<&mut impl Future<Output = ()>>,
     ) {
-        if !self.run.options.members.no_profiles {
+        if !self.context.options.members.no_profiles {
             self.profiles(report, gate, interruption).await;
         }
-        if self.run.options.members.friends && report.outcome != Outcome::Interrupted {
+        if self.context.options.members.friends && report.outcome != Outcome::Interrupted {
             self.friends().await;
         }
     }
 
     /// Adds the friends of the members to the list; a failure is said, and stops nothing.
     async fn friends(&self) {
-        let station = &self.run.station;
+        let station = &self.context.station;
         let descriptions = peer::descriptions(station);
-        let scope = self.run.options.members.scope.into();
-        let circle = friends::gather(station, &self.run.strfry(), &descriptions, scope).await;
+        let scope = self.context.options.members.scope.into();
+        let circle = friends::gather(station, &self.context.strfry(), &descriptions, scope).await;
         let circle = match circle {
             Ok(circle) => circle,
             Err(error) => {
@@ -119,7 +119,7 @@ impl Members<'_> {
         let Some(mut profiles) = extracted else {
             return;
         };
-        let path = self.run.file(state_file::MISSING_PROFILES.name);
+        let path = self.context.file(state_file::MISSING_PROFILES.name);
         let mut memory = MissingProfiles::load(&path);
         let missing = self.say_who_has_one(&profiles, &memory);
         if !missing.is_empty() {
@@ -131,7 +131,7 @@ impl Members<'_> {
                 warn!("{} could not be written: {error}", path.display());
             }
         }
-        let folder = self.run.station.profiles_dir();
+        let folder = self.context.station.profiles_dir();
         if let Err(error) = render::write_files(&folder, &profiles, &utc(unix_time())) {
             warn!("{} could not be written: {error}", folder.display());
         }
@@ -146,7 +146,7 @@ impl Members<'_> {
 
     /// Everybody who is followed, by name.
     fn people(&self, profiles: &Profiles) -> Vec<Person> {
-        let members = local_members(&self.run.station);
+        let members = local_members(&self.context.station);
         let person = |key: &Pubkey| Person {
             pubkey: *key,
             name: profiles.get(key).map(|profile| {
@@ -168,10 +168,10 @@ impl Members<'_> {
             .copied()
             .collect();
         let ours = Ours {
-            members: local_members(&self.run.station),
-            friends: keys_or_none(&ListFile::own(self.run.station.friends())),
+            members: local_members(&self.context.station),
+            friends: keys_or_none(&ListFile::own(self.context.station.friends())),
         };
-        let most = self.run.options.members.full_sync_keys;
+        let most = self.context.options.members.full_sync_keys;
         let scheduled = budget::choose(&waiting, &ours, memory.last_turn(), most);
         let has_its_turn: BTreeSet<Pubkey> = scheduled.iter().copied().collect();
         for key in self.keys {
@@ -207,7 +207,7 @@ impl Members<'_> {
     }
 
     async fn extract(&self, keys: &[Pubkey]) -> Option<Profiles> {
-        let extracted = profiles::extract(&self.run.strfry(), keys).await;
+        let extracted = profiles::extract(&self.context.strfry(), keys).await;
         extracted
             .inspect_err(|error| error!("profiles could not be read: {}", chain(error)))
             .ok()

@@ -190,9 +190,10 @@ impl Document {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             station: for_terminal(&when.station, MOST_OF_A_NAME),
-            outcome: match exit_code == Outcome::Interrupted.exit_code() {
-                true => Outcome::Interrupted,
-                false => Outcome::NothingDone,
+            outcome: if exit_code == Outcome::Interrupted.exit_code() {
+                Outcome::Interrupted
+            } else {
+                Outcome::NothingDone
             },
             exit_code,
             success: false,

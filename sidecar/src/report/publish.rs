@@ -93,28 +93,28 @@ fn station_name() -> String {
 /// Writes everything that is to be written after a run, and tells what is to be told;
 /// returns the document as it was written last.
 pub(crate) async fn publish(
-    run: &Context,
+    context: &Context,
     result: Result<&Report, &Failure>,
     begin: &Begin,
 ) -> Document {
-    let when = begin.circumstances(&run.options);
+    let when = begin.circumstances(&context.options);
     let mut document = match result {
         Ok(report) => Document::of_run(report, when),
         Err(failure) => Document::of_failure(failure.exit_code, &failure.message, when),
     };
-    let history_path = run.file(RUNS.name);
+    let history_path = context.file(RUNS.name);
     let mut history = RunHistory::load(&history_path);
     let failures_before = history.failures_in_a_row;
     history.take(&mut document);
-    let due = due(run, &mut history, &document);
+    let due = due(context, &mut history, &document);
     said(&history_path, history.save(&history_path));
-    write(run, &document, &history);
+    write(context, &document, &history);
     let Some((occasion, command)) = due else {
         return document;
     };
     let reason = reason(occasion, failures_before, &document);
-    let message = message(run, occasion, &reason, &history, document.exit_code);
-    let patience = run.options.hooks.patience();
+    let message = message(context, occasion, &reason, &history, document.exit_code);
+    let patience = context.options.hooks.patience();
     let (lines, called) = hook::call(&command, &message, patience, interruption()).await;
     let option = occasion.option();
     info!("{option} was called: {reason}");
@@ -131,16 +131,20 @@ pub(crate) async fn publish(
     });
     document.told.clone_from(&history.told.last);
     said(&history_path, history.save(&history_path));
-    write(run, &document, &history);
+    write(context, &document, &history);
     document
 }
 
 /// Which command is to be called now. That it is, is taken down.
-fn due(run: &Context, history: &mut RunHistory, document: &Document) -> Option<(Occasion, String)> {
+fn due(
+    context: &Context,
+    history: &mut RunHistory,
+    document: &Document,
+) -> Option<(Occasion, String)> {
     if document.outcome == crate::report::Outcome::Interrupted {
         return None;
     }
-    let (options, now) = (&run.options.hooks, document.finished_at);
+    let (options, now) = (&context.options.hooks, document.finished_at);
     let failures = history.failures_in_a_row;
     let occasion = history.told.due(failures, options.on_failure_after, now)?;
     let command = occasion.command(options).map(ToOwned::to_owned);
@@ -172,14 +176,14 @@ fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> Stri
 
 /// What a command is told.
 pub(crate) fn message(
-    run: &Context,
+    context: &Context,
     occasion: Occasion,
     reason: &str,
     history: &RunHistory,
     exit_code: u8,
 ) -> Message {
     let path = |name: &str| {
-        let path = run.file(name);
+        let path = context.file(name);
         let path = std::path::absolute(&path).unwrap_or(path);
         path.to_string_lossy().into_owned()
     };
@@ -204,17 +208,17 @@ pub(crate) fn message(
     }
 }
 
-fn write(run: &Context, document: &Document, history: &RunHistory) {
+fn write(context: &Context, document: &Document, history: &RunHistory) {
     let json = document.to_json().map_err(io::Error::other);
-    let path = run.file(REPORT.name);
+    let path = context.file(REPORT.name);
     said(
         &path,
         json.and_then(|json| REPORT.write(&path, (json + "\n").as_bytes())),
     );
-    let path = run.file(REPORT_PAGE.name);
+    let path = context.file(REPORT_PAGE.name);
     let page = page::render(document);
     said(&path, REPORT_PAGE.write(&path, page.as_bytes()));
-    if let Some(path) = run.options.metrics_file() {
+    if let Some(path) = context.options.metrics_file() {
         let text = metrics::render(document, &history.totals);
         said(path, atomic_file::write_readable(path, text.as_bytes()));
     }

@@ -80,9 +80,10 @@ impl PeerReconciler<'_> {
         };
         let claims = &self.reconciliation.claims;
         collect(connection, claims, intake, manner, is_wanted, progress).await?;
-        match claims.failures(self.peer) > MOST_FAILURES {
-            true => Err(ReconciliationError::Unfit(CompareError::Invents)),
-            false => Ok(()),
+        if claims.failures(self.peer) > MOST_FAILURES {
+            Err(ReconciliationError::Unfit(CompareError::Invents))
+        } else {
+            Ok(())
         }
     }
 

@@ -74,13 +74,13 @@ pub struct BugreportOptions {
 /// # Errors
 /// [`SyncError::Bugreport`] where it cannot be written, and those of the doctor.
 pub(crate) async fn run(
-    run: &Context,
+    context: &Context,
     options: &BugreportOptions,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
     let given = options.output.clone();
-    let path = given.unwrap_or_else(|| run.file("constellation-bugreport.txt"));
-    let text = gather(run).await?;
+    let path = given.unwrap_or_else(|| context.file("constellation-bugreport.txt"));
+    let text = gather(context).await?;
     // For its owner alone: what is in it he is to look through first.
     atomic_file::write_private(&path, text.as_bytes())
         .map_err(|error| SyncError::Bugreport(path.clone(), error))?;
@@ -95,13 +95,13 @@ pub(crate) async fn run(
     Ok(0)
 }
 
-async fn gather(run: &Context) -> Result<String, SyncError> {
+async fn gather(context: &Context) -> Result<String, SyncError> {
     let mut text = format!(
         "constellation bug report, {}\n\n## Versions\n\n",
         utc(unix_time())
     );
     let mut reducer = Reducer::new();
-    let strfry = run.strfry();
+    let strfry = context.strfry();
     let policy = policy_beside();
     let (policy, strfry) = tokio::join!(
         version(policy.as_os_str()),
@@ -113,19 +113,19 @@ async fn gather(run: &Context) -> Result<String, SyncError> {
         system()
     ));
     let no_tunnels = DoctorOptions { tunnels: false };
-    let findings = doctor::examine(run, &no_tunnels).await?;
+    let findings = doctor::examine(context, &no_tunnels).await?;
     section(&mut text, "Doctor");
     for found in &findings {
         let words = reducer.text(&found.text);
         text.push_str(&format!("{:?} {}: {words}\n", found.level, found.code));
     }
     section(&mut text, "Last report");
-    let report = read_start(&run.file(state_file::REPORT.name), LONGEST_REPORT);
+    let report = read_start(&context.file(state_file::REPORT.name), LONGEST_REPORT);
     let report = report.map(|report| report::reduced(&report, &mut reducer));
     text.push_str(&report.unwrap_or_else(|| "none\n".to_owned()));
     for name in LOGS {
         section(&mut text, name);
-        match log_end(&run.file(name)) {
+        match log_end(&context.file(name)) {
             None => text.push_str("not there\n"),
             Some(end) => {
                 let log = reducer.log(end.iter().map(String::as_str));

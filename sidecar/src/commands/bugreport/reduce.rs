@@ -62,9 +62,10 @@ impl Reducer {
         let mut begins_word = true;
         while let Some(c) = rest.chars().next() {
             let peer = ADDRESSES.iter().any(|start| rest.starts_with(start));
-            let known = match begins_word {
-                true => self.vocabulary.at_start(rest),
-                false => None,
+            let known = if begins_word {
+                self.vocabulary.at_start(rest)
+            } else {
+                None
             };
             let length = if let Some(known) = known {
                 push(&mut reduced, known);

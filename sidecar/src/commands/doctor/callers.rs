@@ -100,16 +100,17 @@ impl Facts {
         let mut findings = Vec::new();
         let mut ready = Vec::new();
         for (path, _, may_run) in self.scripts.iter().filter(|(_, calls_us, _)| *calls_us) {
-            match may_run {
-                true => ready.push(path.display().to_string()),
-                false => findings.push(Finding::fail(
+            if *may_run {
+                ready.push(path.display().to_string());
+            } else {
+                findings.push(Finding::fail(
                     "script_not_executable",
                     format!(
                         "{} may not be run: its callers pass it over",
                         path.display()
                     ),
                     format!("chmod a+x {}", quoted(path)),
-                )),
+                ));
             }
         }
         if !ready.is_empty() && self.program.is_none() {
@@ -151,16 +152,7 @@ impl Facts {
         if !findings.is_empty() {
             return findings;
         }
-        findings.push(match ready.is_empty() {
-            false => Finding::warn(
-                "nobody_seen_calling",
-                format!(
-                    "{scripts} would start the next run, but nobody is seen who calls: neither a process nor a cron line names {}, and no runs an hour or more apart were recorded in the last two days",
-                    STATION_S.join(" or ")
-                ),
-                format!("start the station's own programs; or in crontab -e: {CRON_LINE}"),
-            ),
-            true => {
+        findings.push(if ready.is_empty() {
                 let theirs = self.scripts.first().map_or_else(
                     || "there is no script in workspace/NIP-101".to_owned(),
                     |(path, ..)| format!("{} is not ours", path.display()),
@@ -170,8 +162,14 @@ impl Facts {
                     format!("nobody starts the next run: {theirs}, no cron line and no timer names {PROGRAM}"),
                     format!("{PROGRAM} install; or in crontab -e: {CRON_LINE}"),
                 )
-            }
-        });
+            } else { Finding::warn(
+                "nobody_seen_calling",
+                format!(
+                    "{scripts} would start the next run, but nobody is seen who calls: neither a process nor a cron line names {}, and no runs an hour or more apart were recorded in the last two days",
+                    STATION_S.join(" or ")
+                ),
+                format!("start the station's own programs; or in crontab -e: {CRON_LINE}"),
+            ) });
         findings
     }
 }

@@ -110,9 +110,10 @@ pub(crate) fn write(
     for finding in findings {
         let sign = finding.level.sign();
         let text = for_terminal(&finding.text, LONGEST);
-        match colours {
-            true => writeln!(output, "{}{sign}\u{1b}[0m {text}", finding.level.colour())?,
-            false => writeln!(output, "{sign} {text}")?,
+        if colours {
+            writeln!(output, "{}{sign}\u{1b}[0m {text}", finding.level.colour())?;
+        } else {
+            writeln!(output, "{sign} {text}")?;
         }
         if let Some(remedy) = &finding.remedy {
             writeln!(output, "    {}", for_terminal(remedy, LONGEST))?;
@@ -145,9 +146,10 @@ pub(crate) fn quoted(path: &Path) -> String {
 /// Any text as one word of a shell.
 pub(crate) fn quoted_text(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:=,".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

@@ -122,17 +122,18 @@ impl Facts {
                 );
             }
         }
-        match is_folder(&self.root) {
-            false => Finding::fail(
-                "root_missing",
-                format!("there is no station at {root}"),
-                "say where it is with --zen DIR or CONSTELLATION_ZEN, or install the station",
-            ),
-            true => Finding::fail(
+        if is_folder(&self.root) {
+            Finding::fail(
                 "strfry_folder_missing",
                 format!("{strfry} is no folder: strfry is not installed"),
                 "install strfry with the station's setup, or say where the station is with --zen DIR",
-            ),
+            )
+        } else {
+            Finding::fail(
+                "root_missing",
+                format!("there is no station at {root}"),
+                "say where it is with --zen DIR or CONSTELLATION_ZEN, or install the station",
+            )
         }
     }
 
@@ -150,9 +151,10 @@ impl Facts {
         };
         let files = [&self.database, &self.data, &self.lock];
         let closed = files.iter().find(|seen| {
-            let wanted = match is_folder(seen) {
-                true => READ | WRITE | ENTER,
-                false => READ | WRITE,
+            let wanted = if is_folder(seen) {
+                READ | WRITE | ENTER
+            } else {
+                READ | WRITE
             };
             // What the administrator makes there is closed to everybody else.
             let leaves_closed = |owned: Owned| us.uid == 0 && owned.uid != 0;
@@ -198,16 +200,15 @@ impl Facts {
         if folder_is_closed {
             let path = &self.strfry.path;
             let owner = self.strfry.owned().map_or(us.uid, |owned| owned.uid);
-            let (words, remedy) = match owner == us.uid {
-                true => (String::new(), format!("chmod u+rwx {}", quoted(path))),
-                false => {
-                    let (owner, we) = (name_of(owner), name_of(us.uid));
-                    let words = format!(" by {we}, and belongs to {owner}");
-                    (
-                        words,
-                        format!("sudo -u {owner} -H constellation-sync doctor"),
-                    )
-                }
+            let (words, remedy) = if owner == us.uid {
+                (String::new(), format!("chmod u+rwx {}", quoted(path)))
+            } else {
+                let (owner, we) = (name_of(owner), name_of(us.uid));
+                let words = format!(" by {we}, and belongs to {owner}");
+                (
+                    words,
+                    format!("sudo -u {owner} -H constellation-sync doctor"),
+                )
             };
             return vec![Finding::fail(
                 "strfry_folder_not_writable",

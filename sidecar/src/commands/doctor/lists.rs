@@ -184,9 +184,10 @@ fn judge(list: &Read, name: &'static str, consequence: &str) -> Finding {
         Err(error) => Finding::fail(
             "list_unreadable",
             format!("{path} cannot be read ({error}): {consequence}"),
-            match fs::metadata(&list.path).is_ok_and(|metadata| metadata.is_file()) {
-                true => format!("chmod a+r {}", quoted(&list.path)),
-                false => format!("mv {p} {p}.old", p = quoted(&list.path)),
+            if fs::metadata(&list.path).is_ok_and(|metadata| metadata.is_file()) {
+                format!("chmod a+r {}", quoted(&list.path))
+            } else {
+                format!("mv {p} {p}.old", p = quoted(&list.path))
             },
         ),
     }

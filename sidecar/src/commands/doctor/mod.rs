@@ -56,15 +56,16 @@ pub struct DoctorOptions {
 /// # Errors
 /// [`SyncError::Certificate`], and those of writing.
 pub(crate) async fn run(
-    run: &Context,
+    context: &Context,
     options: &DoctorOptions,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
-    let findings = examine(run, options).await?;
+    let findings = examine(context, options).await?;
     let exit_code = exit_code(&findings);
-    match run.options.json {
-        true => writeln!(output, "{}", finding::to_json(&findings, exit_code))?,
-        false => finding::write(output, &findings, wants_colours())?,
+    if context.options.json {
+        writeln!(output, "{}", finding::to_json(&findings, exit_code))?;
+    } else {
+        finding::write(output, &findings, wants_colours())?;
     }
     Ok(exit_code)
 }
@@ -79,19 +80,19 @@ pub(crate) fn exit_code(findings: &[Finding]) -> u8 {
 /// # Errors
 /// [`SyncError::Certificate`].
 pub(crate) async fn examine(
-    run: &Context,
+    context: &Context,
     options: &DoctorOptions,
 ) -> Result<Vec<Finding>, SyncError> {
-    let station = &run.station;
-    let strfry = run.strfry();
+    let station = &context.station;
+    let strfry = context.strfry();
     let data = conf::database(&strfry.conf(), &absolute(station.strfry_dir()));
     let folders = folders::Facts::gather(station, &data);
     let mut findings = folders.judge();
     if !folders.has_station() {
         return Ok(findings);
     }
-    let probe = Probe::prepare(run, options.tunnels)?;
-    let dms = run.options.wanted_kinds().contains(&DIRECT_MESSAGE);
+    let probe = Probe::prepare(context, options.tunnels)?;
+    let dms = context.options.wanted_kinds().contains(&DIRECT_MESSAGE);
     // Where the database is another's, that is to be mended first.
     let mended = worst(&findings) < Level::Fail;
     let user = folders.strfry_user().filter(|_| mended);
@@ -108,7 +109,7 @@ pub(crate) async fn examine(
         strfry::Facts::gather(&strfry, folders.data_length()),
         plugin::Facts::gather(&conf, command, &folder, user.as_ref()),
         relay::Facts::gather(conf.clone(), &settings, &to_our_relay, dms),
-        peers::Facts::gather(run, &probe, dms),
+        peers::Facts::gather(context, &probe, dms),
         callers::Facts::gather(station, unix_time()),
     );
     probe.close().await;
@@ -132,7 +133,7 @@ pub(crate) async fn examine(
         findings.extend(relay.judge());
     }
     // Which lists a broken plugin uses matters once it works.
-    findings.extend(run.doubts.iter().filter(|_| plugin_works).map(|doubt| {
+    findings.extend(context.doubts.iter().filter(|_| plugin_works).map(|doubt| {
         let folder = quoted(&station.strfry_dir());
         Finding::warn(
             "list_settings",

@@ -84,35 +84,35 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Asks all of them at once; `dms` says whether direct messages are wanted.
-    pub(crate) async fn gather(run: &Context, probe: &Probe, dms: bool) -> Self {
+    pub(crate) async fn gather(context: &Context, probe: &Probe, dms: bool) -> Self {
         let kind = if dms { DIRECT_MESSAGE } else { PROFILE };
         let asking = probe.peers.iter().map(async |peer| {
-            let answer = match probe.may_ask(peer) {
-                true => Some(ask(&peer.address, &probe.connector, kind).await),
-                false => None,
+            let answer = if probe.may_ask(peer) {
+                Some(ask(&peer.address, &probe.connector, kind).await)
+            } else {
+                None
             };
             let address = peer.address.clone();
             Told { address, answer }
         });
         let behind_tunnels = |peer: &Peer| peer.address.tunnel().is_some();
-        let ipfs_program = run.options.ipfs_program();
+        let ipfs_program = context.options.ipfs_program();
         let ipfs = async {
-            match probe.peers.iter().any(behind_tunnels) {
-                true => {
-                    let ipfs = Ipfs::new(&ipfs_program, IPFS_PATIENCE);
-                    Some(ipfs.list().await.map(drop))
-                }
-                false => None,
+            if probe.peers.iter().any(behind_tunnels) {
+                let ipfs = Ipfs::new(&ipfs_program, IPFS_PATIENCE);
+                Some(ipfs.list().await.map(drop))
+            } else {
+                None
             }
         };
         let (told, ipfs) = tokio::join!(join_all(asking), ipfs);
         let show = |why: &PassedOver| for_terminal(&why.to_string(), LONGEST);
         Self {
             passed_over: probe.passed_over.iter().map(show).collect(),
-            swarm: run.station.swarm_dir(),
+            swarm: context.station.swarm_dir(),
             ipfs_program,
             own_node: probe.own_node.clone(),
-            given: !run.options.peer.is_empty(),
+            given: !context.options.peer.is_empty(),
             told,
             ipfs,
             dms,
@@ -294,13 +294,14 @@ fn judge_one(told: &Told) -> Finding {
             "nothing here: relay.maxFilterLimit = 500 and relay.maxWebsocketPayloadSize = 131072 in its strfry.conf",
         );
     }
-    match information.negentropy {
-        true => Finding::ok("peer", format!("{words}, NIP-77")),
-        false => Finding::warn(
+    if information.negentropy {
+        Finding::ok("peer", format!("{words}, NIP-77"))
+    } else {
+        Finding::warn(
             "peer_without_nip77",
             format!("{words}, no NIP-77: all its events are paged through"),
             "nothing here: relay.negentropy.enabled = true in its strfry.conf, or a newer strfry",
-        ),
+        )
     }
 }
 

@@ -55,9 +55,10 @@ impl Facts {
             .as_deref()
             .zip(strfry_user)
             .and_then(|(path, user)| {
-                let wanted = match script.is_empty() {
-                    true => ENTER,
-                    false => READ | ENTER,
+                let wanted = if script.is_empty() {
+                    ENTER
+                } else {
+                    READ | ENTER
                 };
                 let real = fs::canonicalize(path).ok()?;
                 let obstacle = user.reaches(&real, wanted).err()?;
@@ -67,9 +68,10 @@ impl Facts {
         let other_user = us
             .zip(strfry_user)
             .is_some_and(|(us, strfry)| us.uid != strfry.uid);
-        let answers = match is_ours && closed.is_none() {
-            true => Some(trial::ask(command, folder).await),
-            false => None,
+        let answers = if is_ours && closed.is_none() {
+            Some(trial::ask(command, folder).await)
+        } else {
+            None
         };
         Self {
             conf: conf.to_owned(),
@@ -109,10 +111,7 @@ impl Facts {
             );
         };
         if let Some((obstacle, user)) = &self.closed {
-            let how = match obstacle == program {
-                true => "a+rx",
-                false => "a+x",
-            };
+            let how = if obstacle == program { "a+rx" } else { "a+x" };
             return Finding::fail(
                 "plugin_not_startable",
                 format!(
@@ -192,9 +191,10 @@ fn script(path: &Path) -> String {
         let file = atomic_file::open(path)?;
         let mut text = Vec::new();
         file.take(LONGEST_SCRIPT).read_to_end(&mut text)?;
-        Ok(match text.starts_with(b"#!") {
-            true => String::from_utf8_lossy(&text).into_owned(),
-            false => String::new(),
+        Ok(if text.starts_with(b"#!") {
+            String::from_utf8_lossy(&text).into_owned()
+        } else {
+            String::new()
         })
     };
     read().unwrap_or_default()

@@ -38,12 +38,11 @@ impl Facts {
     ) -> Self {
         let address = own_address(conf);
         let information = Information::fetch(&address, connector).await;
-        let direct_messages = match dms && is_strfry(&information) {
-            true => {
-                let one = serde_json::json!({"kinds": [DIRECT_MESSAGE], "limit": 1});
-                Some(ask(&one, &address, connector).await.map(drop))
-            }
-            false => None,
+        let direct_messages = if dms && is_strfry(&information) {
+            let one = serde_json::json!({"kinds": [DIRECT_MESSAGE], "limit": 1});
+            Some(ask(&one, &address, connector).await.map(drop))
+        } else {
+            None
         };
         Self {
             conf: path,

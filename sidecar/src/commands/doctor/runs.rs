@@ -94,16 +94,15 @@ impl Facts {
             );
         };
         let age = self.now.saturating_sub(last);
-        match age > LATE {
-            true => Finding::fail(
+        if age > LATE {
+            Finding::fail(
                 "last_success_old",
                 format!("the last backfill succeeded {} ago", rough_duration(age)),
                 "constellation-sync trigger --now -v",
-            ),
-            false => {
-                let text = format!("the last backfill succeeded {} ago", rough_duration(age));
-                Finding::ok("last_success", text)
-            }
+            )
+        } else {
+            let text = format!("the last backfill succeeded {} ago", rough_duration(age));
+            Finding::ok("last_success", text)
         }
     }
 

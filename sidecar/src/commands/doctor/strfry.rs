@@ -166,13 +166,14 @@ impl Facts {
         let file = quoted(file.as_ref().unwrap_or(&self.conf));
         let text = format!("{} {fault}", self.conf.display());
         let remedy = format!("nano +{} {file}", fault.line);
-        match fault.is_certain {
-            true => Finding::fail("conf_faulty", text, remedy),
-            false => Finding::warn(
+        if fault.is_certain {
+            Finding::fail("conf_faulty", text, remedy)
+        } else {
+            Finding::warn(
                 "conf_not_understood",
                 format!("{text}; strfry may take it, and what depends on it is not known here"),
                 format!("write what it comes to in its place: {remedy}"),
-            ),
+            )
         }
     }
 
@@ -327,12 +328,11 @@ async fn version(strfry: &Strfry) -> Result<String, Trouble> {
         let line = text.lines().map(str::trim).find(|line| !line.is_empty());
         line.map(ToOwned::to_owned)
     };
-    match output.status.success() {
-        true => Ok(text(&output.stdout).unwrap_or_else(|| "strfry".to_owned())),
-        false => {
-            let words = text(&output.stderr).unwrap_or_else(|| "it said nothing".to_owned());
-            Err(broken(format!("it ended with {}: {words}", output.status)))
-        }
+    if output.status.success() {
+        Ok(text(&output.stdout).unwrap_or_else(|| "strfry".to_owned()))
+    } else {
+        let words = text(&output.stderr).unwrap_or_else(|| "it said nothing".to_owned());
+        Err(broken(format!("it ended with {}: {words}", output.status)))
     }
 }
 

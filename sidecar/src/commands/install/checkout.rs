@@ -31,13 +31,14 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, GitError
         .env_remove("GIT_INDEX_FILE")
         .output()
         .map_err(GitError::Missing)?;
-    match output.status.success() {
-        true => Ok(output.stdout),
-        false => Err(GitError::Failed(
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(GitError::Failed(
             arguments.join(" "),
             folder.to_owned(),
             String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        )),
+        ))
     }
 }
 

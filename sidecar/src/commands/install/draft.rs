@@ -138,9 +138,10 @@ impl Draft {
             Before::Kept => "undone by putting back what was kept",
             Before::Nothing => "undone by removing it",
         };
-        let what = match name == PLUGIN {
-            true => "strfry's plugin is constellation-policy",
-            false => "it calls constellation-sync",
+        let what = if name == PLUGIN {
+            "strfry's plugin is constellation-policy"
+        } else {
+            "it calls constellation-sync"
         };
         let written = self.write(
             &script.file,
@@ -178,9 +179,10 @@ impl Draft {
             path: path.clone(),
             edit,
         };
-        let edited = match by_conf {
-            true => with_plugin(text, folder, &wanted.command),
-            false => Ok(None),
+        let edited = if by_conf {
+            with_plugin(text, folder, &wanted.command)
+        } else {
+            Ok(None)
         };
         let edited = edited.map_err(|fault| InstallError::Conf {
             path: path.clone(),
@@ -197,9 +199,10 @@ impl Draft {
             self.write(&backup, text, Kind::Plain, why);
         }
         let edit = edited.edit;
-        let undone = match edit.old.is_empty() {
-            true => "taking the line out".to_owned(),
-            false => format!("putting back {}", for_terminal(&edit.old, LONGEST)),
+        let undone = if edit.old.is_empty() {
+            "taking the line out".to_owned()
+        } else {
+            format!("putting back {}", for_terminal(&edit.old, LONGEST))
         };
         let plugin = for_terminal(&wanted.command, LONGEST);
         let why = format!("it says plugin = \"{plugin}\"; undone by {undone}");

@@ -79,9 +79,10 @@ impl Found {
         let station = Station::new(&root);
         let (folder, workspace) = (station.strfry_dir(), root.join("workspace/NIP-101"));
         let is_there = workspace.is_dir();
-        let git = match is_there && workspace.join(".git").exists() {
-            true => Some(look_at_git(&workspace)?),
-            false => None,
+        let git = if is_there && workspace.join(".git").exists() {
+            Some(look_at_git(&workspace)?)
+        } else {
+            None
         };
         let mut scripts = BTreeMap::new();
         for name in SCRIPTS.iter().map(|(name, _)| *name).chain([PLUGIN]) {
@@ -175,9 +176,10 @@ fn look_at_script(
         return Err(InstallError::NoFile(path));
     }
     let committed = is_git.then(|| committed(workspace, name)).flatten();
-    let is_stale = match committed.is_some() {
-        true => !git(workspace, &["diff-files", "--name-only", "--", name])?.is_empty(),
-        false => false,
+    let is_stale = if committed.is_some() {
+        !git(workspace, &["diff-files", "--name-only", "--", name])?.is_empty()
+    } else {
+        false
     };
     Ok(Script {
         file: Seen::look(path)?,

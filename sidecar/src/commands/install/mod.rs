@@ -100,9 +100,10 @@ pub(crate) fn install(
         policy.display()
     )?;
     let code = carry_out(&plan, "install", dry_run, out)?;
-    match dry_run || !plan.is_whole {
-        true => Ok(code),
-        false => say_taken_up(&found.conf.path, out),
+    if dry_run || !plan.is_whole {
+        Ok(code)
+    } else {
+        say_taken_up(&found.conf.path, out)
     }
 }
 
@@ -196,12 +197,11 @@ fn carry_out(
 fn owned(station: &Station) -> Result<(), InstallError> {
     let root = station.root();
     let owner = fs::metadata(root).map_err(|error| InstallError::Read(root.to_owned(), error))?;
-    match owner.uid() == rustix::process::geteuid().as_raw() {
-        true => Ok(()),
-        false => {
-            let user = User::of(owner.uid(), owner.gid());
-            Err(InstallError::NotOurs(root.to_owned(), user.name))
-        }
+    if owner.uid() == rustix::process::geteuid().as_raw() {
+        Ok(())
+    } else {
+        let user = User::of(owner.uid(), owner.gid());
+        Err(InstallError::NotOurs(root.to_owned(), user.name))
     }
 }
 
@@ -224,9 +224,10 @@ fn plain(path: &Path) -> Result<(), InstallError> {
 fn policy(given: Option<&Path>) -> Result<PathBuf, InstallError> {
     if let Some(given) = given.filter(|path| !path.as_os_str().is_empty()) {
         let absolute = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
-        return match absolute.is_file() {
-            true => Ok(absolute),
-            false => Err(InstallError::NoPolicy(absolute)),
+        return if absolute.is_file() {
+            Ok(absolute)
+        } else {
+            Err(InstallError::NoPolicy(absolute))
         };
     }
     let beside = invoked().map(|path| path.with_file_name(POLICY));
@@ -249,9 +250,10 @@ pub(crate) fn invoked() -> Option<PathBuf> {
 /// The plugin as strfry.conf names it: without blanks where that can be, since strfry then
 /// notices when the program is replaced.
 fn command(policy: &Path, root: &Path, strfry: &User) -> String {
-    match strfry.home.join(".zen") == root {
-        true => quoted(policy),
-        false => format!("{} --zen {}", quoted(policy), quoted(root)),
+    if strfry.home.join(".zen") == root {
+        quoted(policy)
+    } else {
+        format!("{} --zen {}", quoted(policy), quoted(root))
     }
 }
 
@@ -259,9 +261,10 @@ fn command(policy: &Path, root: &Path, strfry: &User) -> String {
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+@,:=".contains(c);
-    match text.chars().all(is_plain) {
-        true => text,
-        false => format!("'{text}'"),
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{text}'")
     }
 }
 

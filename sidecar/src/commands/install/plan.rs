@@ -125,15 +125,17 @@ fn way(found: &Found, wanted: &Wanted) -> Way {
         .scripts
         .get(PLUGIN)
         .is_some_and(|script| script.file.content.is_some() || script.committed.is_some());
-    match is_policy {
-        true => Way::Already,
-        false if has_script && plugin.contains(PLUGIN) => Way::Script,
-        false => Way::None(format!(
-            "the policy is not in force: relay.writePolicy.plugin in {} is \"{}\"; pass \
-             --write-conf, which makes it \"{}\"",
-            found.conf.path.display(),
-            for_terminal(plugin, LONGEST),
-            wanted.command
-        )),
+    if is_policy {
+        return Way::Already;
     }
+    if has_script && plugin.contains(PLUGIN) {
+        return Way::Script;
+    }
+    Way::None(format!(
+        "the policy is not in force: relay.writePolicy.plugin in {} is \"{}\"; pass \
+         --write-conf, which makes it \"{}\"",
+        found.conf.path.display(),
+        for_terminal(plugin, LONGEST),
+        wanted.command
+    ))
 }

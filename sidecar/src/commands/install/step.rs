@@ -105,9 +105,10 @@ impl fmt::Display for Step {
                 write!(f, "run {} {}", program.display(), arguments.join(" "))?;
             }
         }
-        match self.why.is_empty() {
-            true => Ok(()),
-            false => write!(f, ": {}", self.why),
+        if self.why.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", self.why)
         }
     }
 }
@@ -152,19 +153,19 @@ fn run(program: &Path, arguments: &[String]) -> Result<(), StepError> {
     let shown = format!("{} {}", program.display(), arguments.join(" "));
     let output = Command::new(program).args(arguments).output();
     let output = output.map_err(|error| StepError::Program(shown.clone(), error.to_string()))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Err(StepError::Program(shown, said))
-        }
+    if output.status.success() {
+        Ok(())
+    } else {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(StepError::Program(shown, said))
     }
 }
 
 fn unchanged(path: &Path, before: Option<&[u8]>) -> Result<(), StepError> {
-    match read(path)?.as_deref() == before {
-        true => Ok(()),
-        false => Err(StepError::Changed(path.to_owned())),
+    if read(path)?.as_deref() == before {
+        Ok(())
+    } else {
+        Err(StepError::Changed(path.to_owned()))
     }
 }
 

@@ -135,9 +135,10 @@ impl Units {
                 return Err(InstallError::Odd(path.clone(), words.to_owned()));
             }
         }
-        let home = match user.home.as_os_str().is_empty() {
-            true => root.parent().unwrap_or(&root).to_owned(),
-            false => user.home.clone(),
+        let home = if user.home.as_os_str().is_empty() {
+            root.parent().unwrap_or(&root).to_owned()
+        } else {
+            user.home.clone()
         };
         let spelled = Spelling {
             user: &user.name,

@@ -126,16 +126,16 @@ impl Admission {
 /// # Errors
 /// [`SyncError`] where strfry, its conf or the blacklist cannot be read.
 pub(crate) async fn look_into(
-    run: &Context,
+    context: &Context,
     probe: &Probe,
     id: EventId,
 ) -> Result<Answer, SyncError> {
     let now = unix_time();
-    let strfry = run.strfry();
+    let strfry = context.strfry();
     let max_event_size = conf::max_event_size(&strfry.conf())
         .map_err(|error| PrepareError::Conf(strfry.conf(), error))?
         .bytes;
-    let followed = followed::followed(&run.station, &probe.descriptions)?;
+    let followed = followed::followed(&context.station, &probe.descriptions)?;
     let admission = Admission {
         rules: Rules {
             now,
@@ -143,8 +143,8 @@ pub(crate) async fn look_into(
             blocked: followed.blocked,
         },
         followed: followed.keys.into_iter().collect(),
-        kinds: run.options.wanted_kinds(),
-        since: run.options.since(now),
+        kinds: context.options.wanted_kinds(),
+        since: context.options.since(now),
     };
     let filter = json!({"ids": [id.to_string()]});
     let (here, heard) = tokio::join!(strfry.event(id), ask_all(probe, &filter));
@@ -177,7 +177,7 @@ pub(crate) async fn look_into(
             // blocked, or that peer has a forgery of it.
             (_, Fate::Refused(_)) => {}
             _ if is_here => fate = Fate::Here,
-            (Some(event), Fate::Wanted) => fate = fate_by_database(run, event).await?,
+            (Some(event), Fate::Wanted) => fate = fate_by_database(context, event).await?,
             _ => {}
         }
         let words = match fate {
@@ -190,7 +190,7 @@ pub(crate) async fn look_into(
             fates.push(fate);
         }
     }
-    let refused = Refused::load(&run.file(state_file::REFUSED.name), now);
+    let refused = Refused::load(&context.file(state_file::REFUSED.name), now);
     let mut before = Vec::new();
     for (sender, when) in refused.of(id) {
         let when = utc(when);
@@ -232,8 +232,8 @@ fn advice(is_here: bool, fates: &[Fate], was_refused: bool) -> Vec<&'static str>
 }
 
 /// Whether strfry would keep an event that may come in.
-async fn fate_by_database(run: &Context, event: &Event) -> Result<Fate, SyncError> {
-    let strfry = run.strfry();
+async fn fate_by_database(context: &Context, event: &Event) -> Result<Fate, SyncError> {
+    let strfry = context.strfry();
     let author = event.pubkey.to_string();
     let deletion = json!({
         "kinds": [kinds::DELETION], "authors": [author], "#e": [event.id.to_string()],

@@ -30,8 +30,8 @@ struct Standing {
     is_followed: bool,
 }
 
-fn stand(run: &Context, probe: &Probe, key: &Pubkey) -> Standing {
-    let station = &run.station;
+fn stand(context: &Context, probe: &Probe, key: &Pubkey) -> Standing {
+    let station = &context.station;
     let friends = swarm_lists::swarm_friends(station).unwrap_or_default();
     let members = list_file::member_keys(station).unwrap_or_default();
     let own = station.friend_lists().into_iter().map(ListFile::own);
@@ -72,15 +72,15 @@ fn stand(run: &Context, probe: &Probe, key: &Pubkey) -> Standing {
 /// # Errors
 /// [`SyncError::Scan`].
 pub(crate) async fn is_known(
-    run: &Context,
+    context: &Context,
     probe: &Probe,
     key: &Pubkey,
 ) -> Result<bool, SyncError> {
-    if !stand(run, probe, key).places.is_empty() {
+    if !stand(context, probe, key).places.is_empty() {
         return Ok(true);
     }
     let filter = json!({"authors": [key.to_string()], "limit": 1});
-    let count = run.strfry().count_matching(&filter.to_string()).await?;
+    let count = context.strfry().count_matching(&filter.to_string()).await?;
     Ok(count > 0)
 }
 
@@ -89,18 +89,18 @@ pub(crate) async fn is_known(
 /// # Errors
 /// [`SyncError::Scan`].
 pub(crate) async fn look_into(
-    run: &Context,
+    context: &Context,
     probe: &Probe,
     key: Pubkey,
 ) -> Result<Answer, SyncError> {
-    let standing = stand(run, probe, &key);
-    let strfry = run.strfry();
+    let standing = stand(context, probe, &key);
+    let strfry = context.strfry();
     let author = key.to_string();
     let profile = json!({"authors": [author], "kinds": [kinds::PROFILE], "limit": 1});
     let window = json!({
         "authors": [author],
-        "kinds": run.options.wanted_kinds(),
-        "since": run.options.since(unix_time()),
+        "kinds": context.options.wanted_kinds(),
+        "since": context.options.since(unix_time()),
     });
     let profile_here = profile.to_string();
     let window = window.to_string();
@@ -124,7 +124,7 @@ pub(crate) async fn look_into(
     }
     let named = standing.places.iter().take(MOST_PLACES);
     lines.extend(named.map(|place| format!("  {place}")));
-    let days = match run.options.days {
+    let days = match context.options.days {
         0 => "of all time".to_owned(),
         1 => "of the last day".to_owned(),
         days => format!("of the last {days} days"),

@@ -103,19 +103,19 @@ pub(crate) struct Answer {
 /// # Errors
 /// [`SyncError`] where strfry or the blacklist cannot be read.
 pub(crate) async fn run(
-    run: &Context,
+    context: &Context,
     options: &WhyOptions,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
-    let probe = Probe::prepare(run, options.tunnels)?;
+    let probe = Probe::prepare(context, options.tunnels)?;
     let answer = match options.subject {
-        Subject::Event(id) => event::look_into(run, &probe, id).await,
-        Subject::Key(key) => key::look_into(run, &probe, key).await,
+        Subject::Event(id) => event::look_into(context, &probe, id).await,
+        Subject::Key(key) => key::look_into(context, &probe, key).await,
         Subject::Either(bytes) => {
             let key = Pubkey::from_bytes(bytes);
-            match key::is_known(run, &probe, &key).await {
-                Ok(true) => key::look_into(run, &probe, key).await,
-                Ok(false) => event::look_into(run, &probe, EventId::from_bytes(bytes)).await,
+            match key::is_known(context, &probe, &key).await {
+                Ok(true) => key::look_into(context, &probe, key).await,
+                Ok(false) => event::look_into(context, &probe, EventId::from_bytes(bytes)).await,
                 Err(error) => Err(error),
             }
         }
@@ -123,7 +123,7 @@ pub(crate) async fn run(
     probe.close().await;
     let answer = answer?;
     let exit_code = u8::from(!answer.is_well);
-    if run.options.json {
+    if context.options.json {
         let mut json = answer.json;
         if let Some(fields) = json.as_object_mut() {
             fields.insert("schema".to_owned(), SCHEMA.into());
@@ -151,12 +151,11 @@ pub(crate) struct Heard {
 /// Asks all peers at once.
 pub(crate) async fn ask_all(probe: &Probe, filter: &Value) -> Vec<Heard> {
     let asking = probe.peers.iter().map(async |peer| {
-        let said = match probe.may_ask(peer) {
-            false => None,
-            true => {
-                let said = probe::ask(filter, &peer.address, &probe.connector).await;
-                Some(said.map_err(|error| (error.code(), for_terminal(&chain(&error), LONGEST))))
-            }
+        let said = if probe.may_ask(peer) {
+            let said = probe::ask(filter, &peer.address, &probe.connector).await;
+            Some(said.map_err(|error| (error.code(), for_terminal(&chain(&error), LONGEST))))
+        } else {
+            None
         };
         let peer = peer.address.to_string();
         Heard { peer, said }

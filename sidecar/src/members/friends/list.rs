@@ -74,9 +74,10 @@ fn open(path: &Path) -> io::Result<File> {
         // A FIFO must not hold us.
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("not a regular file")),
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("not a regular file"))
     }
 }
 

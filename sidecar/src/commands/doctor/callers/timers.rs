@@ -51,9 +51,10 @@ impl Timer {
             .chain(there.map(|path| (path, false)));
         let mut timers = Vec::new();
         for (path, is_enabled) in all.collect::<Vec<_>>() {
-            let is_active = match is_enabled {
-                true => is_active(&path).await,
-                false => None,
+            let is_active = if is_enabled {
+                is_active(&path).await
+            } else {
+                None
             };
             timers.push(Self {
                 path,
@@ -75,17 +76,18 @@ impl Timer {
         let sudo = if is_user_s(&self.path) { "" } else { "sudo " };
         let name = quoted_text(&name(&self.path));
         let path = self.path.display();
-        match self.is_enabled {
-            false => Finding::fail(
-                "timer_not_enabled",
-                format!("{path} is there, and not enabled"),
-                format!("{sudo}{systemctl} enable --now {name}"),
-            ),
-            true => Finding::fail(
+        if self.is_enabled {
+            Finding::fail(
                 "timer_not_active",
                 format!("{path} is enabled, and systemd does not wait for its time"),
                 format!("{sudo}{systemctl} start {name}"),
-            ),
+            )
+        } else {
+            Finding::fail(
+                "timer_not_enabled",
+                format!("{path} is there, and not enabled"),
+                format!("{sudo}{systemctl} enable --now {name}"),
+            )
         }
     }
 }
@@ -100,9 +102,10 @@ fn is_user_s(path: &Path) -> bool {
 }
 
 fn systemctl(path: &Path) -> Vec<&'static str> {
-    match is_user_s(path) {
-        true => vec!["systemctl", "--user"],
-        false => vec!["systemctl"],
+    if is_user_s(path) {
+        vec!["systemctl", "--user"]
+    } else {
+        vec!["systemctl"]
     }
 }
 
