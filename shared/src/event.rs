@@ -83,6 +83,24 @@ impl Event {
     /// [`EventError`]. A pubkey in upper case or with `0x` in front is refused although strfry
     /// accepts it, because its spelling is hashed.
     pub fn parse(json: &[u8]) -> Result<Self, EventError> {
+        Self::parse_with(json, lower_hex)
+    }
+
+    /// Reads an event that has its own id once its pubkey is spelled as NIP-01 has it: whoever
+    /// passes an event on can respell what is not hashed. One that was hashed with a pubkey in
+    /// another spelling is no event.
+    ///
+    /// # Errors
+    /// [`EventError`].
+    pub fn parse_respelled(json: &[u8]) -> Result<Self, EventError> {
+        let event = Self::parse_with(json, any_hex)?;
+        match event.has_own_id() {
+            true => Ok(event),
+            false => Err(EventError::Spelling("pubkey")),
+        }
+    }
+
+    fn parse_with(json: &[u8], pubkey: ReadHex) -> Result<Self, EventError> {
         // For serde, an array of the right length would do.
         let first = json.trim_ascii_start().first();
         if first.is_some_and(|&first| first != b'{') {
@@ -105,7 +123,7 @@ impl Event {
         }
         Ok(Self {
             id: EventId::from_bytes(any_hex(&fields.id, "id")?),
-            pubkey: Pubkey::from_bytes(lower_hex(&fields.pubkey, "pubkey")?),
+            pubkey: Pubkey::from_bytes(pubkey(&fields.pubkey, "pubkey")?),
             created_at: fields.created_at,
             kind: fields.kind,
             tags: fields.tags,
@@ -189,6 +207,9 @@ fn serialize(value: &impl Serialize) -> String {
 fn hash(form: &str) -> EventId {
     EventId::from_bytes(Sha256::digest(form).into())
 }
+
+/// Reads a field of 32 bytes in hex.
+type ReadHex = fn(&str, &'static str) -> Result<[u8; 32], EventError>;
 
 /// Parses hex in upper or lower case, with or without `0x` in front, as strfry does.
 ///

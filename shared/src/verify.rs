@@ -47,24 +47,7 @@ fn is_signed(id: &EventId, author: &Pubkey, signature: [u8; 64]) -> Result<(), F
 /// written in it. Relays serve what was published, so if a text is no valid [`Event`] but passes
 /// here, its author is to blame and not the relay. It needs no memory besides the text.
 pub fn is_signed_as_spelled(json: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Fields<'a> {
-        #[serde(borrow)]
-        id: Cow<'a, str>,
-        #[serde(borrow)]
-        pubkey: &'a RawValue,
-        #[serde(borrow)]
-        created_at: &'a RawValue,
-        #[serde(borrow)]
-        kind: &'a RawValue,
-        #[serde(borrow)]
-        tags: &'a RawValue,
-        #[serde(borrow)]
-        content: &'a RawValue,
-        #[serde(borrow)]
-        sig: Cow<'a, str>,
-    }
-    let Ok(fields) = serde_json::from_str::<Fields<'_>>(json) else {
+    let Some(fields) = Spelled::read(json) else {
         return false;
     };
     let pubkey = fields.pubkey.get().trim_matches('"');
@@ -76,20 +59,55 @@ pub fn is_signed_as_spelled(json: &str) -> bool {
         return false;
     };
     let (id, author) = (EventId::from_bytes(id), Pubkey::from_bytes(author));
-    // strfry's import may have been told not to verify, so the spelling of the pubkey may have
-    // changed on the way.
-    let is_hash = [pubkey, &author.to_hex()].into_iter().any(|pubkey| {
-        let mut hash = Sha256::new_with_prefix("[0,\"");
-        hash.update(pubkey);
-        hash.update("\"");
-        for field in [fields.created_at, fields.kind, fields.tags, fields.content] {
-            hash.update(",");
-            hash.update(field.get());
-        }
-        hash.update("]");
-        *id.as_bytes() == <[u8; 32]>::from(hash.finalize())
-    });
-    is_hash && is_signed(&id, &author, signature).is_ok()
+    let mut hash = Sha256::new_with_prefix("[0,\"");
+    hash.update(pubkey);
+    hash.update("\"");
+    for field in fields.hashed() {
+        hash.update(",");
+        hash.update(field);
+    }
+    hash.update("]");
+    *id.as_bytes() == <[u8; 32]>::from(hash.finalize())
+        && is_signed(&id, &author, signature).is_ok()
+}
+
+/// How many bytes of a text are an event's own, and not blanks and unknown fields around them,
+/// which anybody can add; `None` for a text that has not all fields of an event. It takes no
+/// memory but for the text.
+pub fn own_length(json: &str) -> Option<usize> {
+    let fields = Spelled::read(json)?;
+    let hashed = fields.hashed().into_iter().map(str::len).sum::<usize>();
+    Some(hashed + fields.id.len() + fields.pubkey.get().len() + fields.sig.len())
+}
+
+/// The fields of an event as they are spelled in a text.
+#[derive(Deserialize)]
+struct Spelled<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    pubkey: &'a RawValue,
+    #[serde(borrow)]
+    created_at: &'a RawValue,
+    #[serde(borrow)]
+    kind: &'a RawValue,
+    #[serde(borrow)]
+    tags: &'a RawValue,
+    #[serde(borrow)]
+    content: &'a RawValue,
+    #[serde(borrow)]
+    sig: Cow<'a, str>,
+}
+
+impl<'a> Spelled<'a> {
+    fn read(json: &'a str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// What is hashed besides the pubkey.
+    fn hashed(&self) -> [&'a str; 4] {
+        [self.created_at, self.kind, self.tags, self.content].map(RawValue::get)
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +144,7 @@ mod tests {
         assert_eq!(texts.lines().count(), 3);
         for text in texts.lines() {
             assert!(is_signed_as_spelled(text), "{text}");
+            assert!(Event::parse_respelled(text.as_bytes()).is_err(), "{text}");
             assert!(!is_signed_as_spelled(
                 &text.replace("\"kind\":1", "\"kind\":6")
             ));
@@ -134,10 +153,23 @@ mod tests {
             ));
         }
         assert!(is_signed_as_spelled(GENUINE));
+        // Whoever passes it on can respell it so: its author did not.
         let shouted = GENUINE.replace("774ae7f858a9411e", "774AE7F858A9411E");
-        assert!(is_signed_as_spelled(&shouted));
+        assert!(!is_signed_as_spelled(&shouted));
+        let event = Event::parse_respelled(shouted.as_bytes()).unwrap();
+        assert_eq!(event, Event::parse(GENUINE.as_bytes()).unwrap());
         for text in ["", "[]", "7", "{}"] {
             assert!(!is_signed_as_spelled(text), "{text}");
         }
+    }
+
+    #[test]
+    fn what_stands_around_an_event_s_fields_is_not_its_own() {
+        let padding = "x".repeat(1000);
+        let padded = GENUINE.replacen('{', &format!("{{ \"more\":\"{padding}\", "), 1);
+        assert_eq!(own_length(&padded), own_length(GENUINE));
+        let longer = GENUINE.replace("hello", &padding);
+        assert_eq!(own_length(&longer), own_length(GENUINE).map(|n| n + 995));
+        assert_eq!(own_length("{}"), None);
     }
 }

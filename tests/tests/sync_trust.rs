@@ -76,11 +76,7 @@ fn what_is_against_the_rules_stays_out_and_is_counted_by_reason() {
         ),
     ];
     let malformed = [
-        upper_case_json(&alice.note(now, "shouted")),
-        alice
-            .note(now, "0x")
-            .to_json()
-            .replacen("\"pubkey\":\"", "\"pubkey\":\"0x", 1),
+        alice.shouted_note(now, "signed over another spelling"),
         alice
             .note(now, "half")
             .to_json()
@@ -163,6 +159,35 @@ fn a_peer_is_not_left_for_what_others_published_there() {
             assert_eq!(relay.events_sent(), before, "they were fetched again");
         }
     }
+}
+
+/// The hash of an event says nothing of how its pubkey is spelled, nor of what stands around
+/// its fields: a peer that changes these must not have it remembered as refused.
+#[test]
+fn a_genuine_event_that_one_peer_respells_comes_in() {
+    let authors = Author::many(3);
+    let genuine = notes(&authors, &PLAIN_KINDS, 60, recent(), 3000);
+    let padded = |event: &Event| {
+        let padding = format!("{{\"x\":\"{}\",", "x".repeat(500_000));
+        event.to_json().replacen('{', &padding, 1)
+    };
+    let (shouted, long) = genuine.split_at(50);
+    let mut extra: Vec<String> = shouted.iter().map(upper_case_json).collect();
+    extra.extend(long.iter().map(padded));
+    let (station, _liar) = with_liar(&authors, &[], extra, Nip77::Absent);
+    sync(&station, &[]).expect_code(0);
+    let honest = ScriptedRelay::start(&genuine, Behaviour::default());
+    station.peer("12D3KooHonest", &honest.url());
+    sync_all(&station, &[]);
+    expect_stored(&station, &genuine);
+    // Listed and fetched by id.
+    let liar = ScriptedRelay::start(&[], Behaviour::default());
+    liar.add_spelled(&shouted.iter().map(upper_case_json).collect::<Vec<_>>());
+    let station = station!();
+    follow(&station, &authors, &[&liar.url(), &honest.url()]);
+    sync(&station, &[]);
+    sync_all(&station, &[]);
+    expect_stored(&station, &genuine);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! [`Arrival`]: what a relay sent as an event, read once.
 
 use constellation_shared::Event;
+use constellation_shared::event::EventError;
+use constellation_shared::verify::own_length;
 
 use crate::admission::rules::Refusal;
 use crate::relay::message::{self, Head};
@@ -29,11 +31,17 @@ impl Arrival {
     /// Reads what a relay sent as an event; `None` for what does not tell id, author, kind and
     /// time. An event in one of its spellings has at most `longest` bytes.
     pub(crate) fn read(json: &str, longest: usize) -> Option<Self> {
-        // Before it is read: millions of tags take much more memory.
-        let refusal = if json.len() > longest {
+        // Before it is read: millions of tags take much more memory. What anybody can put around
+        // an event does not make it long.
+        let is_long = json.len() > longest && own_length(json).is_none_or(|own| own > longest);
+        let refusal = if is_long {
             Refusal::TooLong
         } else {
-            match Event::parse(json.as_bytes()) {
+            let parsed = match Event::parse(json.as_bytes()) {
+                Err(EventError::Spelling(_)) => Event::parse_respelled(json.as_bytes()),
+                parsed => parsed,
+            };
+            match parsed {
                 Ok(event) => return Some(Self::Event(Head::from(&event), event)),
                 Err(_) => Refusal::Malformed,
             }
