@@ -61,10 +61,17 @@ pub struct Reason(String);
 /// How much of a relay's words is kept, in characters.
 const LONGEST_REASON: usize = 200;
 
+/// How much of a relay's words is looked at, in characters: some are left out.
+const MOST_LOOKED_AT: usize = 10 * LONGEST_REASON;
+
 impl Reason {
     fn new(text: &str) -> Self {
-        let text = text.strip_prefix("ERROR: ").unwrap_or(text).trim();
-        Self(one_line(text).chars().take(LONGEST_REASON).collect())
+        let text = text.strip_prefix("ERROR: ").unwrap_or(text).trim_start();
+        // A relay can say megabytes: no more of it is looked at than may be kept.
+        let end = text.char_indices().nth(MOST_LOOKED_AT);
+        let text = end.map_or(text, |(end, _)| text.get(..end).unwrap_or_default());
+        let text = one_line(text.trim_end());
+        Self(text.chars().take(LONGEST_REASON).collect())
     }
 
     /// The machine-readable word before the first colon (NIP-01, NIP-42), empty without.
