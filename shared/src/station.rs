@@ -71,7 +71,7 @@ impl Station {
 
     /// The lists of this station's friends of friends.
     pub fn friend_lists(&self) -> Vec<PathBuf> {
-        let usual = || vec![self.friends()];
+        let usual = || vec![self.root.join("strfry/amisOfAmis.txt")];
         self.lists.amis.clone().unwrap_or_else(usual)
     }
 
@@ -80,9 +80,10 @@ impl Station {
         self.lists.swarm.unwrap_or(true)
     }
 
-    /// The list of this station's friends of friends that its scripts write.
+    /// The list that friends of friends are added to: the first of those that count.
     pub fn friends(&self) -> PathBuf {
-        self.root.join("strfry/amisOfAmis.txt")
+        let first = self.friend_lists().into_iter().next();
+        first.unwrap_or_else(|| self.root.join("strfry/amisOfAmis.txt"))
     }
 
     /// The folder that contains one folder for each other station, downloaded from it.

@@ -317,3 +317,28 @@ fn the_whole_circle_over_two_stations() {
     let text = log(&here);
     assert!(text.contains("Profile: C"), "{text}");
 }
+
+#[test]
+fn friends_are_added_to_the_list_that_the_settings_name() {
+    let station = station!();
+    let authors = Author::many(4);
+    with_members(&station, &authors, &[(0, &[1, 2, 3])]);
+    let listed_elsewhere = format!("{}\n", authors[1].pubkey());
+    station.write("strfry/more.txt", &listed_elsewhere);
+    station.write(
+        "strfry/constellation.toml",
+        "[lists]\namis = ['others.txt', 'more.txt']\n",
+    );
+    sync(&station, &["friends", "--write"])
+        .expect_code(0)
+        .expect_stdout("strfry/others.txt");
+    let written = station.read("strfry/others.txt");
+    let written: BTreeSet<&str> = written.lines().collect();
+    let expected = authors[2..].iter().map(|author| author.pubkey().to_hex());
+    let expected: BTreeSet<String> = expected.collect();
+    assert_eq!(written, expected.iter().map(String::as_str).collect());
+    assert_eq!(station.read("strfry/more.txt"), listed_elsewhere);
+    sync(&station, &["doctor"])
+        .expect_stdout("strfry/others.txt holds 2 keys")
+        .expect_stdout("strfry/more.txt holds 1 key");
+}

@@ -516,7 +516,8 @@ fn a_dry_run_says_who_would_be_asked_and_asks_nobody() {
         .expect_stdout("Would ask wss://relay.damus.io for the profiles that no peer has")
         .expect_stdout("Would ask wss://nos.lol for")
         .expect_stdout("Would ask wss://relay.nostr.band for")
-        .expect_stdout("Would add the friends of the members to amisOfAmis.txt");
+        .expect_stdout("Would add the friends of the members to ")
+        .expect_stdout("strfry/amisOfAmis.txt");
     let output = with_fallback(
         &station,
         &["--dry-run", "--no-fallback", "--peer", &relay.url()],

@@ -203,7 +203,7 @@ pub(crate) async fn look(context: &Context, output: &mut impl Write) -> Result<O
             ipfs: &options.ipfs_program(),
         };
         plan.write(output)?;
-        members::write_plan(output, &options.members)?;
+        members::write_plan(output, &context.station, &options.members)?;
     }
     Ok(Outcome::Complete)
 }

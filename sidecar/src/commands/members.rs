@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use constellation_shared::Pubkey;
+use constellation_shared::{Pubkey, Station};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -61,7 +61,11 @@ const MOST_NAMES: usize = 20_000;
 ///
 /// # Errors
 /// Those of writing.
-pub(crate) fn write_plan(output: &mut impl Write, options: &MemberOptions) -> io::Result<()> {
+pub(crate) fn write_plan(
+    output: &mut impl Write,
+    station: &Station,
+    options: &MemberOptions,
+) -> io::Result<()> {
     if !options.no_profiles {
         writeln!(
             output,
@@ -78,7 +82,8 @@ pub(crate) fn write_plan(output: &mut impl Write, options: &MemberOptions) -> io
     if options.friends {
         writeln!(
             output,
-            "Would add the friends of the members to amisOfAmis.txt"
+            "Would add the friends of the members to {}",
+            station.friends().display()
         )?;
     }
     Ok(())

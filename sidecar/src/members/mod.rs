@@ -10,7 +10,7 @@ pub(crate) mod profiles;
 use std::collections::BTreeSet;
 use std::pin::Pin;
 
-use constellation_shared::list_file::{self, ListFile};
+use constellation_shared::list_file;
 use constellation_shared::{Pubkey, Station};
 use tracing::{error, info, warn};
 
@@ -28,8 +28,7 @@ use crate::report::{Outcome, Person, ProfileCounts, Report};
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
 use crate::support::state_file;
-use crate::swarm::followed::keys_or_none;
-use crate::swarm::peer;
+use crate::swarm::{followed, peer};
 
 /// Says a line about profiles, in both logs.
 macro_rules! say {
@@ -169,7 +168,7 @@ impl Members<'_> {
             .collect();
         let ours = Ours {
             members: local_members(&self.context.station),
-            friends: keys_or_none(&ListFile::own(self.context.station.friends())),
+            friends: followed::own_friends(&self.context.station),
         };
         let most = self.context.options.members.full_sync_keys;
         let scheduled = budget::choose(&waiting, &ours, memory.last_turn(), most);

@@ -66,10 +66,7 @@ pub(crate) fn followed(
     let blacklist = ListFile::blacklist(station.blacklist());
     let blacklisted =
         keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
-    let mut friends = BTreeSet::new();
-    for path in station.friend_lists() {
-        friends.extend(keys_or_none(&ListFile::own(path)));
-    }
+    let mut friends = own_friends(station);
     let mut swarm = SwarmKeys::new(MOST_OF_THE_SWARM);
     for list in folder_or_none(swarm_lists::swarm_friends(station), &station.swarm_dir()) {
         let keys = keys_or_none(&list);
@@ -112,6 +109,13 @@ pub(crate) fn followed(
         keys: keys.into_iter().collect(),
         hex_files,
     })
+}
+
+/// The station's own friends of friends. A list that cannot be read is said, and counts as
+/// empty.
+pub(crate) fn own_friends(station: &Station) -> BTreeSet<Pubkey> {
+    let lists = station.friend_lists().into_iter().map(ListFile::own);
+    lists.flat_map(|list| keys_or_none(&list)).collect()
 }
 
 pub(crate) fn keys_of(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {

@@ -36,7 +36,7 @@ enum Need {
 #[derive(Debug)]
 pub(crate) struct Facts {
     blacklist: Read,
-    friends: Read,
+    friends: Vec<Read>,
     members: io::Result<Vec<Read>>,
     /// What of the other stations' lists is not read, each in words.
     left_out_of_swarm: Vec<String>,
@@ -56,10 +56,11 @@ impl Facts {
         strfry_user: Option<&Person>,
     ) -> Self {
         let members = list_file::member_keys(station);
+        let friend_lists = station.friend_lists().into_iter().map(ListFile::own);
         let closed = strfry_user.map(|user| closed_to(user, station));
         Self {
             blacklist: read(&ListFile::blacklist(station.blacklist())),
-            friends: read(&ListFile::own(station.friends())),
+            friends: friend_lists.map(|list| read(&list)).collect(),
             members: members.map(|lists| lists.iter().map(read).collect()),
             left_out_of_swarm: left_out_of_swarm(station),
             followed: followed::followed(station, descriptions)
@@ -79,11 +80,11 @@ impl Facts {
             "nobody is let in, and nothing is synced",
         )];
         findings.extend(unusual(&self.blacklist));
-        findings.extend([judge(
-            &self.friends,
-            "friends",
-            "the friends of friends are not followed",
-        )]);
+        let of_friends = self.friends.iter();
+        findings.extend(
+            of_friends
+                .map(|list| judge(list, "friends", "the friends of friends are not followed")),
+        );
         match &self.members {
             Err(error) => {
                 let path = &self.members_dir;
@@ -254,7 +255,8 @@ fn judge_members(members: &[Read]) -> Vec<Finding> {
 fn closed_to(user: &Person, station: &Station) -> Vec<(PathBuf, Need)> {
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let mut closed = Vec::new();
-    for path in [station.blacklist(), station.friends()].map(absolute) {
+    let lists = [vec![station.blacklist()], station.friend_lists()].concat();
+    for path in lists.into_iter().map(absolute) {
         if path.exists()
             && let Err(obstacle) = user.reaches(&path, READ)
         {
@@ -263,7 +265,10 @@ fn closed_to(user: &Person, station: &Station) -> Vec<(PathBuf, Need)> {
             closed.push((obstacle.to_owned(), need));
         }
     }
-    let folder = absolute(station.strfry_dir());
+    let blacklist = absolute(station.blacklist());
+    let folder = blacklist
+        .parent()
+        .map_or_else(|| station.strfry_dir(), PathBuf::from);
     if closed.is_empty() && user.reaches(&folder, READ | WRITE | ENTER) == Err(&folder) {
         closed.push((folder, Need::Replace));
     }

@@ -104,9 +104,11 @@ pub(crate) async fn gather(
     descriptions: &[Description],
     scope: Scope,
 ) -> Result<Circle, FriendsError> {
-    let path = station.friends();
-    let listed = keys_of(&ListFile::own(path.clone()));
-    let listed = listed.map_err(|error| FriendsError::List(path, error))?;
+    let mut listed = BTreeSet::new();
+    for path in station.friend_lists() {
+        let keys = keys_of(&ListFile::own(path.clone()));
+        listed.extend(keys.map_err(|error| FriendsError::List(path, error))?);
+    }
     let blacklist = ListFile::blacklist(station.blacklist());
     let blacklisted =
         keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
