@@ -230,6 +230,16 @@ impl Loader {
         let read = match known.look(&list, now) {
             Ok(Look::Unchanged) => return None,
             Ok(Look::Missing) => {
+                // Most stations have none at first, but somebody named this one.
+                if known.read != Some(None)
+                    && self.sources.blacklist != self.sources.station.blacklist()
+                {
+                    warn!(
+                        "{} does not exist: until it does, no key is blocked; check --blacklist, \
+                         CONSTELLATION_BLACKLIST and constellation.toml",
+                        self.sources.blacklist.display()
+                    );
+                }
                 known.remember(None, now);
                 Ok(())
             }

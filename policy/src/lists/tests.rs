@@ -152,6 +152,23 @@ fn each_change_is_taken_up() {
 }
 
 #[test]
+fn a_blacklist_that_somebody_named_and_that_is_not_there_is_reported_once() {
+    for is_named in [true, false] {
+        let mut dir = Dir::new();
+        if is_named {
+            dir.loader.sources.blacklist = dir.root.path().join("blaklist.txt");
+        }
+        let log = logged(|| {
+            dir.refresh();
+            dir.refresh();
+        });
+        let words = "blaklist.txt does not exist: until it does, no key is blocked";
+        assert_eq!(log.matches(words).count(), usize::from(is_named), "{log}");
+        assert_eq!(dir.verdicts(&[1]), [ALLOW]);
+    }
+}
+
+#[test]
 fn nothing_is_let_in_until_the_blacklist_could_be_read() {
     let mut dir = Dir::new();
     let blacklist = dir.root.path().join("strfry/blacklist.txt");
