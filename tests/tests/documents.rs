@@ -279,6 +279,19 @@ fn every_reason_to_leave_an_event_out_is_in_the_manual() {
 }
 
 #[test]
+fn every_state_file_is_in_the_manual() {
+    let manual = read(SYNC_MANUAL);
+    let source = read("sidecar/src/support/state_file.rs");
+    let source = source.split("#[cfg(test)]").next().unwrap();
+    let names = source.split("= file(\"").skip(1);
+    let names: Vec<&str> = names.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(manual.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn every_test_bench_and_binary_that_a_document_runs_exists() {
     let mut checked = 0;
     for (path, document) in documents() {
