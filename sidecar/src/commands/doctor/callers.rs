@@ -223,7 +223,7 @@ fn program() -> Option<PathBuf> {
     let mut found = env::split_paths(&path)
         .chain(usual)
         .map(|folder| folder.join(&name));
-    found.find(|path| crate::backfill::run::is_program(path))
+    found.find(|path| crate::support::program::is_program(path))
 }
 
 /// This user's table of cron, and the machine's.

@@ -168,7 +168,7 @@ fn program(command: &str, folder: &Path) -> Option<PathBuf> {
             || word.split_once('=').is_some_and(|(name, _)| is_name(name))
     });
     let word = words.next()?.trim_matches(['"', '\'']);
-    let is_program = |path: &PathBuf| crate::backfill::run::is_program(path);
+    let is_program = |path: &PathBuf| crate::support::program::is_program(path);
     if word.contains('/') {
         return Some(folder.join(word)).filter(is_program);
     }

@@ -310,7 +310,7 @@ impl Facts {
 }
 
 async fn version(strfry: &Strfry) -> Result<String, Trouble> {
-    if !crate::backfill::run::is_program(strfry.binary()) {
+    if !crate::support::program::is_program(strfry.binary()) {
         return Err(Trouble::Missing);
     }
     let broken = |why: String| Trouble::Broken(why);

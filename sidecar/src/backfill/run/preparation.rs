@@ -1,0 +1,172 @@
+//! What a backfill finds out before it asks anybody.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::admission::rules::Rules;
+use crate::backfill::error::PrepareError;
+use crate::backfill::reconciliation::Reconciliation;
+use crate::backfill::run::Backfill;
+use crate::backfill::run::memory::{peer_memory_path, refused_path};
+use crate::backfill::shared_claims::SharedClaims;
+use crate::backfill::stop::TimeLimit;
+use crate::context::Context;
+use crate::plan::peer_memory::PeerMemory;
+use crate::plan::refused::Refused;
+use crate::plan::wanted::Wanted;
+use crate::relay::connection::{CertificateError, Connector};
+use crate::relay::tunnel::Patience;
+use crate::relay::tunnel::tunnels::Tunnels;
+use crate::strfry::{Strfry, conf};
+use crate::support::clock::unix_time;
+use crate::support::program::is_program;
+use crate::support::state_file;
+use crate::swarm::followed::{self, Followed};
+use crate::swarm::peer::{self, Peer};
+
+/// The progress bar of all events that peers have and this station lacks.
+const MISSING_BAR: &str = "{spinner} {pos} of {len} missing events came [{bar:30}]";
+
+impl<'a> Backfill<'a> {
+    /// Closes the tunnels that a killed run left, checks strfry and its conf, reads which peers
+    /// there are and selects some of them, reads who is followed, and recalls earlier runs. From
+    /// here on everything that happens is logged.
+    ///
+    /// # Errors
+    /// [`PrepareError`] if the backfill cannot begin.
+    pub(crate) async fn prepare(context: &'a Context) -> Result<Self, PrepareError> {
+        let options = &context.options;
+        let now = unix_time();
+        let limit = TimeLimit::from_now(options.max_minutes.0);
+        let patience = Duration::from_secs(options.patience);
+        let (tunnels, connector) = network(context, patience)?;
+        tunnels.sweep().await;
+        let strfry = strfry(context)?;
+        warn_of_doubts(context);
+        let max_event_size = max_event_size(&strfry)?;
+        let descriptions = peer::descriptions(&context.station);
+        let candidates = context.peers(&descriptions);
+        if candidates.is_empty() {
+            return Err(PrepareError::NoPeers(context.station.swarm_dir()));
+        }
+        let peer_memory = PeerMemory::load(&peer_memory_path(context), now);
+        let selection = context.selection(&candidates, &peer_memory, now);
+        let Followed { keys, blocked, .. } = followed::followed(&context.station, &descriptions)?;
+        info!(for_scripts = true, "SYNC_HEX: count={}", keys.len());
+        if keys.is_empty() {
+            warn!("no pubkeys to follow: there are no members and no friends yet");
+        }
+        let wanted = Wanted {
+            kinds: options.wanted_kinds(),
+            since: options.since(now),
+            authors: keys.into(),
+            most_events: usize::MAX,
+        };
+        let mut backfill = Self {
+            context,
+            now,
+            limit,
+            patience,
+            tunnels,
+            connector,
+            strfry,
+            candidates,
+            selection,
+            peers: Vec::new(),
+            wanted,
+            rules: Rules {
+                now,
+                max_event_size,
+                blocked,
+            },
+            refused: Refused::load(&refused_path(context), now),
+            reconciliation: None,
+            peer_memory,
+            tallies: Vec::new(),
+            under_way: Vec::new(),
+            own: BTreeSet::new(),
+        };
+        if !options.no_negentropy {
+            backfill.reconciliation = Some(Arc::new(backfill.new_reconciliation()));
+        }
+        Ok(backfill)
+    }
+
+    /// Reconciliation with all peers of this run.
+    fn new_reconciliation(&self) -> Reconciliation {
+        // `--days 0` asks for what was refused before, too.
+        let refused = match self.context.options.days {
+            0 => Refused::default(),
+            _ => self.refused.clone(),
+        };
+        Reconciliation::new(
+            self.strfry.clone(),
+            refused,
+            SharedClaims::new(self.selection.most_tries()),
+            (self.now, self.earliest()),
+            self.context.bar(MISSING_BAR, String::new()),
+        )
+    }
+
+    /// The earliest time that any of the selected peers is asked for.
+    fn earliest(&self) -> u64 {
+        let reach = self.context.options.reach();
+        let selected = self.selection.first().iter();
+        let selected = selected.filter_map(|place| self.candidates.get(*place));
+        let since = |peer: &Peer| {
+            let kinds = &self.wanted.kinds;
+            self.peer_memory.since(&peer.url(), kinds, self.now, reach)
+        };
+        selected.map(since).min().unwrap_or(self.wanted.since)
+    }
+}
+
+/// Tunnels, and a connector that uses them.
+fn network(
+    context: &Context,
+    patience: Duration,
+) -> Result<(Arc<Tunnels>, Connector), CertificateError> {
+    let options = &context.options;
+    let tunnels = Arc::new(Tunnels::new(
+        options.ipfs_program(),
+        context.file(state_file::TUNNELS.name),
+        Patience::within(patience),
+    ));
+    let connector = Connector::new(options.ca_file.as_deref(), Arc::new(context.guard()))?
+        .patient(patience)
+        .with_tunnels(Arc::clone(&tunnels));
+    Ok((tunnels, connector))
+}
+
+/// This station's strfry, if its binary is there.
+fn strfry(context: &Context) -> Result<Strfry, PrepareError> {
+    let strfry = context.strfry();
+    if is_program(strfry.binary()) {
+        Ok(strfry)
+    } else {
+        Err(PrepareError::NoStrfry(strfry.binary().to_owned()))
+    }
+}
+
+fn warn_of_doubts(context: &Context) {
+    for doubt in &context.doubts {
+        warn!("{doubt}");
+    }
+}
+
+/// The longest event that strfry takes, in bytes.
+fn max_event_size(strfry: &Strfry) -> Result<usize, PrepareError> {
+    let size = conf::max_event_size(&strfry.conf())
+        .map_err(|error| PrepareError::Conf(strfry.conf(), error))?;
+    if let Some(doubt) = &size.doubt {
+        warn!(
+            "{} {doubt}; until that is mended, events of up to {} bytes are given to strfry, and those that it finds too long are left out",
+            strfry.conf().display(),
+            size.bytes
+        );
+    }
+    Ok(size.bytes)
+}

@@ -1,0 +1,287 @@
+//! The sessions of a backfill: which peers are asked, how many at a time, and when another takes
+//! the place of one that failed.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tracing::{error, warn};
+
+use crate::admission::counts::Tally;
+use crate::admission::intake::Admission;
+use crate::admission::pipeline::{Pipeline, Step};
+use crate::backfill::reconciliation::HEAD_START;
+use crate::backfill::run::Backfill;
+use crate::backfill::run::memory::outcome;
+use crate::backfill::session::Session;
+use crate::backfill::stop::{OUT_OF_TIME, Stop, StopReason, StopSwitch};
+use crate::backfill::stragglers::{Pace, Stragglers};
+use crate::plan::peer_history::PeerOutcome;
+use crate::plan::peer_memory::Known;
+use crate::plan::wanted::Wanted;
+use crate::relay::address::Address;
+use crate::relay::connection::OWN_RELAY;
+use crate::relay::traffic::Traffic;
+use crate::report::PeerReport;
+use crate::swarm::peer::Peer;
+
+/// The most sessions that run at the same time. Each needs a connection, and a process may have
+/// 1024 open files unless somebody raised the limit.
+const MOST_AT_ONCE: usize = 256;
+
+/// The progress bar of one peer.
+const PEER_BAR: &str = "{spinner} {msg}: {pos} events in {elapsed}";
+
+/// A running session: its traffic, and the switch that stops it.
+pub(super) struct UnderWay {
+    traffic: Arc<Traffic>,
+    switch: StopSwitch,
+}
+
+impl UnderWay {
+    fn pace(&self) -> Pace {
+        Pace {
+            useful: self.traffic.useful(),
+            waited: self.traffic.waited(),
+            is_waiting_for_others: self.traffic.is_waiting_for_others(),
+        }
+    }
+}
+
+/// Which candidates wait for their session, which sessions run, and what the ended ones reported.
+struct Sessions {
+    begin: Instant,
+    /// Places of candidates.
+    waiting: VecDeque<usize>,
+    running: JoinSet<(PeerReport, Known)>,
+    /// Places of the candidates whose sessions have begun, in the order of [`Backfill`]'s `peers`.
+    places: Vec<usize>,
+    reports: Vec<PeerReport>,
+    stragglers: Stragglers,
+}
+
+impl Backfill<'_> {
+    /// Runs the sessions of all selected peers. Returns a report of each, still without its counts.
+    pub(super) async fn ask(
+        &mut self,
+        pipeline: &mut Pipeline,
+        interruption: Pin<&mut impl Future<Output = ()>>,
+    ) -> (Vec<PeerReport>, Step) {
+        let mut sessions = Sessions {
+            begin: Instant::now(),
+            waiting: VecDeque::from(self.selection.first().to_vec()),
+            running: JoinSet::new(),
+            places: Vec::new(),
+            reports: Vec::new(),
+            stragglers: Stragglers::new(self.patience * 2),
+        };
+        let admission = Arc::clone(&pipeline.admission);
+        let all = self.run_sessions(&mut sessions, admission);
+        let (_, step) = pipeline.run(all, interruption).await;
+        sessions.running.shutdown().await;
+        self.report_unfinished(&mut sessions);
+        if self.limit.is_over() && step == Step::Done {
+            self.report_out_of_time(&mut sessions).await;
+        }
+        (sessions.reports, step)
+    }
+
+    /// Starts sessions and waits for them until none is left.
+    async fn run_sessions(&mut self, sessions: &mut Sessions, admission: Arc<Admission>) {
+        let window = self.patience * 2;
+        let mut windows = interval_at(sessions.begin + window, window);
+        windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut head_start = sessions.begin + HEAD_START;
+        loop {
+            while !self.limit.is_over()
+                && sessions.running.len() < self.selection.at_once().min(MOST_AT_ONCE)
+                && self.start_next(sessions, &admission)
+            {}
+            tokio::select! {
+                joined = sessions.running.join_next() => {
+                    let Some(joined) = joined else {
+                        return;
+                    };
+                    head_start = Instant::now() + HEAD_START;
+                    self.conclude(sessions, joined);
+                }
+                // A slow peer does not keep the others waiting for long.
+                () = sleep_until(head_start) => {
+                    head_start = Instant::now() + HEAD_START;
+                    self.start_next(sessions, &admission);
+                }
+                _ = windows.tick() => {
+                    if sessions.waiting.is_empty() {
+                        self.stop_stragglers(sessions);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts the session of the candidate that waits longest; returns whether one was waiting.
+    fn start_next(&mut self, sessions: &mut Sessions, admission: &Arc<Admission>) -> bool {
+        let Some(place) = sessions.waiting.pop_front() else {
+            return false;
+        };
+        if let Some(session) = self.session(place, admission) {
+            sessions.places.push(place);
+            sessions.running.spawn(session.run(self.now));
+        }
+        true
+    }
+
+    /// Takes the report of a session that has ended, and lets another candidate take the place of
+    /// a peer that failed.
+    fn conclude(
+        &mut self,
+        sessions: &mut Sessions,
+        joined: Result<(PeerReport, Known), JoinError>,
+    ) {
+        let (report, known) = match joined {
+            Ok(joined) => joined,
+            Err(error) => {
+                error!("a session ended unexpectedly and failed: {error}");
+                return;
+            }
+        };
+        let place = self.place(sessions, &report.address);
+        if report.code == Some(OWN_RELAY) {
+            let reason = report.failure.unwrap_or_default();
+            warn!("{} is passed over: {reason}", report.address);
+            let replacement = place.and_then(|place| self.selection.failed(place));
+            sessions.waiting.extend(replacement);
+            self.own.insert(report.address);
+            return;
+        }
+        match outcome(&report).1 {
+            PeerOutcome::Gave(_) => {
+                let took = Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
+                sessions.stragglers.done(sessions.begin.elapsed(), took);
+                self.selection.succeeded();
+            }
+            PeerOutcome::Unfinished => {}
+            PeerOutcome::Failed => {
+                let replacement = place.and_then(|place| self.selection.failed(place));
+                sessions.waiting.extend(replacement);
+                if self.selection.has_no_link() {
+                    sessions.waiting.clear();
+                }
+            }
+        }
+        self.peer_memory.learn(report.address.to_string(), known);
+        sessions.reports.push(report);
+    }
+
+    /// The place of a peer that was asked among the candidates.
+    fn place(&self, sessions: &Sessions, address: &Address) -> Option<usize> {
+        let mut asked = self.peers.iter().zip(&sessions.places);
+        let (_, place) = asked.find(|(peer, _)| peer.address == *address)?;
+        Some(*place)
+    }
+
+    /// Reports the peers whose sessions were cut off.
+    fn report_unfinished(&self, sessions: &mut Sessions) {
+        for peer in self.others() {
+            let mut reports = sessions.reports.iter();
+            if !reports.any(|report| report.address == peer.address) {
+                sessions.reports.push(unfinished(peer));
+            }
+        }
+    }
+
+    /// Reports the peers for which no time was left.
+    async fn report_out_of_time(&self, sessions: &mut Sessions) {
+        let reason = self.limit.over().await;
+        let left = sessions.waiting.iter();
+        let left = left.filter_map(|place| self.candidates.get(*place));
+        sessions
+            .reports
+            .extend(left.map(|peer| out_of_time(peer, reason)));
+        let mut reports = sessions.reports.iter();
+        if reports.any(|report| report.code == Some(OUT_OF_TIME)) {
+            warn!("Not everything came: {reason}");
+        }
+    }
+
+    /// Stops the sessions that bring next to nothing while all others have ended.
+    fn stop_stragglers(&self, sessions: &mut Sessions) {
+        let is_done = |peer: &Peer| {
+            let mut reports = sessions.reports.iter();
+            self.own.contains(&peer.address) || reports.any(|report| report.address == peer.address)
+        };
+        let all = self.peers.iter().zip(&self.under_way).enumerate();
+        let running = all.filter(|(_, (peer, _))| !is_done(peer));
+        let running: Vec<_> = running
+            .map(|(index, (_, under_way))| (index, under_way.pace()))
+            .collect();
+        let elapsed = sessions.begin.elapsed();
+        for index in sessions.stragglers.find(elapsed, &running) {
+            if let Some(under_way) = self.under_way.get(index) {
+                under_way.switch.stop_for_slowness();
+            }
+        }
+    }
+
+    /// The session with the candidate at this place.
+    fn session(&mut self, place: usize, admission: &Arc<Admission>) -> Option<Session> {
+        let peer = self.candidates.get(place)?.clone();
+        let url = peer.url();
+        let reach = self.context.options.reach();
+        let tally = Tally::default();
+        let traffic: Arc<Traffic> = Arc::default();
+        let (stop, switch) = Stop::with_switch(self.limit);
+        let session = Session {
+            index: self.peers.len(),
+            reconciliation: self.reconciliation.clone(),
+            tally: Arc::clone(&tally),
+            traffic: Arc::clone(&traffic),
+            stop,
+            known: self.peer_memory.of(&url, self.now).cloned(),
+            bar: self.context.bar(PEER_BAR, peer.address.to_string()),
+            address: peer.address.clone(),
+            connector: self.connector.clone(),
+            admission: Arc::clone(admission),
+            wanted: Arc::new(Wanted {
+                since: self
+                    .peer_memory
+                    .since(&url, &self.wanted.kinds, self.now, reach),
+                ..self.wanted.clone()
+            }),
+            patience: self.patience,
+            silence_ends_it: false,
+        };
+        self.peers.push(peer);
+        self.tallies.push(tally);
+        self.under_way.push(UnderWay { traffic, switch });
+        Some(session)
+    }
+}
+
+/// The report of a peer for which no time was left.
+fn out_of_time(peer: &Peer, reason: StopReason) -> PeerReport {
+    PeerReport {
+        failure: Some(reason.to_string()),
+        code: Some(reason.code()),
+        ..unfinished(peer)
+    }
+}
+
+/// The report of a peer whose session was cut off.
+fn unfinished(peer: &Peer) -> PeerReport {
+    PeerReport {
+        address: peer.address.clone(),
+        counts: Default::default(),
+        bytes: 0,
+        seconds: 0.0,
+        failure: Some("the run ended before it was done".to_owned()),
+        code: Some("interrupted"),
+        reached: false,
+        reconciled: false,
+        broke_off: true,
+        unreadable_kinds: Vec::new(),
+    }
+}
