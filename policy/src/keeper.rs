@@ -1,5 +1,4 @@
-//! The thread that keeps the lists up to date beside the one that answers, so that no
-//! event waits for a file.
+//! Keeps the lists up to date in a thread of its own, so that no answer waits for a file.
 
 mod publish;
 mod remover;
@@ -29,21 +28,23 @@ use crate::keeper::swarm::Board;
 use crate::lists::{Lists, Loader, Own, Sources, Swarm, Undecided};
 use crate::settings::WatchedSettings;
 
-/// For how long the first answers wait for the search of other stations' lists, and after
-/// them a newly blocked key. Most searches are over by then, and so a friend of theirs who is
-/// blacklisted is let in throughout; else he is rejected until the search is over.
-const SEARCH_QUIETLY_FOR: (Duration, Duration) =
-    (Duration::from_millis(150), Duration::from_millis(100));
+/// How long the first answers wait for the search of other stations' lists. Most searches are
+/// over by then, so that a blacklisted friend of another station is let in from the start.
+/// Otherwise that friend is rejected until the search is over.
+const FIRST_SEARCH_PATIENCE: Duration = Duration::from_millis(150);
 
-/// For how long the first answers wait for the station's own lists, and a little longer than
-/// for a blacklist that is being rewritten. Less than strfry waits for an answer, 10 s.
+/// How long a newly blocked key waits for the search of other stations' lists before it counts.
+const SEARCH_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long the first answers wait for the station's own lists: a little longer than for a
+/// blacklist that is being rewritten, and less than strfry waits for an answer, 10 s.
 const FIRST_PATIENCE: Duration = Duration::from_secs(6);
 
-/// How often, before anything was read, a blacklist is looked at that another program is
-/// at work on. Answers wait for it, for 0.4 s at the most.
+/// How often, at the start, a blacklist is looked at that another program is rewriting. The first
+/// answers wait for it.
 const FIRST_LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// The lists, kept up to date until this is closed.
+/// Keeps the lists up to date until it is closed.
 #[derive(Debug)]
 pub struct Keeper {
     lists: Arc<RwLock<Lists>>,
@@ -53,10 +54,11 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// The same as [`Keeper::start`], with the lists that the settings name at each moment.
+    /// Like [`Keeper::start`], but also follows changes to the settings, which say where the lists
+    /// are.
     ///
     /// # Errors
-    /// That of starting a thread.
+    /// Fails if a thread cannot be started.
     pub fn start_watching(
         settings: WatchedSettings,
         remove: bool,
@@ -65,11 +67,11 @@ impl Keeper {
         Self::start_with(settings.sources(), Some(settings), remove, filters)
     }
 
-    /// Reads the lists, and goes on looking for changes. With `remove`, the lines of
-    /// pardoned authors leave the blacklist. `filters` are looked for as often as lists.
+    /// Reads the lists and starts looking for changes to them and to the `filters`. With `remove`,
+    /// the lines of pardoned authors are removed from the blacklist.
     ///
     /// # Errors
-    /// That of starting a thread.
+    /// Fails if a thread cannot be started.
     pub fn start(
         sources: Sources,
         remove: bool,
@@ -105,7 +107,7 @@ impl Keeper {
         };
         let thread = thread::Builder::new()
             .name("lists".to_owned())
-            .spawn(move || work.go_on(|work| work.run(&receiver)))?;
+            .spawn(move || work.run_despite_panics(|work| work.run(&receiver)))?;
         board.wait_for_the_first(FIRST_PATIENCE);
         Ok(Self {
             lists,
@@ -115,13 +117,13 @@ impl Keeper {
         })
     }
 
-    /// The verdict on an author. A pardoned author's lines leave the blacklist a little
-    /// later.
+    /// The verdict on an author. The lines of a pardoned author are removed from the blacklist a
+    /// little later.
     ///
     /// # Errors
-    /// [`Undecided`]: nothing of his may be let in until there is a verdict.
+    /// [`Undecided`] if there is no verdict yet. The author's events must be rejected until then.
     pub fn verdict(&self, author: &Pubkey) -> Result<Verdict, Undecided> {
-        // Lists that nobody keeps would let in whoever is blocked from now on.
+        // Without the thread, keys that are blocked from now on would be let in.
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return Err(Undecided::Unavailable);
         }
@@ -129,13 +131,13 @@ impl Keeper {
         let verdict = lists.verdict(author);
         drop(lists);
         if let (Ok(Verdict::Pardon), Some(pardoned)) = (verdict, &self.pardoned) {
-            // Fails only where the thread is gone; the author is let in all the same.
+            // It only fails if the thread is gone. The author is let in either way.
             let _ = pardoned.send(*author);
         }
         verdict
     }
 
-    /// Finishes what was begun.
+    /// Finishes the removals that were begun, and ends the threads.
     pub fn close(mut self) {
         self.pardoned = None;
         if let Some(thread) = self.thread.take() {
@@ -158,17 +160,17 @@ struct Work {
 }
 
 impl Work {
-    /// Runs until that ends without a panic: a fault of ours in one place must not leave
-    /// the lists to nobody. Where it panics again before the files were looked at, every
-    /// event is rejected until they were.
-    fn go_on(&mut self, mut run: impl FnMut(&mut Self)) {
+    /// Calls `run` until it ends without a panic, because the lists must be kept up to date whatever
+    /// fault we have. If it panics again before the files were looked at, every event is rejected
+    /// until they have been.
+    fn run_despite_panics(&mut self, mut run: impl FnMut(&mut Self)) {
         while catch_unwind(AssertUnwindSafe(|| run(self))).is_err() {
             error!("a fault of this program, please report it: the lists are loaded anew");
             if !mem::take(&mut self.refreshed) {
                 publish(&self.lists, |lists| mem::take(&mut lists.own));
             }
             self.loader = Loader::new(self.sources.clone());
-            // What the last one watched is taken over from where it lies.
+            // The new one takes over the files that the last one watched.
             if let Some(remover) = self.remover.take() {
                 self.remover = Some(Remover::new(remover.blacklist));
             }
@@ -176,7 +178,7 @@ impl Work {
     }
 
     fn run(&mut self, pardoned: &Receiver<Pubkey>) {
-        let mut patience = SEARCH_QUIETLY_FOR.0;
+        let mut patience = FIRST_SEARCH_PATIENCE;
         loop {
             self.refresh(patience);
             if !self.loader.is_waiting() {
@@ -185,9 +187,9 @@ impl Work {
             thread::sleep(FIRST_LOOK_EVERY);
         }
         self.board.have_the_first();
-        // Answering comes first; on a single core the scheduler must know.
+        // Answering comes first, which the scheduler must know on a single core.
         let _ = rustix::process::nice(10);
-        patience = SEARCH_QUIETLY_FOR.1;
+        patience = SEARCH_PATIENCE;
         let mut keys = BTreeSet::new();
         let mut next_look = Instant::now() + LOOK_EVERY;
         loop {
@@ -212,7 +214,7 @@ impl Work {
                 self.board.close();
                 return;
             }
-            // First: who is blocked must not wait for lines that may leave later.
+            // This comes first, as blocking is urgent and removing lines is not.
             self.refresh(patience);
             if let Some(filters) = &self.filters {
                 filters.refresh();
@@ -226,14 +228,13 @@ impl Work {
         }
     }
 
-    /// Who was pardoned and is not any more stays on the blacklist.
+    /// Drops keys that are not pardoned any more, so that they stay on the blacklist.
     fn keep_the_pardoned(&self, keys: &mut BTreeSet<Pubkey>) {
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|key| lists.verdict(key) == Ok(Verdict::Pardon));
     }
 
-    /// Goes over to other lists. What was known of the former ones holds until the new ones
-    /// were read.
+    /// Switches to other lists. The old ones stay in force until the new ones have been read.
     fn adopt(&mut self, sources: Sources) {
         self.loader = Loader::new(sources.clone());
         if let Some(remover) = self.remover.take() {
@@ -259,14 +260,14 @@ impl Work {
         self.sources = sources;
     }
 
-    /// Looks at the station's own lists. Whoever is newly blocked waits as long for the
-    /// search of the others.
+    /// Looks at the station's own lists. A newly blocked key waits for up to `patience` for the search
+    /// of the other stations' lists before it counts.
     fn refresh(&mut self, patience: Duration) {
         let other = self.settings.as_mut().and_then(WatchedSettings::look);
         if let Some(sources) = other {
             self.adopt(sources);
         }
-        // No lock is held while files are read: the keys in it are shared, not copied.
+        // No lock is held while files are read. Cloning is cheap, as the keys are shared.
         let held = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         let current = held.own.clone();
         drop(held);

@@ -1,12 +1,12 @@
-//! The lists as the plugin needs them: loaded, kept while a file cannot be read, loaded
-//! again when a file changed.
+//! Loads the lists as the plugin needs them: keeps them while a file cannot be read, and loads
+//! them again when a file has changed.
 //!
-//! A friend or member matters only if he is blocked. So the blocked keys are the only
-//! ones kept, and the other lists, however long, are read through once for the few that
-//! are blocked. The station's own are read before anything is answered, and those of other
-//! stations beside that ([`swarm`]): until they are read, whoever they may pardon is told so.
+//! Friends and members only matter if they are blocked. So only the blocked keys are kept, and
+//! the other lists, however long, are only searched for those. The station's own lists are read
+//! before the first answer, and those of other stations in the background ([`swarm`]). Until
+//! they have been read, authors whom they may pardon are told to try again.
 
-mod known;
+mod list_state;
 mod pardons;
 mod sources;
 pub(crate) mod swarm;
@@ -25,54 +25,54 @@ use constellation_shared::wot::KeySet;
 use tracing::{debug, info, warn};
 
 use crate::blacklist::sees_every_writer;
-use crate::lists::known::{Known, Look, Rest, is_in_work};
+use crate::lists::list_state::{ListState, Look, Rest, is_in_work};
 use crate::lists::pardons::Pardons;
 pub use crate::lists::sources::{Pardoning, Sources};
 
-/// For how long the first answers wait for a blacklist that is being rewritten. Less than
+/// How long the first answers wait for a blacklist that is being rewritten. This is less than
 /// strfry waits for an answer, 10 s.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why there is no verdict on an author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undecided {
-    /// Who is blocked is not known, or not completely.
+    /// The blocked keys are unknown, or not all known.
     Unavailable,
-    /// He is blocked, and the lists of other stations that may pardon him are not read yet.
+    /// The author is blocked, and the lists of other stations, which may pardon, are not read yet.
     SwarmUnread,
 }
 
-/// What the station's own lists say at one moment.
+/// The content of the station's own lists at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Own {
-    /// The blocked keys, or `None` where the blacklist is there but was never readable.
+    /// The blocked keys, or `None` if the blacklist exists but was never readable.
     blocked: Option<Arc<KeySet>>,
-    /// Whether keys may be missing that belong to them.
+    /// Whether some blocked keys may be missing.
     partial: bool,
-    /// Those of them that are friends or members.
+    /// The blocked keys that are friends or members.
     pardoned: Arc<KeySet>,
 }
 
-/// What the lists of other stations say at one moment.
+/// The content of the other stations' lists at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Swarm {
-    /// The blocked keys that were looked for in them.
+    /// The blocked keys that were searched for.
     searched: Option<Arc<KeySet>>,
-    /// Those of them that were found.
+    /// The blocked keys that were found.
     pardoned: Arc<KeySet>,
 }
 
-/// What all lists say at one moment.
+/// The content of all lists at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Lists {
-    /// The station's own.
+    /// The station's own lists.
     pub own: Own,
-    /// Those of the other stations, where they count.
+    /// The lists of the other stations, if they count.
     pub swarm: Option<Swarm>,
 }
 
 impl Own {
-    /// The blocked keys, where they are known.
+    /// The blocked keys, if they are known.
     pub const fn blocked(&self) -> Option<&Arc<KeySet>> {
         self.blocked.as_ref()
     }
@@ -89,7 +89,7 @@ impl Lists {
     /// The verdict on an author.
     ///
     /// # Errors
-    /// [`Undecided`]: nothing of his may be let in until there is a verdict.
+    /// [`Undecided`] if there is no verdict yet. The author's events must be rejected until then.
     pub fn verdict(&self, author: &Pubkey) -> Result<Verdict, Undecided> {
         let blocked = self.own.blocked.as_ref().ok_or(Undecided::Unavailable)?;
         if !blocked.contains(author) {
@@ -101,7 +101,7 @@ impl Lists {
         }
         let standing = Standing {
             blocked: true,
-            // A friend or a member: the verdict is the same.
+            // Friend or member, the verdict is the same.
             friend: self.own.pardoned.contains(author)
                 || (self.swarm.as_ref()).is_some_and(|swarm| swarm.pardoned.contains(author)),
             member: false,
@@ -119,30 +119,30 @@ impl Lists {
 #[derive(Debug)]
 pub struct Loader {
     sources: Sources,
-    blacklist: Known,
+    blacklist: ListState,
     rest: Rest,
-    /// Whether keys still count that are not in the blacklist any more.
+    /// Whether keys still count that are no longer in the blacklist.
     retained: bool,
     /// Whether a key was blocked that the other lists have not been searched for.
     newly_blocked: bool,
     pardons: Pardons,
-    /// Whether all programs can be seen that may write the blacklist, where a test says so.
+    /// Lets a test say whether all programs can be seen that may write the blacklist.
     #[cfg(test)]
     sees_every_writer: Option<bool>,
 }
 
-/// What was read of the blacklist.
+/// The result of reading the blacklist.
 struct Blocked {
     keys: Arc<KeySet>,
     partial: bool,
 }
 
 impl Loader {
-    /// A loader that has not yet read anything.
+    /// A loader that has not read anything yet.
     pub fn new(sources: Sources) -> Self {
         Self {
             sources,
-            blacklist: Known::default(),
+            blacklist: ListState::default(),
             rest: Rest::default(),
             retained: false,
             newly_blocked: true,
@@ -152,8 +152,8 @@ impl Loader {
         }
     }
 
-    /// Looks at all files and reads those that changed since `current` was loaded; `now`
-    /// is the time since 1970. `None` where `current` still holds.
+    /// Looks at all files and reads those that changed since `current` was loaded; `now` is the time
+    /// since 1970. `None` if `current` is still up to date.
     pub fn refresh(&mut self, current: &Own, now: Duration) -> Option<Own> {
         let read = self.read_blacklist(current, now);
         if let Some(new) = &read {
@@ -168,7 +168,7 @@ impl Loader {
                 partial: current.partial,
             },
         };
-        // With nobody blocked there is nobody to pardon, and nothing to look at.
+        // If no key is blocked, there is nobody to pardon and nothing to look at.
         let found = if keys.is_empty() {
             changed.then(KeySet::default)
         } else {
@@ -193,12 +193,12 @@ impl Loader {
         })
     }
 
-    /// Whether a key was blocked since this was last asked.
+    /// Whether a key was newly blocked since the last call.
     pub fn take_newly_blocked(&mut self) -> bool {
         std::mem::take(&mut self.newly_blocked)
     }
 
-    /// Whether the blacklist could be read, but for the program that is at work on it.
+    /// Whether the blacklist has not been read because another program is rewriting it.
     pub fn is_waiting(&self) -> bool {
         self.blacklist.read.is_none() && self.blacklist.complaint.is_none()
     }
@@ -211,9 +211,9 @@ impl Loader {
         sees_every_writer(&self.sources.blacklist)
     }
 
-    /// The blocked keys, where the file changed and could be read. What is added counts at
-    /// once. What is missing counts only when it is missing from the whole: where it is
-    /// known that nobody is at work on the list, or the list has rested.
+    /// The blocked keys, if the file has changed and could be read. An added key counts at once. A
+    /// missing key only counts as removed if the list is complete: if no program is known to be
+    /// rewriting it, or nobody has changed it for a while.
     fn read_blacklist(&mut self, current: &Own, now: Duration) -> Option<Blocked> {
         let list = ListFile::blacklist(&self.sources.blacklist);
         let rested = list.signature().is_ok_and(|state| {
@@ -250,14 +250,14 @@ impl Loader {
             }) => {
                 let (before, since, whole) = (known.read, known.changing_since, known.whole);
                 let in_work = is_in_work(&list, now)
-                    // While it was looked for who writes.
+                    // It changed while its writers were looked for.
                     || list.signature().ok() != Some(Some(open.signature()));
                 torn |= in_work;
                 let seen = before == Some(Some(open.signature()));
                 if torn && (!urgent || seen || first && in_work) {
                     return self.wait_for_the_whole(now);
                 }
-                // Without the memory it is read all the same, more slowly.
+                // Without enough memory it is still read, only more slowly.
                 let _ = keys.try_reserve_exact(open.most_keys());
                 let read = known.read(&list, open, now, |key| keys.push(key));
                 let cut = read.is_ok() && known.is_cut(&list, now);
@@ -283,15 +283,15 @@ impl Loader {
             known.complain(list.path(), &error, consequence);
             return None;
         }
-        // Whoever sees not all programs knows only of a list that rests that it is whole. A
-        // list that is missing at the first look was most likely never there.
+        // If we cannot see all programs, only a list that nobody changes is known to be complete.
+        // A list that is missing at the first look most likely never existed.
         let missing = known.read == Some(None);
         finished &= rested || first && missing || self.sees_every_writer();
         Some(self.retain(KeySet::from(keys), current, finished, first))
     }
 
-    /// The keys of the list, and with them, unless its writers have finished, those that
-    /// were blocked before.
+    /// The keys of the list. If its writers have not finished, the keys that were blocked before stay
+    /// blocked too.
     fn retain(&mut self, keys: KeySet, current: &Own, finished: bool, first: bool) -> Blocked {
         let retained = std::mem::replace(&mut self.retained, !finished);
         if finished {
@@ -310,7 +310,7 @@ impl Loader {
             .copied()
             .collect();
         let partial = current.partial || first && before.is_none();
-        // With nothing missing there is nothing to wait for.
+        // If no key is missing, there is nothing to wait for.
         self.retained = partial || !gone.is_empty();
         let path = self.sources.blacklist.display();
         if partial && !retained {
@@ -337,8 +337,8 @@ impl Loader {
         }
     }
 
-    /// Nothing is read yet. Before anything was read that is said after a while, and lets
-    /// nobody in.
+    /// Does not read the list yet. If it was never read, this is reported after a while, and nobody
+    /// may write until then.
     fn wait_for_the_whole(&mut self, now: Duration) -> Option<Blocked> {
         let known = &mut self.blacklist;
         let since = known.changing_since.unwrap_or(now);

@@ -1,4 +1,4 @@
-//! Taking the lines of pardoned keys out of the blacklist, as often as that can be done.
+//! Removes the lines of pardoned keys from the blacklist, and tries again if that fails.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -12,47 +12,49 @@ use tracing::{info, warn};
 use crate::blacklist::{self, RemoveError, ReplacedList};
 use crate::keeper::schedule::LOOK_EVERY;
 
-/// For how long a list from which nothing could be taken out is left alone: where others
-/// were faster, and where this user may not write.
-pub(super) const RETRY_AFTER: (Duration, Duration) =
-    (Duration::from_secs(1), Duration::from_secs(60));
+/// How long a list is left alone after other programs were faster than a removal.
+pub(super) const RETRY_SOON: Duration = Duration::from_secs(1);
 
-/// How often a replaced list that is still held open is looked at, at the most and the
-/// least.
-pub(super) const RESCUE_AFTER: (Duration, Duration) =
-    (Duration::from_millis(200), Duration::from_secs(5));
+/// How long a list is left alone after a removal failed, for example as this user may not write it.
+pub(super) const RETRY_LATER: Duration = Duration::from_secs(60);
 
-/// For how long, at the end of input, a replaced list is waited for to be let go of: the
-/// time between two looks, and as long again for one who still holds it. What is left then
-/// is taken over by the next start.
-pub(super) const LET_GO_WITHIN: Duration = Duration::from_millis(400);
+/// How soon a replaced list that other programs still have open is looked at again at first.
+pub(super) const SHORTEST_RESCUE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// For how long the list is left alone after this, and what is to be done.
+/// How seldom such a list is looked at in the end.
+pub(super) const LONGEST_RESCUE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long to wait, at the end of the input, for other programs to close a replaced list: the
+/// time between two looks, and as long again for a program that still has it open. The next start
+/// takes over whatever is left then.
+pub(super) const CLOSED_WITHIN: Duration = Duration::from_millis(400);
+
+/// How long the list is left alone after this error, and the remedy.
 pub(super) const fn after(error: &RemoveError) -> (Duration, &'static str) {
     match error {
-        RemoveError::Contended | RemoveError::Locked => (RETRY_AFTER.0, "it is tried again"),
+        RemoveError::Contended | RemoveError::Locked => (RETRY_SOON, "it is tried again"),
         RemoveError::Attribute(_) => (
-            RETRY_AFTER.1,
+            RETRY_LATER,
             "run strfry as the user who owns the file, or pass --no-remove",
         ),
-        RemoveError::TooLarge => (RETRY_AFTER.1, "look at what fills it, or pass --no-remove"),
+        RemoveError::TooLarge => (RETRY_LATER, "look at what fills it, or pass --no-remove"),
         RemoveError::ReadOnly | RemoveError::Step(..) => (
-            RETRY_AFTER.1,
+            RETRY_LATER,
             "make the file and its folder writable for this user, or pass --no-remove",
         ),
     }
 }
 
-/// Takes pardoned keys out of the blacklist.
+/// Removes pardoned keys from the blacklist.
 pub(super) struct Remover {
     pub(super) blacklist: PathBuf,
-    /// Whether what earlier runs left is taken over.
-    adopted: bool,
-    pub(super) remainders: Vec<ReplacedList>,
+    /// Whether the files that earlier runs left were taken over.
+    recovered: bool,
+    pub(super) replaced: Vec<ReplacedList>,
     pub(super) next_rescue: Instant,
-    pub(super) rescue_after: Duration,
+    pub(super) rescue_interval: Duration,
     pub(super) not_before: Option<Instant>,
-    /// Since when others keep the folder locked.
+    /// Since when other programs keep the folder locked.
     pub(super) locked_since: Option<Instant>,
     pub(super) complaint: Option<String>,
 }
@@ -61,58 +63,57 @@ impl Remover {
     pub(super) fn new(blacklist: PathBuf) -> Self {
         Self {
             blacklist,
-            adopted: false,
-            remainders: Vec::new(),
+            recovered: false,
+            replaced: Vec::new(),
             next_rescue: Instant::now(),
-            rescue_after: RESCUE_AFTER.0,
+            rescue_interval: SHORTEST_RESCUE_INTERVAL,
             not_before: None,
             locked_since: None,
             complaint: None,
         }
     }
 
-    /// Does what is due. Keys that must wait are still in `keys` afterwards.
+    /// Does what is due. Keys that must wait stay in `keys`.
     pub(super) fn work(&mut self, keys: &mut BTreeSet<Pubkey>) {
-        self.adopt();
+        self.recover();
         self.remove(keys);
-        if Instant::now() >= self.next_rescue || self.remainders.iter().any(ReplacedList::has_grown)
-        {
+        if Instant::now() >= self.next_rescue || self.replaced.iter().any(ReplacedList::has_grown) {
             self.rescue();
         }
     }
 
-    /// Does the work for the last time. What was replaced just now is not deleted at once:
-    /// a program whose descriptors this user may not see can be about to append to it.
-    /// Without the wait each short run would leave a file behind.
+    /// Does the work for the last time. It waits for the lists that were just replaced, because a
+    /// program whose open files this user may not see could be about to append to them. Without
+    /// the wait, each short run would leave a file behind.
     pub(super) fn finish(&mut self, keys: &mut BTreeSet<Pubkey>) {
         let started = Instant::now();
         self.not_before = None;
         loop {
-            self.adopt();
+            self.recover();
             self.remove(keys);
             self.rescue();
-            let done = self.adopted && keys.is_empty() && self.remainders.is_empty();
-            if done || started.elapsed() >= LET_GO_WITHIN {
+            let done = self.recovered && keys.is_empty() && self.replaced.is_empty();
+            if done || started.elapsed() >= CLOSED_WITHIN {
                 return;
             }
             thread::sleep(LOOK_EVERY);
         }
     }
 
-    pub(super) fn adopt(&mut self) {
-        if self.adopted {
+    pub(super) fn recover(&mut self) {
+        if self.recovered {
             return;
         }
         match blacklist::recover(&self.blacklist) {
-            Ok(Some(remainders)) => self.remainders.extend(remainders),
-            // Another of us is at work; it is tried again.
+            Ok(Some(replaced)) => self.replaced.extend(replaced),
+            // Another process of ours is at work; try again later.
             Ok(None) => return,
             Err(error) => warn!(
                 "{}: what an earlier run left beside it cannot be taken over: {error}",
                 self.blacklist.display()
             ),
         }
-        self.adopted = true;
+        self.recovered = true;
     }
 
     pub(super) fn remove(&mut self, keys: &mut BTreeSet<Pubkey>) {
@@ -124,11 +125,11 @@ impl Remover {
             return;
         }
         self.not_before = None;
-        let removed = blacklist::remove(&self.blacklist, keys, &mut self.remainders);
-        self.rescue_after = RESCUE_AFTER.0;
+        let removed = blacklist::remove(&self.blacklist, keys, &mut self.replaced);
+        self.rescue_interval = SHORTEST_RESCUE_INTERVAL;
         self.next_rescue = Instant::now();
         if let Err(error @ RemoveError::Locked) = removed {
-            // Most often another of us, for a moment: the keys are kept.
+            // Usually it is another process of ours, for a moment, so the keys are kept.
             let since = *self.locked_since.get_or_insert_with(Instant::now);
             let (wait, remedy) = after(&error);
             if since.elapsed() >= wait {
@@ -175,22 +176,22 @@ impl Remover {
 
     pub(super) fn rescue(&mut self) {
         let path: &Path = &self.blacklist;
-        self.remainders
-            .retain_mut(|remainder| match remainder.rescue() {
-                Ok(gone) => !gone,
-                Err(error) => {
-                    warn!(
-                        "{}: lines appended while it was replaced wait beside it: {error}",
-                        path.display()
-                    );
-                    true
-                }
-            });
-        // One that was just let go of is gone at the next look.
-        self.rescue_after = match self.remainders.iter().any(ReplacedList::is_closed) {
-            true => RESCUE_AFTER.0,
-            false => (self.rescue_after * 2).min(RESCUE_AFTER.1),
+        self.replaced.retain_mut(|list| match list.rescue() {
+            Ok(gone) => !gone,
+            Err(error) => {
+                warn!(
+                    "{}: lines appended while it was replaced wait beside it: {error}",
+                    path.display()
+                );
+                true
+            }
+        });
+        // A list that was just closed will be gone at the next look.
+        self.rescue_interval = if self.replaced.iter().any(ReplacedList::is_closed) {
+            SHORTEST_RESCUE_INTERVAL
+        } else {
+            (self.rescue_interval * 2).min(LONGEST_RESCUE_INTERVAL)
         };
-        self.next_rescue = Instant::now() + self.rescue_after;
+        self.next_rescue = Instant::now() + self.rescue_interval;
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-/// How often the files are looked at. A change is in force after this, the time that a
-/// changing file is left alone (at most 0.4 s) and the time to read it: within 1 s.
+/// How often the files are looked at. A change counts after this, the time that a changing file is
+/// left alone (at most 0.4 s) and the time to read it: within 1 s.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The time since 1970.

@@ -1,5 +1,5 @@
-//! The thread that searches other stations' lists, so that the station's own are looked at
-//! in time, however long that takes.
+//! Searches other stations' lists in a thread of its own, so that the station's own lists are
+//! looked at in time, however long the search takes.
 
 use std::io;
 use std::mem;
@@ -16,7 +16,7 @@ use crate::keeper::schedule::since_1970;
 use crate::lists::swarm::{LOOK_EVERY, SwarmSearch};
 use crate::lists::{Lists, Sources};
 
-/// What the threads tell each other.
+/// The messages between the thread of the station's own lists and this one.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     state: Mutex<State>,
@@ -27,11 +27,11 @@ pub(super) struct Board {
 struct State {
     /// Whether the station's own lists were looked at.
     has_first: bool,
-    /// Whom to search for.
+    /// The blocked keys to search for.
     wanted: Option<Arc<KeySet>>,
-    /// Whether there are keys among them that were not wanted before.
+    /// Whether some of them were not wanted before.
     is_urgent: bool,
-    /// Whom the lists were last searched for.
+    /// The keys of the last search.
     searched: Option<Arc<KeySet>>,
     is_closed: bool,
 }
@@ -55,7 +55,8 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Has these keys searched for; with patience at once, and waits for the end of that.
+    /// Asks for a search for these keys. With `patience`, it starts at once, and this waits for its
+    /// end for at most that long.
     pub(super) fn ask(&self, blocked: &Arc<KeySet>, patience: Option<Duration>) {
         let mut state = self.lock();
         state.wanted = Some(Arc::clone(blocked));
@@ -74,8 +75,8 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Waits until the next look, or until there is something urgent; whom to search for,
-    /// or `None` where it is over.
+    /// Waits for the next look or something urgent, and returns the keys to search for, or `None` if
+    /// the board was closed.
     fn next(&self, next_look: Instant) -> Option<Arc<KeySet>> {
         let mut state = self.lock();
         loop {
@@ -90,7 +91,7 @@ impl Board {
                 state.is_urgent = false;
                 return Some(wanted);
             }
-            // Without anybody to search for there is nothing to do but wait.
+            // Without keys to search for, there is nothing to do but wait.
             let wait = if state.wanted.is_none() {
                 Duration::MAX
             } else {
@@ -107,7 +108,10 @@ impl Board {
     }
 }
 
-/// Starts the thread. It ends, at its next look, when the board is closed.
+/// Starts the thread, which ends when the board is closed.
+///
+/// # Errors
+/// Fails if the thread cannot be started.
 pub(super) fn start(
     sources: Sources,
     lists: Arc<RwLock<Lists>>,
@@ -130,7 +134,7 @@ fn run(search: &mut SwarmSearch, lists: &RwLock<Lists>, board: &Board) {
     while let Some(blocked) = board.next(next_look) {
         let found = search.search(&blocked, since_1970());
         if let Some(new) = found.swarm {
-            // Other stations may have ceased to count meanwhile.
+            // The settings may have excluded other stations meanwhile.
             publish(lists, |lists| {
                 let swarm = lists.swarm.as_mut();
                 swarm.map(|swarm| mem::replace(swarm, new))
@@ -138,7 +142,7 @@ fn run(search: &mut SwarmSearch, lists: &RwLock<Lists>, board: &Board) {
         }
         board.have_searched(blocked);
         next_look = Instant::now() + found.wait;
-        // Answering comes first, but for the first answers, which wait for this.
+        // Answering comes first from now on. The first answers had to wait for this search.
         if mem::take(&mut is_first) {
             let _ = rustix::process::nice(10);
         }

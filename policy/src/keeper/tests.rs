@@ -1,6 +1,6 @@
 //! The keeper's thread, with faults of the tests' choosing.
 
-use super::remover::{RETRY_AFTER, after};
+use super::remover::{RETRY_LATER, RETRY_SOON, after};
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -108,7 +108,7 @@ fn a_list_that_cannot_be_written_is_left_alone_for_a_while() {
     allow(0o444);
     work(&mut remover);
     assert_eq!(remover.complaint.as_deref(), Some("it is read-only"));
-    assert!(remover.not_before.unwrap() >= before + RETRY_AFTER.1);
+    assert!(remover.not_before.unwrap() >= before + RETRY_LATER);
     allow(0o644);
     work(&mut remover);
     assert!(holds());
@@ -123,10 +123,10 @@ fn only_what_somebody_must_mend_is_left_alone_for_long() {
     let full = RemoveError::Step("write beside it", io::ErrorKind::StorageFull.into());
     let mend = "make the file and its folder writable";
     for (error, wait, remedy) in [
-        (RemoveError::Contended, RETRY_AFTER.0, "it is tried again"),
-        (RemoveError::Locked, RETRY_AFTER.0, "it is tried again"),
-        (RemoveError::ReadOnly, RETRY_AFTER.1, mend),
-        (full, RETRY_AFTER.1, mend),
+        (RemoveError::Contended, RETRY_SOON, "it is tried again"),
+        (RemoveError::Locked, RETRY_SOON, "it is tried again"),
+        (RemoveError::ReadOnly, RETRY_LATER, mend),
+        (full, RETRY_LATER, mend),
     ] {
         let (waits, says) = after(&error);
         assert_eq!(waits, wait, "{error}");
@@ -143,7 +143,7 @@ fn a_panic_does_not_leave_the_lists_to_nobody() {
     let mut round = 0;
     // Looked at afterwards: what panics in here is forgiven.
     let mut seen = Vec::new();
-    work.go_on(|work| {
+    work.run_despite_panics(|work| {
         round += 1;
         match round {
             1 => write(&list, &[1, 2]),
@@ -244,10 +244,10 @@ fn a_folder_that_stays_locked_is_said_after_a_while_and_its_keys_wait() {
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let mut remover = Remover::new(sources.blacklist);
     let mut keys = BTreeSet::from([key(1)]);
-    remover.locked_since = Some(Instant::now() + RETRY_AFTER.0);
+    remover.locked_since = Some(Instant::now() + RETRY_SOON);
     remover.remove(&mut keys);
     assert_eq!(remover.complaint, None);
-    remover.locked_since = Instant::now().checked_sub(RETRY_AFTER.0);
+    remover.locked_since = Instant::now().checked_sub(RETRY_SOON);
     remover.remove(&mut keys);
     let complaint = remover.complaint.as_deref();
     assert_eq!(complaint, Some("its folder is locked by another program"));
@@ -313,7 +313,7 @@ fn what_is_appended_to_a_replaced_list_is_not_waited_for_until_its_next_look() {
     holder.wait().unwrap();
     remover.next_rescue = Instant::now();
     remover.work(&mut keys);
-    assert!(remover.remainders.iter().all(ReplacedList::is_closed));
+    assert!(remover.replaced.iter().all(ReplacedList::is_closed));
 }
 
 #[test]
@@ -339,18 +339,18 @@ fn a_replaced_list_that_stays_held_is_looked_at_less_and_less_often() {
     let next = |remover: &mut Remover| {
         let before = Instant::now();
         remover.rescue();
-        assert!(remover.next_rescue >= before + remover.rescue_after);
-        assert!(remover.next_rescue <= Instant::now() + remover.rescue_after);
-        remover.rescue_after.as_millis()
+        assert!(remover.next_rescue >= before + remover.rescue_interval);
+        assert!(remover.next_rescue <= Instant::now() + remover.rescue_interval);
+        remover.rescue_interval.as_millis()
     };
     soon(&mut BTreeSet::from([key(1)]), |keys| remover.remove(keys));
-    assert_eq!(remover.remainders.len(), 1);
+    assert_eq!(remover.replaced.len(), 1);
     let waits: Vec<u128> = (0..6).map(|_| next(&mut remover)).collect();
     assert_eq!(waits, [400, 800, 1600, 3200, 5000, 5000]);
     drop(holder.stdin.take());
     holder.wait().unwrap();
     assert_eq!(next(&mut remover), 200);
-    while !remover.remainders.is_empty() {
+    while !remover.replaced.is_empty() {
         remover.rescue();
     }
 }

@@ -1,4 +1,4 @@
-//! The files that can pardon, and which of the blocked keys each of them holds.
+//! The files that can pardon keys, and which blocked keys each of them holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,38 +9,38 @@ use constellation_shared::list_file::ListFile;
 use constellation_shared::wot::KeySet;
 use tracing::warn;
 
-use crate::lists::known::{Known, Look};
+use crate::lists::list_state::{ListState, Look};
 use crate::lists::sources::Pardoning;
 
-/// What is known of a file that can pardon.
+/// A file that can pardon keys.
 #[derive(Debug, Default)]
 struct File {
-    known: Known,
-    /// The blocked keys that it holds.
+    known: ListState,
+    /// The blocked keys in it.
     found: Vec<Pubkey>,
 }
 
-/// What is known of all files that can pardon.
+/// All files that can pardon keys.
 #[derive(Debug, Default)]
 pub(super) struct Pardons {
     files: BTreeMap<ListFile, File>,
     /// The folder that cannot be read.
-    unreadable: Option<(PathBuf, Known)>,
-    /// What was last said to be left out.
+    unreadable: Option<(PathBuf, ListState)>,
+    /// What was last reported to be left out.
     left_out: String,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Debug, Default)]
 pub(super) struct Searched {
-    /// Whether other keys are found than before.
+    /// Whether the keys found are not the same as before.
     pub(super) changed: bool,
     /// How many files were read.
     pub(super) read: usize,
 }
 
 impl Pardons {
-    /// Reads the files that changed, or with `again` all of them.
+    /// Reads the files that have changed, or all of them with `again`.
     pub(super) fn search(
         &mut self,
         pardoning: Pardoning,
@@ -53,7 +53,7 @@ impl Pardons {
             changed: again,
             read: 0,
         };
-        self.say_what_is_left_out(&pardoning);
+        self.report_left_out(&pardoning);
         for list in self.with_the_vanished(pardoning, &before) {
             let File {
                 mut known,
@@ -85,9 +85,10 @@ impl Pardons {
             };
             let mut found: Vec<Pubkey> = found.into_iter().collect();
             if let Err(error) = read {
-                let consequence = match last_found.is_empty() {
-                    true => "its keys do not count",
-                    false => "the keys it held before still count",
+                let consequence = if last_found.is_empty() {
+                    "its keys do not count"
+                } else {
+                    "the keys it held before still count"
                 };
                 known.complain(list.path(), &error, consequence);
                 found.clone_from(&last_found);
@@ -95,20 +96,19 @@ impl Pardons {
             searched.changed |= found != last_found;
             self.files.insert(list, File { known, found });
         }
-        // What is left belonged to files that do not count any more.
+        // The rest belonged to files that no longer count.
         searched.changed |= before.values().any(|file| !file.found.is_empty());
         searched
     }
 
-    /// The blocked keys that any of the files holds.
+    /// The blocked keys in any of the files.
     pub(super) fn found(&self) -> KeySet {
         let found = self.files.values().flat_map(|file| &file.found);
         found.copied().collect()
     }
 
-    /// The files, and those that held a key and are gone: a list that is about to be
-    /// replaced is missing for a moment. Of a folder that cannot be read, all that are known
-    /// are still the best we have.
+    /// The files, and those that held a key and are gone, as a list that is being replaced is missing
+    /// for a moment. Of a folder that cannot be read, all files known before are kept.
     fn with_the_vanished(
         &mut self,
         pardoning: Pardoning,
@@ -135,14 +135,14 @@ impl Pardons {
         files.extend(vanished);
         let last = self.unreadable.take();
         if let Some((folder, error)) = unreadable {
-            let mut known = last.map_or_else(Known::default, |(_, known)| known);
+            let mut known = last.map_or_else(ListState::default, |(_, known)| known);
             known.complain(&folder, &error, "its keys count as they did before");
             self.unreadable = Some((folder, known));
         }
         files
     }
 
-    fn say_what_is_left_out(&mut self, pardoning: &Pardoning) {
+    fn report_left_out(&mut self, pardoning: &Pardoning) {
         let left_out = pardoning.left_out.to_string();
         if left_out != self.left_out && !left_out.is_empty() {
             warn!("some friends lists of other stations are not read: {left_out}");

@@ -1,5 +1,5 @@
-//! The search of other stations' lists, which takes as long as others please, beside the
-//! thread that keeps the station's own.
+//! Searches other stations' lists, which takes as long as they make it. It runs beside the thread
+//! that keeps the station's own lists.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::lists::pardons::Pardons;
 use crate::lists::{Sources, Swarm, is_subset};
 
-/// How often other stations' lists are looked at, if that costs next to nothing.
+/// How often other stations' lists are looked at if that costs next to nothing.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// To look at lists of which none has changed takes at most one part in so many of a
-/// processor's time.
+/// Looking at lists that have not changed takes at most one part in this many of a processor's
+/// time.
 const SHARE_OF_LOOKS: u32 = 125;
 
-/// To read lists takes at most one part in so many.
+/// Reading lists takes at most one part in this many of a processor's time.
 const SHARE_OF_READING: u32 = 5;
 
 /// Searches other stations' lists and knows which of them must be read again.
@@ -25,16 +25,16 @@ const SHARE_OF_READING: u32 = 5;
 pub(crate) struct SwarmSearch {
     sources: Sources,
     pardons: Pardons,
-    /// Whom they were last searched for.
+    /// The keys of the last search.
     searched: Option<Arc<KeySet>>,
-    /// What the last look took at which nothing had to be read, in processor time.
+    /// The processor time of the last look that had to read nothing.
     look: Duration,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The pardons, where they are other ones than before.
+    /// The pardons, if they have changed.
     pub(crate) swarm: Option<Swarm>,
     /// How long to wait until the next look.
     pub(crate) wait: Duration,
@@ -50,8 +50,8 @@ impl SwarmSearch {
         }
     }
 
-    /// Looks at all lists for these keys and reads those that changed, or all of them where
-    /// new keys are blocked. `now` is the time since 1970.
+    /// Searches for these keys in the lists that have changed, or in all lists if new keys are
+    /// blocked. `now` is the time since 1970.
     pub(crate) fn search(&mut self, blocked: &Arc<KeySet>, now: Duration) -> Found {
         let started = processor_time();
         let last = self.searched.replace(Arc::clone(blocked));
@@ -60,7 +60,7 @@ impl SwarmSearch {
         let mut changed = !same;
         let mut read = 0;
         if blocked.is_empty() {
-            // With nobody blocked there is nobody to pardon, and nothing to look at.
+            // If no key is blocked, there is nobody to pardon and nothing to look at.
             self.pardons = Pardons::default();
         } else {
             let pardoning = self.sources.swarm_pardoning();
@@ -88,7 +88,7 @@ fn pace(look: Duration, reading: Duration) -> Duration {
         .max(reading * SHARE_OF_READING)
 }
 
-/// What this thread has used.
+/// The processor time that this thread has used.
 fn processor_time() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime)
         .try_into()
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_costs_much_is_done_seldom() {
+    fn expensive_looks_are_rare() {
         let (ms, us) = (Duration::from_millis, Duration::from_micros);
         assert_eq!(pace(Duration::ZERO, Duration::ZERO), LOOK_EVERY);
         // Some hundred stations.

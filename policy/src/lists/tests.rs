@@ -1,6 +1,6 @@
 //! The lists on disk, at times of the tests' choosing.
 
-use super::known::{PATIENCE, SETTLING};
+use super::list_state::{PATIENCE, SETTLING};
 use super::swarm::SwarmSearch;
 use super::*;
 use crate::logged::logged;
@@ -225,7 +225,7 @@ fn a_list_being_written_is_left_alone_for_a_moment_but_not_for_long() {
     assert!(dir.refresh_at(written - ms(10_000)).is_some(), "set back");
 
     // A writer that never rests: the file is always one millisecond old.
-    let known = &mut Known::default();
+    let known = &mut ListState::default();
     known.remember(None, written);
     let mut waited = 0;
     while matches!(known.look(&list, written + ms(1)), Ok(Look::Unchanged)) {
@@ -365,7 +365,7 @@ fn a_list_that_changed_while_it_was_read_is_cut_unless_it_was_appended_to() {
     let path = dir.root.path().join("strfry/blacklist.txt");
     let list = ListFile::own(&path);
     let now = changed(&list);
-    let known = &mut Known::default();
+    let known = &mut ListState::default();
     known.remember(list.signature().unwrap(), now);
     assert!(!known.is_cut(&list, now), "it did not change");
     let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
@@ -399,7 +399,7 @@ fn what_was_read_while_fresh_is_read_again() {
     let list = ListFile::blacklist(dir.root.path().join("strfry/blacklist.txt"));
     let seconds = list.signature().unwrap().unwrap().changed().seconds;
     let now = Duration::from_secs(seconds.try_into().unwrap()) + Duration::from_secs(1);
-    let mut known = Known::default();
+    let mut known = ListState::default();
     let state = list.signature().unwrap();
     known.remember(state, now - Duration::from_secs(1) + SETTLING / 2);
     known.again = true;

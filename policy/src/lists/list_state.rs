@@ -1,4 +1,4 @@
-//! What is known of a list from earlier looks, and whether it must be read again.
+//! [`ListState`]: what is known of a list from earlier looks, and whether it must be read again.
 
 use std::io;
 use std::path::Path;
@@ -10,27 +10,27 @@ use tracing::{error, warn};
 
 use crate::blacklist::{is_being_rewritten, open_regular};
 
-/// For how long a changed file is left alone: `sort -o` empties a list and fills it again,
-/// and what is read in between is half a list.
+/// How long a changed file is left alone. `sort -o` empties a list and fills it again; reading it
+/// in between would return half a list.
 pub(super) const SETTLING: Duration = Duration::from_millis(100);
 
-/// The same for a file that became shorter or is gone: where it is half a list, its writer
-/// was held up, and whoever is missing would slip in.
+/// How long a file that became shorter or disappeared is left alone. If it is half a list whose
+/// writer was held up, the missing keys would be let in.
 pub(super) const SETTLING_SHORTER: Duration = Duration::from_millis(400);
 
-/// After how long a file that changes all the time is read all the same.
+/// How long a file that keeps changing is left alone before it is read anyway.
 pub(super) const PATIENCE: Duration = Duration::from_millis(400);
 
-/// For how long a list that is open for rewriting, and does not change, counts as half
-/// written: whoever holds it longer does not mean to go on.
+/// How long a list that a program has open for rewriting, but does not change, counts as half
+/// written. A program that has it open for longer is not going to continue.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 
-/// A change so little in the future was made after the time was taken; more, and the clock
-/// was set back.
+/// How far in the future a change may be. Up to this, it was made after we took the time; beyond
+/// it, the clock was set back.
 const AHEAD: Duration = Duration::from_secs(10);
 
-/// How long a list rests, once nobody changes it any more, before it counts as whole where
-/// its writers cannot be seen. Who takes longer between two writes does not mean to go on.
+/// How long nobody may have changed a list before it counts as complete, if we cannot see its
+/// writers. A program that takes longer between two writes is not going to continue.
 const REST: Duration = STALLED_AFTER;
 
 /// How long a list that keeps growing goes without a rest before it counts as whole: somebody
@@ -38,8 +38,8 @@ const REST: Duration = STALLED_AFTER;
 /// this bound, authors could be rejected for as long as others are blacklisted.
 const GROWTH: Duration = Duration::from_secs(60);
 
-/// Changes that follow each other sooner than this can leave the same time behind, on a file
-/// system that counts seconds only.
+/// On a file system that counts seconds only, two changes within this time can leave the same time
+/// behind.
 const COARSE_TICK: Duration = Duration::from_millis(2100);
 
 /// Since when a file has been in the state in which it is.
@@ -88,39 +88,42 @@ impl Rest {
     }
 }
 
-/// What is known of a file since it was last looked at.
+/// What is known of a file from earlier looks.
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    /// Its state when it was last read to the end; `Some(None)` when it was missing.
+pub(super) struct ListState {
+    /// Its state when it was last read to the end. `Some(None)` if it was missing then.
     pub(super) read: Option<Option<Signature>>,
-    /// It is read again once it is at rest: it may have changed since without a trace, or
-    /// was half written.
+    /// Whether it must be read again once nobody changes it: it may have been half written, or have
+    /// changed since without a trace.
     pub(super) again: bool,
     /// Since when it has been changing.
     pub(super) changing_since: Option<Duration>,
-    /// How long it was when it was last read whole, in bytes.
+    /// Its length in bytes when it was last read completely.
     pub(super) whole: u64,
     /// The state in which its faulty lines were last reported.
     reported: Option<Signature>,
-    /// What was last said about it going wrong, so that it is said once.
+    /// The last complaint about it, so that it is logged only once.
     pub(super) complaint: Option<String>,
 }
 
-/// What a look at a file found.
+/// The result of looking at a file.
 pub(super) enum Look {
     Unchanged,
     Missing,
     Changed {
         open: OpenList,
-        /// It may be half written: keys may be missing that belong to it.
+        /// Whether it may be half written, so that keys may be missing.
         torn: bool,
-        /// It is read now or too late, at rest or not.
+        /// Whether it has been left alone for long enough and must be read now.
         urgent: bool,
     },
 }
 
-impl Known {
-    /// Looks whether the file must be read; `now` is the time since 1970.
+impl ListState {
+    /// Looks at the file and opens it if it must be read; `now` is the time since 1970.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be looked at or opened.
     pub(super) fn look(&mut self, list: &ListFile, now: Duration) -> io::Result<Look> {
         let state = list.signature()?;
         if self.read == Some(state) && !self.again {
@@ -129,14 +132,11 @@ impl Known {
         }
         let first = self.read.is_none();
         let shorter = !first && state.map_or(0, |state| state.length()) < self.whole;
-        let settling = match shorter {
-            true => SETTLING_SHORTER,
-            false => SETTLING,
-        };
+        let settling = if shorter { SETTLING_SHORTER } else { SETTLING };
         let since = *self.changing_since.get_or_insert(now);
         let urgent = now.saturating_sub(since) >= PATIENCE;
         let at_rest = state.is_some_and(|state| !is_younger(&state, now, settling));
-        // The first look must not wait: a verdict is wanted.
+        // The first look must not wait, as answers depend on it.
         if !at_rest && !urgent && !first {
             return Ok(Look::Unchanged);
         }
@@ -147,12 +147,15 @@ impl Known {
                 open,
             },
             None if first || urgent && state.is_none() => Look::Missing,
-            // Deleted this instant.
+            // It was deleted at this moment.
             None => Look::Unchanged,
         })
     }
 
-    /// Reads a file to its end and remembers in which state it was.
+    /// Reads the file to its end and remembers its state.
+    ///
+    /// # Errors
+    /// Fails if reading fails.
     pub(super) fn read(
         &mut self,
         list: &ListFile,
@@ -164,7 +167,7 @@ impl Known {
         let faults = open.read(|_, key| each_key(key))?;
         if !faults.is_empty() && self.reported != Some(state) {
             warn!(
-                "{}: {faults}; a line should be 64 hex digits, npub1… or a remark behind #",
+                "{}: {faults}; a line should be 64 hex digits, npub1… or a comment after #",
                 list.path().display()
             );
             self.reported = Some(state);
@@ -173,7 +176,7 @@ impl Known {
         Ok(())
     }
 
-    /// Whether the list was changed while it was read, and not just appended to.
+    /// Whether the list was changed while it was read, other than by appending to it.
     pub(super) fn is_cut(&self, list: &ListFile, now: Duration) -> bool {
         let state = list.signature().ok();
         if self.read == state {
@@ -209,7 +212,7 @@ impl Known {
     }
 }
 
-/// Whether a file was changed less than this ago.
+/// Whether a file was changed less than `than` ago.
 fn is_younger(state: &Signature, now: Duration, than: Duration) -> bool {
     is_young(state.changed(), now, than)
 }
@@ -226,7 +229,7 @@ fn is_young(time: FileTime, now: Duration, than: Duration) -> bool {
     }
 }
 
-/// Whether another program is in the middle of writing this list of the station anew.
+/// Whether another program is in the middle of rewriting this list of the station.
 pub(super) fn is_in_work(list: &ListFile, now: Duration) -> bool {
     let changing = |state: Signature| is_younger(&state, now, STALLED_AFTER);
     matches!(list.open(), Ok(Some(open)) if changing(open.signature()))
