@@ -10,6 +10,7 @@ mod members_support;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use constellation_shared::{Event, Pubkey};
@@ -26,7 +27,7 @@ use constellation_tests::author::{forged_signature, tampered};
 use constellation_tests::command::{TestCommand, wait_until};
 use constellation_tests::relay::dead_url;
 use constellation_tests::station::{PEER_IDS, ids};
-use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
+use constellation_tests::{Author, Behaviour, RawRelay, ScriptedRelay, StationDir, station};
 use members_support::{command, log, messages, now, old_notes, old_profile, profile, sync};
 use rustix::process::Signal;
 
@@ -625,4 +626,38 @@ fn full_syncs_end_when_their_connections_are_used_up() {
     assert!(text.contains("96 pubkeys were not fully synced"), "{text}");
     sync(&station, &["--peer", &url]).expect_code(0);
     assert_eq!(count(&log(&station), "FULL SYNC for "), 96);
+}
+
+#[test]
+fn a_run_whose_time_ends_in_its_full_syncs_is_no_success_and_the_next_goes_on() {
+    let authors = Author::many(2);
+    let connections = AtomicU64::new(0);
+    // The backfill is answered, and no full sync is.
+    let peer = RawRelay::talking(move |talk| {
+        if connections.fetch_add(1, Ordering::SeqCst) > 0 {
+            return talk.fall_silent();
+        }
+        loop {
+            let name = talk.question()?;
+            talk.eose(&name)?;
+        }
+    });
+    let station = station!();
+    let keys: Vec<_> = authors.iter().map(Author::pubkey).collect();
+    station.friends(&keys);
+    for _ in 0..2 {
+        let args = ["--peer", &peer.url(), "--max-minutes", "0.05", "--json"];
+        let output = sync(&station, &args);
+        output.expect_code(1);
+        let text = log(&station);
+        assert!(
+            text.contains("Not all full syncs were done: the run has taken its 3 seconds"),
+            "{text}"
+        );
+        assert_eq!(
+            count(&text, "NO PROFILE FOUND - scheduling full sync"),
+            2,
+            "{text}"
+        );
+    }
 }

@@ -78,7 +78,11 @@ impl Members<'_> {
         report.imported.add(recovery.imported);
         match step {
             Step::Done => {
-                say_unfinished(keys.len().saturating_sub(answers.len()));
+                let unfinished = keys.len().saturating_sub(answers.len());
+                say_unfinished(unfinished);
+                if self.limit.is_over() && (unfinished > 0 || others.is_cut_off) {
+                    self.say_out_of_time(report).await;
+                }
                 for (key, peers) in &answers {
                     conclude(
                         key,
@@ -100,6 +104,14 @@ impl Members<'_> {
             );
         }
         found
+    }
+
+    /// A run that had no time for everything is no success.
+    async fn say_out_of_time(&self, report: &mut Report) {
+        warn!("Not all full syncs were done: {}", self.limit.over().await);
+        if report.outcome == Outcome::Complete {
+            report.outcome = Outcome::SomePeersFailed;
+        }
     }
 
     /// The profiles that are there now; nobody waits for them once a signal has come.
@@ -142,7 +154,7 @@ fn conclude(
         "{} of {} peers and {} of {} fallback relays answered, none with a profile",
         peers.whole, peers.total, others.whole, others.total
     );
-    if peers.whole + others.whole > 0 {
+    if peers.whole + others.whole > 0 && !others.is_cut_off {
         say!("  ❌ Full sync brought no profile for {short}: {reason}; asked again in a day");
         let vain = Vain {
             asked_at: now,

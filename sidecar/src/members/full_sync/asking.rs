@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use crate::admission::counts::{self, Tally};
 use crate::admission::intake::Admission;
 use crate::backfill::session::Session;
-use crate::backfill::stop::{Stop, TimeLimit};
+use crate::backfill::stop::{OUT_OF_TIME, Stop, TimeLimit};
 use crate::members::full_sync::PATIENCE;
 use crate::members::full_sync::budget::{Budget, group_size};
 use crate::members::profiles::render::short;
@@ -29,6 +29,8 @@ pub(crate) struct Answers {
     pub whole: usize,
     /// So many there are.
     pub total: usize,
+    /// There was no time to ask all of them to the end.
+    pub is_cut_off: bool,
 }
 
 /// What became of the full syncs of a run.
@@ -101,6 +103,7 @@ impl Asking {
         let mut answers = Answers {
             whole: 0,
             total: self.sources.len(),
+            is_cut_off: false,
         };
         while let Some(joined) = sessions.join_next().await {
             let (place, tally, (report, known)) = match joined {
@@ -111,6 +114,7 @@ impl Asking {
                 }
             };
             answers.whole += usize::from(report.failure.is_none());
+            answers.is_cut_off |= report.code == Some(OUT_OF_TIME);
             if let Some(source) = self.sources.get(place) {
                 let mut state = source.state();
                 state.is_out |= report.broke_off;
@@ -172,6 +176,7 @@ impl Asking {
             // What is not done by then ends with the set.
             match timeout_at(budget.deadline, syncs.join_next()).await {
                 Err(_) | Ok(None) => return full_syncs,
+                Ok(Some(Ok((_, answer)))) if answer.is_cut_off => {}
                 Ok(Some(Ok((group, answer)))) => {
                     let answers = group.into_iter().map(|key| (key, answer));
                     full_syncs.answers.extend(answers);

@@ -100,7 +100,10 @@ impl FullSync<'_> {
         let deadline = self.budget.deadline;
         let work = |asking: Asking| async move {
             let asked = timeout_at(deadline, asking.ask(wanted)).await;
-            asked.unwrap_or_default()
+            asked.unwrap_or(Answers {
+                is_cut_off: true,
+                ..Answers::default()
+            })
         };
         let (answers, step) = self.step(relays, true, work, interruption).await;
         (answers.unwrap_or_default(), step)
