@@ -105,7 +105,11 @@ impl Wanted {
             .unwrap_or(USUAL_LIMIT)
             .clamp(least, most);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Pager::new(windows, questions(information), limit).with_most_events(self.most_events)
+        // Below the least that is asked for, it is not the relay's own limit that counts.
+        let is_told = information.max_limit.is_some_and(|told| told >= least);
+        Pager::new(windows, questions(information), limit)
+            .with_told_limit(is_told)
+            .with_most_events(self.most_events)
     }
 }
 

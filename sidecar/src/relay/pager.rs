@@ -159,6 +159,9 @@ pub struct Pager {
     next_subscription: u64,
     most_open: usize,
     limit: usize,
+    /// Whether the relay itself told the limit: fewer events than that are all there are,
+    /// unless it was seen to leave something out.
+    is_limit_told: bool,
     /// How many events are wanted at the most, and how many have come.
     most_events: usize,
     received: usize,
@@ -201,6 +204,7 @@ impl Pager {
             next_subscription: 0,
             most_open: most_open.max(1),
             limit: limit.max(1),
+            is_limit_told: false,
             most_events: usize::MAX,
             received: 0,
             largest_page: 0,
@@ -218,6 +222,13 @@ impl Pager {
     #[must_use]
     pub const fn with_most_events(mut self, most_events: usize) -> Self {
         self.most_events = most_events;
+        self
+    }
+
+    /// The relay told the limit itself.
+    #[must_use]
+    pub const fn with_told_limit(mut self, is_told: bool) -> Self {
+        self.is_limit_told = is_told;
         self
     }
 
@@ -525,7 +536,12 @@ impl Pager {
     /// A single event is what it is: where a relay sends one at a time nobody can tell.
     fn may_hold_more(&self, count: usize) -> bool {
         let was_cut = self.smallest_cut.is_some_and(|cut| cut <= count);
-        count > 1 && (was_cut || count >= self.limit.min(SMALLEST_PAGE))
+        let full = if self.is_limit_told {
+            self.limit
+        } else {
+            self.limit.min(SMALLEST_PAGE)
+        };
+        count > 1 && (was_cut || count >= full)
     }
 
     fn split_authors(&mut self, window: &Window) {

@@ -241,6 +241,31 @@ fn a_second_of_one_author_and_kind_beyond_the_limit_is_a_gap() {
 }
 
 #[test]
+fn a_second_that_holds_less_than_a_relay_says_that_it_sends_is_no_gap() {
+    let entries = (0..33).map(|number| (1000, 0, 1, number)).collect();
+    let relay = Relay::new(entries, 500);
+    let gaps = |is_told: bool| {
+        let pager = Pager::new(vec![window(3, &KINDS, 0)], 5, 500);
+        let mut pager = pager.with_told_limit(is_told);
+        let (came, _) = walk(&mut pager, &relay, 100);
+        assert_eq!(came.len(), 33);
+        pager.gaps().len()
+    };
+    // One that says nothing may send no more than that at once.
+    assert_eq!((gaps(true), gaps(false)), (0, 1));
+}
+
+#[test]
+fn a_limit_that_a_relay_is_seen_to_fall_short_of_is_not_believed() {
+    let mut entries: Vec<Entry> = (0..40).map(|number| (1000, 0, 1, number)).collect();
+    entries.extend((40..80).map(|number| (900 - u64::from(number), 0, 1, number)));
+    let relay = Relay::new(entries, 20);
+    let mut pager = Pager::new(vec![window(3, &KINDS, 0)], 5, 500).with_told_limit(true);
+    let (came, _) = walk(&mut pager, &relay, 200);
+    assert_eq!((came.len(), pager.gaps().len()), (60, 1));
+}
+
+#[test]
 fn a_few_events_of_one_second_are_no_gap() {
     let entries = (0..3).map(|number| (1000, 0, 1, number)).collect();
     let relay = Relay::new(entries, 500);
