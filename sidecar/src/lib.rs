@@ -76,7 +76,7 @@ pub mod testing {
         pub use crate::relay::message::{FromRelay, Reason, head, parse};
     }
     pub mod negentropy {
-        pub use crate::relay::negentropy::{Held, Reconciler, Step};
+        pub use crate::relay::negentropy::{LocalSet, Reconciler, Step};
     }
     pub mod nip11 {
         pub use crate::relay::nip11::Information;

@@ -1,11 +1,12 @@
 //! [`Counts`]: what came from one peer.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use constellation_shared::EventId;
 
 use crate::admission::rules::Refusal;
+use crate::support::mutex::lock;
 
 /// Counts by reason.
 pub(crate) type Refusals = BTreeMap<Refusal, u64>;
@@ -33,9 +34,9 @@ pub struct Counts {
 
 /// The counts of a peer as they stand.
 pub(crate) fn counts(tally: &Tally) -> Counts {
-    tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    lock(tally).clone()
 }
 
 pub(super) fn count(tally: &Tally, change: impl FnOnce(&mut Counts)) {
-    change(&mut tally.lock().unwrap_or_else(PoisonError::into_inner));
+    change(&mut lock(tally));
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use constellation_shared::verify::{is_signed_as_spelled, verify};
 use constellation_shared::{Event, EventId};
@@ -20,6 +20,7 @@ use crate::admission::gate::Admitted;
 use crate::admission::rules::{Refusal, Rules};
 use crate::relay::message::Head;
 use crate::relay::traffic::Traffic;
+use crate::support::mutex::lock;
 
 /// How many events are verified as one piece of work: some 3 ms of one core.
 const BATCH: usize = 64;
@@ -94,7 +95,7 @@ impl Admission {
         let (of_id, of_json) = (of_ids.hash_one(id), of_bytes.hash_one(json));
         let first = u128::from(of_id) << 64;
         let key = first | u128::from(of_json);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         if seen.contains(&key) {
             return Novelty::Known;
         }
@@ -328,8 +329,7 @@ impl Intake {
     /// Whether so much came that only a broken or hostile relay sends, and so little else,
     /// that it is left.
     pub(crate) fn is_garbage(&self) -> bool {
-        let counts = self.from.tally.lock();
-        let counts = counts.unwrap_or_else(PoisonError::into_inner);
+        let counts = lock(&self.from.tally);
         counts.garbage > MOST_GARBAGE.saturating_add(counts.genuine)
     }
 

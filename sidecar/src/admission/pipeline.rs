@@ -1,5 +1,5 @@
-//! The way of events into the local strfry: admission, then the gate, then the import,
-//! each at work while it is open.
+//! [`Pipeline`]: the tasks that take events into the local strfry. Admission hands verified
+//! events to the gate, the gate hands each one once to the import.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,48 +18,49 @@ use crate::strfry::import::{Import, ImportError, Imported, Line};
 const WAITING_LINES: usize = 16;
 
 /// How long an interrupted run waits for strfry to store what it was given.
-const LAST_PATIENCE: Duration = Duration::from_secs(10);
+const INTERRUPTED_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How far the work on an open way came.
+/// How the work that fed a pipeline ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// To its end.
+    /// It was completed.
     Done,
-    /// A signal came.
+    /// A signal interrupted it.
     Interrupted,
-    /// strfry takes nothing more.
+    /// The import ended, so that strfry takes no more events.
     Broken,
 }
 
-/// What became of what took the way, once it is closed.
+/// What a closed pipeline leaves behind.
 #[derive(Debug)]
 pub(crate) struct PipelineResult {
-    /// Who has passed.
+    /// The gate, with the ids of all events that passed it.
     pub gate: Gate,
-    /// What strfry made of it.
+    /// What strfry did with the events.
     pub imported: Imported,
-    /// Whether strfry took all of it.
+    /// Whether strfry took every event that passed the gate.
     pub result: Result<(), ImportError>,
-    /// Whether a signal kept the rest from being waited for.
+    /// Whether a signal ended the work, or the wait for strfry after it.
     pub interrupted: bool,
 }
 
+/// How an import ended, and what it had stored until then.
 type Ended = (Imported, Result<(), ImportError>);
 
-/// An open way into the database.
+/// A running pipeline into the database.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    /// Where events are handed in. The way stays open for as long as a clone is held.
+    /// Where events enter. The pipeline stays open for as long as somebody holds a clone.
     pub admission: Arc<Admission>,
-    /// Its gate in the end; none where it could not go on.
+    /// Returns the gate at the end, or `None` if it could not learn who is blocked.
     gate: JoinHandle<Option<Gate>>,
     import: JoinHandle<Ended>,
-    /// How the import ended, where it did so by itself.
+    /// How the import ended, if it ended before the pipeline was closed.
     broken: Option<Ended>,
 }
 
 impl Pipeline {
-    /// Opens a way through this gate, which knows what has passed it before.
+    /// Starts the tasks. `gate` may already know events that passed earlier.
     pub(crate) fn open(
         (admission, mut verified): (Arc<Admission>, mpsc::Receiver<Vec<Admitted>>),
         mut gate: Gate,
@@ -75,7 +76,7 @@ impl Pipeline {
                     });
                     match refreshed.await {
                         Ok(refreshed) => gate = refreshed,
-                        // Nobody passes a gate that does not know who is blocked.
+                        // Without knowing who is blocked, no event may pass.
                         Err(error) => {
                             error!("the import ended unexpectedly: {error}");
                             return None;
@@ -96,8 +97,8 @@ impl Pipeline {
         }
     }
 
-    /// Does the work whose events take this way, until it is done, a signal comes, or strfry
-    /// takes nothing more.
+    /// Does the work that feeds the pipeline until the work is done, a signal arrives, or the
+    /// import ends.
     pub(crate) async fn run<W: Future>(
         &mut self,
         work: W,
@@ -106,38 +107,49 @@ impl Pipeline {
         tokio::select! {
             output = work => (Some(output), Step::Done),
             () = interruption => (None, Step::Interrupted),
-            () = self.breaks() => (None, Step::Broken),
+            () = self.broken() => (None, Step::Broken),
         }
     }
 
-    /// Ends where the import breaks while the way is open.
-    async fn breaks(&mut self) {
+    /// Resolves when the import ends while the pipeline is still open.
+    async fn broken(&mut self) {
         if self.broken.is_none() {
             let ended = (&mut self.import).await;
             self.broken = Some(ended.unwrap_or_else(|error| cut_off(&error)));
         }
     }
 
-    /// Closes the way once what is on it has arrived; after an interruption that is not
-    /// waited for long. Everybody else must have let go of the admission.
-    pub(crate) async fn close(self, interruption: impl Future<Output = ()>) -> PipelineResult {
+    /// Closes the pipeline after work that ended with `step`, and waits until strfry has stored
+    /// what was fed; after an interruption only for a short time. Nobody else may hold a clone
+    /// of the admission any more.
+    pub(crate) async fn close(
+        self,
+        step: Step,
+        interruption: impl Future<Output = ()>,
+    ) -> PipelineResult {
         let Self {
             admission,
             gate,
             mut import,
             broken,
         } = self;
-        // Kept until here: without it the import ends with the last session, and may be
-        // seen to end first.
+        // Dropped only here: otherwise the import would end with the last session, and could
+        // be taken for broken.
         drop(admission);
-        let mut interrupted = false;
+        let was_interrupted = step == Step::Interrupted;
+        let signal = async {
+            if !was_interrupted {
+                interruption.await;
+            }
+        };
+        let mut cut_short = false;
         let ended = match broken {
             Some(ended) => Ok(ended),
             None => tokio::select! {
                 ended = &mut import => ended,
-                () = interruption => {
-                    interrupted = true;
-                    match timeout(LAST_PATIENCE, &mut import).await {
+                () = signal => {
+                    cut_short = true;
+                    match timeout(INTERRUPTED_PATIENCE, &mut import).await {
                         Ok(ended) => ended,
                         Err(_) => {
                             import.abort();
@@ -149,7 +161,7 @@ impl Pipeline {
         };
         let (imported, result) = ended.unwrap_or_else(|error| cut_off(&error));
         let gate = gate.await.ok().flatten();
-        // What came after its end is lost, so the run is no success.
+        // Events that arrived after the gate had ended are lost, so this is no success.
         let result = match gate {
             None => result.and(Err(ImportError::Vanished)),
             Some(_) => result,
@@ -158,16 +170,18 @@ impl Pipeline {
             gate: gate.unwrap_or_default(),
             imported,
             result,
-            interrupted,
+            interrupted: was_interrupted || cut_short,
         }
     }
 }
 
+/// How an import ended whose task was aborted or panicked.
 fn cut_off(error: &JoinError) -> Ended {
-    let result = match error.is_cancelled() {
-        // By an interruption; what it had stored stays, uncounted.
-        true => Ok(()),
-        false => Err(ImportError::Vanished),
+    let result = if error.is_cancelled() {
+        // An interruption aborted it; what strfry stored stays there, uncounted.
+        Ok(())
+    } else {
+        Err(ImportError::Vanished)
     };
     (Imported::default(), result)
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::relay::connection::{Connection, ConnectionError};
 use crate::relay::message::{self, FromRelay, Reason};
-use crate::relay::negentropy::{Held, ReconcileError, Reconciler, Step};
+use crate::relay::negentropy::{LocalSet, ReconcileError, Reconciler, Step};
 use crate::relay::pager::{LATEST, Window};
 
 /// How long the first answer may take: a relay that never answers is not waited for long,
@@ -74,7 +74,7 @@ pub struct Compared {
 pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
     filter: &str,
-    held: &Held,
+    held: &LocalSet,
     frame_limit: u64,
     patience: Duration,
     is_refused: impl Fn(&EventId) -> bool,

@@ -5,7 +5,7 @@ mod local_ids;
 mod peer_reconciler;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use constellation_shared::EventId;
@@ -29,6 +29,7 @@ use crate::relay::pager::{LATEST, Window};
 use crate::report::Undelivered;
 use crate::strfry::Strfry;
 use crate::support::error_chain::chain;
+use crate::support::mutex::lock;
 
 pub(crate) use local_ids::LocalIds;
 pub(crate) use peer_reconciler::PeerReconciler;
@@ -123,20 +124,20 @@ impl Reconciliation {
 
     /// Those whose kind is not known yet.
     fn unnamed(&self, mut ids: Vec<EventId>) -> Vec<EventId> {
-        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let kinds = lock(&self.kinds);
         ids.retain(|id| !kinds.contains_key(id));
         ids
     }
 
     /// These are of this kind.
     fn name(&self, ids: impl IntoIterator<Item = EventId>, kind: u16) {
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = lock(&self.kinds);
         kinds.extend(ids.into_iter().map(|id| (id, kind)));
     }
 
     /// How many events peers listed and none of them sent, by kind where that is known.
     pub fn undelivered(&self) -> Undelivered {
-        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let kinds = lock(&self.kinds);
         let mut undelivered = Undelivered::new();
         for id in self.claims.undelivered() {
             *undelivered.entry(kinds.get(&id).copied()).or_default() += 1;
@@ -175,9 +176,7 @@ impl Reconciliation {
     }
 
     fn looked_up(&self) -> MutexGuard<'_, Vec<Arc<LocalIds>>> {
-        self.local_ids
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.local_ids)
     }
 }
 

@@ -79,10 +79,7 @@ impl Backfill<'_> {
         if step != Step::Done {
             self.tunnels.close().await;
         }
-        let imported = match step {
-            Step::Interrupted => pipeline.close(std::future::ready(())).await,
-            Step::Done | Step::Broken => pipeline.close(interruption).await,
-        };
+        let imported = pipeline.close(step, interruption).await;
         self.count(&mut reports);
         self.remember(&reports, &imported, step).await;
         self.done(reports, imported, step)

@@ -13,7 +13,7 @@ use crate::backfill::compare::CompareError;
 use crate::backfill::paging::{FetchError, fetch};
 use crate::backfill::reconciliation::{self, PeerReconciler, Reconciliation, ReconciliationError};
 use crate::backfill::stop::Stop;
-use crate::plan::peer_memory::Known;
+use crate::plan::peer_memory::KnownLimits;
 use crate::plan::wanted::{RESTRICTED_KINDS, Wanted};
 use crate::relay::address::Address;
 use crate::relay::connection::{
@@ -105,7 +105,7 @@ pub struct Session {
     /// Its relay.
     pub address: Address,
     /// What an earlier run learned of it.
-    pub known: Option<Known>,
+    pub known: Option<KnownLimits>,
     /// How to reach it.
     pub connector: Connector,
     /// Where its events are counted.
@@ -129,7 +129,7 @@ pub struct Session {
 impl Session {
     /// Asks for everything, and says why not everything came. What was let in of it is
     /// known once the gate is closed: the report's counts are still empty.
-    pub async fn run(self, now: u64) -> (PeerReport, Known) {
+    pub async fn run(self, now: u64) -> (PeerReport, KnownLimits) {
         let start = Instant::now();
         let (admission, tally) = (Arc::clone(&self.admission), Arc::clone(&self.tally));
         let traffic = Arc::clone(&self.traffic);
@@ -212,7 +212,7 @@ impl Session {
             Some(known) if !known.unreachable && !unreachable => known.learned_at,
             _ => now,
         };
-        let known = Known {
+        let known = KnownLimits {
             learned_at,
             information: Information {
                 negentropy: information.as_ref().is_some_and(|i| i.negentropy) && !unfit,

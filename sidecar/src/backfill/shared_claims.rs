@@ -1,13 +1,14 @@
 //! [`Claims`] for sessions that run side by side: who is waiting is told when something
 //! changes.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use constellation_shared::EventId;
 use tokio::sync::Notify;
 
 use crate::admission::intake::PeerIndex;
 use crate::backfill::claims::{Claim, Claims};
+use crate::support::mutex::lock;
 
 /// What is missing, shared out among the sessions of a run.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl SharedClaims {
     }
 
     fn share(&self) -> MutexGuard<'_, Claims> {
-        self.share.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.share)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Claims) -> T) -> T {

@@ -23,7 +23,7 @@ use crate::plan::selection::Identity;
 use crate::report::publish::{Begin, publish};
 use crate::report::{self, Outcome, Report};
 use crate::support::error_chain::chain;
-use crate::support::humanize::rough_duration;
+use crate::support::humanize::duration;
 use crate::support::lock::Lock;
 use crate::support::log::{Log, Rotation};
 use crate::support::machine::memory;
@@ -108,7 +108,7 @@ fn take_lock(context: &Context) -> Result<Lock, SyncError> {
 }
 
 fn skip(context: &Context, trigger: &Trigger, left: u64, reason: Reason) -> Result<u8, SyncError> {
-    let left = rough_duration(left);
+    let left = duration(left);
     let message = format!("No backfill: {reason}; the next is due in {left}");
     if !context.options.dry_run {
         trigger.note(&message);

@@ -16,7 +16,7 @@ use crate::relay::tunnel::ipfs;
 use crate::report::Outcome;
 use crate::strfry::conf;
 use crate::support::clock::unix_time;
-use crate::support::humanize::rough_duration;
+use crate::support::humanize::duration;
 use crate::support::state_file;
 use crate::swarm::followed::{self, Followed};
 use crate::swarm::peer::{self, Peer};
@@ -92,11 +92,7 @@ impl Plan<'_> {
             writeln!(output, "Would ask {}", peer.address)?;
             // An hour more or less is not worth a line.
             if self.days > 0 && *back > self.days.saturating_mul(86_400) + 7200 {
-                writeln!(
-                    output,
-                    "  back to its last success: {}",
-                    rough_duration(*back)
-                )?;
+                writeln!(output, "  back to its last success: {}", duration(*back))?;
             }
             if let Some(id) = peer.address.tunnel() {
                 let command = ipfs::forward_command(self.ipfs, id);

@@ -13,7 +13,7 @@ use crate::report::notify::hook::{self, Message};
 use crate::report::publish::message;
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
-use crate::support::humanize::rough_duration;
+use crate::support::humanize::duration;
 use crate::support::sanitize::for_terminal;
 use crate::support::signals::interruption;
 use crate::support::state_file::RUNS;
@@ -73,7 +73,7 @@ pub(crate) async fn run(
         match &history.told.last {
             None => writeln!(output, "Nothing was told yet")?,
             Some(call) => {
-                let age = rough_duration(unix_time().saturating_sub(call.at));
+                let age = duration(unix_time().saturating_sub(call.at));
                 let failure = call.failure.as_ref();
                 let result = failure.map_or_else(
                     || "the command did its work".to_owned(),

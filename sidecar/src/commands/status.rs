@@ -12,7 +12,7 @@ use crate::commands::doctor::wants_colours;
 use crate::commands::error::SyncError;
 use crate::report::document::{Document, Peer, SCHEMA};
 use crate::support::atomic_file;
-use crate::support::humanize::{bytes, count, duration, number_of, rough_duration};
+use crate::support::humanize::{bytes, count, duration, measured, number_of};
 use crate::support::sanitize::escaped_json;
 
 /// The largest report that is read, in bytes; one of ours has a tenth of that.
@@ -76,8 +76,8 @@ pub(crate) fn freshness(document: Option<&Document>, max_age: Option<u64>, now: 
         (_, None) => Some("the last success lies ahead: the clock was set back".to_owned()),
         (_, Some(age)) if age > max_age_seconds => Some(format!(
             "the last success was {} ago, more than {}",
-            rough_duration(age),
-            rough_duration(max_age_seconds)
+            duration(age),
+            duration(max_age_seconds)
         )),
         (_, Some(_)) => None,
     };
@@ -199,8 +199,8 @@ fn write_document(
     if let Some(failure) = &document.failure {
         row(output, "why", failure)?;
     }
-    let ago = |time: u64| rough_duration(now.saturating_sub(time));
-    let took = duration(document.seconds);
+    let ago = |time: u64| duration(now.saturating_sub(time));
+    let took = measured(document.seconds);
     let last = format!(
         "{} ago, {}, in {took}, exit code {}",
         ago(document.finished_at),
@@ -212,8 +212,8 @@ fn write_document(
         (Some(reason), _) => paint.bad(reason),
         (None, age) => format!(
             "{} ago, at most {} is sound",
-            rough_duration(age.unwrap_or(0)),
-            rough_duration(freshness.max_age_seconds)
+            duration(age.unwrap_or(0)),
+            duration(freshness.max_age_seconds)
         ),
     };
     row(output, "last success", &success)?;
@@ -267,7 +267,7 @@ fn row(output: &mut impl Write, title: &str, text: &str) -> io::Result<()> {
 
 fn write_peer(output: &mut impl Write, peer: &Peer, paint: Paint) -> io::Result<()> {
     let events = number_of(peer.collected, "event");
-    let (size, took) = (bytes(peer.bytes), duration(peer.seconds));
+    let (size, took) = (bytes(peer.bytes), measured(peer.seconds));
     let (mark, title) = match (peer.complete, peer.reached) {
         (true, _) => (paint.good("✔"), "synced"),
         (false, true) => (paint.warn("!"), "in part"),

@@ -22,7 +22,7 @@ use tracing::Level;
 use crate::commands::error::SyncError;
 use crate::report::Report;
 use crate::support::error_chain::chain;
-use crate::support::humanize::rough_duration;
+use crate::support::humanize::duration;
 use crate::support::log::{Journal, Rotation};
 use crate::support::{atomic_file, state_file};
 use schedule::{Decision, MOST_DELAY, Reason, Schedule, TimeOfDay, TriggerHistory, parse_last};
@@ -191,7 +191,7 @@ impl Trigger {
         let delay = fastrand::u64(..=MOST_DELAY);
         self.note(&format!(
             "Waiting for this station's time of the hour, in {}",
-            rough_duration(left)
+            duration(left)
         ));
         thread::sleep(Duration::from_secs(left + delay));
     }
@@ -229,7 +229,7 @@ impl Trigger {
         }
         let last = age.map_or_else(
             || "there is no last success".to_owned(),
-            |age| format!("the last success was {} ago", rough_duration(age)),
+            |age| format!("the last success was {} ago", duration(age)),
         );
         self.note(&format!("Backfill starts: {last}"));
         let (begin, clock) = (seconds(&now), Instant::now());
@@ -246,7 +246,7 @@ impl Trigger {
         };
         self.save_attempts(attempts(in_vain, begin));
         let result = backfill();
-        let took = rough_duration(clock.elapsed().as_secs());
+        let took = duration(clock.elapsed().as_secs());
         let (code, cause) = match &result {
             Ok(report) => {
                 let vain = report.why_in_vain().map(ToOwned::to_owned);
@@ -261,7 +261,7 @@ impl Trigger {
                 self.note(&format!("Backfill done in {took}, exit code {code}"));
             }
             Some(cause) => {
-                let retry = rough_duration(self.schedule.pause_after(in_vain).as_secs());
+                let retry = duration(self.schedule.pause_after(in_vain).as_secs());
                 let words = format!(
                     "Backfill failed after {took}, exit code {code}: {cause}; the next may follow in {retry}"
                 );

@@ -99,7 +99,7 @@ impl PeerHistory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerOutcome {
     /// It gave everything; so many events were wanted, genuine and new.
-    Gave(u64),
+    Complete(u64),
     /// It did not.
     Failed,
     /// The run's time was over before it could: nobody is to blame, and it is asked for the
@@ -114,7 +114,7 @@ pub fn settle<'a>(now: u64, turns: impl IntoIterator<Item = (&'a mut PeerHistory
     let is_own_link = turns.iter().all(|(_, turn)| *turn == PeerOutcome::Failed);
     for (history, turn) in &mut turns {
         match turn {
-            PeerOutcome::Gave(brought) => history.succeed(now, *brought),
+            PeerOutcome::Complete(brought) => history.succeed(now, *brought),
             PeerOutcome::Unfinished => {}
             PeerOutcome::Failed if is_own_link => {}
             PeerOutcome::Failed => history.fail(now),
@@ -163,7 +163,7 @@ mod tests {
             histories.map(|history| history.failures)
         };
         assert_eq!(after(&mut histories, [PeerOutcome::Failed; 2]), [0, 0]);
-        let one = [PeerOutcome::Failed, PeerOutcome::Gave(7)];
+        let one = [PeerOutcome::Failed, PeerOutcome::Complete(7)];
         assert_eq!(after(&mut histories, one), [1, 0]);
         assert_eq!(histories[1].score, 7.0);
         let none = [PeerOutcome::Unfinished; 2];

@@ -28,7 +28,7 @@ const MOST_PEERS: usize = 10_000;
 
 /// A relay's limits, and whether it could be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
+pub struct KnownLimits {
     /// When this was learned, Unix seconds.
     pub learned_at: u64,
     /// Its limits, empty where it does not tell them.
@@ -43,17 +43,17 @@ struct PeerRecord {
     /// When it was last asked, or one of the swarm, Unix seconds.
     last_seen: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    limits: Option<Known>,
+    limits: Option<KnownLimits>,
     #[serde(flatten)]
     history: PeerHistory,
     /// What it gave at its last success; the 20 kinds where nothing else is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    gave: Option<Gave>,
+    gave: Option<KindsGiven>,
 }
 
 /// What a peer gave, where it was asked for other kinds than the usual 20.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Gave {
+struct KindsGiven {
     kinds: Vec<u16>,
     /// When it last gave the 20, Unix seconds.
     usual: Option<u64>,
@@ -104,13 +104,13 @@ impl PeerMemory {
     }
 
     /// The limits of a peer that are still believed at `now`, Unix seconds.
-    pub(crate) fn of(&self, url: &str, now: u64) -> Option<&Known> {
+    pub(crate) fn of(&self, url: &str, now: u64) -> Option<&KnownLimits> {
         let known = self.peers.get(url)?.limits.as_ref()?;
         is_fresh(known, now).then_some(known)
     }
 
     /// Remembers the limits of a peer.
-    pub(crate) fn learn(&mut self, url: String, known: Known) {
+    pub(crate) fn learn(&mut self, url: String, known: KnownLimits) {
         if let Some(peer) = self.remember(url) {
             peer.last_seen = peer.last_seen.max(known.learned_at);
             peer.limits = Some(known);
@@ -164,8 +164,8 @@ impl PeerMemory {
         for (url, turn, history) in turns {
             if let Some(peer) = self.remember(url) {
                 peer.last_seen = peer.last_seen.max(now);
-                if matches!(turn, PeerOutcome::Gave(_)) {
-                    peer.gave = (!is_usual).then(|| Gave {
+                if matches!(turn, PeerOutcome::Complete(_)) {
+                    peer.gave = (!is_usual).then(|| KindsGiven {
                         kinds: kinds.to_vec(),
                         usual: peer.gave(&usual()),
                     });
@@ -209,7 +209,7 @@ impl PeerMemory {
     }
 }
 
-fn is_fresh(known: &Known, now: u64) -> bool {
+fn is_fresh(known: &KnownLimits, now: u64) -> bool {
     // A time ahead of us was noted before the clock was set back.
     let age = now.checked_sub(known.learned_at);
     age.is_some_and(|age| age < FRESH)
@@ -235,8 +235,8 @@ mod tests {
         PeerMemory::load(&path, now + 5)
     }
 
-    fn known(learned_at: u64) -> Known {
-        Known {
+    fn known(learned_at: u64) -> KnownLimits {
+        KnownLimits {
             learned_at,
             information: Information {
                 max_limit: Some(500),
@@ -267,7 +267,7 @@ mod tests {
     fn what_became_of_asking_a_peer_is_remembered_for_90_days_after_it_was_last_seen() {
         let mut peer_memory = nothing();
         let turns = [
-            ("ws://a", PeerOutcome::Gave(50)),
+            ("ws://a", PeerOutcome::Complete(50)),
             ("ws://b", PeerOutcome::Failed),
         ];
         let turns = turns.map(|(url, turn)| (url.to_owned(), turn));
@@ -297,7 +297,7 @@ mod tests {
         let url = "ws://a";
         let mut peer_memory = nothing();
         let mut asked = |day: u64, kinds: &[u16]| {
-            let gave = [(url.to_owned(), PeerOutcome::Gave(1))];
+            let gave = [(url.to_owned(), PeerOutcome::Complete(1))];
             peer_memory.settle(NOW + day * DAY, gave, kinds);
             peer_memory = saved(&mut peer_memory, NOW + day * DAY);
             let since = |kinds: &[u16]| {
@@ -330,13 +330,13 @@ mod tests {
             let url = format!("wss://{}.example/{number}", "x".repeat(400));
             peer_memory.settle(
                 NOW + number,
-                [(url.clone(), PeerOutcome::Gave(1))],
+                [(url.clone(), PeerOutcome::Complete(1))],
                 &usual(),
             );
             peer_memory.learn(url, known(NOW + number));
         }
         let long = "x".repeat(LONGEST_URL + 1);
-        peer_memory.settle(NOW, [(long, PeerOutcome::Gave(1))], &usual());
+        peer_memory.settle(NOW, [(long, PeerOutcome::Complete(1))], &usual());
         let peer_memory = saved(&mut peer_memory, NOW + 20_000);
         assert_eq!(peer_memory.peers.len(), MOST_PEERS);
         let times = peer_memory.peers.values().map(|peer| peer.last_seen);
@@ -349,7 +349,7 @@ mod tests {
         let mut peer_memory = nothing();
         for number in 0..1000 {
             let url = format!("ws://{number:04}.example");
-            peer_memory.settle(NOW + number, [(url, PeerOutcome::Gave(1))], &kinds);
+            peer_memory.settle(NOW + number, [(url, PeerOutcome::Complete(1))], &kinds);
         }
         let peer_memory = saved(&mut peer_memory, NOW + 2000);
         assert!((100..900).contains(&peer_memory.peers.len()));

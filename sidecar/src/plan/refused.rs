@@ -126,7 +126,7 @@ impl Refused {
             written += 1;
         }
         if written < entries.len() {
-            REFUSED.say_forgotten(path, entries.len() - written);
+            REFUSED.warn_forgotten(path, entries.len() - written);
         }
         REFUSED.write(path, text.as_bytes())
     }

@@ -20,9 +20,9 @@ const MOST_ROUNDS: u32 = 5_000;
 
 /// What we hold of what is reconciled: times and ids.
 #[derive(Debug)]
-pub struct Held(NegentropyStorageVector);
+pub struct LocalSet(NegentropyStorageVector);
 
-impl FromIterator<(u64, EventId)> for Held {
+impl FromIterator<(u64, EventId)> for LocalSet {
     fn from_iter<I: IntoIterator<Item = (u64, EventId)>>(items: I) -> Self {
         let mut storage = NegentropyStorageVector::new();
         for (created_at, id) in items {
@@ -75,7 +75,7 @@ impl<'a> Reconciler<'a> {
     ///
     /// # Errors
     /// [`ReconcileError::Protocol`], which nothing that we hold can lead to.
-    pub fn begin(held: &'a Held, frame_limit: u64) -> Result<(Self, String), ReconcileError> {
+    pub fn begin(held: &'a LocalSet, frame_limit: u64) -> Result<(Self, String), ReconcileError> {
         let mut negentropy = Negentropy::borrowed(&held.0, frame_limit.max(SMALLEST_FRAME))
             .map_err(ReconcileError::Protocol)?;
         let first = negentropy.initiate().map_err(ReconcileError::Protocol)?;
@@ -160,8 +160,8 @@ mod tests {
 
     fn needed(ours: &Set, theirs: &Set, frame: u64) -> BTreeSet<EventId> {
         let (held, relay) = (
-            Held::from_iter(ours.clone()),
-            Held::from_iter(theirs.clone()),
+            LocalSet::from_iter(ours.clone()),
+            LocalSet::from_iter(theirs.clone()),
         );
         let mut relay = Negentropy::borrowed(&relay.0, frame).unwrap();
         let (mut reconciler, mut message) = Reconciler::begin(&held, frame).unwrap();
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let held = Held::from_iter([]);
+        let held = LocalSet::from_iter([]);
         for (message, words) in [
             ("xyz", "hex"),
             ("", "version 1"),
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_relay_that_never_ends_is_left() {
         let mut random = Seeded(3);
-        let held: Held = (0..100).map(|_| random.event(50)).collect();
+        let held: LocalSet = (0..100).map(|_| random.event(50)).collect();
         let (mut reconciler, _) = Reconciler::begin(&held, 4096).unwrap();
         // A fingerprint of everything that is never ours.
         let wrong = format!("61000001{}", "00".repeat(16));

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use crate::support::unix_user::UnixUser;
 
 /// The file name of our write-policy plugin.
 pub(crate) const POLICY: &str = "constellation-policy";
@@ -37,17 +40,40 @@ impl Relay {
     pub(crate) fn find(folder: &Path) -> Option<Self> {
         let folder = fs::canonicalize(folder).ok()?;
         let processes = processes();
-        let pid = processes.iter().find_map(|(pid, process)| {
-            let is_it = is_relay(&process.arguments)
-                && fs::read_link(entry(*pid, "cwd")).is_ok_and(|cwd| cwd == folder);
-            is_it.then_some(*pid)
-        })?;
+        let pid = relay_pid(&folder, &processes)?;
         Some(Self {
             pid,
             plugin: plugin(pid, &processes),
             watches_conf: watches(pid, &folder.join("strfry.conf")),
         })
     }
+}
+
+/// The user as whom a station's strfry runs: the user of the running relay; if none is seen, the
+/// owner of the database's file or folder; if there is no database, the owner of strfry's folder.
+///
+/// # Errors
+/// If strfry's folder cannot be looked at.
+pub(crate) fn strfry_user(folder: &Path, database: &Path) -> io::Result<UnixUser> {
+    let running = fs::canonicalize(folder)
+        .ok()
+        .and_then(|folder| UnixUser::of_process(relay_pid(&folder, &processes())?));
+    if let Some(user) = running {
+        return Ok(user);
+    }
+    let owned = fs::metadata(database)
+        .or_else(|_| fs::metadata(database.parent().unwrap_or(folder)))
+        .or_else(|_| fs::metadata(folder))?;
+    Ok(UnixUser::owner_of(&owned))
+}
+
+/// The relay that works in this folder, which must be canonical.
+fn relay_pid(folder: &Path, processes: &BTreeMap<u32, Process>) -> Option<u32> {
+    processes.iter().find_map(|(pid, process)| {
+        let is_it = is_relay(&process.arguments)
+            && fs::read_link(entry(*pid, "cwd")).is_ok_and(|cwd| cwd == folder);
+        is_it.then_some(*pid)
+    })
 }
 
 /// What is known of a process.

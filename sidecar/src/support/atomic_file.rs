@@ -1,4 +1,4 @@
-//! Writing a file whole or not at all, and reading one that is what it should be.
+//! Atomic writes of files, and careful reads of files that others may have written.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -9,47 +9,47 @@ use constellation_shared::attributes;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 
-/// The mode of a new file, of which the umask takes its part.
-const PEERS_PER_RUN: u32 = 0o666;
+/// The mode of a new file, before the umask.
+const DEFAULT_MODE: u32 = 0o666;
 
-/// The mode of a file until it gets the right one, and of one that is its owner's alone.
-const PRIVATE: u32 = 0o600;
+/// The mode of a file that only its owner may read, and of every new file until it gets its mode.
+const PRIVATE_MODE: u32 = 0o600;
 
-/// How many names beside a file may be taken already.
+/// How many names for a temporary file are tried before giving up.
 const MOST_TRIES: u32 = 100;
 
-/// Writes a file beside the wanted one and puts it in its place.
+/// Writes a file atomically: a new file is written beside it and renamed.
 ///
 /// # Errors
-/// Those of writing; the file is then as it was before, and nothing is left beside it.
+/// If writing fails; the file is then unchanged, and no temporary file is left.
 pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    put(path, content, PEERS_PER_RUN, |_| Ok(()))
+    put(path, content, DEFAULT_MODE, |_| Ok(()))
 }
 
-/// The same, for its owner alone (0600) from its first byte on.
+/// Writes a file atomically that nobody but its owner may read (mode 0600).
 ///
 /// # Errors
-/// As [`write()`].
+/// If writing fails; the file is then unchanged.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    put(path, content, PRIVATE, |_| Ok(()))
+    put(path, content, PRIVATE_MODE, |_| Ok(()))
 }
 
-/// The same, readable for everybody (0644) whatever the umask is.
+/// Writes a file atomically that everybody may read (mode 0644), whatever the umask is.
 ///
 /// # Errors
-/// As [`write()`].
+/// If writing fails; the file is then unchanged.
 pub(crate) fn write_readable(path: &Path, content: &[u8]) -> io::Result<()> {
-    put(path, content, PRIVATE, |file| {
+    put(path, content, PRIVATE_MODE, |file| {
         file.set_permissions(Permissions::from_mode(0o644))
     })
 }
 
-/// Writes a file of another program's: one that is there keeps its owner, mode, access list
-/// and extended attributes, and a symbolic link stays one.
+/// Writes a file of another program atomically. The new file gets the owner, mode, access list and
+/// extended attributes of the old one, and a symbolic link remains a link.
 ///
 /// # Errors
-/// As [`write()`]; and where the new file cannot be made like the old one, for instance as
-/// the old one belongs to somebody else.
+/// If writing fails, or if the new file cannot get the old one's attributes, for example because
+/// the old one belongs to somebody else; the file is then unchanged.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match fs::metadata(path) {
@@ -57,27 +57,27 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         metadata => {
             metadata?;
             let old = open(path)?;
-            put(path, content, PRIVATE, |file| {
+            put(path, content, PRIVATE_MODE, |file| {
                 attributes::carry_over(&old, file).map_err(io::Error::other)
             })
         }
     }
 }
 
-/// Writes a text into the file that is there, for programs that watch the file itself and
-/// not its name, as strfry does its conf: of one that is put in its place they would notice
-/// no later change. It goes in at once, and is followed by line breaks until the rest of a
-/// longer one is cut off, so that a reader and a kill find a text that means the same.
+/// Overwrites an existing file in place. This is for programs that watch the file itself and not
+/// its name, as strfry watches its conf: they would not notice changes to a file that takes its
+/// place. The text is written in a single call and padded with line breaks to the old length
+/// before the file is truncated, so that readers never see the rest of the old text.
 ///
 /// # Errors
-/// Those of writing; where the disk is full, the file is as it was before.
+/// If writing fails; if the disk is full, the file is unchanged.
 pub(crate) fn rewrite(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut file = File::options().write(true).open(path)?;
     let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
     match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, length) {
-        // Nothing takes no room.
+        // An empty text needs no space.
         Err(Errno::INVAL) if text.is_empty() => {}
-        // Not every file system can promise room.
+        // Not every file system can reserve space.
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
         allocated => allocated?,
     }
@@ -107,8 +107,8 @@ fn put(
     written
 }
 
-/// A new file beside another, never one that is there: in a folder that others write in,
-/// that may be a link to somewhere else. [`sweep`] knows the name.
+/// Creates a temporary file beside another, with a name that [`sweep`] recognises. Never opens an
+/// existing file, which could be a link that somebody else planted.
 fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
     let mut tries = 0;
     loop {
@@ -130,8 +130,8 @@ fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
     }
 }
 
-/// Takes away what writers that were killed left beside the files of ours in this folder.
-/// Nobody else may be writing there. What cannot be taken away stays.
+/// Removes the temporary files that killed writers left beside our files in a folder. No other
+/// writer may be at work there. Files that cannot be removed stay.
 pub(crate) fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -145,23 +145,24 @@ pub(crate) fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) {
     }
 }
 
-/// Opens a regular file for reading. Never waits for a FIFO.
+/// Opens a regular file for reading, without ever waiting for the writer of a FIFO.
 ///
 /// # Errors
-/// Those of opening; and where it is a folder, a FIFO or a device.
+/// If the file cannot be opened, or is a folder, a FIFO or a device.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("it is no regular file")),
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is no regular file"))
     }
 }
 
-/// Reads a file of at most `most` bytes; nothing where it is missing, larger, no regular
-/// file, or cannot be read. Never waits for a FIFO.
+/// Reads a regular file of at most `most` bytes. Returns `None` if it is missing, larger, no
+/// regular file, or unreadable.
 pub(crate) fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
     let file = open(path).ok()?;
     if file.metadata().ok()?.len() > most {
@@ -195,11 +196,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
-        let (_, beside) = create_beside(&path, PRIVATE).unwrap();
+        let (_, beside) = create_beside(&path, PRIVATE_MODE).unwrap();
         assert_eq!(mode(&beside), 0o600);
         // Whatever is planted there, a name beside the file is not opened twice.
         symlink(&path, dir.path().join("file.1.new")).unwrap();
-        let (_, other) = create_beside(&path, PEERS_PER_RUN).unwrap();
+        let (_, other) = create_beside(&path, DEFAULT_MODE).unwrap();
         assert!(other != beside && !path.exists());
         write_private(&path, b"mine").unwrap();
         assert_eq!(mode(&path), 0o600);

@@ -1,15 +1,15 @@
-//! How long to wait before another try.
+//! The number of attempts to reach a peer, and the delays between them.
 
 use std::time::Duration;
 
-/// How often a peer is tried.
+/// How many attempts are made to reach a peer.
 pub(crate) const MOST_ATTEMPTS: u32 = 3;
 
-/// The first wait.
+/// The delay after the first failed attempt.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// The wait after the given number of failed attempts: 1 s, 2 s, 4 s …, half of it at
-/// random (`chance` from 0 to 1), so that stations that failed together do not come back
+/// The delay after this many failed attempts: 1 s, 2 s, 4 s and so on, of which up to half is cut
+/// at random (`chance` is between 0 and 1). Stations that failed together thus do not retry
 /// together.
 pub(crate) fn wait_after(attempts: u32, chance: f64) -> Duration {
     let whole = FIRST * 2_u32.saturating_pow(attempts.saturating_sub(1).min(10));

@@ -5,18 +5,18 @@ use std::error::Error;
 /// The message of an error followed by those of its causes, separated by colons. A cause whose
 /// text already ends the message before it is not repeated.
 pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut words = error.to_string();
+    let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        // Some errors say their cause themselves.
-        if !words.ends_with(&more) {
-            words.push_str(": ");
-            words.push_str(&more);
+        // Some errors include the message of their cause.
+        if !message.ends_with(&more) {
+            message.push_str(": ");
+            message.push_str(&more);
         }
         cause = error.source();
     }
-    words
+    message
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! Numbers for people.
+//! Numbers, sizes and durations as people read them.
+
+use std::time::Duration;
 
 use constellation_shared::counted;
 
-/// `12 345`, with narrow blanks that do not break.
+/// A number with its digits in groups of three, separated by narrow no-break spaces: `12 345`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
@@ -15,7 +17,7 @@ pub(crate) fn count(number: u64) -> String {
     grouped
 }
 
-/// `830 B`, `12.3 kB`, `4.5 MB`, in powers of ten.
+/// A number of bytes in a unit that is a power of ten: `830 B`, `12.3 kB`, `4.5 MB`.
 pub(crate) fn bytes(number: u64) -> String {
     let mut scaled = u128::from(number) * 10;
     for unit in ["B", "kB", "MB", "GB"] {
@@ -31,17 +33,17 @@ pub(crate) fn bytes(number: u64) -> String {
     String::new()
 }
 
-/// `3.2 s`, `4 min`, `2 h`.
-pub(crate) fn duration(seconds: f64) -> String {
+/// How long something took, with a tenth of a second below ten seconds: `3.2 s`, otherwise as
+/// [`duration`].
+pub(crate) fn measured(seconds: f64) -> String {
     match seconds {
-        0.0..60.0 => format!("{seconds:.1}\u{202f}s"),
-        60.0..7200.0 => format!("{:.0}\u{202f}min", (seconds / 60.0).floor()),
-        _ => format!("{:.0}\u{202f}h", (seconds / 3600.0).floor()),
+        0.0..10.0 => format!("{seconds:.1} s"),
+        _ => duration(Duration::try_from_secs_f64(seconds).map_or(0, |took| took.as_secs())),
     }
 }
 
-/// A duration for people, in its largest unit.
-pub(crate) fn rough_duration(seconds: u64) -> String {
+/// A number of seconds in the unit that suits it: `45 s`, `4 min`, `26 h`, `3 days`.
+pub(crate) fn duration(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),
@@ -50,7 +52,7 @@ pub(crate) fn rough_duration(seconds: u64) -> String {
     }
 }
 
-/// `1 peer`, `2 peers`.
+/// A number with its noun: `1 peer`, `2 peers`.
 pub(crate) fn number_of(number: u64, one: &str) -> String {
     counted(number, one).replacen(&number.to_string(), &count(number), 1)
 }
@@ -81,13 +83,27 @@ mod tests {
         ] {
             assert_eq!(plain(bytes(number)), words);
         }
-        for (seconds, words) in [
-            (0.04, "0.0_s"),
-            (59.9, "59.9_s"),
-            (61.0, "1_min"),
-            (9000.0, "2_h"),
+        for (seconds, text) in [
+            (0.04, "0.0 s"),
+            (9.94, "9.9 s"),
+            (59.9, "59 s"),
+            (61.0, "61 s"),
+            (9000.0, "2 h"),
+            (f64::NAN, "0 s"),
+            (-1.0, "0 s"),
         ] {
-            assert_eq!(plain(duration(seconds)), words);
+            assert_eq!(measured(seconds), text);
+        }
+        for (seconds, text) in [
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7199, "119 min"),
+            (7200, "2 h"),
+            (172_799, "47 h"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(duration(seconds), text);
         }
         assert_eq!(
             (number_of(1, "peer"), number_of(2, "peer")),

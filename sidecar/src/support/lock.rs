@@ -1,35 +1,35 @@
-//! One run at a time.
+//! [`Lock`]: ensures that only one backfill runs at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// Held for as long as a run lasts. The kernel lets go of it however the run ends, so a
-/// killed process is no obstacle.
+/// The lock of a running backfill. The kernel releases it when the process ends, even if it was
+/// killed.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
     pid_file: PathBuf,
 }
 
-/// Why there is no lock.
+/// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LockError {
-    /// Another run holds it; its process id where that could be read.
+    /// Another run holds the lock; the text is its process id, or empty if that cannot be read.
     #[error("Backfill already running with PID: {0}")]
     Held(String),
-    /// The file cannot be opened, locked or written.
+    /// The lock file or the process id file cannot be written.
     #[error("{0} cannot be locked; check the free disk space and who owns it")]
     Io(String, #[source] io::Error),
 }
 
 impl Lock {
-    /// Takes the lock on `path`, and puts our process id there and into `pid_file`, where
+    /// Takes the lock on `path`, and writes our process id there and into `pid_file`, where
     /// `_12345.sh` looks for it.
     ///
     /// # Errors
-    /// [`LockError`]; the lock of the other run stays as it is.
+    /// [`LockError`]; the lock of another run is not affected.
     pub(crate) fn take(path: &Path, pid_file: PathBuf) -> Result<Self, LockError> {
         let io = |error| LockError::Io(path.display().to_string(), error);
         let mut file = OpenOptions::new()
@@ -54,7 +54,7 @@ impl Lock {
             .map_err(io)?;
         let written = fs::write(&pid_file, pid);
         written.map_err(|error| {
-            // What is half written says nothing to anybody.
+            // A partly written process id would mislead its readers.
             let _ = fs::remove_file(&pid_file);
             LockError::Io(pid_file.display().to_string(), error)
         })?;

@@ -1,13 +1,13 @@
 //! The log files that captains follow and the station's scripts read.
 //!
-//! `[YYYY-MM-DD HH:MM:SS] [LEVEL] message`, local time, one line a message whatever is in
-//! it: each is read alone, and much of what it quotes is foreign.
+//! Each message is one line in local time: `[YYYY-MM-DD HH:MM:SS] [LEVEL] message`. Line breaks in a
+//! message are removed, because scripts read each line alone and messages quote text from others.
 
 use std::fmt::{self, Write as _};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use indicatif::MultiProgress;
 use jiff::Zoned;
@@ -17,47 +17,49 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::support::mutex::lock;
 use crate::support::sanitize::{one_line, without_failures, without_words_of_scripts};
 use crate::support::state_file::RUN_LOG;
 
-/// The `tracing` target of the lines about profiles, which have a log file of their own.
+/// The `tracing` target of messages about profiles, which have a log file of their own.
 pub(crate) const PROFILE_LOG: &str = "constellation_profiles";
 
-/// The field, `true`, of the lines that the station's scripts look for. They hold our own words
-/// and numbers alone; in all others the words by which they are found are spelled otherwise, so
-/// that nothing that is quoted can pass for one of them.
+/// The boolean field that marks the messages that the station's scripts look for. These contain
+/// only our own text and numbers. In all other messages, the words by which scripts find them are
+/// altered, so that no quoted text can pass for one of them.
 const FOR_SCRIPTS: &str = "for_scripts";
 
-/// The longest message, in characters.
+/// The longest message that is logged, in characters.
 const LONGEST: usize = 2000;
 
-/// How large a log may become, in bytes, and how many older ones are kept.
+/// When a log file is rotated, and how many older files are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rotation {
-    /// Bytes.
+    /// The size from which on the file is rotated, in bytes.
     pub most_bytes: u64,
-    /// Files besides the one written to.
+    /// How many older files are kept.
     pub kept: u32,
 }
 
 impl Rotation {
-    /// 10 MB and 3 older files; on machines with less than 1 GB of memory, whose cards are
-    /// small too, 5 MB and 2.
+    /// 10 MB and 3 older files; on a machine with less than 1 GiB of memory, which usually has a
+    /// small card, 5 MB and 2 older files.
     pub(crate) const fn for_memory(bytes: u64) -> Self {
-        match bytes >= 1024 * 1024 * 1024 {
-            true => Self {
+        if bytes >= 1024 * 1024 * 1024 {
+            Self {
                 most_bytes: 10_000_000,
                 kept: 3,
-            },
-            false => Self {
+            }
+        } else {
+            Self {
                 most_bytes: 5_000_000,
                 kept: 2,
-            },
+            }
         }
     }
 }
 
-/// A log file of its own kind, in the same form: appended to, rotated.
+/// A separate log file in the same format that is appended to and rotated.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
@@ -65,31 +67,31 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// The log at this path.
+    /// A log file at this path.
     pub(crate) const fn new(path: PathBuf, rotation: Rotation) -> Self {
         Self { path, rotation }
     }
 
-    /// Appends a message. Where that cannot be done, nothing is: a log holds nobody up.
+    /// Appends a message. Errors are ignored, because a log must not stop the program.
     pub(crate) fn write(&self, level: Level, message: &str) {
         let line = line(level, message, false);
         let _ = append_rotating(&self.path, line.as_bytes(), self.rotation);
     }
 }
 
-/// Writes messages to files and to the terminal.
+/// Writes messages to log files and to the terminal.
 #[derive(Debug)]
 pub(crate) struct Log {
     run: Option<Mutex<RunLog>>,
     errors: Option<(PathBuf, Rotation)>,
     profiles: Option<(PathBuf, Rotation)>,
-    /// Whether the terminal gets everything, not warnings and errors alone.
+    /// Whether the terminal gets every message and not only warnings and errors.
     verbose: bool,
     bars: MultiProgress,
 }
 
 impl Log {
-    /// A log to the terminal only.
+    /// A log that writes to the terminal only.
     pub(crate) fn to_terminal(verbose: bool, bars: MultiProgress) -> Self {
         Self {
             run: None,
@@ -100,10 +102,11 @@ impl Log {
         }
     }
 
-    /// Writes to `run` too, which is emptied, and warnings and errors to `errors`.
+    /// Also writes every message to `run`, which is emptied first, and warnings and errors to
+    /// `errors`.
     ///
     /// # Errors
-    /// Those of opening `run`.
+    /// If `run` cannot be opened.
     pub(crate) fn with_files(
         mut self,
         run: &Path,
@@ -118,7 +121,7 @@ impl Log {
         Ok(self)
     }
 
-    /// Writes the lines about profiles to this file too, in the same form.
+    /// Also writes the messages about profiles to this file.
     #[must_use]
     pub(crate) fn with_profiles(mut self, path: PathBuf, rotation: Rotation) -> Self {
         self.profiles = Some((path, rotation));
@@ -129,7 +132,7 @@ impl Log {
         let line = line(level, &message.text, message.is_for_scripts);
         let is_serious = level <= Level::WARN;
         if let Some(run) = &self.run {
-            let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut run = lock(run);
             run.write(&line, message.is_for_scripts);
         }
         if let (true, Some((path, rotation))) = (is_serious, &self.errors) {
@@ -146,16 +149,16 @@ impl Log {
     }
 }
 
-/// The log of this run, which is not rotated.
+/// The log of the current run, which is not rotated.
 #[derive(Debug)]
 struct RunLog {
     file: File,
-    /// How many bytes may still be written.
+    /// How many more bytes may be written.
     room: u64,
 }
 
 impl RunLog {
-    /// What is kept free for the lines that end a run.
+    /// The number of bytes that is kept free for the last messages of a run.
     const RESERVE: u64 = 64 * 1024;
 
     fn write(&mut self, line: &str, is_for_scripts: bool) {
@@ -177,13 +180,13 @@ impl RunLog {
         let length = line.len() as u64;
         if length <= self.room {
             self.room -= length;
-            // A full disk must not end the run; the terminal still has the message.
+            // A full disk must not end the run; the message is still shown on the terminal.
             let _ = self.file.write_all(line.as_bytes());
         }
     }
 }
 
-/// A message as it stands in a log, now.
+/// The line in a log for a message, with the current time.
 fn line(level: Level, message: &str, is_for_scripts: bool) -> String {
     let time = Zoned::now().strftime("%Y-%m-%d %H:%M:%S");
     format!(
@@ -192,12 +195,12 @@ fn line(level: Level, message: &str, is_for_scripts: bool) -> String {
     )
 }
 
-/// The message as one line that is not endless, and that scripts take for no other than it is.
+/// The message as one line of limited length that scripts cannot mistake for another message.
 fn harmless(level: Level, message: &str, is_for_scripts: bool) -> String {
     let mut line = one_line(message);
     if !is_for_scripts {
         line = without_words_of_scripts(&line);
-        // Only an error reports a failure, and scripts count the lines that name one.
+        // Scripts count the lines that mention a failure, and only errors report one.
         if level > Level::ERROR {
             line = without_failures(&line);
         }
@@ -209,8 +212,8 @@ fn harmless(level: Level, message: &str, is_for_scripts: bool) -> String {
     line
 }
 
-/// Appends a line in one write; a file that has grown too large becomes `.1` before, `.1`
-/// becomes `.2`, and so on.
+/// Appends a line in a single write. If the file has grown too large, it is renamed to `.1` first,
+/// `.1` to `.2`, and so on.
 fn append_rotating(path: &Path, line: &[u8], rotation: Rotation) -> io::Result<()> {
     let numbered = |number: u32| {
         let mut name = path.as_os_str().to_owned();
@@ -230,7 +233,7 @@ fn append_rotating(path: &Path, line: &[u8], rotation: Rotation) -> io::Result<(
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        // Libraries speak of their own affairs at length.
+        // Libraries log a lot that is of no interest here.
         if !metadata.target().starts_with("constellation") || *metadata.level() > Level::INFO {
             return;
         }

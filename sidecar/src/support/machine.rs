@@ -1,8 +1,8 @@
-//! What this machine has.
+//! The resources of this machine.
 
 use std::fs;
 
-/// The memory of this machine in bytes; [`u64::MAX`] if `/proc/meminfo` does not tell.
+/// The memory of this machine in bytes, or [`u64::MAX`] if `/proc/meminfo` cannot be read.
 pub(crate) fn memory() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));

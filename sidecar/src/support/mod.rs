@@ -8,6 +8,7 @@ pub(crate) mod humanize;
 pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod machine;
+pub(crate) mod mutex;
 pub(crate) mod program;
 pub(crate) mod runtime;
 pub(crate) mod sanitize;

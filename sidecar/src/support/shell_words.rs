@@ -1,13 +1,30 @@
-//! The words of a simple shell command, as `sh -c` splits it.
+//! The words of a shell command: quoting one, and splitting a simple command as `sh -c` does.
 
-/// What a shell takes for more than a part of a word.
+use std::path::Path;
+
+/// A path as one word of a shell command, quoted if it has to be.
+pub(crate) fn quoted(path: &Path) -> String {
+    quoted_text(&path.display().to_string())
+}
+
+/// A text as one word of a shell command, quoted if it has to be.
+pub(crate) fn quoted_text(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@:=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// Characters that a shell gives a meaning of its own.
 const SPECIAL: &str = "|&;<>()$`*?[{~!";
 
-/// Splits a command into words: quotes, backslashes and comments as in `sh`. What a shell
-/// would put something else in place of, such as `$HOME`, is not guessed.
+/// Splits a command into words, with quotes, backslashes and comments as in `sh`. Anything that
+/// a shell would expand, such as `$HOME`, is an error and never a guess.
 ///
 /// # Errors
-/// What in the command is not a plain word, in words of ours.
+/// A sentence that says which part of the command is not a plain word.
 pub(crate) fn split(command: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -63,6 +80,23 @@ fn only_a_shell(c: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_takes_every_path_as_one_word() {
+        for (path, word) in [
+            ("/a/b.c", "/a/b.c"),
+            ("/home/aimée", "/home/aimée"),
+            ("/a b", "'/a b'"),
+            ("/it's", r"'/it'\''s'"),
+            ("/$(reboot)", "'/$(reboot)'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), word);
+            if !word.is_empty() {
+                assert_eq!(split(word), Ok(vec![path.to_owned()]));
+            }
+        }
+    }
     use std::process::Command;
 
     #[test]

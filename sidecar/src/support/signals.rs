@@ -1,4 +1,4 @@
-//! The signals that end a run.
+//! The signals that interrupt a run.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

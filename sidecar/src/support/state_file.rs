@@ -1,8 +1,7 @@
-//! The files that we keep in strfry's folder, and how large each may become.
+//! [`StateFile`]: our files in strfry's folder, each with a bound on its size.
 //!
-//! Much of what they hold was written by others: a station chooses its address, a relay its
-//! words. So the bounds hold while a file is written, and reading one costs no more memory than
-//! its bound, whatever lies there.
+//! Much of their content was chosen by others, such as addresses and error messages. So the bound
+//! is enforced when a file is written, and reading a file never needs more memory than its bound.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -13,51 +12,52 @@ use tracing::warn;
 
 use crate::support::atomic_file;
 
-/// A file of ours in strfry's folder.
+/// One of our files in strfry's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateFile {
-    /// Its name.
+    /// The file's name.
     pub name: &'static str,
-    /// The most bytes that it takes; of a log, until it is rotated.
+    /// The largest size in bytes; for a log, the size at which it is rotated.
     pub most_bytes: u64,
 }
 
 const MB: u64 = 1024 * 1024;
 
-/// What is remembered of each peer; of too many the ones not seen for longest are forgotten.
+/// What is remembered of each peer. If there are too many, those not seen for the longest time are
+/// forgotten.
 pub(crate) const PEERS: StateFile = file("constellation-peers.json", 16 * MB);
-/// What was refused; of too much the oldest is forgotten.
+/// Refused events. If there are too many, the oldest are forgotten.
 pub const REFUSED: StateFile = file("constellation-refused.txt", 16 * MB);
-/// Who has no profile anywhere; of too many those that were asked for first are forgotten.
+/// Pubkeys without a profile anywhere. If there are too many, those asked for first are forgotten.
 pub(crate) const MISSING_PROFILES: StateFile = file("constellation-missing-profiles.json", 8 * MB);
-/// Earlier runs; of too many the oldest are forgotten.
+/// Earlier runs. If there are too many, the oldest are forgotten.
 pub(crate) const RUNS: StateFile = file("constellation-runs.json", MB);
 /// The report of the last run, for programs.
 pub(crate) const REPORT: StateFile = file("constellation-report.json", 16 * MB);
 /// The report of the last run, for people.
 pub(crate) const REPORT_PAGE: StateFile = file("constellation-report.html", 16 * MB);
-/// The open tunnels of a backfill.
+/// The tunnels that a backfill has open.
 pub(crate) const TUNNELS: StateFile = file("constellation-tunnels.json", MB);
-/// The open tunnels of the doctor.
+/// The tunnels that the doctor has open.
 pub(crate) const PROBE_TUNNELS: StateFile = file("constellation-inquiry-tunnels.json", MB);
 /// The attempts of the trigger.
 pub(crate) const TRIGGER: StateFile = file("constellation-trigger.json", 4096);
 /// When the last triggered backfill that succeeded began.
 pub(crate) const LAST_SUCCESS: StateFile = file("last_constellation_sync", 4096);
-/// The log of this run; once it is full, only the lines that scripts read are added.
+/// The log of the current run. Once it is full, only messages for scripts are added.
 pub(crate) const RUN_LOG: StateFile = file("constellation-backfill.log", 32 * MB);
 /// The warnings and errors of all runs.
 pub(crate) const ERROR_LOG: StateFile = file("constellation-backfill.error.log", 10_000_000);
-/// What was said about profiles.
+/// The log of messages about profiles.
 pub(crate) const PROFILE_LOG: StateFile = file("hex-to-profile.log", 10_000_000);
-/// What the trigger did.
+/// The log of the trigger.
 pub(crate) const TRIGGER_LOG: StateFile = file("constellation-trigger.log", 10_000_000);
 /// The process id of a running backfill, for the station's own scripts.
 pub(crate) const PID: StateFile = file("constellation-backfill.lock", 64);
 /// The lock of a running backfill.
 pub(crate) const LOCK: StateFile = file("constellation-sync.lock", 64);
 
-/// All of them.
+/// All of our files in strfry's folder.
 pub const ALL: [StateFile; 16] = [
     PEERS,
     REFUSED,
@@ -81,7 +81,7 @@ const fn file(name: &'static str, most_bytes: u64) -> StateFile {
     StateFile { name, most_bytes }
 }
 
-/// A file would be larger than its bound, and stays as it was.
+/// A file would be larger than its bound, and was not written.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it would be {bytes} bytes long, and {most} are the most")]
 struct TooLarge {
@@ -89,18 +89,18 @@ struct TooLarge {
     most: u64,
 }
 
-/// The beginning of a file.
+/// The beginning of a file, up to its bound.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Beginning {
-    /// At most as many bytes as the file's bound.
+    /// The bytes, at most as many as the file's bound.
     pub bytes: Vec<u8>,
-    /// Whether that is all of it.
+    /// Whether this is the whole file.
     pub is_whole: bool,
 }
 
 impl StateFile {
-    /// Reads this file; nothing where it is missing, larger than its bound, no regular file, or
-    /// unreadable. That one is too large is said.
+    /// Reads the file. Returns `None` if it is missing, larger than its bound, no regular file, or
+    /// unreadable. A warning reports one that is too large.
     pub fn read(self, path: &Path) -> Option<Vec<u8>> {
         let Beginning { bytes, is_whole } = read_beginning(path, self.most_bytes)?;
         if !is_whole {
@@ -113,8 +113,8 @@ impl StateFile {
         is_whole.then_some(bytes)
     }
 
-    /// Reads this file as far as its bound; nothing where it is missing, no regular file, or
-    /// unreadable. That something is left out is said.
+    /// Reads the file up to its bound. Returns `None` if it is missing, no regular file, or
+    /// unreadable. A warning reports one that is too large.
     pub fn read_beginning(self, path: &Path) -> Option<Vec<u8>> {
         let Beginning { bytes, is_whole } = read_beginning(path, self.most_bytes)?;
         if !is_whole {
@@ -127,10 +127,10 @@ impl StateFile {
         Some(bytes)
     }
 
-    /// Writes this file, whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
-    /// Those of writing; and where it would be larger than its bound.
+    /// If writing fails, or if the file would be larger than its bound.
     pub fn write(self, path: &Path, content: &[u8]) -> io::Result<()> {
         let bytes = content.len() as u64;
         if bytes > self.most_bytes {
@@ -140,11 +140,12 @@ impl StateFile {
         atomic_file::write(path, content)
     }
 
-    /// Writes a state as JSON. Where it takes too much room, `forget` drops so many of its
-    /// `count` entries, the least valuable first, until it fits; how many it dropped is said.
+    /// Writes a state as JSON, atomically. If it is larger than the bound, `forget` is called to drop
+    /// a number of its `count` entries, the least valuable ones, until it fits. A warning reports
+    /// how many were dropped.
     ///
     /// # Errors
-    /// As [`StateFile::write`].
+    /// If writing fails.
     pub fn write_json<S: Serialize>(
         self,
         path: &Path,
@@ -155,7 +156,7 @@ impl StateFile {
         let entries = count(state);
         let mut json = serde_json::to_vec(state)?;
         while json.len() as u64 > self.most_bytes && count(state) > 0 {
-            // As large a part of the entries as of the bytes, and at least one.
+            // The share of entries to drop is the share of bytes that are too many.
             let length = json.len() as u64;
             let surplus = (count(state) as u64).saturating_mul(length - self.most_bytes) / length;
             forget(state, usize::try_from(surplus).unwrap_or(1).max(1));
@@ -163,13 +164,13 @@ impl StateFile {
         }
         let forgotten = entries - count(state).min(entries);
         if forgotten > 0 {
-            self.say_forgotten(path, forgotten);
+            self.warn_forgotten(path, forgotten);
         }
         self.write(path, &json)
     }
 
-    /// Says how many entries found no room.
-    pub fn say_forgotten(self, path: &Path, entries: usize) {
+    /// Warns that some entries found no room.
+    pub(crate) fn warn_forgotten(self, path: &Path, entries: usize) {
         warn!(
             "{}: {entries} of its entries are forgotten, the least useful ones: {} are the most that it takes",
             path.display(),
@@ -178,7 +179,7 @@ impl StateFile {
     }
 }
 
-/// Reads at most so many bytes; whether there are more.
+/// Reads at most `most` bytes of a file.
 fn read_beginning(path: &Path, most: u64) -> Option<Beginning> {
     let mut file = atomic_file::open(path).ok()?;
     let mut bytes = Vec::new();

@@ -1,20 +1,20 @@
-//! stdout, where its reader may leave before all is said: `constellation-sync status | head`.
+//! Output to stdout whose reader may leave early, as in `constellation-sync status | head`.
 
 use std::io::{self, ErrorKind, Write};
 
-/// A writer that goes on quietly once nobody reads any more: what a command does, and its
-/// exit code, do not depend on how much of its output somebody looked at.
+/// A writer that ignores a closed pipe, so that what a command does, and its exit code, do not
+/// depend on how much of its output is read.
 #[derive(Debug)]
 pub(crate) struct Output<W>(W);
 
 impl<W: Write> Output<W> {
-    /// Writes to this.
+    /// Writes to `writer`.
     pub(crate) const fn to(writer: W) -> Self {
         Self(writer)
     }
 }
 
-/// This program's own stdout.
+/// The standard output of this program.
 pub(crate) fn stdout() -> Output<io::Stdout> {
     Output::to(io::stdout())
 }

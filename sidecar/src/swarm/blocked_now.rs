@@ -1,9 +1,9 @@
-//! Who is blocked at this moment, while a run goes on: the lists are read again when they
-//! change.
+//! [`BlockedNow`]: the pubkeys that are blocked at the moment. The lists are read again during a run
+//! whenever they change.
 //!
-//! A list that is being rewritten lets nobody in: whoever stood in the blacklist once stays
-//! blocked until the run ends, unless another list pardons the key, and a list that cannot be
-//! read counts as it last was.
+//! A list that is being rewritten must not let anybody in. So a pubkey that was once on the
+//! blacklist stays blocked until the run ends, unless another list pardons it; and a list that
+//! cannot be read counts with its last content.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -12,33 +12,38 @@ use std::time::{Duration, Instant};
 use constellation_shared::list_file::{self, ListFile, Signature};
 use constellation_shared::swarm_lists;
 use constellation_shared::verdict::{Standing, Verdict};
-use constellation_shared::{Pubkey, Station};
+use constellation_shared::{Pubkey, Station, counted};
 use tracing::{info, warn};
 
 use crate::swarm::followed::keys_of;
 
-/// How often the lists are looked at, at most: the verdict may be asked thousands of times a
-/// second.
+/// The shortest time between two checks of the lists. Events arrive in thousands per second.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A list and what it was when it was last read, none where it is missing.
-type Seen = (ListFile, Option<Signature>);
+/// A list, and its signature when it was last read.
+#[derive(Debug)]
+struct Seen {
+    list: ListFile,
+    /// `None` if the file was missing.
+    signature: Option<Signature>,
+}
 
-/// The keys that are blocked.
+/// The pubkeys that are blocked at the moment.
 #[derive(Debug)]
 pub(crate) struct BlockedNow {
     station: Station,
     looked_at: Option<Instant>,
     seen: Vec<Seen>,
-    /// Whoever stood in the blacklist since the run began.
+    /// Every pubkey that has been on the blacklist since the run began.
     blacklisted: BTreeSet<Pubkey>,
-    /// Those of them whom a list of friends or a member's file pardons.
+    /// The blacklisted pubkeys on a list of friends.
     friends: BTreeSet<Pubkey>,
+    /// The blacklisted pubkeys of members.
     members: BTreeSet<Pubkey>,
 }
 
 impl BlockedNow {
-    /// Nothing is read before the first [`BlockedNow::refresh`].
+    /// Nobody is blocked before the first [`BlockedNow::refresh`].
     pub(crate) fn new(station: Station) -> Self {
         Self {
             station,
@@ -50,12 +55,12 @@ impl BlockedNow {
         }
     }
 
-    /// Whether it is time to look at the lists.
+    /// Whether it is time to call [`BlockedNow::refresh`].
     pub(crate) fn is_due(&self) -> bool {
         self.looked_at.is_none_or(|at| at.elapsed() >= INTERVAL)
     }
 
-    /// Whether the verdict on this key is block, by the lists as they were last looked at.
+    /// Whether a pubkey is blocked by the lists as they were last read.
     pub(crate) fn contains(&self, key: &Pubkey) -> bool {
         let standing = Standing {
             blocked: self.blacklisted.contains(key),
@@ -65,8 +70,7 @@ impl BlockedNow {
         standing.verdict() == Verdict::Block
     }
 
-    /// Looks at the lists, and reads them again where one has changed. To be called where
-    /// waiting for files holds nobody up.
+    /// Checks the lists, and reads them again if one has changed. This blocks on files.
     pub(crate) fn refresh(&mut self) {
         self.looked_at = Some(Instant::now());
         let blacklist = ListFile::blacklist(self.station.blacklist());
@@ -77,7 +81,10 @@ impl BlockedNow {
         let seen: Vec<Seen> = std::iter::once(&blacklist)
             .chain(&friends)
             .chain(&members)
-            .map(|list| (list.clone(), list.signature().unwrap_or_default()))
+            .map(|list| Seen {
+                list: list.clone(),
+                signature: list.signature().unwrap_or_default(),
+            })
             .collect();
         if is_same(&seen, &self.seen) {
             return;
@@ -88,20 +95,21 @@ impl BlockedNow {
         match keys_of(&blacklist) {
             Ok(keys) => self.blacklisted.extend(keys),
             Err(error) => warn!(
-                "{} cannot be read: {error}; who was blocked before stays so",
+                "{} cannot be read: {error}; the pubkeys that were blocked before stay blocked; check what the file is and who may read it",
                 blacklist.path().display()
             ),
         }
         let added = self.blacklisted.len() - before;
         if added > 0 && !is_first {
-            info!("{added} more pubkeys are on blacklist.txt since this run began");
+            let pubkeys = counted(added as u64, "pubkey");
+            info!("{pubkeys} were added to blacklist.txt since this run began");
         }
         self.friends = self.pardoned(&friends, &self.friends);
         self.members = self.pardoned(&members, &self.members);
     }
 
-    /// Which of the blacklisted keys stand in these lists. Where one cannot be read, those
-    /// who were pardoned before still are.
+    /// The blacklisted pubkeys on these lists. If a list cannot be read, those that were pardoned
+    /// before remain so.
     fn pardoned(&self, lists: &[ListFile], before: &BTreeSet<Pubkey>) -> BTreeSet<Pubkey> {
         let mut pardoned = BTreeSet::new();
         if self.blacklisted.is_empty() {
@@ -129,10 +137,9 @@ impl BlockedNow {
 
 fn is_same(one: &[Seen], other: &[Seen]) -> bool {
     one.len() == other.len()
-        && one
-            .iter()
-            .zip(other)
-            .all(|(one, other)| one.0.path() == other.0.path() && one.1 == other.1)
+        && one.iter().zip(other).all(|(one, other)| {
+            one.list.path() == other.list.path() && one.signature == other.signature
+        })
 }
 
 #[cfg(test)]

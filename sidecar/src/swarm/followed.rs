@@ -1,4 +1,4 @@
-//! Whose events this station follows.
+//! [`Followed`]: the pubkeys whose events this station wants.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,32 +15,33 @@ use tracing::warn;
 
 use crate::swarm::peer::Description;
 
-/// How deep below `flashmem` a `HEX` file may lie.
+/// How many folders deep below `flashmem` the search for `HEX` files goes.
 const DEEPEST: usize = 16;
 
-/// How many keys of another station's list are followed: ten times what the largest
-/// constellation is known to have.
+/// How many pubkeys of another station's list are followed at most: ten times as many as the
+/// largest known constellation has.
 pub(crate) const MOST_OF_A_STATION: usize = 50_000;
 
-/// How many keys of all other stations' lists together are followed.
+/// How many pubkeys of all other stations' lists together are followed at most.
 const MOST_OF_THE_SWARM: usize = 50_000;
 
-/// For how long the blacklist must stay as it is, and how often that is waited for.
+/// How long the blacklist must stay unchanged before it counts as complete.
 const REST: Duration = Duration::from_millis(20);
+/// How often the blacklist is read again while it keeps changing.
 const MOST_READINGS: u32 = 25;
 
-/// The keys that count for a run.
+/// The pubkeys that a run follows and those that it blocks.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Followed {
-    /// Whose events are wanted, in ascending order.
+    /// The pubkeys whose events are wanted, in ascending order.
     pub keys: Vec<Pubkey>,
-    /// Whose events are kept out, whoever asks for them.
+    /// The pubkeys whose events are refused.
     pub blocked: KeySet,
-    /// How many `HEX` files there are, of members and geographic keys.
+    /// How many `HEX` files with a pubkey there are, of members and of geographic keys.
     pub hex_files: usize,
 }
 
-/// The blacklist is there and cannot be read: who is blocked is unknown.
+/// The blacklist exists but cannot be read, so that it is unknown who is blocked.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0} cannot be read; nothing is synced until it can, for blocked authors would come in; check what it is and who may read it"
@@ -53,9 +54,9 @@ impl BlacklistUnreadable {
     }
 }
 
-/// Reads all lists: members, friends, the swarm's friends, captains and nodes of the
-/// described stations, geographic keys; without those whose verdict is block. A list that
-/// cannot be read is said, and counts as empty.
+/// Reads all lists: members, friends, friends of other stations, captains and nodes of the
+/// described stations, and geographic keys. Blocked pubkeys are left out. A list that cannot be
+/// read causes a warning and counts as empty.
 ///
 /// # Errors
 /// [`BlacklistUnreadable`].
@@ -70,7 +71,7 @@ pub(crate) fn followed(
     let mut swarm = SwarmKeys::new(MOST_OF_THE_SWARM);
     for list in folder_or_none(swarm_lists::swarm_friends(station), &station.swarm_dir()) {
         let keys = keys_or_none(&list);
-        // Whom a station pardons is pardoned, however many it names.
+        // A pardon counts even beyond the bound on followed pubkeys.
         friends.extend(keys.intersection(&blacklisted));
         swarm.add(at_most(MOST_OF_A_STATION, keys, list.path()).collect());
     }
@@ -131,14 +132,14 @@ pub(crate) fn keys_of(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
     Ok(keys)
 }
 
-/// The keys that other stations list, as far as there is room for them. Each station has the same
-/// share of it, and leaves to the others what it does not use: no list crowds another one out.
+/// The pubkeys on other stations' lists, up to a bound. Every list has the same share of it, and
+/// other lists get what one does not use, so that no list crowds out another.
 #[derive(Debug)]
 struct SwarmKeys {
     most: usize,
     lists: Vec<BTreeSet<Pubkey>>,
     held: usize,
-    /// How many were cut off while the lists were read.
+    /// How many pubkeys were cut off.
     cut: usize,
 }
 
@@ -155,14 +156,14 @@ impl SwarmKeys {
     fn add(&mut self, keys: BTreeSet<Pubkey>) {
         self.held += keys.len();
         self.lists.push(keys);
-        // Memory stays bounded, and each list keeps more than its share will be.
+        // This bounds memory, and still leaves each list more than its final share.
         if self.held > self.most.saturating_mul(4) {
-            self.level(self.most.saturating_mul(2));
+            self.cut_to(self.most.saturating_mul(2));
         }
     }
 
-    /// Cuts the longest lists until all of them together hold at most so many keys.
-    fn level(&mut self, most: usize) {
+    /// Cuts the longest lists until all lists together have at most `most` pubkeys.
+    fn cut_to(&mut self, most: usize) {
         self.lists.sort_by_key(BTreeSet::len);
         let (mut room, mut left) = (most, self.lists.len());
         for list in &mut self.lists {
@@ -179,7 +180,7 @@ impl SwarmKeys {
 
     fn into_fair_shares(mut self) -> BTreeSet<Pubkey> {
         if self.held > self.most {
-            self.level(self.most);
+            self.cut_to(self.most);
         }
         if self.cut > 0 {
             warn!(
@@ -191,8 +192,8 @@ impl SwarmKeys {
     }
 }
 
-/// A station's list that is longer than any constellation would fill this one's database
-/// and its memory.
+/// At most `most` of the pubkeys on another station's list. A longer list would fill this
+/// station's database and memory.
 pub(crate) fn at_most(
     most: usize,
     keys: BTreeSet<Pubkey>,
@@ -208,8 +209,8 @@ pub(crate) fn at_most(
     keys.into_iter().take(most)
 }
 
-/// Reads a list that may be in the middle of a rewrite (`sort -o` empties it first): until
-/// it was the same before and after.
+/// Reads a list that may be in the middle of a rewrite, as `sort -o` empties a file first. Reads
+/// again until the file has not changed in between.
 pub(crate) fn keys_at_rest(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
     let mut before = list.signature()?;
     let mut keys = keys_of(list)?;
@@ -224,7 +225,7 @@ pub(crate) fn keys_at_rest(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>>
         before = after;
         keys.extend(keys_of(list)?);
     }
-    // It never rests: whoever stood in it meanwhile is blocked.
+    // The file keeps changing: every pubkey that was seen in it counts.
     Ok(keys)
 }
 
@@ -251,7 +252,7 @@ pub(crate) fn folder_or_none(
     })
 }
 
-/// The `HEX` files of geographic keys.
+/// All `HEX` files of geographic keys.
 pub(crate) fn geographic_keys(station: &Station) -> Vec<ListFile> {
     let mut found = Vec::new();
     find_hex_files(&station.flashmem_dir(), DEEPEST, &mut found);

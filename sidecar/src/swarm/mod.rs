@@ -1,4 +1,4 @@
-//! The other stations and the followed keys, as the files of this station describe them.
+//! The other stations, the followed pubkeys and the blocked ones, according to this station's files.
 
 pub(crate) mod blocked_now;
 pub(crate) mod followed;

@@ -1,5 +1,5 @@
-//! The other stations, as their files below `tmp/swarm` describe them. Those files were
-//! written by anybody.
+//! The other stations and their relays, according to their descriptions below `tmp/swarm`. Anybody
+//! may have written these files.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -22,30 +22,31 @@ use crate::support::atomic_file;
 /// The longest description that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
 
-/// The longest text of a description that is kept, in characters: what is longer is cut, and is
-/// then no URL, node or key.
+/// The longest text of a description that is kept, in characters. A longer text is cut off, and is
+/// then no valid URL, node id or pubkey.
 const LONGEST_TEXT: usize = 1000;
 
-/// What a station says of itself in its `12345.json`; what is missing or of the wrong
-/// type is none.
+/// What a station says of itself in its `12345.json`. Fields that are missing or of the wrong type
+/// are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Description {
-    /// The folder's name.
+    /// The name of its folder.
     pub folder: String,
-    /// Its relay.
+    /// The address of its relay.
     pub relay: Option<String>,
-    /// Its IPFS peer id.
+    /// The IPFS peer id of its node.
     pub node_id: Option<String>,
-    /// Its captain's key.
+    /// Its captain's pubkey.
     pub captain: Option<Pubkey>,
-    /// Its own key.
+    /// The station's own pubkey.
     pub node: Option<Pubkey>,
-    /// Whether `x_strfry.sh` lies beside it: its relay is offered as an IPFS tunnel.
+    /// Whether its folder has a file `x_strfry.sh`, which means that it offers its relay through an
+    /// IPFS tunnel.
     pub offers_tunnel: bool,
 }
 
 impl Description {
-    /// Reads a description; `None` for what is no JSON object.
+    /// Reads a description; `None` if it is no JSON object.
     pub fn parse(json: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(json).ok()?;
         let fields = value.as_object()?;
@@ -65,21 +66,21 @@ impl Description {
     }
 }
 
-/// A peer that can be asked.
+/// A peer that a run can ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// Its relay.
+    /// The address of its relay.
     pub address: Address,
 }
 
 impl Peer {
-    /// What it is called wherever it is remembered.
+    /// The URL by which the peer is remembered.
     pub fn url(&self) -> String {
         self.address.to_string()
     }
 }
 
-/// The peers at these addresses, each once.
+/// The peers at these addresses, without duplicates.
 pub(crate) fn given(addresses: &[Address]) -> Vec<Peer> {
     let mut peers: Vec<Peer> = Vec::new();
     for address in addresses {
@@ -94,10 +95,10 @@ pub(crate) fn given(addresses: &[Address]) -> Vec<Peer> {
 /// Why a station of the swarm is not asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PassedOver {
-    /// The folder of all stations.
+    /// The folder of all stations cannot be read.
     #[error("{0} cannot be read: {1}")]
     Swarm(String, io::Error),
-    /// There are more folders than any constellation has stations.
+    /// There are more folders than are looked at.
     #[error(
         "{n} of the swarm passed over: only the first {MOST_STATIONS} by name are looked at; delete folders of tmp/swarm that are no station's",
         n = counted(*.0, "station")
@@ -106,45 +107,45 @@ pub(crate) enum PassedOver {
     /// Its description cannot be read.
     #[error("{0} is passed over: {1}")]
     Unreadable(String, io::Error),
-    /// Its description is none.
+    /// Its description is no JSON object.
     #[error("{0} is passed over: not a JSON object")]
     NoObject(String),
-    /// It says nonsense about its relay.
+    /// The address of its relay is invalid.
     #[error("peer {0:?} is passed over: its myRELAY is {1}")]
     Relay(String, AddressError),
-    /// Nobody can reach its relay.
+    /// Its relay listens only on its own machine, and it offers no tunnel.
     #[error(
         "peer {0:?} is passed over: {1} listens on its own machine only, and it offers no tunnel"
     )]
     NoTunnel(String, Address),
-    /// It is this station itself, under a former name.
+    /// The address is that of this station's own relay.
     #[error("peer {0:?} is passed over: {1} is this station's own relay")]
     Own(String, Address),
-    /// Its relay is where only this machine or its network can reach it.
+    /// The address belongs to this machine or to a private network.
     #[error(
         "peer {0:?} is passed over: {1} is an address of this machine or of a private network; --allow-private-peers allows it"
     )]
     Private(String, Address),
-    /// It says nonsense about its node.
+    /// Its node id is invalid.
     #[error("peer {0:?} is passed over: its ipfsnodeid {1:?} is {2}")]
     NodeId(String, String, NoPeerId),
 }
 
-fn say(passed_over: Vec<PassedOver>) {
+fn warn_of(passed_over: Vec<PassedOver>) {
     for why in passed_over {
         warn!("{why}");
     }
 }
 
-/// Reads the descriptions of all stations of the swarm. One that cannot be read is said
-/// and passed over.
+/// Reads the descriptions of all stations of the swarm. One that cannot be read causes a warning
+/// and is passed over.
 pub fn descriptions(station: &Station) -> Vec<Description> {
     let (descriptions, passed_over) = read_descriptions(station);
-    say(passed_over);
+    warn_of(passed_over);
     descriptions
 }
 
-/// Reads the descriptions of all stations of the swarm, and why some are passed over.
+/// Reads the descriptions of all stations of the swarm, and the reasons why some are passed over.
 pub(crate) fn read_descriptions(station: &Station) -> (Vec<Description>, Vec<PassedOver>) {
     let mut passed_over = Vec::new();
     let folders = list_file::swarm_folders(station).unwrap_or_else(|error| {
@@ -181,7 +182,7 @@ pub(crate) fn read_descriptions(station: &Station) -> (Vec<Description>, Vec<Pas
     (descriptions, passed_over)
 }
 
-/// Reads a small regular file that anybody may have written.
+/// Reads a small regular file that anybody may have written, without following links.
 fn read_foreign(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
     let file = OpenOptions::new()
@@ -214,8 +215,8 @@ pub(crate) fn own_node_id(station: &Station) -> Option<String> {
     Some(id.to_owned())
 }
 
-/// What this station's own descriptions call its relay: that which it publishes
-/// (`tmp/IPFSNODEID/12345.json`), and the one in the swarm.
+/// The addresses of this station's own relay in the description that it publishes
+/// (`tmp/IPFSNODEID/12345.json`) and in its copy in the swarm.
 pub(crate) fn own_relays(station: &Station) -> Vec<Address> {
     let id = own_node_id(station).filter(|id| !id.contains('/') && id != "..");
     let Some(id) = id else { return Vec::new() };
@@ -227,33 +228,34 @@ pub(crate) fn own_relays(station: &Station) -> Vec<Address> {
         let json = read_foreign(&folder.join(Station::SWARM_DESCRIPTION)).ok()?;
         let relay = Description::parse(&json)?.relay?;
         let address = Address::parse(&relay).ok()?.without_query();
-        // Every station without a public name says the same.
+        // Every station without a public name gives the same address.
         (!address.is_behind_tunnel()).then_some(address)
     };
     folders.iter().filter_map(read).collect()
 }
 
-/// Whether two spellings name the same IPFS node.
+/// Whether two texts name the same IPFS node.
 fn is_same_node(one: &str, other: &str) -> bool {
     let parsed = |id: &str| id.parse::<PeerId>().ok();
     one == other || parsed(one).is_some_and(|one| parsed(other) == Some(one))
 }
 
-/// What tells this station from all others: its IPFS peer id, else the machine's id.
+/// The name that distinguishes this station from all others: its IPFS peer id, or else the
+/// machine's id.
 pub(crate) fn own_name(station: &Station) -> String {
     let machine = || fs::read_to_string("/etc/machine-id").unwrap_or_default();
     own_node_id(station).unwrap_or_else(machine)
 }
 
-/// The peers among the described stations: each relay once, our own not. What cannot be
-/// reached from here, or must not be, is said and passed over.
+/// The peers among the described stations, each relay once and without our own. A station whose
+/// relay cannot or must not be contacted causes a warning and is passed over.
 pub fn peers(descriptions: &[Description], own_node_id: Option<&str>, guard: &Guard) -> Vec<Peer> {
     let (peers, passed_over) = sort_out(descriptions, own_node_id, guard);
-    say(passed_over);
+    warn_of(passed_over);
     peers
 }
 
-/// The peers among the described stations, and why some are passed over.
+/// The peers among the described stations, and the reasons why some stations are passed over.
 pub(crate) fn sort_out(
     descriptions: &[Description],
     own_node_id: Option<&str>,
@@ -272,43 +274,40 @@ pub(crate) fn sort_out(
         if is_own {
             continue;
         }
-        let folder = || description.folder.clone();
-        let address = match Address::parse(relay) {
-            Ok(address) => address.without_query(),
-            Err(error) => {
-                passed_over.push(PassedOver::Relay(folder(), error));
-                continue;
-            }
-        };
-        let address = match address.is_behind_tunnel() {
-            false => match guard.judge_literally(&address) {
-                None => address,
-                Some(denial) => {
-                    passed_over.push(match denial {
-                        Denial::Own => PassedOver::Own(folder(), address),
-                        Denial::Private => PassedOver::Private(folder(), address),
-                    });
-                    continue;
-                }
-            },
-            true if !description.offers_tunnel => {
-                passed_over.push(PassedOver::NoTunnel(folder(), address));
-                continue;
-            }
-            true => match node_id.parse() {
-                Ok(id) => Address::behind(id),
-                Err(error) => {
-                    let shown: String = node_id.chars().take(80).collect();
-                    passed_over.push(PassedOver::NodeId(folder(), shown, error));
-                    continue;
-                }
-            },
-        };
-        if seen.insert(address.clone()) {
-            peers.push(Peer { address });
+        match address_of(description, relay, node_id, guard) {
+            Ok(address) if seen.insert(address.clone()) => peers.push(Peer { address }),
+            Ok(_) => {}
+            Err(why) => passed_over.push(why),
         }
     }
     (peers, passed_over)
+}
+
+/// The address by which a station's relay is reached, through a tunnel if need be.
+fn address_of(
+    description: &Description,
+    relay: &str,
+    node_id: &str,
+    guard: &Guard,
+) -> Result<Address, PassedOver> {
+    let folder = || description.folder.clone();
+    let address = Address::parse(relay)
+        .map_err(|error| PassedOver::Relay(folder(), error))?
+        .without_query();
+    if !address.is_behind_tunnel() {
+        return match guard.judge_literally(&address) {
+            None => Ok(address),
+            Some(Denial::Own) => Err(PassedOver::Own(folder(), address)),
+            Some(Denial::Private) => Err(PassedOver::Private(folder(), address)),
+        };
+    }
+    if !description.offers_tunnel {
+        return Err(PassedOver::NoTunnel(folder(), address));
+    }
+    node_id.parse().map(Address::behind).map_err(|error| {
+        let start = node_id.chars().take(80).collect();
+        PassedOver::NodeId(folder(), start, error)
+    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! What is here of what is wanted, while a run goes on.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use constellation_shared::EventId;
 
 use crate::relay::message::Head;
-use crate::relay::negentropy::Held;
+use crate::relay::negentropy::LocalSet;
 use crate::relay::pager::Window;
+use crate::support::mutex::lock;
 
 /// What is here of each window that is reconciled: what the local strfry held at the
 /// beginning, and what has come since.
@@ -47,11 +48,11 @@ impl LocalIds {
         let (_, held) = windows.find(|(whole, _)| {
             whole.kinds == part.kinds && whole.authors.first() == part.authors.first()
         })?;
-        Some(held.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(lock(held))
     }
 
     /// What is held of a part of one of the windows.
-    pub(crate) fn held(&self, part: &Window) -> Held {
+    pub(crate) fn held(&self, part: &Window) -> LocalSet {
         let span = part.since..=part.until;
         let held = self.whole(part);
         let held = held.iter().flat_map(|held| held.iter());
@@ -73,7 +74,7 @@ impl LocalIds {
                 && window.authors.binary_search(&event.author).is_ok()
         });
         if let Some((_, held)) = window {
-            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = lock(held);
             held.insert(event.id, event.created_at);
         }
     }
@@ -103,7 +104,7 @@ mod tests {
         let part = local_ids.held(&window(10, 20));
         assert_eq!(
             format!("{part:?}"),
-            format!("{:?}", Held::from_iter([(15, id(2))]))
+            format!("{:?}", LocalSet::from_iter([(15, id(2))]))
         );
         let mut listed = vec![id(2), id(4)];
         local_ids.retain_missing(&window(10, 20), &mut listed);

@@ -15,7 +15,7 @@ use crate::backfill::reconciliation::{
 use crate::plan::wanted::{Wanted, questions};
 use crate::relay::connection::Connection;
 use crate::relay::message::Head;
-use crate::relay::negentropy::{self, Held};
+use crate::relay::negentropy::{self, LocalSet};
 use crate::relay::nip11::Information;
 
 /// How many ids one question names at the most, and what one of them takes in bytes.
@@ -96,7 +96,7 @@ impl PeerReconciler<'_> {
         let failed = self.reconciliation.claims.failed(self.peer);
         let mut unnamed = self.reconciliation.unnamed(failed);
         unnamed.truncate(MOST_NAMED);
-        let nothing = Held::from_iter([]);
+        let nothing = LocalSet::from_iter([]);
         for ids in unnamed.chunks(self.ids_at_once()) {
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
             for kind in &self.wanted.kinds {

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use self::timers::Timer;
 use crate::commands::doctor::finding::{Finding, quoted};
 use crate::report::history::RunHistory;
-use crate::support::humanize::rough_duration;
+use crate::support::humanize::duration;
 use crate::support::state_file::RUNS;
 use crate::support::unix_user::name_of;
 
@@ -138,7 +138,7 @@ impl Facts {
             }
             (false, true, Some((runs, age))) => callers.push(format!(
                 "{scripts}: who calls is not seen, and {runs} runs in the last two days, the last of them {} ago, say that somebody does",
-                rough_duration(age)
+                duration(age)
             )),
             (false, true, None) => {}
         }

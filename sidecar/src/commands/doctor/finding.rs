@@ -1,11 +1,11 @@
 //! [`Finding`]: what one check found, and how a row of them is shown.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use serde::Serialize;
 
 use crate::support::sanitize::{escaped_json, for_terminal};
+pub(crate) use crate::support::shell_words::{quoted, quoted_text};
 
 /// The layout of the JSON: fields are added to it, none changes its meaning.
 const SCHEMA: u32 = 1;
@@ -138,21 +138,6 @@ pub(crate) fn to_json(findings: &[Finding], exit_code: u8) -> String {
     escaped_json(&json.to_string())
 }
 
-/// A path as a shell takes it.
-pub(crate) fn quoted(path: &Path) -> String {
-    quoted_text(&path.display().to_string())
-}
-
-/// Any text as one word of a shell.
-pub(crate) fn quoted_text(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 /// The command that changes a file by this script of sed, both quoted: the file itself. What
 /// `sed -i` puts in its place strfry takes up once, and then watches no more.
 pub(crate) fn edit(script: &str, file: &str) -> String {
@@ -199,18 +184,5 @@ mod tests {
         assert_eq!(json["findings"][2]["remedy"], "touch it");
         assert_eq!(json["findings"][0]["remedy"], serde_json::Value::Null);
         assert_eq!(worst(&[]), Level::Ok);
-    }
-
-    #[test]
-    fn a_shell_takes_every_path_as_one_word() {
-        for (path, word) in [
-            ("/a/b.c", "/a/b.c"),
-            ("/a b", "'/a b'"),
-            ("/it's", r"'/it'\''s'"),
-            ("/$(reboot)", "'/$(reboot)'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(Path::new(path)), word);
-        }
     }
 }

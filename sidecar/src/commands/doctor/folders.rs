@@ -8,7 +8,7 @@ use constellation_shared::Station;
 
 use crate::commands::doctor::finding::{Finding, quoted};
 use crate::support::state_file;
-use crate::support::unix_user::{ENTER, Owned, Person, READ, WRITE, name_of};
+use crate::support::unix_user::{ENTER, Owned, READ, UnixUser, WRITE, name_of};
 
 /// Below this a run may end in the middle of an import, in bytes.
 const LEAST_FREE: u64 = 100 * 1024 * 1024;
@@ -50,7 +50,7 @@ pub(crate) struct Facts {
     data: Seen,
     lock: Seen,
     our_files: Vec<Seen>,
-    ourselves: Option<Person>,
+    ourselves: Option<UnixUser>,
     /// Bytes that we may still write where the database lies.
     free: Option<u64>,
 }
@@ -70,7 +70,7 @@ impl Facts {
                 .map(|file| Seen::at(folder.join(file.name)))
                 .into(),
             strfry: Seen::at(folder),
-            ourselves: Person::ourselves(),
+            ourselves: UnixUser::ourselves(),
             free: room.map(|room| room.f_bavail.saturating_mul(room.f_frsize)),
         }
     }
@@ -78,12 +78,6 @@ impl Facts {
     /// Whether there is a station to look at any further.
     pub(crate) fn has_station(&self) -> bool {
         is_folder(&self.root) && is_folder(&self.strfry)
-    }
-
-    /// Who owns the database: strfry's user, by all that is known.
-    pub(crate) fn strfry_user(&self) -> Option<Person> {
-        let owner = self.data.owned().or(self.database.owned())?;
-        Some(Person::of_number(owner.uid))
     }
 
     /// How long the database's file is, in bytes; none where there is none.
@@ -316,9 +310,8 @@ mod tests {
             };
             mode(data.parent().unwrap(), of_folder);
             mode(&data, of_file);
-            let groups = Vec::new();
             let facts = Facts {
-                ourselves: Some(Person { uid, groups }),
+                ourselves: Some(UnixUser::stranger(uid)),
                 ..Facts::gather(&station, &data)
             };
             facts.judge_database()[0].code

@@ -11,7 +11,7 @@ use constellation_shared::wot::{Faults, Unusual};
 use constellation_shared::{Pubkey, Station};
 
 use crate::commands::doctor::finding::{Finding, quoted};
-use crate::support::unix_user::{ENTER, Person, READ, WRITE};
+use crate::support::unix_user::{ENTER, READ, UnixUser, WRITE};
 use crate::swarm::followed;
 use crate::swarm::peer::Description;
 
@@ -53,7 +53,7 @@ impl Facts {
     pub(crate) fn gather(
         station: &Station,
         descriptions: &[Description],
-        strfry_user: Option<&Person>,
+        strfry_user: Option<&UnixUser>,
     ) -> Self {
         let members = list_file::member_keys(station);
         let friend_lists = station.friend_lists().into_iter().map(ListFile::own);
@@ -252,7 +252,7 @@ fn judge_members(members: &[Read]) -> Vec<Finding> {
 }
 
 /// What the policy must be able to do and cannot, run by this user.
-fn closed_to(user: &Person, station: &Station) -> Vec<(PathBuf, Need)> {
+fn closed_to(user: &UnixUser, station: &Station) -> Vec<(PathBuf, Need)> {
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let mut closed = Vec::new();
     let lists = [vec![station.blacklist()], station.friend_lists()].concat();
@@ -365,10 +365,7 @@ mod tests {
         };
         mode(dir.path(), 0o755);
         let owner = fs::metadata(dir.path()).unwrap().uid();
-        let stranger = Person {
-            uid: owner + 1,
-            groups: Vec::new(),
-        };
+        let stranger = UnixUser::stranger(owner + 1);
         let strfry = station.strfry_dir();
         for (of_folder, of_list, expected) in [
             (0o777, 0o644, None),

@@ -30,6 +30,7 @@ use crate::commands::error::SyncError;
 use crate::commands::probe::Probe;
 use crate::context::Context;
 use crate::strfry::conf::{self, Conf, edit};
+use crate::strfry::process;
 use crate::support::clock::unix_time;
 use finding::{Finding, Level, quoted, worst};
 
@@ -95,7 +96,8 @@ pub(crate) async fn examine(
     let dms = context.options.wanted_kinds().contains(&DIRECT_MESSAGE);
     // Where the database is another's, that is to be mended first.
     let mended = worst(&findings) < Level::Fail;
-    let user = folders.strfry_user().filter(|_| mended);
+    let user = process::strfry_user(&station.strfry_dir(), &data).ok();
+    let user = user.filter(|_| mended);
     let settings = Conf::read(&strfry.conf()).ok().flatten();
     let is_understood = settings.is_some();
     let settings = settings.unwrap_or_else(Conf::empty);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::commands::doctor::finding::{Finding, quoted, quoted_text};
 use crate::strfry::process::POLICY;
 use crate::support::atomic_file;
-use crate::support::unix_user::{ENTER, Person, READ, name_of};
+use crate::support::unix_user::{ENTER, READ, UnixUser};
 
 /// It is our policy, and does not answer as it should.
 pub(crate) const NO_ANSWER: &str = "plugin_no_answer";
@@ -46,7 +46,7 @@ impl Facts {
         conf: &Path,
         command: &str,
         folder: &Path,
-        strfry_user: Option<&Person>,
+        strfry_user: Option<&UnixUser>,
     ) -> Self {
         let program = program(command, folder);
         let script = program.as_deref().map(script).unwrap_or_default();
@@ -62,9 +62,9 @@ impl Facts {
                 };
                 let real = fs::canonicalize(path).ok()?;
                 let obstacle = user.reaches(&real, wanted).err()?;
-                Some((obstacle.to_owned(), name_of(user.uid)))
+                Some((obstacle.to_owned(), user.name.clone()))
             });
-        let us = Person::ourselves();
+        let us = UnixUser::ourselves();
         let other_user = us
             .zip(strfry_user)
             .is_some_and(|(us, strfry)| us.uid != strfry.uid);

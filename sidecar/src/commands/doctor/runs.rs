@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::commands::doctor::finding::{Finding, quoted};
 use crate::commands::trigger::{State, state};
-use crate::support::humanize::rough_duration;
+use crate::support::humanize::duration;
 use crate::support::{atomic_file, state_file};
 
 /// Without a success for so long, in seconds, something is wrong: the station's scripts
@@ -97,18 +97,18 @@ impl Facts {
         if age > LATE {
             Finding::fail(
                 "last_success_old",
-                format!("the last backfill succeeded {} ago", rough_duration(age)),
+                format!("the last backfill succeeded {} ago", duration(age)),
                 "constellation-sync trigger --now -v",
             )
         } else {
-            let text = format!("the last backfill succeeded {} ago", rough_duration(age));
+            let text = format!("the last backfill succeeded {} ago", duration(age));
             Finding::ok("last_success", text)
         }
     }
 
     fn judge_attempts(&self) -> Option<Finding> {
         let log = self.folder.join(state_file::TRIGGER_LOG.name);
-        let last = rough_duration(self.now.saturating_sub(self.state.last_in_vain));
+        let last = duration(self.now.saturating_sub(self.state.last_in_vain));
         (self.state.in_vain > 0).then(|| {
             Finding::warn(
                 "in_vain",
@@ -143,7 +143,7 @@ impl Facts {
                 "backfill_long",
                 format!(
                     "a backfill, process {pid}, has been at work for {}",
-                    rough_duration(age)
+                    duration(age)
                 ),
                 format!("kill {pid}"),
             ),

@@ -31,15 +31,14 @@ use std::path::{Path, PathBuf};
 use constellation_shared::Station;
 
 use crate::strfry::conf;
-use crate::strfry::process::Relay;
+use crate::strfry::process::{self, POLICY, Relay};
+use crate::support::shell_words::quoted;
+use crate::support::unix_user::UnixUser;
 pub(crate) use error::InstallError;
 use found::Found;
 use options::{InstallOptions, UninstallOptions};
 use plan::Plan;
 use wanted::Wanted;
-
-use crate::strfry::process::POLICY;
-use plugin::User;
 
 /// The scripts in the places of the station's own, by their names in `workspace/NIP-101`.
 pub(crate) const SCRIPTS: [(&str, &str); 2] = [
@@ -76,7 +75,7 @@ pub(crate) fn install(
     let policy = policy(options.policy.as_deref())?;
     plain(&policy)?;
     let database = conf::database(&found.conf.path, &station.strfry_dir());
-    let strfry = User::of_strfry(station, &database)
+    let strfry = process::strfry_user(&station.strfry_dir(), &database)
         .map_err(|error| InstallError::Read(station.strfry_dir(), error))?;
     let wanted = Wanted {
         command: command(&policy, &found.root, &strfry),
@@ -84,8 +83,8 @@ pub(crate) fn install(
         by_conf: options.write_conf,
     };
     let plan = plan::install(&found, &wanted)?;
-    let obstacle = strfry.obstacle(&policy);
-    let obstacle = obstacle.or_else(|| strfry.try_policy(&policy, &found.root));
+    let obstacle = plugin::obstacle(&strfry, &policy);
+    let obstacle = obstacle.or_else(|| plugin::try_policy(&strfry, &policy, &found.root));
     if let Some(obstacle) = obstacle {
         return Err(InstallError::Unstartable {
             user: strfry.name,
@@ -200,7 +199,7 @@ fn owned(station: &Station) -> Result<(), InstallError> {
     if owner.uid() == rustix::process::geteuid().as_raw() {
         Ok(())
     } else {
-        let user = User::of(owner.uid(), owner.gid());
+        let user = UnixUser::owner_of(&owner);
         Err(InstallError::NotOurs(root.to_owned(), user.name))
     }
 }
@@ -249,22 +248,11 @@ pub(crate) fn invoked() -> Option<PathBuf> {
 
 /// The plugin as strfry.conf names it: without blanks where that can be, since strfry then
 /// notices when the program is replaced.
-fn command(policy: &Path, root: &Path, strfry: &User) -> String {
+fn command(policy: &Path, root: &Path, strfry: &UnixUser) -> String {
     if strfry.home.join(".zen") == root {
         quoted(policy)
     } else {
         format!("{} --zen {}", quoted(policy), quoted(root))
-    }
-}
-
-/// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@,:=".contains(c);
-    if text.chars().all(is_plain) {
-        text
-    } else {
-        format!("'{text}'")
     }
 }
 

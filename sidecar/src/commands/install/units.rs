@@ -2,7 +2,6 @@
 //! package ships for stations in `/home/<user>/.zen`, spelled out for this one.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use constellation_shared::Station;
@@ -10,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::commands::install::found::Seen;
 use crate::commands::install::plan::Plan;
-use crate::commands::install::plugin::User;
 use crate::commands::install::step::{Action, Kind, Step};
 use crate::commands::install::{InstallError, invoked, plain};
+use crate::support::unix_user::UnixUser;
 
 const SERVICE: &str = include_str!("../../../package/constellation-sync@.service");
 const TIMER: &str = include_str!("../../../package/constellation-sync@.timer");
@@ -126,7 +125,7 @@ impl Units {
             return Err(InstallError::NotRoot(command));
         }
         let owner = fs::metadata(&root).map_err(failed)?;
-        let user = User::of(owner.uid(), owner.gid());
+        let user = UnixUser::owner_of(&owner);
         let program = invoked().unwrap_or_else(|| PathBuf::from(PROGRAM));
         for path in [&root, &program] {
             plain(path)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::support::humanize::rough_duration;
+use crate::support::humanize::duration;
 
 /// A caller who comes once an hour comes a little early every other time.
 const MOST_GRACE: u64 = 60;
@@ -106,7 +106,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::TooEarly(time) => write!(f, "not before {time}"),
-            Self::Recent(age) => write!(f, "the last one succeeded {} ago", rough_duration(age)),
+            Self::Recent(age) => write!(f, "the last one succeeded {} ago", duration(age)),
             Self::Failed(1) => f.write_str("the last attempt was in vain"),
             Self::Failed(failures) => write!(f, "{failures} attempts in a row were in vain"),
             Self::Phase => f.write_str("it is not this station's time of the hour"),

@@ -1,7 +1,7 @@
 //! Asking several relays at once, and what became of each.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use constellation_shared::Pubkey;
 use indicatif::ProgressBar;
@@ -16,11 +16,12 @@ use crate::backfill::stop::{OUT_OF_TIME, Stop, TimeLimit};
 use crate::members::full_sync::PATIENCE;
 use crate::members::full_sync::budget::{Budget, group_size};
 use crate::members::profiles::render::short;
-use crate::plan::peer_memory::Known;
+use crate::plan::peer_memory::KnownLimits;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::support::log::PROFILE_LOG;
+use crate::support::mutex::lock;
 
 /// How many relays gave all that they have, of how many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,14 +51,14 @@ pub(crate) struct Source {
 
 #[derive(Default)]
 pub(crate) struct SourceState {
-    pub(crate) known: Option<Known>,
+    pub(crate) known: Option<KnownLimits>,
     /// It broke off once: nobody waits for it again in this run.
     pub(crate) is_out: bool,
 }
 
 impl Source {
     pub(crate) fn state(&self) -> MutexGuard<'_, SourceState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

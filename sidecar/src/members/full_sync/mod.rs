@@ -146,16 +146,12 @@ impl FullSync<'_> {
         };
         // What is left of the work ends with this, its sessions among it.
         let (output, step) = pipeline.run(work(asking), interruption.as_mut()).await;
-        let closed = match step {
-            Step::Interrupted => pipeline.close(std::future::ready(())).await,
-            Step::Done | Step::Broken => pipeline.close(interruption).await,
-        };
         let PipelineResult {
             gate,
             imported,
             result,
             interrupted,
-        } = closed;
+        } = pipeline.close(step, interruption).await;
         self.gate = gate;
         self.imported.add(imported);
         for source in sources.iter() {

@@ -7,13 +7,14 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::relay::peer_id::PeerId;
 use crate::relay::tunnel::ipfs::Ipfs;
+use crate::support::mutex::lock;
 use crate::support::state_file::TUNNELS;
 
 /// The port that captains know.
@@ -114,7 +115,7 @@ impl Ledger {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.entries)
     }
 
     fn save(&self, entries: &[Entry]) {

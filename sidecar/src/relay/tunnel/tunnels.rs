@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use tokio::sync::OnceCell;
@@ -12,6 +12,7 @@ use crate::relay::peer_id::PeerId;
 use crate::relay::tunnel::ipfs::{Ipfs, listen_address, service};
 use crate::relay::tunnel::ledger::{Entry, Ledger};
 use crate::relay::tunnel::{Patience, Tunnel, TunnelError, close};
+use crate::support::mutex::lock;
 
 type Slot = Arc<OnceCell<Tunnel>>;
 
@@ -75,7 +76,7 @@ impl Tunnels {
     /// [`TunnelError`]; who asks later tries again.
     pub async fn port(&self, peer: &PeerId) -> Result<u16, TunnelError> {
         let slot = {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slots = lock(&self.slots);
             Arc::clone(slots.entry(peer.clone()).or_default())
         };
         let opening = || Tunnel::open(peer, &self.ipfs, &self.ledger, &self.patience);
@@ -88,7 +89,7 @@ impl Tunnels {
     pub async fn discard(&self, peer: &PeerId, port: u16) {
         let is_it = |slot: &Slot| slot.get().is_some_and(|tunnel| tunnel.port() == port);
         {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slots = lock(&self.slots);
             if !slots.get(peer).is_some_and(is_it) {
                 return;
             }
@@ -102,7 +103,7 @@ impl Tunnels {
     /// stopped.
     pub async fn close(&self) {
         {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slots = lock(&self.slots);
             slots.clear();
         }
         let mut entries = self.ledger.entries();

@@ -11,7 +11,7 @@ use jiff::{Timestamp, Zoned};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::report::document::Document;
-use crate::support::humanize::{bytes, count, duration, number_of, rough_duration};
+use crate::support::humanize::{bytes, count, duration, measured, number_of};
 
 /// The style sheet, and what it is allowed by.
 const STYLE: &str = include_str!("style.css");
@@ -89,7 +89,7 @@ fn head(document: &Document, zone: &TimeZone) -> Markup {
             }
             p {
                 "This run ended " (moment(document.finished_at, zone)) " and took "
-                (duration(document.seconds)) "."
+                (measured(document.seconds)) "."
             }
             @match (last, stale_at) {
                 (Some(last), Some(stale_at)) => {
@@ -98,7 +98,7 @@ fn head(document: &Document, zone: &TimeZone) -> Markup {
                         @else { "The last success was " (moment(last, zone)) ". " }
                         "If it is later than " b { (moment(stale_at, zone)) }
                         " now and this page has not changed, something has stopped: a success may be at most "
-                        (rough_duration(document.max_age_seconds)) " old."
+                        (duration(document.max_age_seconds)) " old."
                     }
                 }
                 _ => p class="alert" { "No run has succeeded yet." }

@@ -7,7 +7,7 @@ use crate::report::Outcome;
 use crate::report::document::{Document, Listed, Peer, Profiles};
 use crate::report::page::local;
 use crate::report::run_summary::RunSummary;
-use crate::support::humanize::{bytes, count, duration};
+use crate::support::humanize::{bytes, count, measured};
 
 /// How many rows a table has at the most; the JSON has them all.
 const MOST_PEERS: usize = 500;
@@ -84,7 +84,7 @@ fn peer_row(peer: &Peer) -> Markup {
             td class="asked" { (asked) }
             td class="n" data-title="events" { (count(peer.collected)) }
             td class="n" data-title="received" { (bytes(peer.bytes)) }
-            td class="n" data-title="took" { (duration(peer.seconds)) }
+            td class="n" data-title="took" { (measured(peer.seconds)) }
         }
         @if let Some(failure) = &peer.failure {
             tr class="failure" {
@@ -233,7 +233,7 @@ fn run_row(run: &RunSummary, zone: &TimeZone) -> Markup {
             td class="n" data-title="events" { (count(run.events)) }
             td class="n" data-title="new" { (count(run.added)) }
             td class="n" data-title="received" { (bytes(run.bytes)) }
-            td class="n" data-title="took" { (duration(run.seconds)) }
+            td class="n" data-title="took" { (measured(run.seconds)) }
             td class="reason" { @if let Some(failure) = &run.failure { bdi { (failure) } } }
         }
     }
