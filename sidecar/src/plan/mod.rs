@@ -1,6 +1,6 @@
-//! What a run will do: which peers it asks ([`selection`]), how far back ([`peer_history`]), for
-//! what ([`wanted`]); and what is remembered of peers ([`peer_memory`]) and of refused events
-//! ([`refused`]). No input or output but these modules' own files.
+//! The plan of a run: which peers it asks ([`selection`]), how far back ([`peer_history`]), and for
+//! which events ([`wanted`]); and what the station remembers of its peers ([`peer_memory`]) and of
+//! refused events ([`refused`]). The only input and output is loading and saving their own files.
 
 pub(crate) mod peer_history;
 pub(crate) mod peer_memory;

@@ -1,52 +1,57 @@
-//! What became of asking one peer, and what follows from it: how long it is left alone,
-//! what it is worth, how far back it is asked. No clock and no file: the time is told.
+//! The outcomes of earlier runs with one peer, and what follows from them: how long the peer is
+//! left alone, its score, and how far back it is asked. No clock and no file: callers pass the time.
 
 use serde::{Deserialize, Serialize};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-/// For how long a peer that failed is left alone: an hour, doubled with each further
-/// failure up to a week.
+/// How long a peer is left alone after its first failure, in seconds. Each further failure
+/// doubles this, up to [`LONGEST_REST`].
 const FIRST_REST: u64 = HOUR;
+/// The longest time for which a failing peer is left alone, in seconds.
 const LONGEST_REST: u64 = 7 * DAY;
 
-/// A run an hour later comes a little early every other time.
+/// A rest ends this many seconds early, because an hourly run often starts a little before the
+/// hour is over.
 const GRACE: u64 = 60;
 
-/// From so many failures in a row on a peer counts as dead until it answers.
+/// A peer counts as dead after this many failures in a row, until it answers again.
 const DEAD: u32 = 2;
 
-/// How much of a score is what it was before; the rest is what the last run brought.
+/// The weight of the earlier score in the moving average; the last run has the rest.
 const KEPT: f64 = 0.7;
 
-/// What became of asking one peer; times in Unix seconds.
+/// The outcomes of earlier runs with one peer; times in Unix seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct PeerHistory {
-    /// When the last run began in which it gave everything.
+    /// When the last run began in which the peer gave everything.
     pub last_success: Option<u64>,
-    /// How often it failed since.
+    /// How many runs in a row it has failed since then.
     pub failures: u32,
-    /// When the last of these runs began.
+    /// When the last run began in which it failed.
     pub last_failure: u64,
-    /// How many wanted, verified, new events it brings in a run: a moving average.
+    /// How many wanted, verified and new events it brings in one run, as a moving average.
     pub score: f64,
 }
 
 /// How far back peers are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reach {
-    /// So many days before the last success; 0 = everything there ever was.
+    /// How many days before the last success; 0 asks for all events of any age.
     pub days: u64,
-    /// So many days in all at the most, or `days` where that is more.
+    /// The bound on the whole span in days; `days` counts instead if it is larger.
     pub most_days: u64,
 }
 
 impl PeerHistory {
-    /// It gave everything to the run that began at `now`, and brought so many new events.
+    /// Records that the peer gave everything in the run that began at `now`, and how many new
+    /// events it brought.
     pub fn succeed(&mut self, now: u64, brought: u64) {
-        // Some 10^15 are exact.
-        #[expect(clippy::cast_precision_loss, reason = "counts of events are far below")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts of events are far below 2^52"
+        )]
         let brought = brought as f64;
         self.score = match self.last_success {
             Some(_) => KEPT * self.score + (1.0 - KEPT) * brought,
@@ -56,14 +61,14 @@ impl PeerHistory {
         self.failures = 0;
     }
 
-    /// It failed in the run that began at `now`.
+    /// Records that the peer failed in the run that began at `now`.
     pub fn fail(&mut self, now: u64) {
         self.failures = self.failures.saturating_add(1);
         self.last_failure = now;
         self.score *= KEPT;
     }
 
-    /// Whether it is left alone at `now`.
+    /// Whether the peer is left alone at `now` because it failed recently.
     pub fn rests(&self, now: u64) -> bool {
         let Some(doublings) = self.failures.checked_sub(1) else {
             return false;
@@ -71,19 +76,19 @@ impl PeerHistory {
         let rest = FIRST_REST
             .saturating_mul(2_u64.saturating_pow(doublings))
             .min(LONGEST_REST);
-        // A failure ahead of us was noted before the clock was set back.
+        // A failure in the future was recorded before the clock was set back.
         now.checked_sub(self.last_failure)
             .is_some_and(|age| age + GRACE < rest)
     }
 
-    /// Whether it failed so often in a row that it counts as dead.
+    /// Whether the peer failed so often in a row that it counts as dead.
     pub const fn is_dead(&self) -> bool {
         self.failures >= DEAD
     }
 
-    /// From when on its events are asked for at `now`: as many days as wanted before the
-    /// last success with it; where there was none, before `begin`, when this station
-    /// began to remember.
+    /// The time from which on a run at `now` asks for the peer's events: the wanted number of
+    /// days before the last success. Without a success, `begin` takes its place: the time when
+    /// this station began to remember its peers.
     pub fn since(&self, now: u64, begin: u64, reach: Reach) -> u64 {
         if reach.days == 0 {
             return 0;
@@ -95,20 +100,20 @@ impl PeerHistory {
     }
 }
 
-/// How a peer's turn in a run ended.
+/// How a run went with one peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerOutcome {
-    /// It gave everything; so many events were wanted, genuine and new.
+    /// The peer gave everything; the number is that of its wanted, genuine and new events.
     Complete(u64),
-    /// It did not.
+    /// The peer could not be reached or did not give everything.
     Failed,
-    /// The run's time was over before it could: nobody is to blame, and it is asked for the
-    /// same again.
+    /// The run's time was over first. That does not count against the peer, and the next run
+    /// asks for the same events.
     Unfinished,
 }
 
-/// Remembers how a run that began at `now` went with each peer that was asked. Where all
-/// failed it was our own link: nobody is blamed.
+/// Records how a run that began at `now` went with each peer. If every peer failed, the cause
+/// was our own network, and no failure is recorded.
 pub fn settle<'a>(now: u64, turns: impl IntoIterator<Item = (&'a mut PeerHistory, PeerOutcome)>) {
     let mut turns: Vec<_> = turns.into_iter().collect();
     let is_own_link = turns.iter().all(|(_, turn)| *turn == PeerOutcome::Failed);

@@ -1,6 +1,6 @@
-//! What is remembered of each peer from one run to the next
-//! (`strfry/constellation-peers.json`): what became of asking it, and its limits. Safe to
-//! delete.
+//! [`PeerMemory`]: what the station remembers of each peer from one run to the next
+//! (`strfry/constellation-peers.json`): the outcomes of earlier runs and the relay's limits. The
+//! file may be deleted at any time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,53 +14,53 @@ use crate::relay::address::LONGEST_URL;
 use crate::relay::nip11::Information;
 use crate::support::state_file::PEERS;
 
-/// For how long a relay's limits are believed, in seconds.
+/// How long a relay's limits are believed before they are asked for again, in seconds.
 const FRESH: u64 = 3600;
 
-/// For how long a peer is remembered that is not seen any more, in seconds: 90 days.
+/// How long a peer is remembered after it was last seen, in seconds: 90 days.
 const REMEMBERED: u64 = 90 * 86_400;
 
-/// The layout of the file.
+/// The version of the file's format.
 const VERSION: u32 = 2;
 
-/// The most peers that are remembered.
+/// How many peers are remembered at most.
 const MOST_PEERS: usize = 10_000;
 
-/// A relay's limits, and whether it could be reached.
+/// What a relay said of its limits, and whether it could be reached at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownLimits {
-    /// When this was learned, Unix seconds.
+    /// When this was learned, in Unix seconds.
     pub learned_at: u64,
-    /// Its limits, empty where it does not tell them.
+    /// The limits, empty if the relay does not publish any.
     pub information: Information,
-    /// Whether it could not be reached.
+    /// Whether the relay could not be reached.
     pub unreachable: bool,
 }
 
-/// What is remembered of one peer.
+/// One peer's entry in the file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct PeerRecord {
-    /// When it was last asked, or one of the swarm, Unix seconds.
+    /// When the peer was last asked or described in the swarm, in Unix seconds.
     last_seen: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limits: Option<KnownLimits>,
     #[serde(flatten)]
     history: PeerHistory,
-    /// What it gave at its last success; the 20 kinds where nothing else is said.
+    /// The kinds that the peer gave at its last success, if they were not the usual 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gave: Option<KindsGiven>,
 }
 
-/// What a peer gave, where it was asked for other kinds than the usual 20.
+/// The kinds that a peer gave when it was asked for others than the usual 20.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct KindsGiven {
     kinds: Vec<u16>,
-    /// When it last gave the 20, Unix seconds.
+    /// When the peer last gave the usual 20 kinds, in Unix seconds.
     usual: Option<u64>,
 }
 
 impl PeerRecord {
-    /// When it last gave all of these kinds, as far as is remembered, Unix seconds.
+    /// When the peer last gave all of these kinds, in Unix seconds, if that is known.
     fn gave(&self, kinds: &[u16]) -> Option<u64> {
         let usual = kinds.iter().all(|kind| kinds::find(*kind).is_some());
         match &self.gave {
@@ -74,23 +74,23 @@ impl PeerRecord {
     }
 }
 
-/// The usual kinds.
+/// The 20 kinds that the constellation syncs unless it is told otherwise.
 fn usual() -> Vec<u16> {
     kinds::KINDS.iter().map(|kind| kind.number).collect()
 }
 
-/// What is known of all peers, by URL.
+/// What is remembered of all peers, by URL.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PeerMemory {
     version: u32,
-    /// Since when this station remembers, Unix seconds.
+    /// When this station began to remember its peers, in Unix seconds.
     begin: u64,
     peers: BTreeMap<String, PeerRecord>,
 }
 
 impl PeerMemory {
-    /// Reads what earlier runs left; where the file is missing, broken or of another
-    /// version, memory begins at `now`, Unix seconds.
+    /// Reads the file. If it is missing, broken or of another version, memory begins at `now`, in
+    /// Unix seconds.
     pub(crate) fn load(path: &Path, now: u64) -> Self {
         PEERS
             .read(path)
@@ -103,7 +103,7 @@ impl PeerMemory {
             })
     }
 
-    /// The limits of a peer that are still believed at `now`, Unix seconds.
+    /// The limits of a peer, if they are recent enough to be believed at `now`, in Unix seconds.
     pub(crate) fn of(&self, url: &str, now: u64) -> Option<&KnownLimits> {
         let known = self.peers.get(url)?.limits.as_ref()?;
         is_fresh(known, now).then_some(known)
@@ -117,14 +117,14 @@ impl PeerMemory {
         }
     }
 
-    /// What became of asking a peer before.
+    /// The outcomes of earlier runs with a peer.
     pub(crate) fn history(&self, url: &str) -> PeerHistory {
         let peer = self.peers.get(url);
         peer.map_or_else(PeerHistory::default, |peer| peer.history)
     }
 
-    /// From when on a peer's events of these kinds are asked for at `now`, Unix seconds:
-    /// who gave some kinds may have others that no later run would reach back to.
+    /// The time from which on a run at `now` asks a peer for events of these kinds. A success
+    /// with other kinds does not count: older events of these kinds would be skipped for ever.
     pub(crate) fn since(&self, url: &str, kinds: &[u16], now: u64, reach: Reach) -> u64 {
         let last_success = self.peers.get(url).and_then(|peer| peer.gave(kinds));
         let history = PeerHistory {
@@ -134,7 +134,7 @@ impl PeerMemory {
         history.since(now, self.begin, reach)
     }
 
-    /// These are peers at `now`, Unix seconds, whether they are asked or not.
+    /// Records that these peers were described in the swarm at `now`, asked or not.
     pub(crate) fn see<'a>(&mut self, urls: impl IntoIterator<Item = &'a str>, now: u64) {
         for url in urls {
             if let Some(peer) = self.peers.get_mut(url) {
@@ -143,8 +143,8 @@ impl PeerMemory {
         }
     }
 
-    /// Remembers how a run that began at `now` and asked for these kinds went: see
-    /// [`settle`].
+    /// Records how a run that began at `now` and asked for these kinds went with each peer. If
+    /// every peer failed, the cause was our own network, and no failure is recorded.
     pub(crate) fn settle(
         &mut self,
         now: u64,
@@ -179,10 +179,10 @@ impl PeerMemory {
         (url.len() <= LONGEST_URL).then(|| self.peers.entry(url).or_default())
     }
 
-    /// Writes what is not forgotten at `now`, whole or not at all.
+    /// Forgets old entries and writes the file atomically.
     ///
     /// # Errors
-    /// Those of writing.
+    /// If the file cannot be written; it is then unchanged.
     pub(crate) fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
         self.peers
             .retain(|_, peer| now.saturating_sub(peer.last_seen) < REMEMBERED);
@@ -193,7 +193,7 @@ impl PeerMemory {
         PEERS.write_json(path, self, |memory| memory.peers.len(), Self::forget)
     }
 
-    /// Forgets so many peers, those first that were not seen for longest.
+    /// Forgets `surplus` peers, those first that were not seen for the longest time.
     fn forget(&mut self, surplus: usize) {
         if surplus == 0 {
             return;
@@ -210,7 +210,7 @@ impl PeerMemory {
 }
 
 fn is_fresh(known: &KnownLimits, now: u64) -> bool {
-    // A time ahead of us was noted before the clock was set back.
+    // A time in the future was recorded before the clock was set back.
     let age = now.checked_sub(known.learned_at);
     age.is_some_and(|age| age < FRESH)
 }

@@ -1,9 +1,8 @@
-//! What was refused before and need not be downloaded again
-//! (`strfry/constellation-refused.txt`). Safe to delete.
+//! [`Refused`]: events that were refused before and need not be downloaded again
+//! (`strfry/constellation-refused.txt`). The file may be deleted at any time.
 //!
-//! An event that is genuine and was refused is remembered by its id, whoever has it. A
-//! forged one is remembered for the peer that sent it alone: the genuine event of the same
-//! id is welcome from any other.
+//! A genuine event is remembered by its id, for all peers. A forged one is remembered only for the
+//! peer that sent it, because the genuine event of the same id is welcome from any other peer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,27 +18,27 @@ use crate::support::state_file::REFUSED;
 /// The first line of the file.
 const HEADING: &str = "constellation-refused 1";
 
-/// For how long a refusal is remembered, in seconds: 30 days.
+/// How long a refusal is remembered, in seconds: 30 days.
 const REMEMBERED: u64 = 30 * 86_400;
 
-/// How many refusals are remembered; the oldest are forgotten first.
+/// How many refusals the file holds at most; the oldest are forgotten first.
 const MOST: usize = 100_000;
 
-/// How many are held in memory during a run.
+/// How many refusals are held in memory during a run at most.
 const MOST_HELD: usize = 2 * MOST;
 
-/// The longest name of a sender that is remembered, in bytes: longer ones are no addresses.
+/// The longest address of a sender that is remembered, in bytes.
 const LONGEST_SENDER: usize = 1000;
 
-/// The sender of what is refused whoever sends it.
+/// What the file names in the place of a sender when an event is refused from every peer.
 const ANYBODY: &str = "*";
 
 /// The refusals that are remembered.
 #[derive(Debug, Clone, Default)]
 pub struct Refused {
-    /// When, Unix seconds, by id and sender, none for anybody.
+    /// The time of the refusal in Unix seconds, by id and sender; `None` stands for all senders.
     times: BTreeMap<(EventId, Option<Arc<str>>), u64>,
-    /// Each sender's name once: one that forges events appears with thousands of ids.
+    /// Each sender's address once: a sender of forged events appears with thousands of ids.
     senders: BTreeSet<Arc<str>>,
 }
 
@@ -50,10 +49,9 @@ impl PartialEq for Refused {
 }
 
 impl Refused {
-    /// Reads what earlier runs left and is not yet forgotten at `now`, Unix seconds;
-    /// nothing where the file is missing or of another version. A line that is none of
-    /// ours is passed over; of a file that is too large the beginning counts, where the newest
-    /// refusals are.
+    /// Reads the refusals that are still remembered at `now`, in Unix seconds; none if the file is
+    /// missing or of another version. Lines of another form are skipped. Of a file that is too
+    /// large only the beginning is read, which holds the newest refusals.
     pub fn load(path: &Path, now: u64) -> Self {
         let bytes = REFUSED.read_beginning(path).unwrap_or_default();
         let mut refused = Self::default();
@@ -73,13 +71,14 @@ impl Refused {
         refused
     }
 
-    /// Whether it need not be asked of this peer.
+    /// Whether this peer need not be asked for the event.
     pub fn contains(&self, id: EventId, peer: &str) -> bool {
         self.of(id)
             .any(|(sender, _)| sender.is_none_or(|sender| sender == peer))
     }
 
-    /// Who sent this event when it was refused, none for anybody, and when, in Unix seconds.
+    /// Every refusal of this event: its sender, `None` for all senders, and its time in Unix
+    /// seconds.
     pub fn of(&self, id: EventId) -> impl Iterator<Item = (Option<&str>, u64)> {
         self.times
             .range((id, None)..)
@@ -87,12 +86,13 @@ impl Refused {
             .map(|((_, sender), when)| (sender.as_deref(), *when))
     }
 
-    /// Remembers that an event of this peer was refused at `now`, Unix seconds.
+    /// Remembers that an event from this peer was refused at `now`, in Unix seconds, unless it may
+    /// be welcome another time.
     pub fn remember(&mut self, id: EventId, refusal: Refusal, peer: &str, now: u64) {
         let sender = match refusal {
-            // Of these the id is not known to be the event's own.
+            // Its id was not verified, and may be that of another event.
             Refusal::Unasked => return,
-            // These may be welcome another time.
+            // These may be welcome later.
             Refusal::Future | Refusal::Blocked => return,
             Refusal::Forged => Some(peer),
             _ => None,
@@ -100,15 +100,15 @@ impl Refused {
         self.insert(id, sender, now);
     }
 
-    /// Remembers that strfry did not keep an event, whoever sends it.
+    /// Remembers that strfry did not keep an event, no matter which peer sends it.
     pub fn remember_not_kept(&mut self, id: EventId, now: u64) {
         self.insert(id, None, now);
     }
 
-    /// Writes what there is room for, the newest first, whole or not at all.
+    /// Writes the newest refusals, as many as there is room for, atomically.
     ///
     /// # Errors
-    /// Those of writing.
+    /// If the file cannot be written; it is then unchanged.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let mut entries: Vec<_> = self.times.iter().collect();
         entries.sort_by_key(|(_, when)| std::cmp::Reverse(**when));
@@ -117,7 +117,7 @@ impl Refused {
         for ((id, sender), when) in entries.iter().take(MOST) {
             let before = text.len();
             let sender = sender.as_deref().unwrap_or(ANYBODY);
-            // Nothing can fail in the writing of a text.
+            // Writing to a string never fails.
             let _ = writeln!(text, "{when} {id} {sender}");
             if text.len() as u64 > REFUSED.most_bytes {
                 text.truncate(before);
@@ -133,7 +133,7 @@ impl Refused {
 
     fn insert(&mut self, id: EventId, sender: Option<&str>, when: u64) {
         let is_too_long = sender.is_some_and(|sender| sender.len() > LONGEST_SENDER);
-        // What finds no room is only downloaded again.
+        // An event that is not remembered is merely downloaded again.
         if is_too_long || self.times.len() >= MOST_HELD {
             return;
         }
@@ -153,7 +153,7 @@ impl Refused {
     }
 }
 
-/// `when id sender`.
+/// Reads a line: time, id and sender, separated by blanks.
 fn parse(line: &[u8]) -> Option<(EventId, Option<&str>, u64)> {
     let line = std::str::from_utf8(line).ok()?;
     let mut words = line.split(' ');

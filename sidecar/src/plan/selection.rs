@@ -1,6 +1,6 @@
-//! Which peers a run asks. Up to 24 all of them; of more a few, chosen such that what is
-//! new anywhere comes soon, and that each live peer is spoken to in its turn. No clock, no
-//! file and no chance of its own: all are told.
+//! [`Selection`]: which peers a run asks. Up to 24 peers are all asked. Of more, a few are chosen so
+//! that new events come soon wherever they appear, and that every live peer is asked in turn. No
+//! clock, no file and no random numbers of its own: callers pass them.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -11,45 +11,47 @@ use fastrand::Rng;
 
 use crate::plan::peer_history::PeerHistory;
 
-/// Up to so many peers all are asked.
+/// Up to this many peers, a run asks all of them.
 pub(crate) const ASK_ALL_UP_TO: usize = 24;
 
-/// How many are asked of more.
+/// How many peers a run asks if there are more than [`ASK_ALL_UP_TO`].
 pub(crate) const PEERS_PER_RUN: usize = 8;
 
-/// The same on a machine with less than [`SMALL_MEMORY`] bytes of memory.
+/// How many peers a run asks if there are more than [`ASK_ALL_UP_TO`], on a machine with less
+/// than [`SMALL_MEMORY`] bytes of memory.
 pub(crate) const PEERS_PER_RUN_WHERE_SMALL: usize = 6;
 
-/// 1 GB.
+/// The memory below which a machine counts as small, in bytes: 1 GB.
 pub(crate) const SMALL_MEMORY: u64 = 1_000_000_000;
 
-/// How many at random, always: a score can be gamed. And how many by rotation, so that
-/// each is spoken to within half as many runs as there are peers.
+/// How many of the selected peers are chosen at random, because a score can be gamed.
 const RANDOM: usize = 2;
+/// How many of the selected peers are chosen by rotation, so that each peer is asked within half
+/// as many runs as there are peers.
 const ROTATION: usize = 2;
 
-/// A peer that counts as dead gets a chance in one of so many runs, and no other dead one
-/// in the same run: where 300 of 1,000 folders are of dead stations, each run would
-/// otherwise meet two of them for ever.
-const DEAD_TURN: u32 = 4;
+/// One run in this many asks one of the dead peers. Otherwise a swarm with 300 dead stations
+/// among 1,000 would cost every run two attempts, for ever.
+const DEAD_PEER_INTERVAL: u32 = 4;
 
-/// How many peers are asked at a time where there are many to ask: to list its ids costs a
-/// peer a tenth of what the events do, so the others wait until what the first ones have
-/// is here and need not be listed any more. Two, so that a slow one is helped.
+/// How many of the selected peers are asked at a time. Listing its ids costs a peer a tenth of
+/// what sending the events does, so the other peers wait until the events of the first ones are
+/// here and need not be listed any more. Two at a time, so that one slow peer does not hold up
+/// the run.
 pub(crate) const AT_ONCE: usize = 2;
 
-/// So many times the number of peers are tried at the most, however many fail.
+/// A run asks at most this many times the number of selected peers, however many of them fail.
 const MOST_TRIES: usize = 4;
 
-/// A station's or a peer's name as a number: evenly spread, the same in every run.
+/// The name of a station or a peer as a hash that is evenly spread and the same in every run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity(u64);
 
 impl Identity {
-    /// Of a node id or a relay's URL.
+    /// The identity for a node id or a relay's URL.
     pub fn of(name: &str) -> Self {
-        // Its seed is fixed. Another release of Rust may hash otherwise: then each station
-        // has another order once, which does no harm.
+        // The seed of this hasher is fixed. Another release of Rust may use another hash, which
+        // changes each station's order once and does no harm.
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         Self(hasher.finish())
@@ -63,7 +65,7 @@ impl Identity {
         }
     }
 
-    /// This peer's place in this station's own order.
+    /// The rank of a peer in this station's own order of all peers.
     const fn order(self, peer: Self) -> u64 {
         // The finalizer of SplitMix64: each bit of either changes half of the result's.
         let mixed = self.0 ^ peer.0.rotate_left(32);
@@ -73,16 +75,16 @@ impl Identity {
     }
 }
 
-/// A peer that may be chosen.
+/// A peer that may be selected.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate {
-    /// Who it is.
+    /// The peer's identity.
     pub identity: Identity,
-    /// What became of asking it before.
+    /// The outcomes of earlier runs with the peer.
     pub history: PeerHistory,
 }
 
-/// Why a peer was chosen.
+/// Why a peer was selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Reason {
     Best,
@@ -90,20 +92,20 @@ enum Reason {
     Rotation,
 }
 
-/// The peers of one run, by their places among the candidates.
+/// The peers that one run asks, as indices into the list of candidates.
 #[derive(Debug)]
 pub struct Selection {
-    /// Best first.
+    /// The peers to ask first, best first.
     first: Vec<usize>,
     reasons: BTreeMap<usize, Reason>,
-    /// Who takes the places of those that fail.
+    /// The peers that take the places of failing ones.
     spare: BTreeMap<Reason, VecDeque<usize>>,
     failures: usize,
     has_succeeded: bool,
 }
 
 impl Selection {
-    /// All of them, best first; none is replaced.
+    /// Selects all peers, best first. None is replaced if it fails.
     pub fn all(own: Identity, peers: &[Candidate]) -> Self {
         let mut first: Vec<usize> = (0..peers.len()).collect();
         sort_best_first(&mut first, own, peers);
@@ -116,8 +118,8 @@ impl Selection {
         }
     }
 
-    /// At most so many of them for the run that begins at `now`, Unix seconds: those that
-    /// bring most, some at random, some by rotation.
+    /// Selects at most `most` peers for the run that begins at `now`, in Unix seconds: those with
+    /// the highest scores, some at random, and some by rotation.
     pub fn some(
         own: Identity,
         peers: &[Candidate],
@@ -155,8 +157,8 @@ impl Selection {
         let random = sample(&awake, spare, chance);
         least(&mut awake, spare, |i| (history(i).last_success, order(i)));
         let mut rotation = VecDeque::from(awake);
-        if chance.u32(..DEAD_TURN) == 0 {
-            // The one that failed least often first: it may just have been away.
+        if chance.u32(..DEAD_PEER_INTERVAL) == 0 {
+            // Of the dead peers, the one with the fewest failures is likeliest to be back.
             least(&mut dead, 1, |i| {
                 (history(i).failures, history(i).last_failure, order(i))
             });
@@ -192,40 +194,42 @@ impl Selection {
         selection
     }
 
-    /// Whom to ask at the beginning, best first.
+    /// The peers to ask first, best first.
     pub fn first(&self) -> &[usize] {
         &self.first
     }
 
-    /// How many are asked at a time: all of a few, who wait for each other where they must;
-    /// of those that were chosen one helps the other, and what both bring is not asked of
-    /// the next.
+    /// How many peers are asked at a time: all of them if all were selected, otherwise two, so
+    /// that the next ones need not list what the first ones have brought.
     pub fn at_once(&self) -> usize {
-        match self.reasons.is_empty() {
-            true => usize::MAX,
-            false => AT_ONCE,
+        if self.reasons.is_empty() {
+            usize::MAX
+        } else {
+            AT_ONCE
         }
     }
 
-    /// How many are asked in the end at the most, with those that replace others.
+    /// How many peers are asked at most, including those that replace failing ones.
     pub fn most_tries(&self) -> usize {
-        match self.reasons.is_empty() {
-            true => self.first.len(),
-            false => self.first.len() * MOST_TRIES,
+        if self.reasons.is_empty() {
+            self.first.len()
+        } else {
+            self.first.len() * MOST_TRIES
         }
     }
 
-    /// One of them gave everything.
+    /// Records that a peer gave everything.
     pub const fn succeeded(&mut self) {
         self.has_succeeded = true;
     }
 
-    /// Whether so many failed, and no other, that it is our own link: nobody is asked any more.
+    /// Whether so many peers failed without a single success that our own network must be the
+    /// cause. No further peers are asked then.
     pub const fn has_no_link(&self) -> bool {
         !self.has_succeeded && self.failures >= self.first.len()
     }
 
-    /// One of them failed: who takes its place, if anybody does.
+    /// Records that a peer failed. Returns the peer that takes its place, if there is one.
     pub fn failed(&mut self, peer: usize) -> Option<usize> {
         self.failures += 1;
         if self.has_no_link() || self.failures > self.first.len() * (MOST_TRIES - 1) {
@@ -235,8 +239,8 @@ impl Selection {
         self.take(reason)
     }
 
-    /// The next one for this reason that was not chosen before; at random where there is
-    /// none.
+    /// The next peer for this reason that was not selected before; if there is none, a random
+    /// one.
     fn take(&mut self, reason: Reason) -> Option<usize> {
         for from in [reason, Reason::Random, Reason::Rotation] {
             while let Some(index) = self.spare.get_mut(&from).and_then(VecDeque::pop_front) {
@@ -250,7 +254,7 @@ impl Selection {
     }
 }
 
-/// Scores are finite: they are made of counts.
+/// A score as a key for sorting.
 #[derive(PartialEq)]
 struct Score(f64);
 
@@ -277,7 +281,7 @@ fn sort_best_first(indices: &mut [usize], own: Identity, peers: &[Candidate]) {
     });
 }
 
-/// Leaves the `count` least ones, in order.
+/// Keeps the `count` indices with the smallest keys, in ascending order.
 fn least<K: Ord>(indices: &mut Vec<usize>, count: usize, key: impl Fn(usize) -> K) {
     if indices.len() > count {
         indices.select_nth_unstable_by_key(count, |&index| key(index));
@@ -286,10 +290,10 @@ fn least<K: Ord>(indices: &mut Vec<usize>, count: usize, key: impl Fn(usize) -> 
     indices.sort_unstable_by_key(|&index| key(index));
 }
 
-/// Some of them at random.
+/// At most `count` indices at random; some may occur twice.
 fn sample(indices: &[usize], count: usize, chance: &mut Rng) -> Vec<usize> {
     let mut sample = Vec::with_capacity(count);
-    // One twice is passed over when it is taken.
+    // A repeated index is skipped when it is taken.
     for _ in 0..2 * count.min(indices.len()) {
         sample.extend(indices.get(chance.usize(..indices.len())));
     }

@@ -1,4 +1,4 @@
-//! What is wanted of a peer, and the questions that ask for it.
+//! [`Wanted`]: the events that a run wants from a peer, and the subscriptions that ask for them.
 
 use std::sync::Arc;
 
@@ -8,65 +8,70 @@ use crate::relay::message::Head;
 use crate::relay::nip11::Information;
 use crate::relay::pager::{LATEST, Pager, Window};
 
-/// How many authors one question names at the most.
+/// How many authors one filter names at most.
 const MOST_AUTHORS: usize = 100;
 
-/// What a question takes besides its authors, and what an author takes, in bytes.
-const QUESTION_FRAME: u64 = 1000;
+/// The length of a REQ message without its authors, in bytes.
+const REQ_LENGTH: u64 = 1000;
+/// The length that each author adds to a REQ message, in bytes.
 const AUTHOR_LENGTH: u64 = 67;
 
-/// What is believed of a relay that tells nothing: strfry's default of events for one
-/// filter, the smallest message length and number of subscriptions seen on stations.
+/// The number of events for one filter that is assumed of a relay without NIP-11 document:
+/// strfry's default.
 const USUAL_LIMIT: u64 = 500;
+/// The message length in bytes that is assumed of a relay without NIP-11 document: the smallest
+/// seen on stations.
 const USUAL_MESSAGE_LENGTH: u64 = 65_536;
+/// The number of subscriptions that is assumed of a relay without NIP-11 document: the smallest
+/// seen on stations.
 const USUAL_SUBSCRIPTIONS: u64 = 5;
 
-/// How many questions are open at once at the most: more only makes a relay work on more
-/// of them at a time.
-const MOST_QUESTIONS: u64 = 8;
+/// How many subscriptions are open at once at most. More would not be faster: a relay would only
+/// work on more of them at the same time.
+const MOST_SUBSCRIPTIONS: u64 = 8;
 
-/// strfry's `relay.auth.restrictedReadKinds` where its conf does not say otherwise: direct
-/// messages and gift wraps.
+/// The default of strfry's `relay.auth.restrictedReadKinds`: direct messages and gift wraps.
 pub(crate) const RESTRICTED_KINDS: [u16; 2] = [4, 1059];
 
-/// Between what limits a question asks, whatever the relay tells.
+/// The least and the most events that a filter asks for, whatever the relay says of itself.
 const LIMITS: (u64, u64) = (100, 5000);
 
-/// What is wanted of every peer.
+/// The events that a run wants from a peer.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// Whose events, in ascending order.
+    /// The authors, in ascending order.
     pub authors: Arc<[Pubkey]>,
-    /// Of which kinds.
+    /// The kinds.
     pub kinds: Vec<u16>,
-    /// Not older than this, Unix seconds.
+    /// The earliest time, in Unix seconds.
     pub since: u64,
-    /// At most so many events, the newest; the page that reaches that comes whole.
+    /// The run stops paging after this many events, which are the newest. The last page is still
+    /// taken whole.
     pub most_events: usize,
 }
 
 impl Wanted {
-    /// Whether the event is part of it.
+    /// Whether an event is among the wanted ones.
     pub fn wants(&self, event: &Head) -> bool {
         event.created_at >= self.since
             && self.kinds.contains(&event.kind)
             && self.authors.binary_search(&event.author).is_ok()
     }
 
-    /// The questions to begin with, such that each fits into a message that this relay
-    /// takes.
+    /// Splits what is wanted into windows, each of which fits into a message that this relay
+    /// accepts.
     pub fn windows(&self, information: &Information) -> Vec<Window> {
         let length = information
             .max_message_length
             .unwrap_or(USUAL_MESSAGE_LENGTH);
-        let fitting = length.saturating_sub(QUESTION_FRAME) / AUTHOR_LENGTH;
+        let fitting = length.saturating_sub(REQ_LENGTH) / AUTHOR_LENGTH;
         let authors = usize::try_from(fitting)
             .unwrap_or(MOST_AUTHORS)
             .clamp(1, MOST_AUTHORS);
         self.windows_of(authors)
     }
 
-    /// All of it, for so many authors at a time.
+    /// Splits what is wanted into windows with at most `authors` authors each.
     pub fn windows_of(&self, authors: usize) -> Vec<Window> {
         let mut windows = Vec::new();
         for authors in self.authors.chunks(authors) {
@@ -82,9 +87,9 @@ impl Wanted {
         windows
     }
 
-    /// The kinds that some relays keep for clients who say who they are go by themselves:
-    /// strfry counts their events towards a page and then leaves them out, so that a page
-    /// of mixed kinds can be empty though there is more.
+    /// Groups the kinds for filters. The kinds that some relays only show to authenticated clients
+    /// are asked for separately: strfry counts their events towards a page and then leaves them
+    /// out, so that a page of mixed kinds could be empty although there are more events.
     fn kinds_asked_together(&self) -> Vec<Vec<u16>> {
         let (restricted, open): (Vec<u16>, Vec<u16>) = self
             .kinds
@@ -97,7 +102,7 @@ impl Wanted {
             .collect()
     }
 
-    /// Asks this relay for these windows, all of what they hold.
+    /// A pager that asks this relay for all events in these windows.
     pub fn pager(&self, windows: Vec<Window>, information: &Information) -> Pager {
         let (least, most) = LIMITS;
         let limit = information
@@ -107,16 +112,16 @@ impl Wanted {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         // Below the least that is asked for, it is not the relay's own limit that counts.
         let is_told = information.max_limit.is_some_and(|told| told >= least);
-        Pager::new(windows, questions(information), limit)
+        Pager::new(windows, subscriptions(information), limit)
             .with_told_limit(is_told)
             .with_most_events(self.most_events)
     }
 }
 
-/// How many questions this relay is asked at once.
-pub(crate) fn questions(information: &Information) -> usize {
+/// How many subscriptions are open on this relay at once.
+pub(crate) fn subscriptions(information: &Information) -> usize {
     let open = information.max_subscriptions.unwrap_or(USUAL_SUBSCRIPTIONS);
-    usize::try_from(open.min(MOST_QUESTIONS)).unwrap_or(1)
+    usize::try_from(open.min(MOST_SUBSCRIPTIONS)).unwrap_or(1)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Where a relay is: a `ws://` or `wss://` URL, parsed and made comparable, or the IPFS
-//! node behind which it is.
+//! [`Address`]: a relay's `ws://` or `wss://` URL, parsed and in a canonical form, or the IPFS node
+//! that offers the relay through a tunnel.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,12 +13,12 @@ use crate::relay::tunnel::ipfs;
 /// The port on which a station's own strfry listens.
 const STRFRY_PORT: u16 = 7777;
 
-/// The longest URL of a relay, in bytes: it is remembered and shown in many places, and others
-/// choose it.
+/// The longest URL of a relay that is accepted, in bytes. Other stations choose it, and it is
+/// remembered and shown in many places.
 pub(crate) const LONGEST_URL: usize = 500;
 
-/// A relay's URL, or the IPFS node that offers it as a service. Two spellings of one are
-/// equal.
+/// A relay's URL, or the IPFS node that offers it as a service. Two spellings of the same address
+/// are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     secure: bool,
@@ -31,20 +31,20 @@ pub struct Address {
 /// Why a text is not a relay's URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// No URL at all.
+    /// The text is no URL.
     #[error("not a URL")]
     Url,
-    /// Longer than any relay's.
+    /// The text is longer than any relay's URL.
     #[error("longer than {LONGEST_URL} characters")]
     TooLong,
-    /// Another scheme.
+    /// The URL has another scheme.
     #[error("a relay's URL begins with ws:// or wss://")]
     Scheme,
 }
 
 impl Address {
-    /// Reads a URL; upper case, the default port, a final slash, a final dot of the host and
-    /// the spelling of an IP address make no difference.
+    /// Reads a URL. Upper case, a default port, a final slash, a final dot of the host and the
+    /// spelling of an IP address make no difference.
     ///
     /// # Errors
     /// [`AddressError`].
@@ -66,7 +66,7 @@ impl Address {
         let host = uri.host().and_then(canonical_host);
         let host = host.ok_or(AddressError::Url)?;
         let authority = uri.authority().map_or("", |authority| authority.as_str());
-        // A port that is no number of 16 bits is none to the library.
+        // The URL parser returns no port for one that is not a 16-bit number.
         let named_port = !authority.ends_with(uri.host().unwrap_or_default());
         let port = match uri.port_u16() {
             Some(0) => return Err(AddressError::Url),
@@ -88,8 +88,8 @@ impl Address {
         })
     }
 
-    /// The address without its query string. A peer's own words must not choose what is asked
-    /// of a web server.
+    /// The address without its query string, so that another station cannot choose what we ask of
+    /// a web server.
     #[must_use]
     pub fn without_query(mut self) -> Self {
         let path = self.path.split('?').next().unwrap_or_default();
@@ -97,7 +97,7 @@ impl Address {
         self
     }
 
-    /// The relay that this IPFS node offers, wherever a tunnel to it will listen.
+    /// The relay that this IPFS node offers through a tunnel.
     pub fn behind(peer: PeerId) -> Self {
         Self {
             tunnel: Some(peer),
@@ -105,7 +105,7 @@ impl Address {
         }
     }
 
-    /// What listens on this port of this machine.
+    /// The address of a port of this machine.
     pub fn on_this_machine(port: u16) -> Self {
         Self {
             secure: false,
@@ -116,19 +116,19 @@ impl Address {
         }
     }
 
-    /// The IPFS node through which it is reached; its host and port are then those that
-    /// it has over there.
+    /// The IPFS node through which the relay is reached. Host and port are then those on that
+    /// node's machine.
     pub const fn tunnel(&self) -> Option<&PeerId> {
         self.tunnel.as_ref()
     }
 
-    /// Its URL; behind a tunnel, as its own machine sees it.
+    /// The relay's URL; behind a tunnel, the URL on the machine of the IPFS node.
     pub fn url(&self) -> String {
         let scheme = if self.secure { "wss" } else { "ws" };
         format!("{scheme}://{}{}", self.authority(), self.path)
     }
 
-    /// Whether TLS is spoken.
+    /// Whether the connection uses TLS.
     pub const fn is_secure(&self) -> bool {
         self.secure
     }
@@ -143,7 +143,7 @@ impl Address {
         self.port
     }
 
-    /// Path and query, beginning with `/`.
+    /// The path and query, beginning with `/`.
     pub fn path(&self) -> &str {
         if self.path.is_empty() {
             "/"
@@ -152,20 +152,21 @@ impl Address {
         }
     }
 
-    /// `host` or `host:port`, as a `Host` header spells it.
+    /// The value of a `Host` header: `host` or `host:port`.
     pub fn authority(&self) -> String {
         let default = if self.secure { 443 } else { 80 };
-        match self.port == default {
-            true => self.host.clone(),
-            false => format!("{}:{}", self.host, self.port),
+        if self.port == default {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
         }
     }
 
-    /// Whether this is a strfry that only listens on its own machine: from here it can
-    /// only be reached through a tunnel.
+    /// Whether this is the address of a strfry that only listens on its own machine, so that other
+    /// machines need a tunnel to reach it.
     pub fn is_behind_tunnel(&self) -> bool {
         let host = self.host();
-        // All names below `localhost` are this machine's (RFC 6761).
+        // All names below `localhost` mean this machine (RFC 6761).
         let loopback = host == "localhost"
             || host.ends_with(".localhost")
             || host
@@ -175,8 +176,8 @@ impl Address {
     }
 }
 
-/// The one spelling of a host: a name in lower case without a final dot, an IPv4 address in
-/// its four parts, an IPv6 one shortened and in brackets. `None` for what is no host.
+/// The canonical form of a host: a name in lower case without a final dot, an IPv4 address with
+/// four decimal parts, or a shortened IPv6 address in brackets. `None` if the text is no host.
 fn canonical_host(host: &str) -> Option<String> {
     if let Some(address) = host
         .strip_prefix('[')
@@ -198,14 +199,14 @@ fn canonical_host(host: &str) -> Option<String> {
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
         || last.strip_prefix("0x").is_some_and(is_hex);
     if is_number {
-        // No name ends with a number: this is an IPv4 address or nothing.
+        // A host name never ends with a number, so this is an IPv4 address or invalid.
         return ipv4(&name).map(|address| address.to_string());
     }
     Some(name)
 }
 
-/// An IPv4 address in any spelling that `inet_aton` takes: `127.1`, `0x7f.1`, `2130706433`.
-/// The resolver of the system takes them, too.
+/// Reads an IPv4 address in any form that `inet_aton` accepts, such as `127.1`, `0x7f.1` and
+/// `2130706433`, because the system's resolver accepts them, too.
 fn ipv4(text: &str) -> Option<Ipv4Addr> {
     let parts: Option<Vec<u64>> = text.split('.').map(number).collect();
     let parts = parts?;
@@ -213,7 +214,7 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
     if first.len() > 3 || first.iter().any(|part| *part > 255) {
         return None;
     }
-    // The last part fills all bytes that are left.
+    // The last part stands for all remaining bytes.
     let left = 8 * (4 - u32::try_from(first.len()).ok()?);
     if *last >> left != 0 {
         return None;
@@ -224,7 +225,7 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
         .map(Ipv4Addr::from_bits)
 }
 
-/// A number in C's spelling: decimal, octal behind `0`, hexadecimal behind `0x`.
+/// Reads a number as C does: octal after `0`, hexadecimal after `0x`, otherwise decimal.
 fn number(text: &str) -> Option<u64> {
     let (digits, radix) = match text.as_bytes() {
         [b'0', b'x'] => return Some(0),
@@ -232,7 +233,7 @@ fn number(text: &str) -> Option<u64> {
         [b'0', _, ..] => (text.get(1..)?, 8),
         _ => (text, 10),
     };
-    // The library takes a sign, too.
+    // `from_str_radix` would accept a sign, too.
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let number = u64::from_str_radix(digits, radix).ok()?;
     (is_plain && number <= u64::from(u32::MAX)).then_some(number)

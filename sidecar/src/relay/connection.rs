@@ -1,4 +1,5 @@
-//! A WebSocket connection that owns framing, size and patience.
+//! [`Connector`] and [`Connection`]: WebSocket connections to relays, with limits on the size of
+//! messages and on every wait.
 
 use std::io;
 use std::net::IpAddr;
@@ -23,45 +24,45 @@ use crate::relay::traffic::Traffic;
 use crate::relay::tunnel::TunnelError;
 use crate::relay::tunnel::tunnels::Tunnels;
 
-/// How long name, TCP, TLS and WebSocket may take together, at the most.
+/// The longest time for DNS, TCP and TLS together, and again for the WebSocket handshake.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long one message of ours may take to leave.
+/// How long sending one message may take.
 const SEND_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The longest message that is taken, in bytes. strfry sends up to 1 MB (the answer of a
-/// reconciliation in hex); the longest events that any relay is known to take are 2 MB.
+/// The longest message that is accepted, in bytes. strfry sends up to 1 MB (a reconciliation
+/// message in hex); the longest events that any relay is known to store have 2 MB.
 const LONGEST_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// The stable word for a peer that turned out to be this station itself.
+/// The code in logs and reports for a peer that turned out to be this station itself.
 pub(crate) const OWN_RELAY: &str = "own_relay";
 
-/// A stream of bytes to a relay, in clear or in TLS.
+/// A byte stream to a relay, with or without TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Why a relay could not be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// DNS or TCP.
+    /// DNS or TCP failed.
     #[error("cannot connect to {0}")]
     Tcp(String, #[source] io::Error),
-    /// TLS, the certificate among it.
+    /// The TLS handshake failed, for example because of the certificate.
     #[error("no TLS with {0}")]
     Tls(String, #[source] io::Error),
-    /// The relay does not speak WebSocket there.
+    /// The WebSocket handshake failed.
     #[error("no WebSocket at {0}")]
     WebSocket(String, #[source] Box<WebSocketError>),
-    /// It took too long.
+    /// Connecting took too long.
     #[error("no connection to {0} within {patience} s", patience = .1.as_secs())]
     Slow(String, Duration),
-    /// The tunnel to it.
+    /// The tunnel to the relay could not be opened.
     #[error(transparent)]
     Tunnel(#[from] TunnelError),
-    /// It is this station itself.
+    /// The address leads to this station's own relay.
     #[error("{0} leads to {1}, which is this station's own relay")]
     Own(String, IpAddr),
-    /// It leads where only this machine or its network can.
+    /// The address leads to this machine or to a private network.
     #[error(
         "{0} leads to {1}, an address of this machine or of a private network, which is not connected to; --allow-private-peers allows it"
     )]
@@ -76,7 +77,7 @@ impl ConnectError {
                 io::ErrorKind::ConnectionRefused => "connect_refused",
                 io::ErrorKind::TimedOut => "connect_timeout",
                 io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no_route",
-                // Only looking up its name leads to an error without a number.
+                // Only a failed name lookup gives an error without a number.
                 _ if error.raw_os_error().is_none() => "no_such_host",
                 _ => "connect",
             },
@@ -91,7 +92,7 @@ impl ConnectError {
 
     /// Whether another attempt may succeed.
     pub const fn is_worth_another_try(&self) -> bool {
-        // Of tunnels several were tried already; and what an address leads to stays.
+        // A tunnel was retried already, and an address leads to the same place again.
         !matches!(self, Self::Tunnel(_) | Self::Own(..) | Self::Private(..))
     }
 }
@@ -102,21 +103,21 @@ pub enum ConnectionError {
     /// The relay closed it.
     #[error("the relay closed the connection")]
     Closed,
-    /// It broke, or the relay broke the protocol.
+    /// The connection broke, or the relay violated the WebSocket protocol.
     #[error("the connection broke")]
     Broken(#[source] Box<WebSocketError>),
-    /// Nothing that was waited for came in time.
+    /// Nothing that we were waiting for arrived in time.
     #[error("no progress for {} s", .0.as_secs())]
     Silent(Duration),
-    /// The relay does not read what we send.
+    /// The relay does not read our messages.
     #[error("the relay reads nothing for {} s", SEND_PATIENCE.as_secs())]
     Stuck,
-    /// What it sends is of no use.
+    /// Nearly all that the relay sends is useless.
     #[error("{received} bytes came from it, of which {useful} were of use")]
     Wasteful {
-        /// Bytes that came.
+        /// How many bytes arrived.
         received: u64,
-        /// Bytes of events that were asked for and new.
+        /// How many of them belong to events that were asked for and new.
         useful: u64,
     },
 }
@@ -137,7 +138,7 @@ impl ConnectionError {
 /// Why certificates cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// The file of `--ca-file`.
+    /// The file given with `--ca-file` is missing or holds no certificate.
     #[error("{0} holds no usable certificate (PEM)")]
     File(
         String,
@@ -145,7 +146,7 @@ pub enum CertificateError {
     ),
 }
 
-/// Opens connections; knows whom to trust, and the tunnels where there is no other way.
+/// Opens connections to relays, through tunnels if there is no other way.
 #[derive(Clone)]
 pub struct Connector {
     tls: TlsConnector,
@@ -155,16 +156,16 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Trusts the system's certificate authorities, or those of a file instead; connects
-    /// only to what `guard` admits, and to tunnels.
+    /// A connector that trusts the system's certificate authorities, or those in `ca_file`
+    /// instead. It connects only to addresses that `guard` admits, and to tunnels.
     ///
     /// # Errors
-    /// [`CertificateError`] where the file holds none.
+    /// [`CertificateError`] if the file holds no certificate.
     pub fn new(ca_file: Option<&Path>, guard: Arc<Guard>) -> Result<Self, CertificateError> {
         let mut roots = RootCertStore::empty();
         match ca_file {
             None => {
-                // Without any, `wss://` relays fail one by one, and say so.
+                // If there are none, each `wss://` relay fails with an error of its own.
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             }
             Some(path) => {
@@ -189,7 +190,7 @@ impl Connector {
         })
     }
 
-    /// Connects to anything: for addresses that no other station had a say in.
+    /// The same connector without a guard, for addresses that no other station chose.
     #[must_use]
     pub fn unguarded(&self) -> Self {
         Self {
@@ -198,26 +199,26 @@ impl Connector {
         }
     }
 
-    /// The same, but waiting for nothing longer than this.
+    /// The same connector with a shorter timeout for each step.
     #[must_use]
     pub fn patient(mut self, patience: Duration) -> Self {
         self.patience = patience.min(CONNECT_PATIENCE);
         self
     }
 
-    /// How long a relay may take until a connection stands.
+    /// The timeout for each step of connecting.
     pub const fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// Reaches relays behind tunnels too, through these. Whoever made them closes them.
+    /// The same connector with tunnels, which the caller closes at the end.
     #[must_use]
     pub fn with_tunnels(mut self, tunnels: Arc<Tunnels>) -> Self {
         self.tunnels = Some(tunnels);
         self
     }
 
-    /// Connects, without yet saying anything.
+    /// Opens a TCP or TLS connection.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -246,7 +247,7 @@ impl Connector {
         let resolved = lookup_host((address.host(), address.port()))
             .await
             .map_err(|error| ConnectError::Tcp(name(), error))?;
-        // What was judged is connected to: the name is not looked up a second time, when it
+        // The connection goes to the addresses that were judged. A second lookup of the name
         // might lead elsewhere.
         let admitted = self
             .guard
@@ -259,7 +260,7 @@ impl Connector {
         let tcp = TcpStream::connect(admitted.as_slice())
             .await
             .map_err(|error| ConnectError::Tcp(name(), error))?;
-        // Questions are small and waited for; best effort, a socket without works too.
+        // Our messages are small and we wait for the replies. If this fails, it is only slower.
         let _ = tcp.set_nodelay(true);
         if !address.is_secure() {
             return Ok(Box::new(tcp));
@@ -274,7 +275,7 @@ impl Connector {
         Ok(Box::new(tls))
     }
 
-    /// Connects and opens a WebSocket.
+    /// Connects and does the WebSocket handshake.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -310,7 +311,7 @@ pub struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Takes over a WebSocket.
+    /// A connection over an open WebSocket.
     pub fn new(socket: WebSocketStream<S>) -> Self {
         Self {
             socket,
@@ -318,14 +319,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Counts what comes together with what came over other connections.
+    /// Counts the traffic together with that of the peer's other connections.
     #[must_use]
     pub fn counted_in(mut self, traffic: Arc<Traffic>) -> Self {
         self.traffic = traffic;
         self
     }
 
-    /// How much came, and how much of it was of use.
+    /// How much arrived, and how much of it was of use.
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
     }
@@ -341,8 +342,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// The next text message, until `deadline`; `patience` is what led to it. Binary
-    /// messages are passed over: nostr knows none.
+    /// Waits for the next text message until `deadline`. `patience` is the timeout that led to the
+    /// deadline, and is named in the error. Binary messages are skipped, since nostr has none.
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -352,7 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         patience: Duration,
     ) -> Result<tokio_tungstenite::tungstenite::Utf8Bytes, ConnectionError> {
         loop {
-            // One that talks without end leaves no time for the clock.
+            // A relay that never stops sending would otherwise keep the timeout from firing.
             if Instant::now() >= deadline {
                 return Err(ConnectionError::Silent(patience));
             }
@@ -383,7 +384,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Says goodbye, without waiting for an answer.
+    /// Sends a close frame, without waiting for the reply.
     pub async fn close(mut self) {
         let _ = timeout(Duration::from_secs(1), self.socket.close(None)).await;
     }

@@ -1,10 +1,10 @@
-//! [`Guard`]: to which machines an address of the swarm may lead.
+//! [`Guard`]: the machines to which an address from the swarm may lead.
 //!
-//! Any station can write any address into its `12345.json`. Without a guard that would let it
-//! send our requests to services of this machine and of the captain's own network, and an old
-//! folder of our own would have us sync with ourselves and call that a success. So each
-//! address that a name resolves to is judged right before it is connected to, and the
-//! connection is made to the very address that was judged.
+//! Any station can write any address into its `12345.json`. Without a guard, it could direct our
+//! requests at services of this machine or of the captain's own network; and an old folder of
+//! our own would make us sync with ourselves and call that a success. So each IP address that a
+//! name resolves to is judged right before connecting, and the connection is made to exactly the
+//! address that was judged.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -17,27 +17,28 @@ use tokio::time::timeout;
 use crate::relay::address::Address;
 use crate::relay::ip::{embedded, is_public};
 
-/// The ports of a web server. One on this machine is taken for the proxy before our relay.
+/// The ports of a web server. A web server on this machine is taken for the proxy in front of our
+/// relay.
 const PROXY_PORTS: [u16; 2] = [80, 443];
 
-/// How long our own name may take to be looked up.
+/// The timeout for looking up our own name.
 const OWN_NAME_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why an address is not connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
-    /// It is our own relay's.
+    /// The address is that of our own relay.
     Own,
-    /// It is one of this machine or of a network that others cannot reach.
+    /// The address belongs to this machine or to a network that others cannot reach.
     Private,
 }
 
-/// How our own relay is recognised.
+/// What we recognise our own relay by.
 #[derive(Debug, Default)]
 pub struct OwnRelay {
     /// The port on which our strfry listens.
     pub port: Option<u16>,
-    /// What our own descriptions call our relay (`myRELAY`).
+    /// The addresses of our relay in our own descriptions (`myRELAY`).
     pub names: Vec<Address>,
     /// The addresses of this machine's network interfaces.
     pub interfaces: Vec<IpAddr>,
@@ -47,16 +48,16 @@ pub struct OwnRelay {
 #[derive(Debug, Default)]
 pub struct Guard {
     own: OwnRelay,
-    /// Whether peers may have addresses that only this machine or its network can reach.
+    /// Whether peers may have addresses of this machine or of private networks.
     allow_private: bool,
-    /// What the operator named: it may be anything.
+    /// Addresses that the operator gave, which are all allowed.
     named: BTreeSet<Address>,
-    /// What our own names resolve to; looked up when first needed.
+    /// The IP addresses of our own names, looked up when first needed.
     resolved: OnceCell<Vec<SocketAddr>>,
 }
 
 impl OwnRelay {
-    /// A relay on this port of this machine, with these names.
+    /// A relay on this port of this machine that is known by these names.
     pub fn on_this_machine(port: u16, names: Vec<Address>) -> Self {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
         let interfaces = interfaces.iter().map(if_addrs::Interface::ip);
@@ -67,8 +68,8 @@ impl OwnRelay {
         }
     }
 
-    /// Whether an address bears our own relay's name: the same host, and the same port or
-    /// both times one of a web server.
+    /// Whether an address has the name of our own relay: the same host, and either the same port
+    /// or both times the port of a web server.
     pub fn is_named(&self, address: &Address) -> bool {
         let is_proxy = |port: u16| PROXY_PORTS.contains(&port);
         self.names.iter().any(|own| {
@@ -81,7 +82,7 @@ impl OwnRelay {
         ip.is_loopback() || ip.is_unspecified() || self.interfaces.contains(&ip)
     }
 
-    /// Whether our own relay, or the proxy before it, answers there.
+    /// Whether our own relay, or the proxy in front of it, listens there.
     fn listens(&self, ip: IpAddr, port: u16) -> bool {
         let is_ours = self.port == Some(port) || self.names.iter().any(|own| own.port() == port);
         self.is_this_machine(ip) && (is_ours || PROXY_PORTS.contains(&port))
@@ -89,7 +90,8 @@ impl OwnRelay {
 }
 
 impl Guard {
-    /// Admits what leads to other machines on the internet, and what the operator named.
+    /// A guard that admits other machines on the internet, and the addresses that the operator
+    /// gave.
     pub fn new(own: OwnRelay, allow_private: bool, named: BTreeSet<Address>) -> Self {
         Self {
             own,
@@ -99,7 +101,7 @@ impl Guard {
         }
     }
 
-    /// Admits everything: for what no other station had a say in.
+    /// A guard that admits everything, for addresses that no other station chose.
     pub fn open() -> Self {
         Self {
             allow_private: true,
@@ -107,7 +109,7 @@ impl Guard {
         }
     }
 
-    /// What can be said of an address without looking up its name.
+    /// Judges an address without looking up its name.
     pub fn judge_literally(&self, address: &Address) -> Option<Denial> {
         if self.named.contains(address) {
             return None;
@@ -119,10 +121,10 @@ impl Guard {
         ip.and_then(|ip| self.judge(SocketAddr::new(ip, address.port()), &[]))
     }
 
-    /// Which of the addresses that a name resolved to may be connected to.
+    /// The IP addresses among `resolved` that we may connect to.
     ///
     /// # Errors
-    /// [`Denial`], with an address that led to it, where none of them may.
+    /// If there is none: the [`Denial`], and an IP address that led to it.
     pub async fn admit(
         &self,
         address: &Address,
@@ -159,8 +161,8 @@ impl Guard {
         (!is_reachable && !self.allow_private).then_some(Denial::Private)
     }
 
-    /// Where our own relay is by its names. Ports of web servers are left out: many relays may
-    /// share one proxy, which tells them apart by name.
+    /// The IP addresses of our own relay's names. Ports of web servers are left out, because many
+    /// relays may share one proxy, which tells them apart by name.
     async fn own_addresses(&self) -> &[SocketAddr] {
         let look_up = async || {
             let mut resolved = Vec::new();

@@ -1,11 +1,11 @@
-//! Which IP addresses can belong to machines on the internet.
+//! The distinction between public and private IP addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An IPv4 network.
 struct Network {
     address: [u8; 4],
-    /// How many of its bits count, at least 1.
+    /// The length of the prefix in bits, at least 1.
     prefix: u32,
 }
 
@@ -13,8 +13,8 @@ const fn network(address: [u8; 4], prefix: u32) -> Network {
     Network { address, prefix }
 }
 
-/// The IPv4 networks of which no address is a machine's on the internet (RFC 6890 and the
-/// registry of IANA that it began, as of 2026).
+/// The IPv4 networks without any machine on the internet (RFC 6890 and IANA's registry of special
+/// addresses, as of 2026).
 const NOT_PUBLIC: [Network; 15] = [
     network([0, 0, 0, 0], 8),       // this network
     network([10, 0, 0, 0], 8),      // private use
@@ -24,7 +24,7 @@ const NOT_PUBLIC: [Network; 15] = [
     network([172, 16, 0, 0], 12),   // private use
     network([192, 0, 0, 0], 24),    // protocol assignments
     network([192, 0, 2, 0], 24),    // documentation
-    network([192, 88, 99, 0], 24),  // the relays that 6to4 once had
+    network([192, 88, 99, 0], 24),  // former 6to4 relays
     network([192, 168, 0, 0], 16),  // private use
     network([198, 18, 0, 0], 15),   // benchmarks
     network([198, 51, 100, 0], 24), // documentation
@@ -33,9 +33,9 @@ const NOT_PUBLIC: [Network; 15] = [
     network([240, 0, 0, 0], 4),     // reserved, broadcast
 ];
 
-/// The IPv4 address inside an IPv6 one that only carries it: mapped (`::ffff:a.b.c.d`),
-/// compatible (`::a.b.c.d`), translated (NAT64, `64:ff9b::a.b.c.d`) or tunnelled (6to4,
-/// `2002:aabb:ccdd::`); any other address as it is.
+/// The IPv4 address that an IPv6 address embeds: mapped (`::ffff:a.b.c.d`), compatible
+/// (`::a.b.c.d`), translated (NAT64, `64:ff9b::a.b.c.d`) or tunnelled (6to4, `2002:aabb:ccdd::`).
+/// Any other address is returned unchanged.
 pub(crate) fn embedded(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(outer) = ip else { return ip };
     let v4 = |high: u16, low: u16| {
@@ -43,7 +43,7 @@ pub(crate) fn embedded(ip: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::from_bits(bits))
     };
     match outer.segments() {
-        // These two are of IPv6 itself.
+        // The unspecified address and the loopback address embed nothing.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => ip,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
@@ -69,11 +69,11 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
     !NOT_PUBLIC.iter().any(is_within)
 }
 
-/// Only `2000::/3` is given to machines; unique local, link-local, multicast and loopback
+/// Public IPv6 addresses lie in `2000::/3`; unique local, link-local, multicast and loopback
 /// addresses lie outside.
 const fn is_public_v6(ip: Ipv6Addr) -> bool {
     match ip.segments() {
-        // Protocol assignments: Teredo, benchmarks, ORCHID and the like.
+        // Protocol assignments such as Teredo, benchmarks and ORCHID.
         [0x2001, 0..=0x1ff, ..] => false,
         // Documentation.
         [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,

@@ -1,4 +1,4 @@
-//! What client and relay say to each other (NIP-01, NIP-42).
+//! Messages from a relay (NIP-01, NIP-42, NIP-77).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,55 +10,55 @@ use serde_json::value::RawValue;
 
 use crate::support::sanitize::{one_line, quoted_in_log};
 
-/// What a relay says.
+/// A message from a relay.
 #[derive(Debug)]
 pub enum FromRelay<'a> {
-    /// An event for a subscription, not yet looked at.
+    /// An event for a subscription, not yet parsed.
     Event {
         /// The subscription.
         subscription: Cow<'a, str>,
         /// The event's JSON.
         event: &'a str,
     },
-    /// All stored events of a subscription were sent.
+    /// The relay has sent all stored events for a subscription.
     Eose {
         /// The subscription.
         subscription: String,
     },
-    /// The relay ended a subscription, or refused it.
+    /// The relay ended or refused a subscription.
     Closed {
         /// The subscription.
         subscription: String,
-        /// Why.
+        /// The relay's reason.
         reason: Reason,
     },
     /// The next message of a reconciliation (NIP-77), in hex.
     NegMsg {
-        /// The reconciliation.
+        /// The reconciliation's subscription.
         subscription: String,
         /// The message.
         message: &'a str,
     },
     /// The relay refused or ended a reconciliation (NIP-77).
     NegErr {
-        /// The reconciliation.
+        /// The reconciliation's subscription.
         subscription: String,
-        /// Why.
+        /// The relay's reason.
         reason: Reason,
     },
-    /// Words for a person.
+    /// A message for people.
     Notice(Reason),
-    /// The relay would like to know who we are; we hold no key.
+    /// The relay asks for authentication, for which we have no key.
     Auth,
-    /// Anything else, `OK` among it: nothing that was asked for.
+    /// Any other message, such as `OK`; none of them matters to us.
     Other,
 }
 
-/// A relay's words, without the `ERROR: ` that strfry puts before them.
+/// A relay's reason or notice, without the prefix `ERROR: ` that strfry adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason(String);
 
-/// How much of a relay's words is kept, in characters.
+/// How much of a relay's reason is kept, in characters.
 const LONGEST_REASON: usize = 200;
 
 /// How much of a relay's words is looked at, in characters: some are left out.
@@ -74,23 +74,24 @@ impl Reason {
         Self(text.chars().take(LONGEST_REASON).collect())
     }
 
-    /// The machine-readable word before the first colon (NIP-01, NIP-42), empty without.
+    /// The machine-readable prefix before the first colon (NIP-01, NIP-42), or an empty text.
     pub fn prefix(&self) -> &str {
         self.0.split_once(':').map_or("", |(prefix, _)| prefix)
     }
 
-    /// The words, at most 200 characters, without hidden ones. They are for comparing; where
-    /// they are shown, they are quoted (`Display`).
+    /// The text, at most 200 characters without hidden ones. It is for comparing; to show it, use
+    /// `Display`, which quotes it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether only a client that says who it is would be answered (NIP-42).
+    /// Whether the relay only answers authenticated clients (NIP-42).
     pub fn wants_auth(&self) -> bool {
         matches!(self.prefix(), "auth-required" | "restricted")
     }
 
-    /// Whether too many subscriptions were open; strfry's words, and those of others.
+    /// Whether the relay says that too many subscriptions are open, in the wording of strfry or of
+    /// other relays.
     pub fn says_too_many_subscriptions(&self) -> bool {
         let text = self.0.to_ascii_lowercase();
         text.contains("too many") && (text.contains("req") || text.contains("sub"))
@@ -103,33 +104,33 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Reads a relay's message; `None` for what is no message at all.
-pub fn parse(text: &str) -> Option<FromRelay<'_>> {
-    let Parts(parts) = serde_json::from_str(text).ok()?;
+/// Parses a message from a relay; `None` if the text is no message.
+pub fn parse(message: &str) -> Option<FromRelay<'_>> {
+    let Parts(parts) = serde_json::from_str(message).ok()?;
     let [kind, rest @ ..] = parts.as_slice() else {
         return None;
     };
     let message = match (kind.get(), rest) {
         ("\"EVENT\"", [subscription, event, ..]) => FromRelay::Event {
-            subscription: words(subscription)?,
+            subscription: text(subscription)?,
             event: event.get(),
         },
         ("\"EOSE\"", [subscription, ..]) => FromRelay::Eose {
-            subscription: words(subscription)?.into_owned(),
+            subscription: text(subscription)?.into_owned(),
         },
         ("\"CLOSED\"", [subscription, rest @ ..]) => FromRelay::Closed {
-            subscription: words(subscription)?.into_owned(),
-            reason: Reason::new(&rest.first().and_then(|r| words(r)).unwrap_or_default()),
+            subscription: text(subscription)?.into_owned(),
+            reason: Reason::new(&rest.first().and_then(|r| text(r)).unwrap_or_default()),
         },
         ("\"NEG-MSG\"", [subscription, message, ..]) => FromRelay::NegMsg {
-            subscription: words(subscription)?.into_owned(),
+            subscription: text(subscription)?.into_owned(),
             message: message.get().strip_prefix('"')?.strip_suffix('"')?,
         },
         ("\"NEG-ERR\"", [subscription, rest @ ..]) => FromRelay::NegErr {
-            subscription: words(subscription)?.into_owned(),
-            reason: Reason::new(&rest.first().and_then(|r| words(r)).unwrap_or_default()),
+            subscription: text(subscription)?.into_owned(),
+            reason: Reason::new(&rest.first().and_then(|r| text(r)).unwrap_or_default()),
         },
-        ("\"NOTICE\"", [text, ..]) => FromRelay::Notice(Reason::new(&words(text)?)),
+        ("\"NOTICE\"", [notice, ..]) => FromRelay::Notice(Reason::new(&text(notice)?)),
         ("\"AUTH\"", _) => FromRelay::Auth,
         (kind, _) if kind.starts_with('"') => FromRelay::Other,
         _ => return None,
@@ -137,11 +138,11 @@ pub fn parse(text: &str) -> Option<FromRelay<'_>> {
     Some(message)
 }
 
-/// As much of an event as tells which question it answers, even if NIP-01 knows no such
-/// event: relays store and serve some that we cannot read.
+/// The fields of an event that tell which subscription it belongs to. They can be read even of
+/// events that are otherwise malformed, which some relays store and serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// The id that it claims to have.
+    /// The id that the event claims to have.
     pub id: EventId,
     /// The author.
     pub author: Pubkey,
@@ -162,7 +163,7 @@ impl From<&Event> for Head {
     }
 }
 
-/// Reads an event's head; `None` for what has none.
+/// Reads the [`Head`] of an event; `None` if one of its fields is missing or malformed.
 pub fn head(json: &str) -> Option<Head> {
     #[derive(Deserialize)]
     struct Fields<'a> {
@@ -173,7 +174,7 @@ pub fn head(json: &str) -> Option<Head> {
         kind: u16,
         created_at: u64,
     }
-    // An array of the right length would do for serde.
+    // serde would also accept an array of the right length.
     if !json.starts_with('{') {
         return None;
     }
@@ -186,11 +187,10 @@ pub fn head(json: &str) -> Option<Head> {
     })
 }
 
-/// How many elements of a message mean anything.
+/// How many elements of a message have a meaning.
 const MOST_PARTS: usize = 4;
 
-/// The first elements of an array: of the millions that fit into one message no more than
-/// that are remembered.
+/// The first elements of an array. The others are skipped, since a message can hold millions.
 struct Parts<'a>(Vec<&'a RawValue>);
 
 impl<'de> Deserialize<'de> for Parts<'de> {
@@ -220,12 +220,12 @@ impl<'de> Deserialize<'de> for Parts<'de> {
 }
 
 #[derive(Deserialize)]
-struct Words<'a>(#[serde(borrow)] Cow<'a, str>);
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-fn words<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
-    serde_json::from_str::<Words<'a>>(value.get())
+fn text<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
+    serde_json::from_str::<Text<'a>>(value.get())
         .ok()
-        .map(|words| words.0)
+        .map(|text| text.0)
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
-//! The protocol: addresses ([`address`], [`ip`]), to which machines they may lead ([`guard`]), the
-//! connection that carries messages ([`connection`]) and how much of them is of use ([`traffic`]), what
-//! they say ([`message`]), what a relay
-//! tells of itself ([`nip11`]), which pages to ask for until nothing is missing ([`pager`]), which
-//! events we lack according to NIP-77 ([`negentropy`]), and tunnels to relays without a public
-//! address ([`tunnel`]).
+//! The nostr protocol: addresses ([`address`], [`ip`]) and the machines to which they may lead
+//! ([`guard`]), connections ([`connection`]) and the usefulness of what they bring ([`traffic`]),
+//! messages ([`message`]), NIP-11 documents ([`nip11`]), paging ([`pager`]),
+//! reconciliation by NIP-77 ([`negentropy`]), and tunnels to relays without a public address
+//! ([`tunnel`]).
 
 pub(crate) mod address;
 pub(crate) mod connection;

@@ -1,24 +1,26 @@
-//! Which of a relay's events we lack, by set reconciliation (NIP-77, negentropy).
+//! [`Reconciler`]: finds out which of a relay's events we lack, by set reconciliation (NIP-77,
+//! negentropy).
 //!
-//! Nothing here touches the network: the relay's messages go in, ours come out. The relay
-//! may invent ids, repeat them, or never come to an end: memory and rounds are bounded.
+//! Nothing here touches the network: the relay's messages go in, ours come out. A relay may
+//! invent ids, repeat them, or go on for ever, so memory and the number of rounds are bounded.
 
 use std::collections::BTreeSet;
 
 use constellation_shared::EventId;
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
 
-/// The smallest frame that the protocol works with, in bytes.
+/// The smallest frame size that the protocol allows, in bytes.
 pub(crate) const SMALLEST_FRAME: u64 = 4096;
 
-/// So many ids that we lack are enough for once; what else there is shows in another
-/// reconciliation, when these are here.
+/// A reconciliation ends once it has found this many ids that we lack. Another one finds the
+/// rest after the events of the first have been fetched.
 const ENOUGH: usize = 50_000;
 
-/// The most rounds: half a million events in the smallest frames take some 1,200.
+/// The most rounds of one reconciliation. Half a million events in the smallest frames take about
+/// 1,200 rounds.
 const MOST_ROUNDS: u32 = 5_000;
 
-/// What we hold of what is reconciled: times and ids.
+/// The times and ids of our own events that take part in a reconciliation.
 #[derive(Debug)]
 pub struct LocalSet(NegentropyStorageVector);
 
@@ -26,7 +28,7 @@ impl FromIterator<(u64, EventId)> for LocalSet {
     fn from_iter<I: IntoIterator<Item = (u64, EventId)>>(items: I) -> Self {
         let mut storage = NegentropyStorageVector::new();
         for (created_at, id) in items {
-            // Only fails once it is sealed.
+            // This only fails after `seal`.
             let _ = storage.insert(created_at, Id::from_byte_array(*id.as_bytes()));
         }
         let _ = storage.seal();
@@ -34,49 +36,48 @@ impl FromIterator<(u64, EventId)> for LocalSet {
     }
 }
 
-/// What to do next.
+/// What to do after a message from the relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Send this, in hex.
+    /// Send this message, in hex.
     Send(String),
     /// All differences are known.
     Done,
-    /// There may be more, for another time.
+    /// Enough differences are known for now; there may be more.
     Enough,
 }
 
 /// Why a reconciliation cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// Not hex.
+    /// The message is not hex.
     #[error("its reconciliation message is not hex")]
     Hex,
-    /// Not the protocol, version 1.
+    /// The message is not negentropy version 1.
     #[error("its reconciliation message is not negentropy version 1")]
     Protocol(#[source] negentropy::Error),
-    /// More rounds than it takes.
+    /// There were more rounds than any reconciliation needs.
     #[error("its reconciliation does not come to an end")]
     Endless,
 }
 
-/// One reconciliation, ours being the side that asks.
+/// One reconciliation, in which we are the initiator.
 #[derive(Debug)]
 pub struct Reconciler<'a> {
     negentropy: Negentropy<'a, NegentropyStorageVector>,
-    /// In a tree, like all that grows with the events: a table doubles, with the old and
-    /// the new one side by side.
+    /// A tree and not a hash table, which would hold old and new table in memory while it grows.
     needed: BTreeSet<EventId>,
     rounds: u32,
 }
 
 impl<'a> Reconciler<'a> {
-    /// Begins, with messages of at most `frame_limit` bytes before hex doubles them, at
-    /// least [`SMALLEST_FRAME`]. Returns the first message in hex.
+    /// Begins a reconciliation with messages of at most `frame_limit` bytes, or [`SMALLEST_FRAME`]
+    /// if that is more; in hex they are twice as long. Returns the first message in hex.
     ///
     /// # Errors
-    /// [`ReconcileError::Protocol`], which nothing that we hold can lead to.
-    pub fn begin(held: &'a LocalSet, frame_limit: u64) -> Result<(Self, String), ReconcileError> {
-        let mut negentropy = Negentropy::borrowed(&held.0, frame_limit.max(SMALLEST_FRAME))
+    /// [`ReconcileError::Protocol`], which cannot happen with ids of ours.
+    pub fn begin(local: &'a LocalSet, frame_limit: u64) -> Result<(Self, String), ReconcileError> {
+        let mut negentropy = Negentropy::borrowed(&local.0, frame_limit.max(SMALLEST_FRAME))
             .map_err(ReconcileError::Protocol)?;
         let first = negentropy.initiate().map_err(ReconcileError::Protocol)?;
         let begun = Self {
@@ -87,11 +88,11 @@ impl<'a> Reconciler<'a> {
         Ok((begun, constellation_shared::hex(&first)))
     }
 
-    /// Takes the relay's message, in hex. What is refused is not needed: a relay may list
-    /// more of it than is enough for once, and what else it has would never show.
+    /// Takes a message from the relay, in hex. Refused ids are not counted as needed: a relay may
+    /// list so many of them that its other events would never be reached.
     ///
     /// # Errors
-    /// [`ReconcileError`]; what was learned until then stays learned.
+    /// [`ReconcileError`]; the ids that were found before remain known.
     pub fn take(
         &mut self,
         message: &str,
@@ -116,12 +117,12 @@ impl<'a> Reconciler<'a> {
         })
     }
 
-    /// How many are known that the relay has and we lack.
+    /// How many ids were found that the relay has and we lack.
     pub fn needed(&self) -> usize {
         self.needed.len()
     }
 
-    /// What the relay has and we lack, as far as it is known, each once.
+    /// The ids that were found to be on the relay and not here.
     pub fn into_needed(self) -> BTreeSet<EventId> {
         self.needed
     }

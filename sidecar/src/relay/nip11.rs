@@ -1,7 +1,7 @@
-//! What a relay tells about itself: the NIP-11 document.
+//! [`Information`]: a relay's NIP-11 document.
 //!
-//! It may be missing, endless, slow or a lie. What it says of limits is a hint that makes
-//! the first question fit; nothing is taken as had because of it.
+//! The document may be missing, endless, slow or wrong. Its limits are only a hint that makes our
+//! first subscriptions fit; no event counts as received because of them.
 
 use std::time::Duration;
 
@@ -17,43 +17,43 @@ use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, Connector};
 use crate::support::sanitize::for_terminal;
 
-/// The longest document that is read, in bytes.
+/// The longest NIP-11 document that is read, in bytes.
 const LONGEST: usize = 128 * 1024;
 
-/// How much of the name and version of its software is kept, in characters.
+/// How much of the name and version of a relay's software is kept, in characters.
 const MOST_OF_SOFTWARE: usize = 100;
 
-/// How long the document may take.
+/// The timeout for fetching the document.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A relay's limits, where it tells them (NIP-11, `limitation`).
+/// What a relay publishes of its limits and its software (NIP-11).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Information {
-    /// Events for one filter (`max_limit`).
+    /// The most events for one filter (`max_limit`).
     pub max_limit: Option<u64>,
-    /// Bytes of one message of ours (`max_message_length`).
+    /// The longest message from us, in bytes (`max_message_length`).
     pub max_message_length: Option<u64>,
-    /// Subscriptions open at once (`max_subscriptions`).
+    /// The most subscriptions that may be open at once (`max_subscriptions`).
     pub max_subscriptions: Option<u64>,
-    /// Whether it speaks NIP-77 (`negentropy`, or 77 among `supported_nips`).
+    /// Whether the relay supports NIP-77 (`negentropy`, or 77 among `supported_nips`).
     pub negentropy: bool,
-    /// Its software and version, as it calls itself.
+    /// The name and version of its software, as the relay gives them.
     pub software: Option<String>,
 }
 
 /// Why there is no document.
 #[derive(Debug, thiserror::Error)]
 pub enum InformationError {
-    /// No connection.
+    /// There is no connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The document did not come in time.
     #[error("no NIP-11 document within {} s", .0.as_secs())]
     Slow(Duration),
-    /// HTTP went wrong.
+    /// HTTP failed.
     #[error("no NIP-11 document")]
     Http(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Another answer than 200.
+    /// The HTTP status was not 200.
     #[error("no NIP-11 document: HTTP {0}")]
     Status(StatusCode),
     /// The document is no JSON object.
@@ -62,7 +62,8 @@ pub enum InformationError {
 }
 
 impl Information {
-    /// Reads a document. Fields that are missing or of another type count as not told.
+    /// Reads a document; `None` if it is no JSON object. Fields of the wrong type count as
+    /// missing.
     pub fn parse(json: &[u8]) -> Option<Self> {
         let document: Value = serde_json::from_slice(json).ok()?;
         document.as_object()?;
@@ -77,8 +78,8 @@ impl Information {
         });
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         let software = text("software").map(|software| {
-            let words = format!("{software} {}", text("version").unwrap_or_default());
-            for_terminal(&words, MOST_OF_SOFTWARE)
+            let name = format!("{software} {}", text("version").unwrap_or_default());
+            for_terminal(&name, MOST_OF_SOFTWARE)
         });
         Some(Self {
             max_limit: limit("max_limit"),
@@ -89,21 +90,21 @@ impl Information {
         })
     }
 
-    /// Asks a relay for its document, over a connection of its own.
+    /// Fetches a relay's document over a separate connection.
     ///
     /// # Errors
-    /// [`InformationError`]; [`InformationError::Connect`] says that the relay cannot be
-    /// reached at all.
+    /// [`InformationError`]. It is [`InformationError::Connect`] if the relay cannot be reached at
+    /// all.
     pub async fn fetch(address: &Address, connector: &Connector) -> Result<Self, InformationError> {
         let (information, _) = Self::fetch_dated(address, connector).await?;
         Ok(information)
     }
 
-    /// The same, with the `Date` that came with it (RFC 9110, 6.6.1): strfry sends none, the
-    /// proxies before it do.
+    /// Fetches a relay's document together with the HTTP header `Date` (RFC 9110, 6.6.1), which
+    /// strfry does not send but proxies in front of it do.
     ///
     /// # Errors
-    /// Those of [`Information::fetch`].
+    /// [`InformationError`].
     pub async fn fetch_dated(
         address: &Address,
         connector: &Connector,
@@ -137,7 +138,7 @@ impl Information {
                 Ok((information, date))
             };
             tokio::pin!(claims);
-            // The connection only moves while somebody asks it to.
+            // The connection only makes progress while it is polled.
             tokio::select! {
                 result = &mut claims => result,
                 _ = connection => claims.await,

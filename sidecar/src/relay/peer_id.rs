@@ -1,30 +1,30 @@
-//! The name of an IPFS node. It comes from foreign files and goes into arguments of
-//! commands, so that only what really is one may pass.
+//! [`PeerId`]: the id of an IPFS node. Other stations choose it, and it becomes an argument of a
+//! command, so it is checked strictly.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-/// The longest spelling that is looked at, in bytes; the longest in use has 65.
+/// The longest text that is accepted, in bytes; the longest ids in use have 65.
 const LONGEST: usize = 80;
 
-/// What a key's own bytes begin with where they stand for their hash (the multihash code
-/// `identity`, its length, then libp2p's `PublicKey` message): Ed25519 and secp256k1.
+/// The prefix of an Ed25519 key that is its own id: the multihash code `identity`, the length, and
+/// the beginning of libp2p's `PublicKey` message.
 const ED25519: &[u8] = &[0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+/// The prefix of a secp256k1 key that is its own id, of the same form as [`ED25519`].
 const SECP256K1: &[u8] = &[0x00, 0x25, 0x08, 0x02, 0x12, 0x21];
 
-/// What a SHA-256 of a longer key begins with (multihash).
+/// The prefix of the SHA-256 hash of a longer key (multihash).
 const SHA_256: &[u8] = &[0x12, 0x20];
 
-/// What a CID of version 1 of a libp2p key begins with.
+/// The prefix of a version 1 CID of a libp2p key.
 const CID: &[u8] = &[0x01, 0x72];
 
-/// An IPFS peer id, in any of the spellings of libp2p's specification: base58
-/// (`12D3Koo…`, `16Uiu2…`, `Qm…`), or a CID in base36 (`k51…`) or base32 (`bafz…`).
-/// Two spellings of one id are equal.
+/// An IPFS peer id in any form that libp2p specifies: base58 (`12D3Koo…`, `16Uiu2…`, `Qm…`), or a
+/// CID in base36 (`k51…`) or base32 (`bafz…`). Two forms of the same id are equal.
 ///
-/// It holds letters and digits only, and does not begin with a dash.
+/// It consists of letters and digits only, so it never begins with a dash.
 #[derive(Debug, Clone)]
 pub struct PeerId {
     text: String,
@@ -48,13 +48,13 @@ impl FromStr for PeerId {
             [b'b', digits @ ..] => key_of_cid(&base32(digits).ok_or(NoPeerId)?)?,
             _ => bs58::decode(text).into_vec().map_err(|_| NoPeerId)?,
         };
-        match is_key(&multihash) {
-            true => Ok(Self {
-                text: text.to_owned(),
-                multihash,
-            }),
-            false => Err(NoPeerId),
+        if !is_key(&multihash) {
+            return Err(NoPeerId);
         }
+        Ok(Self {
+            text: text.to_owned(),
+            multihash,
+        })
     }
 }
 
@@ -73,7 +73,7 @@ fn is_key(multihash: &[u8]) -> bool {
         })
 }
 
-/// The bytes of one large number, the first of them not zero.
+/// Decodes base36 as one large number, without leading zero bytes.
 fn base36(digits: &[u8]) -> Option<Vec<u8>> {
     // The least significant byte comes first.
     let mut number: Vec<u8> = Vec::new();
@@ -97,7 +97,7 @@ fn base36(digits: &[u8]) -> Option<Vec<u8>> {
     Some(number)
 }
 
-/// RFC 4648 in lower case, without padding.
+/// Decodes base32 (RFC 4648) in lower case, without padding.
 fn base32(digits: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let (mut bits, mut count) = (0_u32, 0_u32);

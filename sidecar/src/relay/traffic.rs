@@ -1,18 +1,18 @@
-//! [`Traffic`]: how much came from a relay, and how much of it was of use.
+//! [`Traffic`]: how many bytes a relay sent, and how many of them were useful.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// So many bytes for each useful one are what honest relays send at most: a page repeats the
-/// second at which the one before it ended.
+/// Honest relays send at most this many bytes for each useful byte: a page repeats the last second
+/// of the page before it.
 const MOST_FOR_EACH_USEFUL: u64 = 4;
 
-/// So many bytes more may be of no use: lists of what we have, NOTICEs, answers to several
-/// tries, some events that are far too long.
+/// Beyond that, a relay may send this many useless bytes: ids of events that we have, notices,
+/// replies to several attempts, some events that are far too long.
 const MOST_USELESS: u64 = 96 * 1024 * 1024;
 
-/// What came from one relay over all connections of a session, in bytes. Shared with those who
-/// learn what was of use.
+/// The bytes that one relay sent over all connections of a session. Admission, which learns which
+/// of them were useful, shares it.
 #[derive(Debug, Default)]
 pub struct Traffic {
     received: AtomicU64,
@@ -22,49 +22,50 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// A message of so many bytes came, after the relay was waited for so long.
+    /// Counts a message of this many bytes, and the time that we waited for it.
     pub fn receive(&self, bytes: u64, waited: Duration) {
         self.received.fetch_add(bytes, Relaxed);
         self.wait(waited);
     }
 
-    /// The relay was waited for so long.
+    /// Counts a time that we waited for the relay.
     pub fn wait(&self, waited: Duration) {
         let ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
         self.waited_ms.fetch_add(ms, Relaxed);
     }
 
-    /// So many of the bytes were asked for and new.
+    /// Counts bytes that were asked for and new.
     pub fn credit(&self, bytes: u64) {
         self.useful.fetch_add(bytes, Relaxed);
     }
 
-    /// Whether the session waits for what other peers fetch, and not for its relay.
-    pub fn wait_for_others(&self, does: bool) {
-        self.is_waiting_for_others.store(does, Relaxed);
+    /// Sets whether the session is waiting for events that other peers fetch, and not for its own
+    /// relay.
+    pub fn wait_for_others(&self, is_waiting: bool) {
+        self.is_waiting_for_others.store(is_waiting, Relaxed);
     }
 
-    /// Bytes received.
+    /// How many bytes were received.
     pub fn received(&self) -> u64 {
         self.received.load(Relaxed)
     }
 
-    /// Bytes that were of use.
+    /// How many bytes were useful.
     pub fn useful(&self) -> u64 {
         self.useful.load(Relaxed)
     }
 
-    /// How long the relay was waited for.
+    /// How long we waited for the relay.
     pub fn waited(&self) -> Duration {
         Duration::from_millis(self.waited_ms.load(Relaxed))
     }
 
-    /// Whether the session waits for what other peers fetch.
+    /// Whether the session is waiting for events that other peers fetch.
     pub fn is_waiting_for_others(&self) -> bool {
         self.is_waiting_for_others.load(Relaxed)
     }
 
-    /// Whether far more came than is of use.
+    /// Whether the relay sent far more than is useful.
     pub fn is_wasted(&self) -> bool {
         let paid = self.useful().saturating_mul(MOST_FOR_EACH_USEFUL);
         self.received().saturating_sub(paid) > MOST_USELESS

@@ -12,7 +12,7 @@ use crate::backfill::reconciliation::local_ids::LocalIds;
 use crate::backfill::reconciliation::{
     MESSAGE_FRAME, Reconciliation, ReconciliationError, SMALLEST_MESSAGE,
 };
-use crate::plan::wanted::{Wanted, questions};
+use crate::plan::wanted::{Wanted, subscriptions};
 use crate::relay::connection::Connection;
 use crate::relay::message::Head;
 use crate::relay::negentropy::{self, LocalSet};
@@ -69,7 +69,7 @@ impl PeerReconciler<'_> {
         let manner = Manner {
             peer: self.peer,
             ids_at_once: self.ids_at_once(),
-            questions: questions(self.information),
+            questions: subscriptions(self.information),
             patience: self.patience,
             waits,
         };

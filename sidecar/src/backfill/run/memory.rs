@@ -110,7 +110,7 @@ pub(super) fn outcome(report: &PeerReport) -> (String, PeerOutcome) {
     } else if report.broke_off {
         PeerOutcome::Failed
     } else {
-        PeerOutcome::Gave(brought)
+        PeerOutcome::Complete(brought)
     };
     (report.address.to_string(), outcome)
 }

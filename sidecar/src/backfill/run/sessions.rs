@@ -158,7 +158,7 @@ impl Backfill<'_> {
             return;
         }
         match outcome(&report).1 {
-            PeerOutcome::Gave(_) => {
+            PeerOutcome::Complete(_) => {
                 let took = Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
                 sessions.stragglers.done(sessions.begin.elapsed(), took);
                 self.selection.succeeded();

@@ -204,7 +204,7 @@ impl Facts {
                 chain(error),
                 "install IPFS (kubo), or say where it is: --ipfs PATH",
             ),
-            Err(error @ IpfsError::Exit { words, .. }) if words.contains("stream mounting") => {
+            Err(error @ IpfsError::Exit { message, .. }) if message.contains("stream mounting") => {
                 Finding::fail(
                     "ipfs_tunnels_off",
                     chain(error),

@@ -135,7 +135,7 @@ mod tests {
         );
         mode(&folder, 0o711);
         mode(&program, 0o644);
-        for user in [&stranger, &User::parse(0, 0, "", "")] {
+        for user in [&stranger, &UnixUser::stranger(0)] {
             let words = user.obstacle(&program).unwrap().to_string();
             assert!(words.ends_with("may not start it"), "{words}");
         }

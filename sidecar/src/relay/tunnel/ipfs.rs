@@ -1,5 +1,5 @@
-//! The `ipfs` program of this machine (kubo), as far as tunnels need it: `p2p forward`,
-//! `p2p close` and `p2p ls`. It is run directly, without a shell.
+//! [`Ipfs`]: this machine's `ipfs` program (kubo) with the commands that tunnels need: `p2p
+//! forward`, `p2p close` and `p2p ls`. It is run directly, without a shell.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ use tokio::time::timeout;
 
 use crate::relay::peer_id::PeerId;
 
-/// How long the last words of a command that has ended may take: something that it
-/// started may hold its output open.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long to wait for the rest of the output after a command has ended: a process that it
+/// started may keep the pipe open.
+const OUTPUT_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How much of its output is read, in bytes.
+/// How much of a command's output is read, in bytes.
 const LONGEST_OUTPUT: u64 = 256 * 1024;
 
-/// How many of its commands run at once: each is a program of 100 MB.
+/// How many `ipfs` commands run at once; each of them takes 100 MB of memory.
 const MOST_AT_ONCE: usize = 4;
 
 /// The `ipfs` program.
@@ -33,44 +33,44 @@ pub(crate) struct Ipfs {
     turns: Arc<Semaphore>,
 }
 
-/// Why a command of `ipfs` did nothing.
+/// Why an `ipfs` command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum IpfsError {
-    /// It could not be started.
+    /// The program could not be started.
     #[error(
         "{0} could not be started; install IPFS (kubo), or say where it is with --ipfs or CONSTELLATION_IPFS"
     )]
     Start(String, #[source] io::Error),
-    /// It said no.
-    #[error("ipfs p2p {command} ended with {status}: {words}")]
+    /// The command failed.
+    #[error("ipfs p2p {command} ended with {status}: {message}")]
     Exit {
         /// `forward`, `close` or `ls`.
         command: &'static str,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
-        /// What it said last.
-        words: String,
+        /// The last line of its stderr.
+        message: String,
     },
-    /// It did not end. It was killed; whether it did anything is unknown.
-    #[error("ipfs p2p {0} did not end within {1:?}; is the IPFS daemon well?")]
+    /// The command did not end in time and was killed. Whether it had any effect is unknown.
+    #[error("ipfs p2p {0} did not end within {1:?}; check that the IPFS daemon answers: ipfs id")]
     Slow(&'static str, Duration),
 }
 
-/// A tunnel as `p2p ls` shows it.
+/// A tunnel in the output of `p2p ls`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listener {
     /// The name of the service, `/x/…`.
     pub service: String,
-    /// Where this machine listens for it.
+    /// The address of this machine on which the tunnel listens.
     pub listen_address: String,
 }
 
-/// The name under which a station offers its relay.
+/// The name of the service by which an IPFS node offers its relay.
 pub(crate) fn service(peer: &PeerId) -> String {
     format!("/x/strfry-{peer}")
 }
 
-/// A TCP port of this machine, as IPFS spells it.
+/// A TCP port of this machine in the form that IPFS uses.
 pub(crate) fn listen_address(port: u16) -> String {
     format!("/ip4/127.0.0.1/tcp/{port}")
 }
@@ -81,14 +81,14 @@ fn forward_arguments(peer: &PeerId, listen_address: String) -> [String; 5] {
     [p2p, forward, service(peer), listen_address, target]
 }
 
-/// The command that opens a tunnel, to be shown.
+/// The command that opens a tunnel, for people to read.
 pub(crate) fn forward_command(program: &Path, peer: &PeerId) -> String {
     let arguments = forward_arguments(peer, "/ip4/127.0.0.1/tcp/PORT".to_owned());
     format!("{} {}", program.display(), arguments.join(" "))
 }
 
 impl Ipfs {
-    /// The program of this name or path, each command of which may take so long.
+    /// The program of this name or path. `patience` is the timeout for each command.
     pub(crate) fn new(program: impl Into<PathBuf>, patience: Duration) -> Self {
         Self {
             program: program.into(),
@@ -97,8 +97,8 @@ impl Ipfs {
         }
     }
 
-    /// Has the daemon listen on `port` and forward what connects there to the relay of
-    /// `peer`. Whether that peer can be reached shows with the first connection only.
+    /// Makes the daemon listen on `port` and forward connections to the relay of `peer`. Whether
+    /// that peer can be reached is known only after the first connection.
     ///
     /// # Errors
     /// [`IpfsError`].
@@ -108,7 +108,7 @@ impl Ipfs {
         Ok(())
     }
 
-    /// Has the daemon end every tunnel that listens on `port`; none is no error.
+    /// Makes the daemon close every tunnel that listens on `port`. It is no error if there is none.
     ///
     /// # Errors
     /// [`IpfsError`].
@@ -117,16 +117,16 @@ impl Ipfs {
         Ok(())
     }
 
-    /// Starts [`Ipfs::close`] without waiting for it: for those who cannot wait.
+    /// Starts the command of [`Ipfs::close`] without waiting for it, for use in `Drop`.
     pub(crate) fn start_close(&self, port: u16) {
         let mut command = std::process::Command::new(&self.program);
         command.args(close_arguments(port));
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        // What cannot be started now is swept at the next start.
+        // If this fails, the next run closes the tunnel.
         let _ = command.stderr(Stdio::null()).spawn();
     }
 
-    /// The tunnels that the daemon keeps, ours and those of others.
+    /// All tunnels that the daemon has open, ours and others.
     ///
     /// # Errors
     /// [`IpfsError`].
@@ -136,7 +136,7 @@ impl Ipfs {
     }
 
     async fn run(&self, name: &'static str, arguments: &[String]) -> Result<String, IpfsError> {
-        // Nobody closes it.
+        // Acquiring only fails after the semaphore is closed, which never happens.
         let _turn = self.turns.acquire().await;
         let mut command = Command::new(&self.program);
         command
@@ -144,28 +144,28 @@ impl Ipfs {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C at a terminal is for us, who then close what is open.
+            // Ctrl-C at a terminal is for us; we then close the open tunnels.
             .process_group(0)
             .kill_on_drop(true);
         let started = command.spawn();
         let mut child =
             started.map_err(|error| IpfsError::Start(self.program.display().to_string(), error))?;
-        let stdout = listen(child.stdout.take());
-        let stderr = listen(child.stderr.take());
+        let stdout = read_all(child.stdout.take());
+        let stderr = read_all(child.stderr.take());
         let waited = timeout(self.patience, child.wait()).await;
         let Ok(Ok(status)) = waited else {
             let _ = child.kill().await;
             return Err(IpfsError::Slow(name, self.patience));
         };
-        let (output, words) = tokio::join!(last_words(stdout), last_words(stderr));
+        let (output, errors) = tokio::join!(output_of(stdout), output_of(stderr));
         if status.success() {
             return Ok(output);
         }
-        let words = words.lines().map(str::trim).rfind(|line| !line.is_empty());
+        let message = errors.lines().map(str::trim).rfind(|line| !line.is_empty());
         Err(IpfsError::Exit {
             command: name,
             status,
-            words: words.unwrap_or("it said nothing").to_owned(),
+            message: message.unwrap_or("it printed no message").to_owned(),
         })
     }
 }
@@ -175,32 +175,32 @@ fn close_arguments(port: u16) -> [String; 4] {
     [p2p, close, option, listen_address(port)]
 }
 
-fn listen(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> JoinHandle<String> {
+fn read_all(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> JoinHandle<String> {
     tokio::spawn(async move {
         let mut bytes = Vec::new();
         if let Some(stream) = stream {
-            // What came before it broke is as good as all.
+            // If reading fails, the output until then has to do.
             let _ = stream.take(LONGEST_OUTPUT).read_to_end(&mut bytes).await;
         }
         String::from_utf8_lossy(&bytes).into_owned()
     })
 }
 
-async fn last_words(listening: JoinHandle<String>) -> String {
-    match timeout(LAST_WORDS, listening).await {
-        Ok(Ok(words)) => words,
+async fn output_of(reading: JoinHandle<String>) -> String {
+    match timeout(OUTPUT_PATIENCE, reading).await {
+        Ok(Ok(output)) => output,
         Ok(Err(_)) | Err(_) => String::new(),
     }
 }
 
-/// Reads `p2p ls`: service, listen address and target on each line. What looks otherwise
-/// (the head that `--headers` adds, say) matches no tunnel of ours.
+/// Reads the output of `p2p ls`: service, listen address and target on each line. Other lines
+/// match no tunnel of ours.
 fn parse_list(text: &str) -> Vec<Listener> {
     let listeners = text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace().map(ToOwned::to_owned);
+        let mut columns = line.split_whitespace().map(ToOwned::to_owned);
         Some(Listener {
-            service: words.next()?,
-            listen_address: words.next()?,
+            service: columns.next()?,
+            listen_address: columns.next()?,
         })
     });
     listeners.collect()

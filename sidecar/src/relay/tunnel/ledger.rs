@@ -1,7 +1,7 @@
-//! Which tunnels are ours: kept in a file from before each is opened until after it is
-//! closed (`strfry/constellation-tunnels.json`), so that those of a run that was killed
-//! are known to the next one. Safe to delete: what is open then stays open until the IPFS
-//! daemon ends.
+//! [`Ledger`]: the list of our own tunnels (`strfry/constellation-tunnels.json`). Each tunnel is in
+//! it from before it is opened until after it is closed, so that the next run can close the
+//! tunnels of a run that was killed. The file may be deleted; open tunnels then stay open until
+//! the IPFS daemon ends.
 
 use std::fs;
 use std::io;
@@ -17,23 +17,23 @@ use crate::relay::tunnel::ipfs::Ipfs;
 use crate::support::mutex::lock;
 use crate::support::state_file::TUNNELS;
 
-/// The port that captains know.
+/// The port that captains know from the station's own tunnel script.
 const USUAL_PORT: u16 = 9999;
 
-/// The layout of the file.
+/// The version of the file's format.
 const VERSION: u32 = 1;
 
-/// The most tunnels that the file may name.
+/// How many tunnels of the file are read at most.
 const MOST_TUNNELS: usize = 1000;
 
-/// A tunnel that is open, or may be.
+/// A tunnel that is open or may be open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The TCP port of this machine that it listens on.
+    /// The TCP port of this machine on which the tunnel listens.
     pub port: u16,
-    /// Whose relay is behind it.
+    /// The IPFS node whose relay the tunnel leads to.
     pub peer: PeerId,
-    /// Whether it could not be closed: that is left to the next start.
+    /// Whether the tunnel could not be closed, so that the next run has to try again.
     pub given_up: bool,
 }
 
@@ -49,7 +49,7 @@ struct Record {
     peer: String,
 }
 
-/// The tunnels that we opened and have not closed.
+/// The tunnels that we have opened and not yet closed.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: PathBuf,
@@ -58,7 +58,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Reads what an earlier run left; nothing where the file is missing, broken or of
+    /// Reads the tunnels that an earlier run left open; none if the file is missing, broken or of
     /// another version.
     pub(crate) fn load(path: PathBuf, ipfs: Ipfs) -> Self {
         let entries = Mutex::new(read(&path));
@@ -69,25 +69,26 @@ impl Ledger {
         }
     }
 
-    /// What is open, or may be.
+    /// The tunnels that are open or may be open.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         self.lock().clone()
     }
 
-    /// Finds a free port for a tunnel, 9999 unless it is taken or `unusual` is
-    /// wanted, and notes it down.
+    /// Finds a free port for a tunnel and enters it. The port is 9999 unless that is taken or
+    /// `unusual` is set.
     ///
     /// # Errors
-    /// Those of asking the system for a port.
+    /// If the system has no free port.
     pub(crate) fn reserve(&self, peer: &PeerId, unusual: bool) -> io::Result<u16> {
         let mut entries = self.lock();
         let is_ours = |port: u16| entries.iter().any(|entry| entry.port == port);
-        let port = match !unusual && !is_ours(USUAL_PORT) && is_free(USUAL_PORT) {
-            true => USUAL_PORT,
-            // The system never names one that somebody listens on.
-            false => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        let port = if !unusual && !is_ours(USUAL_PORT) && is_free(USUAL_PORT) {
+            USUAL_PORT
+        } else {
+            // The system never assigns a port on which somebody listens.
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
                 .local_addr()?
-                .port(),
+                .port()
         };
         let peer = peer.clone();
         entries.push(Entry {
@@ -99,14 +100,14 @@ impl Ledger {
         Ok(port)
     }
 
-    /// Crosses out what is closed, or never was open.
+    /// Removes a tunnel that is closed or was never open.
     pub(crate) fn remove(&self, port: u16) {
         let mut entries = self.lock();
         entries.retain(|entry| entry.port != port);
         self.save(&entries);
     }
 
-    /// Leaves what could not be closed to the next start.
+    /// Marks a tunnel that could not be closed; the next run tries again.
     pub(crate) fn give_up(&self, port: u16) {
         let mut entries = self.lock();
         for entry in entries.iter_mut().filter(|entry| entry.port == port) {
@@ -128,19 +129,21 @@ impl Ledger {
         };
         if let Err(error) = written {
             let path = self.path.display();
-            warn!("{path} cannot be written ({error}): if this run is killed, its tunnels stay");
+            warn!(
+                "{path} cannot be written: {error}; if this run is killed, its tunnels stay open; check the free disk space and who owns the file"
+            );
         }
     }
 }
 
-/// Whether nobody listens there: a tunnel could.
+/// Whether nobody listens on this port of this machine.
 pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 impl Drop for Ledger {
-    /// The backstop: whoever forgot to close gets it done, though not waited for. The
-    /// file stays, so that the next start sweeps what this did not reach.
+    /// Starts closing every tunnel that is still open, without waiting. The file stays, so that the
+    /// next run closes any that this did not reach.
     fn drop(&mut self) {
         for entry in self.lock().iter().filter(|entry| !entry.given_up) {
             self.ipfs.start_close(entry.port);

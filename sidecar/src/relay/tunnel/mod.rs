@@ -1,9 +1,9 @@
-//! Tunnels over IPFS to relays that only listen on their own machines: one of them
-//! ([`Tunnel`]), all of a run's ([`tunnels`]), which of them are ours ([`ledger`]), and
-//! the program that makes them ([`ipfs`]).
+//! Tunnels over IPFS to relays that only listen on their own machines: a single tunnel
+//! ([`Tunnel`]), all tunnels of a run ([`tunnels`]), the list of those that we opened ([`ledger`]),
+//! and the program that opens them ([`ipfs`]).
 //!
-//! The script `x_strfry.sh` that lies beside such a station's description is foreign: it
-//! is never run, nor read.
+//! The script `x_strfry.sh` beside such a station's description comes from that station. It is
+//! neither run nor read.
 
 pub(crate) mod ipfs;
 pub(crate) mod ledger;
@@ -23,15 +23,15 @@ use crate::support::error_chain::chain;
 use ipfs::{Ipfs, IpfsError};
 use ledger::Ledger;
 
-/// How long is waited for what, and how often a tunnel is tried.
+/// The timeouts of a tunnel, and how often opening it is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patience {
-    /// For each command of `ipfs`. It only speaks to the daemon of this machine, but a
-    /// Raspberry Pi takes seconds to load it from its card.
+    /// The timeout for each `ipfs` command. It only talks to the daemon of this machine, but a
+    /// Raspberry Pi takes seconds to load the program from its card.
     pub command: Duration,
-    /// Until the port answers.
+    /// How long to wait until the tunnel's port answers.
     pub ready: Duration,
-    /// Before each further attempt; there is one attempt more than there are waits.
+    /// The delay before each further attempt; there is one attempt more than there are delays.
     pub waits: Vec<Duration>,
 }
 
@@ -46,7 +46,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// The usual one, but nothing takes longer than `most`.
+    /// The default timeouts, but none longer than `most`.
     pub fn within(most: Duration) -> Self {
         let usual = Self::default();
         Self {
@@ -57,8 +57,10 @@ impl Patience {
     }
 }
 
-/// Between what waits a port is tried that does not answer yet.
+/// The first delay between connection attempts to the tunnel's port; each delay is twice as long
+/// as the one before.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
+/// The longest delay between connection attempts to the tunnel's port.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Why there is no tunnel.
@@ -67,13 +69,13 @@ pub enum TunnelError {
     /// No port of this machine is free.
     #[error("no free port for a tunnel")]
     Port(#[source] io::Error),
-    /// `ipfs` opens none.
+    /// `ipfs` did not open the tunnel.
     #[error(transparent)]
     Ipfs(#[from] IpfsError),
-    /// It said that it opened one.
+    /// `ipfs` opened a tunnel that does not work.
     #[error("the tunnel's port {0} did not answer within {1:?}")]
     Deaf(u16, Duration),
-    /// Tunnels are for runs that close them again.
+    /// This command opens no tunnels.
     #[error("no tunnels are opened here")]
     Unwanted,
 }
@@ -99,8 +101,8 @@ impl TunnelError {
     }
 }
 
-/// An open tunnel. [`Tunnel::close`] ends it; one that is dropped stays in its ledger,
-/// which has it closed.
+/// An open tunnel. [`Tunnel::close`] closes it. If it is dropped instead, it stays in the ledger,
+/// which closes it at the end.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     port: u16,
@@ -109,10 +111,10 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Opens a tunnel to the relay of `peer`, and waits until it answers.
+    /// Opens a tunnel to the relay of `peer`, and waits until its port answers.
     ///
     /// # Errors
-    /// [`TunnelError`] of the last attempt; nothing is open then.
+    /// [`TunnelError`] of the last attempt; no tunnel is open then.
     pub(crate) async fn open(
         peer: &PeerId,
         ipfs: &Ipfs,
@@ -142,7 +144,7 @@ impl Tunnel {
     ) -> Result<Self, TunnelError> {
         let first = Self::forward(peer, ipfs, ledger, false).await;
         let tunnel = match first {
-            // Somebody else was faster; there are more ports.
+            // Another program took the port in the meantime; try a different one.
             Err((port, TunnelError::Ipfs(IpfsError::Exit { .. }))) if !ledger::is_free(port) => {
                 let second = Self::forward(peer, ipfs, ledger, true).await;
                 second.map_err(|(_, error)| error)?
@@ -175,9 +177,9 @@ impl Tunnel {
             return Ok(tunnel);
         };
         match &error {
-            // Whether it opened before it was killed is unknown.
+            // The tunnel may have been opened before the command was killed.
             IpfsError::Slow(..) => tunnel.close().await,
-            // What may listen there now is not ours.
+            // If anything listens there now, it is not ours.
             IpfsError::Start(..) | IpfsError::Exit { .. } => ledger.remove(port),
         }
         Err((port, error.into()))
@@ -197,12 +199,12 @@ impl Tunnel {
         }
     }
 
-    /// The TCP port of this machine that it listens on.
+    /// The TCP port of this machine on which the tunnel listens.
     pub(crate) const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Ends it. Where `ipfs` does not, that is said, and the next start tries again.
+    /// Closes the tunnel. If that fails, it is logged, and the next run tries again.
     pub(crate) async fn close(self) {
         close(&self.ipfs, &self.ledger, self.port).await;
     }

@@ -1,4 +1,4 @@
-//! All tunnels of a run.
+//! [`Tunnels`]: all tunnels of a run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,11 +16,9 @@ use crate::support::mutex::lock;
 
 type Slot = Arc<OnceCell<Tunnel>>;
 
-/// Opens tunnels where they are needed, each once however many ask for it, and closes
-/// them all at the end.
+/// Opens each tunnel when it is first needed, and closes all of them at the end.
 ///
-/// Dropped without [`Tunnels::close`], it starts closing what is open, as the ledger's
-/// backstop.
+/// If it is dropped without [`Tunnels::close`], the ledger starts closing the open tunnels.
 #[derive(Debug)]
 pub struct Tunnels {
     ipfs: Ipfs,
@@ -30,8 +28,8 @@ pub struct Tunnels {
 }
 
 impl Tunnels {
-    /// None yet, to be opened by the `ipfs` program of this name or path; what an earlier
-    /// run left open is in the file at `ledger_path`.
+    /// No tunnels yet. They will be opened by the `ipfs` program of this name or path; the file at
+    /// `ledger_path` lists those that an earlier run left open.
     pub fn new(program: PathBuf, ledger_path: PathBuf, patience: Patience) -> Self {
         let ipfs = Ipfs::new(program, patience.command);
         Self {
@@ -42,8 +40,7 @@ impl Tunnels {
         }
     }
 
-    /// Closes what an earlier run left open because it was killed; only what the daemon
-    /// still knows as that tunnel.
+    /// Closes the tunnels that a killed run left open, if the daemon still has exactly those.
     pub async fn sweep(&self) {
         let left = self.ledger.entries();
         if left.is_empty() {
@@ -55,7 +52,7 @@ impl Tunnels {
                 listener.service == service(&entry.peer)
                     && listener.listen_address == listen_address(entry.port)
             }),
-            // Closing will tell.
+            // Unknown; closing will show.
             Err(_) => false,
         };
         let (gone, open): (Vec<_>, Vec<_>) = left.into_iter().partition(is_gone);
@@ -69,11 +66,11 @@ impl Tunnels {
         self.close_each(open).await;
     }
 
-    /// The port of this machine behind which the relay of `peer` is, by a tunnel that is
-    /// opened now unless it is open.
+    /// The port of this machine that leads to the relay of `peer`. Opens the tunnel unless it is
+    /// open already.
     ///
     /// # Errors
-    /// [`TunnelError`]; who asks later tries again.
+    /// [`TunnelError`]; a later call tries again.
     pub async fn port(&self, peer: &PeerId) -> Result<u16, TunnelError> {
         let slot = {
             let mut slots = lock(&self.slots);
@@ -84,8 +81,7 @@ impl Tunnels {
         Ok(tunnel.port())
     }
 
-    /// Closes a tunnel whose port no longer answers, so that the next who asks gets a new
-    /// one.
+    /// Closes a tunnel whose port no longer answers, so that the next call opens a new one.
     pub async fn discard(&self, peer: &PeerId, port: u16) {
         let is_it = |slot: &Slot| slot.get().is_some_and(|tunnel| tunnel.port() == port);
         {
@@ -99,8 +95,7 @@ impl Tunnels {
         close(&self.ipfs, &self.ledger, port).await;
     }
 
-    /// Closes all that is open or may be, also what was being opened by somebody who was
-    /// stopped.
+    /// Closes every tunnel that is open or may be open, including any that was about to be opened.
     pub async fn close(&self) {
         {
             let mut slots = lock(&self.slots);
