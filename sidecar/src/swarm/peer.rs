@@ -277,7 +277,7 @@ pub(crate) fn sort_out(
         match address_of(description, relay, node_id, guard) {
             Ok(address) if seen.insert(address.clone()) => peers.push(Peer { address }),
             Ok(_) => {}
-            Err(why) => passed_over.push(why),
+            Err(why) => passed_over.push(*why),
         }
     }
     (peers, passed_over)
@@ -289,24 +289,24 @@ fn address_of(
     relay: &str,
     node_id: &str,
     guard: &Guard,
-) -> Result<Address, PassedOver> {
+) -> Result<Address, Box<PassedOver>> {
     let folder = || description.folder.clone();
     let address = Address::parse(relay)
-        .map_err(|error| PassedOver::Relay(folder(), error))?
+        .map_err(|error| Box::new(PassedOver::Relay(folder(), error)))?
         .without_query();
     if !address.is_behind_tunnel() {
         return match guard.judge_literally(&address) {
             None => Ok(address),
-            Some(Denial::Own) => Err(PassedOver::Own(folder(), address)),
-            Some(Denial::Private) => Err(PassedOver::Private(folder(), address)),
+            Some(Denial::Own) => Err(Box::new(PassedOver::Own(folder(), address))),
+            Some(Denial::Private) => Err(Box::new(PassedOver::Private(folder(), address))),
         };
     }
     if !description.offers_tunnel {
-        return Err(PassedOver::NoTunnel(folder(), address));
+        return Err(Box::new(PassedOver::NoTunnel(folder(), address)));
     }
     node_id.parse().map(Address::behind).map_err(|error| {
         let start = node_id.chars().take(80).collect();
-        PassedOver::NodeId(folder(), start, error)
+        Box::new(PassedOver::NodeId(folder(), start, error))
     })
 }
 

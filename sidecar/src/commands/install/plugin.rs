@@ -136,7 +136,7 @@ mod tests {
         mode(&folder, 0o711);
         mode(&program, 0o644);
         for user in [&stranger, &UnixUser::stranger(0)] {
-            let words = user.obstacle(&program).unwrap().to_string();
+            let words = obstacle(user, &program).unwrap().to_string();
             assert!(words.ends_with("may not start it"), "{words}");
         }
         fs::remove_file(&program).unwrap();
