@@ -102,7 +102,7 @@ impl BlockedNow {
         let added = self.blacklisted.len() - before;
         if added > 0 && !is_first {
             let pubkeys = counted(added as u64, "pubkey");
-            info!("{pubkeys} were added to blacklist.txt since this run began");
+            info!("{pubkeys} more on blacklist.txt since this run began");
         }
         self.friends = self.pardoned(&friends, &self.friends);
         self.members = self.pardoned(&members, &self.members);

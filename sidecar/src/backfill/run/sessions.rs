@@ -20,7 +20,7 @@ use crate::backfill::session::Session;
 use crate::backfill::stop::{OUT_OF_TIME, Stop, StopReason, StopSwitch};
 use crate::backfill::stragglers::{Pace, Stragglers};
 use crate::plan::peer_history::PeerOutcome;
-use crate::plan::peer_memory::Known;
+use crate::plan::peer_memory::KnownLimits;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
 use crate::relay::connection::OWN_RELAY;
@@ -56,7 +56,7 @@ struct Sessions {
     begin: Instant,
     /// Places of candidates.
     waiting: VecDeque<usize>,
-    running: JoinSet<(PeerReport, Known)>,
+    running: JoinSet<(PeerReport, KnownLimits)>,
     /// Places of the candidates whose sessions have begun, in the order of [`Backfill`]'s `peers`.
     places: Vec<usize>,
     reports: Vec<PeerReport>,
@@ -139,7 +139,7 @@ impl Backfill<'_> {
     fn conclude(
         &mut self,
         sessions: &mut Sessions,
-        joined: Result<(PeerReport, Known), JoinError>,
+        joined: Result<(PeerReport, KnownLimits), JoinError>,
     ) {
         let (report, known) = match joined {
             Ok(joined) => joined,
