@@ -239,9 +239,10 @@ impl Work {
         self.loader = Loader::new(sources.clone());
         if let Some(remover) = self.remover.take() {
             let blacklist = sources.blacklist.clone();
-            self.remover = Some(match remover.blacklist == blacklist {
-                true => remover,
-                false => Remover::new(blacklist),
+            self.remover = Some(if remover.blacklist == blacklist {
+                remover
+            } else {
+                Remover::new(blacklist)
             });
         }
         if sources.swarm != self.sources.swarm {

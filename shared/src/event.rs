@@ -86,17 +86,18 @@ impl Event {
         Self::parse_with(json, lower_hex)
     }
 
-    /// Reads an event that has its own id once its pubkey is spelled as NIP-01 has it: whoever
-    /// passes an event on can respell what is not hashed. One that was hashed with a pubkey in
-    /// another spelling is no event.
+    /// Parses an event whose pubkey may be in upper case or have `0x` in front, as a relay that
+    /// passes an event on can change spellings. The id must be the hash of the event with the
+    /// pubkey in lower case.
     ///
     /// # Errors
-    /// [`EventError`].
+    /// [`EventError`], also if the event was hashed with another spelling of the pubkey.
     pub fn parse_respelled(json: &[u8]) -> Result<Self, EventError> {
         let event = Self::parse_with(json, any_hex)?;
-        match event.has_own_id() {
-            true => Ok(event),
-            false => Err(EventError::Spelling("pubkey")),
+        if event.has_own_id() {
+            Ok(event)
+        } else {
+            Err(EventError::Spelling("pubkey"))
         }
     }
 

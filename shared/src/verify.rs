@@ -153,7 +153,7 @@ mod tests {
             ));
         }
         assert!(is_signed_as_spelled(GENUINE));
-        // Whoever passes it on can respell it so: its author did not.
+        // A relay that passes it on can write it like this. Its author did not.
         let shouted = GENUINE.replace("774ae7f858a9411e", "774AE7F858A9411E");
         assert!(!is_signed_as_spelled(&shouted));
         let event = Event::parse_respelled(shouted.as_bytes()).unwrap();

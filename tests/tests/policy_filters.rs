@@ -66,7 +66,7 @@ impl Filtered {
         self.station.root().join(name).exists()
     }
 
-    /// The process ids that the filters wrote down, so many.
+    /// Waits until the filters wrote down `count` process ids, and returns them.
     fn pids(&self, count: usize) -> Vec<String> {
         wait_for("the filter's children", || {
             self.exists("pids") && self.read("pids").lines().count() == count

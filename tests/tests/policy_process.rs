@@ -185,7 +185,7 @@ fn it_starts_and_ends_the_way_strfry_does_it() {
         policy.signal(Signal::TERM);
         policy.end_input();
         policy.wait();
-        // Whoever was behind the shell has let go of stdout.
+        // The process behind the shell has closed stdout.
         policy.expect_end_of_answers();
     }
 }
@@ -279,7 +279,7 @@ fn explain_names_a_list_that_cannot_be_read() {
     output.expect_stdout("blacklist.txt cannot be read");
 }
 
-/// strfry gives it a stderr of its own, and whoever read that may be gone.
+/// strfry gives the plugin a stderr of its own, and its reader may be gone.
 #[test]
 fn a_closed_stderr_stops_neither_answers_nor_lists() {
     let station = station!();

@@ -1,4 +1,5 @@
-//! Pardoned keys leave the blacklist, and nothing else does, whoever else is at work on it.
+//! Pardoned keys are removed from the blacklist, and nothing else is, whatever other programs write
+//! to it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

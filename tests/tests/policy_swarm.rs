@@ -1,5 +1,5 @@
-//! Whatever other stations send, the policy answers at once from the station's own lists; and
-//! whoever cannot be seen writes the blacklist.
+//! The policy answers at once from the station's own lists, whatever other stations send, and lets
+//! nobody slip in while a program that it cannot see writes the blacklist.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -20,7 +20,7 @@ use policy_program::{
 /// The first answer comes within this, with what a busy machine may add to it.
 const FIRST_ANSWER: Duration = Duration::from_millis(300 + 500);
 
-/// Lists of the same content in so many folders of the swarm, which cost one of them.
+/// Makes lists of the same content in `count` folders of the swarm. They share one file's space.
 fn lists_of_others(station: &StationDir, count: usize, text: &str) {
     let swarm = station.paths().swarm_dir();
     station.write("hostile", text);
@@ -53,7 +53,7 @@ fn lists_of_nothing_but_line_breaks_cost_next_to_nothing() {
     assert_eq!(answer, ACCEPT);
     assert!(time < FIRST_ANSWER, "{time:?}");
     assert_eq!(policy.ask_key(1), BLOCKED);
-    // Whoever sends long lists keeps nobody else's out.
+    // Long lists displace no others.
     assert_eq!(policy.ask_key(2), ACCEPT);
     in_force(&mut policy, "a key is blocked", 4, BLOCKED, || {
         station.blacklist(&[key(1), key(4)]);

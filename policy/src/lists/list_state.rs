@@ -33,16 +33,16 @@ const AHEAD: Duration = Duration::from_secs(10);
 /// writers. A program that takes longer between two writes is not going to continue.
 const REST: Duration = STALLED_AFTER;
 
-/// How long a list that keeps growing goes without a rest before it counts as whole: somebody
-/// appends to it now and then, and whoever fills an emptied list is done long before. Without
-/// this bound, authors could be rejected for as long as others are blacklisted.
+/// How long a list may keep growing before it counts as complete even without a rest. Programs that
+/// fill an emptied list are done long before; others only append now and then. Without this
+/// bound, authors could be rejected for as long as keys are added.
 const GROWTH: Duration = Duration::from_secs(60);
 
 /// On a file system that counts seconds only, two changes within this time can leave the same time
 /// behind.
 const COARSE_TICK: Duration = Duration::from_millis(2100);
 
-/// Since when a file has been in the state in which it is.
+/// How long a file has been in its current state.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
     state: Option<Option<Signature>>,

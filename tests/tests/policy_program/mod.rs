@@ -37,11 +37,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often an answer that is waited for is asked for.
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// A change is in force at the latest after this.
+/// A change counts within this time.
 const IN_FORCE_AFTER: Duration = Duration::from_secs(1);
 
-/// And where whoever writes `blacklist.txt` cannot be seen, a key that left it is let in at the
-/// latest after this besides.
+/// If the writers of `blacklist.txt` cannot be seen, a key that was removed from it is let in within
+/// this additional time.
 const RESTED_AFTER: Duration = Duration::from_secs(10);
 
 /// What a busy machine may add to it: the program and this test take turns with others.
@@ -304,7 +304,7 @@ pub(crate) fn script(folder: &Path, text: &str) -> Child {
         .unwrap()
 }
 
-/// The same, run to its end.
+/// Runs a shell script to its end, and expects it to succeed.
 #[track_caller]
 pub(crate) fn run_script(folder: &Path, text: &str) {
     assert!(script(folder, text).wait().unwrap().success(), "{text}");
