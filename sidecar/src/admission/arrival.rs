@@ -1,4 +1,4 @@
-//! [`Arrival`]: what a relay sent as an event, read once.
+//! [`Arrival`]: a parsed event from a relay, or what is known of one that cannot be parsed.
 
 use constellation_shared::Event;
 use constellation_shared::event::EventError;
@@ -7,31 +7,31 @@ use constellation_shared::verify::own_length;
 use crate::admission::rules::Refusal;
 use crate::relay::message::{self, Head};
 
-/// What came for a question: an event, or what takes the place of one.
+/// What a relay sent in an EVENT message.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    /// An event.
+    /// A well-formed event.
     Event(Head, Event),
-    /// None that we can take.
+    /// An event that cannot be accepted.
     Unreadable(Unreadable),
 }
 
-/// What cannot be let in, whatever it says: too long, or no event that we can read.
+/// An event that cannot be accepted, because it is too long or malformed.
 #[derive(Debug)]
 pub(crate) struct Unreadable {
-    /// As much of it as tells whether it was asked for.
+    /// The fields that tell whether it was asked for.
     pub head: Head,
-    /// The text.
+    /// Its JSON.
     pub json: String,
-    /// Why it is not let in.
+    /// Why it is refused.
     pub refusal: Refusal,
 }
 
 impl Arrival {
-    /// Reads what a relay sent as an event; `None` for what does not tell id, author, kind and
-    /// time. An event in one of its spellings has at most `longest` bytes.
+    /// Parses the JSON of an event; `None` if its id, author, kind or time cannot be read. No form
+    /// of an acceptable event is longer than `longest` bytes.
     pub(crate) fn read(json: &str, longest: usize) -> Option<Self> {
-        // Before it is read: millions of tags take much more memory. What anybody can put around
+        // Checked before parsing, because millions of tags need much more memory than their JSON. What anybody can put around
         // an event does not make it long.
         let is_long = json.len() > longest && own_length(json).is_none_or(|own| own > longest);
         let refusal = if is_long {
@@ -53,7 +53,7 @@ impl Arrival {
         }))
     }
 
-    /// As much of it as tells whether it was asked for.
+    /// The fields that tell whether the event was asked for.
     pub(crate) const fn head(&self) -> &Head {
         match self {
             Self::Event(head, _) => head,
@@ -61,11 +61,11 @@ impl Arrival {
         }
     }
 
-    /// How many of its bytes are of use as far as is known: what cannot be read is of none
-    /// until it is known that its author signed it.
+    /// How many bytes of the JSON count as useful. An unreadable event counts only after its
+    /// author's signature has been verified.
     pub(crate) fn useful_bytes(&self, json: &str) -> u64 {
         match self {
-            // A character takes at most six; anything more is blanks and unknown fields.
+            // A character has at most six bytes in JSON; the rest is blanks and unknown fields.
             Self::Event(_, event) => json.len().min(6 * event.size()) as u64,
             Self::Unreadable(_) => 0,
         }

@@ -1,4 +1,4 @@
-//! [`Counts`]: what came from one peer.
+//! [`Counts`]: the numbers of events that one peer sent.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,31 +8,31 @@ use constellation_shared::EventId;
 use crate::admission::rules::Refusal;
 use crate::support::mutex::lock;
 
-/// Counts by reason.
+/// The numbers of refused events, by reason.
 pub(crate) type Refusals = BTreeMap<Refusal, u64>;
 
-/// Counts of one peer, shared with the work done on its events.
+/// The counts of one peer, shared with the tasks that handle its events.
 pub type Tally = Arc<Mutex<Counts>>;
 
-/// What came from one peer.
+/// The numbers of events that one peer sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Events that were asked for and came, however often.
+    /// Events that were asked for and arrived, repetitions included.
     pub received: u64,
-    /// Those that no other peer had sent before, and that were let in.
+    /// Events that were accepted and that no other peer had sent before.
     pub collected: u64,
-    /// Those that were not let in.
+    /// Events that were refused.
     pub refused: Refusals,
-    /// How much of it only a broken or hostile relay sends.
+    /// Messages and events that only a broken or hostile relay sends.
     pub garbage: u64,
-    /// How many were verified and found to be what their authors signed, let in or not.
+    /// Events whose signature was verified, whether they were accepted or not.
     pub genuine: u64,
     /// The ids of those that were looked at for it. What is not what its author signed is
     /// [`Refusal::Forged`] here, whatever else is wrong with it.
     pub refused_ids: Vec<(EventId, Refusal)>,
 }
 
-/// The counts of a peer as they stand.
+/// A snapshot of a peer's counts.
 pub(crate) fn counts(tally: &Tally) -> Counts {
     lock(tally).clone()
 }

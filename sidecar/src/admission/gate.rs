@@ -1,4 +1,4 @@
-//! [`Gate`]: where all verified events meet, each of which passes once.
+//! [`Gate`]: lets each verified event pass once, however many peers send it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,28 +9,28 @@ use crate::admission::rules::Refusal;
 use crate::strfry::import::Line;
 use crate::swarm::blocked_now::BlockedNow;
 
-/// An event that may come in as far as it alone tells.
+/// An event that was verified and accepted by the rules.
 #[derive(Debug)]
 pub struct Admitted {
     pub(super) event: Event,
-    /// Its canonical spelling, without a newline.
+    /// Its canonical JSON, without a newline.
     pub(super) line: String,
-    /// Where refusals of the peer that sent it are counted.
+    /// The counts of the peer that sent it.
     pub(super) tally: Tally,
 }
 
-/// The one place that every verified event passes.
+/// The place that every verified event passes.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    /// Who is blocked at this moment; none where that was settled before.
+    /// The pubkeys that are blocked at the moment; `None` if that was checked before.
     blocked: Option<BlockedNow>,
-    /// In a tree, which grows by a node: a table doubles, old and new side by side.
+    /// A tree and not a hash table, which would hold old and new table in memory while it grows.
     passed: BTreeSet<EventId>,
     by_kind: BTreeMap<u16, u64>,
 }
 
 impl Gate {
-    /// A gate that asks for the verdict on each author once more.
+    /// A gate that checks once more whether an author is blocked.
     pub(crate) fn asking(blocked: BlockedNow) -> Self {
         Self {
             blocked: Some(blocked),
@@ -38,12 +38,12 @@ impl Gate {
         }
     }
 
-    /// Whether it is time to [refresh](Gate::refresh) what it knows of the lists.
+    /// Whether it is time to call [`Gate::refresh`].
     pub(crate) fn is_due(&self) -> bool {
         self.blocked.as_ref().is_some_and(BlockedNow::is_due)
     }
 
-    /// Looks at the lists again. Reads files.
+    /// Reads the lists again if they have changed. This blocks on files.
     pub(crate) fn refresh(&mut self) {
         if let Some(blocked) = &mut self.blocked {
             blocked.refresh();
@@ -55,7 +55,7 @@ impl Gate {
         blocked.is_some_and(|blocked| blocked.contains(author))
     }
 
-    /// Passes on what was not passed before and whose author is not blocked by now.
+    /// Returns the events that have not passed before and whose author is not blocked.
     pub(crate) fn pass(&mut self, batch: Vec<Admitted>) -> Vec<Line> {
         let mut lines = Vec::with_capacity(batch.len());
         for Admitted { event, line, tally } in batch {
@@ -79,12 +79,12 @@ impl Gate {
         lines
     }
 
-    /// The ids of all that came so far.
+    /// The ids of all events that have passed.
     pub(crate) const fn passed(&self) -> &BTreeSet<EventId> {
         &self.passed
     }
 
-    /// How many events of each kind were passed on.
+    /// How many events of each kind have passed.
     pub(crate) const fn by_kind(&self) -> &BTreeMap<u16, u64> {
         &self.by_kind
     }

@@ -1,9 +1,8 @@
-//! From a relay's hands to strfry's: each event is looked at once, verified on all cores,
-//! and passed on once, however many peers send it.
+//! [`Intake`]: takes the events of one peer and has them verified in batches on all cores;
+//! [`Admission`]: what the intakes of all peers share, so that the same bytes are verified once.
 //!
-//! Every peer has an [`Intake`], which hands batches to verification; all verified events
-//! meet in one gate, which knows what was already passed on. Whether a deletion (NIP-09)
-//! counts is for strfry alone to say: it refuses some of them, and what those name must come in.
+//! Deletions (NIP-09) are left to strfry alone: it rejects some of them, and the events that those
+//! name must still be accepted.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -22,19 +21,19 @@ use crate::relay::message::Head;
 use crate::relay::traffic::Traffic;
 use crate::support::mutex::lock;
 
-/// How many events are verified as one piece of work: some 3 ms of one core.
+/// How many events are verified in one batch, which takes one core about 3 ms.
 const BATCH: usize = 64;
 
-/// How much JSON one piece of work holds, in bytes, give or take an event.
+/// The size of a batch in bytes of JSON from which on it is verified.
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// How many batches of verified events may wait for the gate.
 const WAITING_BATCHES: usize = 8;
 
-/// A peer, by its place in the run.
+/// The index of a peer in the run.
 pub(crate) type PeerIndex = usize;
 
-/// Is told what became of each event that was looked at.
+/// Is notified of every event that was verified.
 pub trait ArrivalListener: std::fmt::Debug + Send + Sync {
     /// An event of this id and content has arrived, whether it is let in or not. If it is forged,
     /// the genuine event may still come from another peer. `fetched_by` is the peer that was asked
@@ -42,23 +41,22 @@ pub trait ArrivalListener: std::fmt::Debug + Send + Sync {
     fn arrived(&self, event: &Head, is_forged: bool, fetched_by: Option<PeerIndex>);
 }
 
-/// How many spellings of one id are looked at of each peer, besides the one that came first of
-/// all: a forged twin of an event must not stand in for it, and a genuine one can be spelled in
-/// endless ways.
+/// How many further versions of one event id are verified for each peer. A forged version must not
+/// keep out the genuine event, and the JSON of a genuine event can be written in endless ways.
 const MOST_TWINS: u8 = 3;
 
-/// How many events that nobody signed or asked for, and messages that mean nothing, are taken of
-/// one relay beyond as many as are genuine.
+/// How many forged or unasked events and meaningless messages are tolerated from one relay, beyond
+/// the number of its genuine events.
 pub(crate) const MOST_GARBAGE: u64 = 1000;
 
-/// What all intakes of a run share.
+/// What the intakes of all peers of a run share.
 #[derive(Debug)]
 pub struct Admission {
     rules: Rules,
-    /// Whether ids and signatures are checked here.
+    /// Whether ids and signatures are verified.
     verify: bool,
-    /// What was looked at already: keyed hashes of 64 bits each of its id and of its bytes. A
-    /// forged twin has the id of the genuine event, and must not stand in for it.
+    /// The events seen so far, each as two keyed 64-bit hashes: of its id and of its bytes. The id
+    /// alone would not do, since a forged version has the id of the genuine event.
     seen: Mutex<BTreeSet<u128>>,
     hashers: [RandomState; 2],
     /// Is told what became of each event.
@@ -68,7 +66,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// The admission of one run, and the receiving end of what passes it.
+    /// The admission of one run, and the channel on which it sends verified events.
     pub fn new(
         rules: Rules,
         verify: bool,
@@ -88,8 +86,8 @@ impl Admission {
         (Arc::new(admission), receiver)
     }
 
-    /// Whether these bytes are looked at for the first time, or the peer that sends them has
-    /// sent too many spellings of the same id.
+    /// Whether an event has to be verified: whether its bytes are new, and whether this peer has not
+    /// sent too many versions of the same id.
     fn novelty(&self, id: &EventId, json: &str, twins: &mut HashMap<u64, u8>) -> Novelty {
         let [of_ids, of_bytes] = &self.hashers;
         let (of_id, of_json) = (of_ids.hash_one(id), of_bytes.hash_one(json));
@@ -121,8 +119,7 @@ impl Admission {
         }
     }
 
-    /// An event that cannot be let in, whatever it says. Where its author signed it so, the
-    /// relay does what it should.
+    /// Counts an unreadable event. If its author signed it in this form, the relay is not to blame.
     fn refuse_unreadable(&self, unreadable: &Unreadable, source: Source, from: &Origin) {
         let Unreadable {
             head,
@@ -133,7 +130,7 @@ impl Admission {
         if !is_forged && source == Source::Surplus {
             return from.refuse_garbage(Refusal::Unasked);
         }
-        self.tell(head, is_forged, source);
+        self.notify(head, is_forged, source);
         if !is_forged {
             from.traffic.credit(json.len() as u64);
         }
@@ -146,8 +143,8 @@ impl Admission {
         });
     }
 
-    /// Tells those who wait for it what became of an event.
-    fn tell(&self, head: &Head, is_forged: bool, source: Source) {
+    /// Notifies the listener of a verified event.
+    fn notify(&self, head: &Head, is_forged: bool, source: Source) {
         if let Some(listener) = &self.listener {
             let fetched_by = match source {
                 Source::Walked | Source::Surplus => None,
@@ -158,7 +155,7 @@ impl Admission {
     }
 
     fn admit(&self, event: Event, source: Source, from: &Origin) -> Option<Admitted> {
-        // Verified first: nothing may be held against an id that is not the event's own.
+        // Verified first: an id must not be remembered as refused unless it is the event's own.
         let is_forged = self.verify && verify(&event).is_err();
         if !is_forged && source == Source::Surplus {
             from.refuse_garbage(Refusal::Unasked);
@@ -178,7 +175,7 @@ impl Admission {
                 }
             }),
         };
-        self.tell(&Head::from(&event), is_forged, source);
+        self.notify(&Head::from(&event), is_forged, source);
         count(&from.tally, |counts| {
             counts.genuine += u64::from(!is_forged);
         });
@@ -200,7 +197,7 @@ impl Admission {
     }
 }
 
-/// Whom events came from.
+/// The peer that sent an event.
 #[derive(Debug, Clone)]
 struct Origin {
     tally: Tally,
@@ -216,35 +213,35 @@ impl Origin {
     }
 }
 
-/// How an event was asked for.
+/// How an event was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
-    /// By author, kind and time.
+    /// It was asked for by author, kind and time.
     Walked,
     /// By its id, of the peer at this place in the claims.
     Fetched(PeerIndex),
-    /// It is one spelling too many of its id, and only looked at to know whom to blame.
+    /// It is one version too many of its id, and is verified only to know whether it is forged.
     Surplus,
 }
 
-/// Whether something is looked at.
+/// Whether an event has to be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Novelty {
-    /// It is new.
+    /// It has not been seen before.
     New,
-    /// The very same bytes came before.
+    /// The same bytes were seen before.
     Known,
-    /// Too many spellings of this id came from this peer.
+    /// This peer has sent too many versions of this id.
     Surplus,
 }
 
-/// Takes one peer's events.
+/// Takes the events of one peer.
 #[derive(Debug)]
 pub(crate) struct Intake {
     admission: Arc<Admission>,
     from: Origin,
     peer: PeerIndex,
-    /// How many spellings of an id came of this peer after another had come first.
+    /// How many versions of an id this peer has sent beyond the first.
     twins: HashMap<u64, u8>,
     batch: Vec<(Arrival, Source)>,
     batch_bytes: usize,
@@ -281,7 +278,7 @@ impl Intake {
         self.take_once(arrival, json, Source::Walked).await
     }
 
-    /// Takes one more spelling of an event that the claims gave this peer to fetch.
+    /// Takes a further version of an event that the claims gave this peer to fetch.
     pub(crate) async fn take_twin(&mut self, arrival: Arrival, json: &str) {
         let source = Source::Fetched(self.peer);
         self.take_once(arrival, json, source).await;
@@ -321,26 +318,26 @@ impl Intake {
         }
     }
 
-    /// Counts what only a broken or hostile relay sends.
+    /// Counts a message or event that only a broken or hostile relay sends.
     pub(crate) fn refuse_garbage(&self, refusal: Refusal) {
         self.from.refuse_garbage(refusal);
     }
 
-    /// Whether so much came that only a broken or hostile relay sends, and so little else,
-    /// that it is left.
+    /// Whether the relay has sent so much garbage, compared with genuine events, that the session
+    /// should end.
     pub(crate) fn is_garbage(&self) -> bool {
         let counts = lock(&self.from.tally);
         counts.garbage > MOST_GARBAGE.saturating_add(counts.genuine)
     }
 
-    /// Sends what was taken to verification.
+    /// Sends the current batch to verification.
     pub(crate) async fn flush(&mut self) {
         if self.batch.is_empty() {
             return;
         }
         let batch = mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        // Only fails once the semaphore is closed, which nobody does.
+        // Acquiring only fails after the semaphore is closed, which never happens.
         let Ok(core) = Arc::clone(&self.admission.cores).acquire_owned().await else {
             return;
         };
@@ -351,7 +348,7 @@ impl Intake {
                 .into_iter()
                 .filter_map(|(arrival, source)| admission.look_at(arrival, source, &from))
                 .collect();
-            // Where the gate is gone the run is over.
+            // Sending fails if the gate has ended; the run is then over.
             let _ = admission.verified.blocking_send(admitted);
             drop(core);
         });

@@ -1,6 +1,6 @@
-//! The way of an event from a relay's frame to strfry: read ([`arrival`]), let in or not
-//! ([`rules`]), verified on all cores ([`intake`]), passed on once ([`gate`]), counted
-//! ([`counts`]), and the tasks between them ([`pipeline`]).
+//! The path of an event from a relay's message to strfry: it is parsed ([`arrival`]), verified on
+//! all cores ([`intake`]), checked against the rules ([`rules`]), passed on once however many peers
+//! send it ([`gate`]), and counted ([`counts`]). [`pipeline`] runs the tasks.
 
 pub(crate) mod arrival;
 pub(crate) mod counts;

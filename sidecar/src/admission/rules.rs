@@ -1,48 +1,48 @@
-//! What is let in: the rules that an event must keep before strfry sees it.
+//! [`Rules`]: the rules that an event must satisfy before strfry gets it.
 //!
-//! strfry's import checks none of this: it stores what is expired, ephemeral or dated in
-//! the future, and a forged event would keep the genuine one out for good.
+//! strfry's import checks none of them. It would store expired, ephemeral and future events, and a
+//! forged event would keep out the genuine one for good.
 
 use constellation_shared::wot::KeySet;
 use constellation_shared::{Event, kinds};
 use serde::Serialize;
 
-/// What a greeting of the relay's own web page begins or goes on with; visitors' greetings
-/// are not events of the constellation.
+/// A text in the greetings that the relay's own web page posts for visitors. They are not events of
+/// the constellation.
 const VISITOR_GREETING: &str = "Hello NOSTR visitor";
 
 /// How far ahead of our clock an event may be dated, in seconds: strfry's
 /// `rejectEventsNewerThanSeconds`.
 const FUTURE_TOLERANCE: u64 = 900;
 
-/// Why an event is not let in.
+/// Why an event is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// Not an event in canonical spelling (NIP-01).
+    /// The event is not well-formed (NIP-01).
     Malformed,
-    /// Nobody asked for it: another author, kind or time, or no such subscription.
+    /// The event was not asked for: it has another author, kind or time, or no open subscription.
     Unasked,
-    /// Id or signature is not true (NIP-01).
+    /// The id or the signature is wrong (NIP-01).
     Forged,
-    /// Its author is blacklisted.
+    /// The author is blocked.
     Blocked,
-    /// A greeting of a visitor.
+    /// The event is a visitor's greeting.
     Visitor,
-    /// Its expiration has passed (NIP-40).
+    /// The event has expired (NIP-40).
     Expired,
-    /// Of a kind that is not stored (NIP-01: 20000 to 29999).
+    /// The kind is ephemeral and never stored (NIP-01: 20000 to 29999).
     Ephemeral,
-    /// Dated more than 15 minutes ahead.
+    /// The event is dated more than 15 minutes in the future.
     Future,
-    /// Longer than `events.maxEventSize` of strfry.conf; strfry would abort its import.
+    /// The event is longer than `events.maxEventSize` in strfry.conf; strfry would abort the import.
     TooLong,
-    /// Its author deleted it (NIP-09): strfry says so, once it was given the event.
+    /// The author deleted the event (NIP-09), which strfry reports when it is given the event.
     Deleted,
 }
 
 impl Refusal {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::Unasked,
@@ -56,7 +56,7 @@ impl Refusal {
         Self::Deleted,
     ];
 
-    /// The stable word for it in logs and reports.
+    /// The stable code of the reason in logs and reports.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -76,17 +76,17 @@ impl Refusal {
 /// The rules of one run.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// The time of the run, Unix seconds.
+    /// The time of the run, in Unix seconds.
     pub now: u64,
-    /// `events.maxEventSize` of strfry.conf, in bytes, the newline of a line included.
+    /// `events.maxEventSize` in strfry.conf, in bytes, including the newline of a line.
     pub max_event_size: usize,
-    /// The authors whose verdict is block.
+    /// The blocked authors.
     pub blocked: KeySet,
 }
 
 impl Rules {
-    /// Whether the event may come in as far as it alone tells; id and signature are for
-    /// [`constellation_shared::verify`].
+    /// Checks an event against every rule except the id and the signature, which
+    /// [`constellation_shared::verify`] checks.
     ///
     /// # Errors
     /// The first [`Refusal`] that applies.
@@ -100,7 +100,7 @@ impl Rules {
         if event.created_at > self.now.saturating_add(FUTURE_TOLERANCE) {
             return Err(Refusal::Future);
         }
-        // strfry counts the first tag of this name alone.
+        // Like strfry, look only at the first tag of this name.
         let expiration = event
             .tag("expiration")
             .and_then(|text| text.parse::<u64>().ok());
@@ -113,7 +113,7 @@ impl Rules {
         Ok(())
     }
 
-    /// Whether strfry's import takes a line of this length, without its newline.
+    /// Whether strfry's import accepts a line of this length, not counting its newline.
     pub const fn takes_line(&self, length: usize) -> bool {
         length < self.max_event_size
     }

@@ -8,9 +8,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::relay::connection::{Connection, ConnectionError};
+use crate::relay::filter::{LATEST, Window};
 use crate::relay::message::{self, FromRelay, Reason};
 use crate::relay::negentropy::{LocalSet, ReconcileError, Reconciler, Step};
-use crate::relay::pager::{LATEST, Window};
 
 /// How long the first answer may take: a relay that never answers is not waited for long,
 /// one that sorts a million events first is given time.

@@ -11,8 +11,9 @@ use tracing::debug;
 use crate::admission::intake::{Intake, MOST_GARBAGE};
 use crate::admission::rules::Refusal;
 use crate::relay::connection::{Connection, ConnectionError};
+use crate::relay::filter::Filter;
 use crate::relay::message::{self, FromRelay, Head, Reason};
-use crate::relay::pager::{Asked, Filter, Pager};
+use crate::relay::pager::{Asked, Pager};
 use crate::relay::traffic::Traffic;
 
 /// Why a relay was left before everything had come.
@@ -106,7 +107,7 @@ impl<P: FnMut()> Walk<'_, P> {
         connection: &mut Connection<S>,
     ) -> Result<(), FetchError> {
         loop {
-            while let Some((subscription, filter)) = self.pager.next_question() {
+            while let Some((subscription, filter)) = self.pager.next_subscription() {
                 connection.send(req(subscription, &filter)).await?;
             }
             if self.pager.is_done() {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use constellation_shared::Pubkey;
 
+use crate::relay::filter::{LATEST, Window};
 use crate::relay::message::Head;
 use crate::relay::nip11::Information;
-use crate::relay::pager::{LATEST, Pager, Window};
+use crate::relay::pager::Pager;
 
 /// How many authors one filter names at most.
 const MOST_AUTHORS: usize = 100;

@@ -1,11 +1,12 @@
 //! The nostr protocol: addresses ([`address`], [`ip`]) and the machines to which they may lead
 //! ([`guard`]), connections ([`connection`]) and the usefulness of what they bring ([`traffic`]),
-//! messages ([`message`]), NIP-11 documents ([`nip11`]), paging ([`pager`]),
+//! messages ([`message`]), NIP-11 documents ([`nip11`]), filters ([`filter`]) and paging ([`pager`]),
 //! reconciliation by NIP-77 ([`negentropy`]), and tunnels to relays without a public address
 //! ([`tunnel`]).
 
 pub(crate) mod address;
 pub(crate) mod connection;
+pub(crate) mod filter;
 pub(crate) mod guard;
 pub(crate) mod ip;
 pub(crate) mod message;

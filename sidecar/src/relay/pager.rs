@@ -1,189 +1,86 @@
-//! Which questions to ask a relay until nothing is missing.
+//! [`Pager`]: asks a relay for pages of events until nothing is missing.
 //!
-//! A relay answers a REQ with at most so many events, the newest, and does not say that
-//! there are more (strfry's `maxFilterLimit`). So one goes on asking for what is as old
-//! as the oldest that came, until nothing older comes. Where one second alone holds more
-//! than a relay sends at once, that second is asked for by fewer and fewer authors, then
-//! by fewer and fewer kinds.
+//! A relay answers a REQ with a limited number of events, the newest ones, and does not say
+//! whether there are more (strfry's `maxFilterLimit`). So the next page begins at the time of the
+//! oldest event of the last page, until nothing older arrives. If a single second has more events
+//! than the relay sends at once, it is asked for with fewer and fewer authors, then with fewer and
+//! fewer kinds.
 //!
-//! `since` and `until` are inclusive (NIP-01), but were exclusive on older relays. `since`
-//! is asked for a second earlier than wanted. That `until` is exclusive shows when the
-//! event that bounds a page is missing in it; from then on it is asked for a second later.
+//! `since` and `until` are inclusive (NIP-01), but exclusive on older relays. A filter's `since`
+//! is therefore one second earlier than wanted. If a known event of the second `until` is missing
+//! from a page, the relay's `until` is exclusive, and is one second later from then on.
 //!
-//! Events still come for a question that was just answered or given up: what its relay
-//! was about to send, what was published a moment ago. They are taken, and mean nothing
-//! for the walk.
+//! Some events arrive for a subscription that has just ended, because the relay had already sent
+//! them or because they were published at that moment. They are taken, but do not affect paging.
 //!
-//! Nothing here touches the network: messages go in, questions come out.
+//! Nothing here touches the network: the caller passes what arrives and sends the filters.
+
+mod page;
+mod split;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
-use constellation_shared::{Pubkey, kinds};
-use serde::Serialize;
+use constellation_shared::Pubkey;
 
-/// The latest time that is asked for, in Unix seconds: the largest whole number that every
-/// JSON parser reads exactly. A question that reaches so far names no `until`.
-pub(crate) const LATEST: u64 = (1 << 53) - 1;
+use crate::relay::filter::{Filter, LATEST, Window};
+use page::{FullSecond, Page, Task};
 
-/// How many events more than asked for a relay may send: some do not know `limit`, and
-/// send all there is.
+pub(crate) use page::Asked;
+
+/// How many events more than asked for a relay may send. Some relays do not know `limit` and send
+/// everything.
 const MOST_SURPLUS: usize = 100_000;
 
-/// How many questions are remembered after their end.
+/// How many ended subscriptions are remembered.
 const MOST_ENDED: usize = 32;
 
-/// No relay is known to send fewer events at once than this. So few of one second are all
-/// there are, unless the relay was seen to leave something out at that number.
+/// No relay is known to send fewer events at once than this. A second with fewer events is
+/// complete, unless the relay was seen to cut off a page at that number.
 const SMALLEST_PAGE: usize = 10;
 
-/// How many pages of events that tell no time are split.
+/// How many pages of events without a readable time are split at most.
 const MOST_SPLITS: usize = 300;
 
-/// How often a relay may say that a single open question is too many.
+/// How often a relay may refuse a single open subscription as one too many.
 const MOST_REFUSALS: u32 = 16;
 
-/// Part of what is wanted: these authors, these kinds, these seconds (both included).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Window {
-    /// Whose events.
-    pub authors: Vec<Pubkey>,
-    /// Of which kinds.
-    pub kinds: Vec<u16>,
-    /// Not older than this, Unix time in seconds.
-    pub since: u64,
-    /// Not newer than this, Unix time in seconds.
-    pub until: u64,
-}
-
-/// A question, as a REQ carries it (NIP-01).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Filter {
-    authors: Vec<String>,
-    kinds: Vec<u16>,
-    #[serde(skip_serializing_if = "is_zero")]
-    since: u64,
-    #[serde(skip_serializing_if = "is_unbounded")]
-    until: u64,
-    limit: usize,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks for a reference"
-)]
-fn is_zero(since: &u64) -> bool {
-    *since == 0
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks for a reference"
-)]
-fn is_unbounded(until: &u64) -> bool {
-    *until >= LATEST
-}
-
-/// Whether an event is part of what was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    /// It is.
-    Yes,
-    /// It is part of what was asked for earlier.
-    Late,
-    /// It is not, or its subscription is not open.
-    No,
-    /// More came than the question allowed: this relay would never stop.
-    TooMany,
-}
-
-/// What is known about the bounds of a page when it is asked for.
-#[derive(Debug, Clone)]
-struct Task {
-    window: Window,
-    /// An event of the second `until` is known, so an inclusive relay sends it again.
-    expects_until: bool,
-    /// How many events came for the question that left this one open. Where this one
-    /// brings something new, that one was cut off at that number.
-    after: usize,
-}
-
-#[derive(Debug)]
-struct Page {
-    task: Task,
-    until_shift: u64,
-    count: usize,
-    /// How many came of which nobody knows whose and when they are.
-    unreadable: usize,
-    newest: u64,
-    oldest: u64,
-    /// Of the event that came last: the oldest of a relay that sends the newest first
-    /// (NIP-01), whatever it put before them.
-    last: u64,
-}
-
-impl Page {
-    fn holds(&self, author: &Pubkey, kind: u16, created_at: u64) -> bool {
-        let window = &self.task.window;
-        let since = window.since.saturating_sub(1);
-        let until = window.until + self.until_shift;
-        (since..=until).contains(&created_at)
-            && window.kinds.contains(&kind)
-            && window.authors.contains(author)
-    }
-
-    /// From where on, downwards, more may be had. Only where the last event leads nowhere
-    /// is the oldest believed: some relays send the oldest first.
-    fn reached(&self) -> u64 {
-        match self.last < self.task.window.until {
-            true => self.last,
-            false => self.oldest,
-        }
-    }
-}
-
-/// One second that filled a page, or seemed to.
-#[derive(Debug)]
-struct FullSecond {
-    window: Window,
-    count: usize,
-}
-
-/// Walks one relay through all that is wanted of it.
+/// Pages through all wanted events of one relay.
 #[derive(Debug)]
 pub struct Pager {
     todo: Vec<Task>,
     open: BTreeMap<u64, Page>,
-    /// Those that ended last.
+    /// The subscriptions that ended last.
     ended: VecDeque<(u64, Page)>,
-    next_subscription: u64,
+    next_number: u64,
     most_open: usize,
     limit: usize,
     /// Whether the relay itself told the limit: fewer events than that are all there are,
     /// unless it was seen to leave something out.
     is_limit_told: bool,
-    /// How many events are wanted at the most, and how many have come.
+    /// After how many events no further page is asked for.
     most_events: usize,
+    /// How many events have arrived.
     received: usize,
-    /// The most events that the relay has sent for one question.
+    /// The most events that the relay has sent for one subscription.
     largest_page: usize,
-    /// The fewest events at which it was seen to cut off an answer.
+    /// The smallest number of events at which the relay was seen to cut off a page.
     smallest_cut: Option<usize>,
-    /// How often it said that a single open question is too many.
+    /// How often the relay refused a single open subscription as one too many.
     refusals: u32,
-    /// 1 for a relay whose `until` is exclusive.
+    /// 1 if the relay's `until` is exclusive, otherwise 0.
     until_shift: u64,
     full_seconds: Vec<FullSecond>,
-    /// How many pages of events that tell no time were split.
+    /// How many pages of events without a readable time were split.
     splits: usize,
-    /// Kinds that only clients who say who they are may read.
+    /// The kinds that the relay shows only to authenticated clients.
     unreadable_kinds: Vec<u16>,
     gaps: Vec<String>,
 }
 
 impl Pager {
-    /// A walk through these windows, with at most `most_open` questions at a time and at
-    /// most `limit` events for each.
+    /// A pager for these windows, with at most `most_open` subscriptions at a time and a `limit` of
+    /// events for each.
     pub fn new(windows: Vec<Window>, most_open: usize, limit: usize) -> Self {
         let mut todo: Vec<Task> = windows
             .into_iter()
@@ -201,7 +98,7 @@ impl Pager {
             todo,
             open: BTreeMap::new(),
             ended: VecDeque::new(),
-            next_subscription: 0,
+            next_number: 0,
             most_open: most_open.max(1),
             limit: limit.max(1),
             is_limit_told: false,
@@ -218,7 +115,8 @@ impl Pager {
         }
     }
 
-    /// Nothing more is asked once so many events have come; they are the newest.
+    /// The same pager, but no further page is asked for after this many events, which are the
+    /// newest.
     #[must_use]
     pub const fn with_most_events(mut self, most_events: usize) -> Self {
         self.most_events = most_events;
@@ -232,8 +130,8 @@ impl Pager {
         self
     }
 
-    /// The next question, if one may be asked now: its subscription and filter.
-    pub fn next_question(&mut self) -> Option<(u64, Filter)> {
+    /// The next subscription to open and its filter, if one may be opened now.
+    pub(crate) fn next_subscription(&mut self) -> Option<(u64, Filter)> {
         if self.received >= self.most_events {
             self.todo.clear();
             self.full_seconds.clear();
@@ -258,8 +156,8 @@ impl Pager {
             until: window.until + self.until_shift,
             limit: self.limit,
         };
-        let subscription = self.next_subscription;
-        self.next_subscription += 1;
+        let subscription = self.next_number;
+        self.next_number += 1;
         self.open.insert(
             subscription,
             Page {
@@ -275,7 +173,7 @@ impl Pager {
         Some((subscription, filter))
     }
 
-    /// Whether all that could be had was had.
+    /// Whether everything has been asked for and answered.
     pub fn is_done(&self) -> bool {
         self.todo.is_empty() && self.open.is_empty() && self.full_seconds.is_empty()
     }
@@ -285,22 +183,22 @@ impl Pager {
         self.open.contains_key(&subscription)
     }
 
-    /// How many questions are open.
+    /// How many subscriptions are open.
     pub fn open_count(&self) -> usize {
         self.open.len()
     }
 
-    /// What the relay holds and could not be had of it, in plain words.
+    /// What could not be fetched from the relay, as sentences for people.
     pub fn gaps(&self) -> &[String] {
         &self.gaps
     }
 
-    /// The kinds that this relay shows only to clients who say who they are.
+    /// The kinds that the relay shows only to authenticated clients.
     pub fn unreadable_kinds(&self) -> &[u16] {
         &self.unreadable_kinds
     }
 
-    /// An event came for a subscription.
+    /// Records an event that arrived for a subscription.
     pub fn event(
         &mut self,
         subscription: u64,
@@ -316,7 +214,7 @@ impl Pager {
                 None => return Asked::No,
             },
         };
-        // What lies beyond is found by the questions that reach so far, and by no other.
+        // An event dated later belongs to the filters that reach `LATEST`, and to no other.
         let created_at = created_at.min(LATEST);
         if !page.holds(author, kind, created_at) {
             return Asked::No;
@@ -332,15 +230,14 @@ impl Pager {
         answer
     }
 
-    /// Something came for a subscription that tells neither author nor time. It takes the
-    /// place of an event on its page.
+    /// Records an event whose author or time cannot be read. It takes up a place on the page.
     pub fn unreadable(&mut self, subscription: u64) {
         if let Some(page) = self.open.get_mut(&subscription) {
             page.unreadable += 1;
         }
     }
 
-    /// All events of a subscription have come. `false` where it was not open.
+    /// Records that all events of a subscription have arrived. Returns `false` if it was not open.
     pub fn end(&mut self, subscription: u64) -> bool {
         let Some(page) = self.open.remove(&subscription) else {
             return false;
@@ -375,7 +272,7 @@ impl Pager {
             return true;
         }
         if may_hide_more {
-            // They may have filled the page: what lies behind them is asked for in halves.
+            // They may have filled the page and hidden others, so it is asked for in halves.
             self.split(&window, unreadable);
             return true;
         }
@@ -387,7 +284,7 @@ impl Pager {
             push(Window { until, ..window }, true, count);
             return true;
         }
-        // All that came is of one second, or of the one after it.
+        // All events are of this one second, or of the second after it.
         if since < until {
             let older = Window {
                 until: until - 1,
@@ -395,7 +292,7 @@ impl Pager {
             };
             push(older, false, count);
         }
-        // Whatever is dated beyond all clocks will not be taken.
+        // Events beyond `LATEST` are refused anyway.
         if until < LATEST {
             let window = Window {
                 since: until,
@@ -406,35 +303,6 @@ impl Pager {
         true
     }
 
-    /// Asks in halves: of the time, of the authors, of the kinds.
-    fn split(&mut self, window: &Window, unreadable: usize) {
-        self.splits += 1;
-        if self.splits > MOST_SPLITS {
-            self.gaps.push(format!(
-                "{unreadable} events between {} and {} tell neither their author nor their time",
-                window.since, window.until
-            ));
-        } else if window.since < window.until {
-            let middle = window.since + (window.until - window.since) / 2;
-            for (since, until) in [(window.since, middle), (middle + 1, window.until)] {
-                self.push_part(Window {
-                    since,
-                    until,
-                    ..window.clone()
-                });
-            }
-        } else if window.authors.len() > 1 {
-            self.split_authors(window);
-        } else if window.kinds.len() > 1 {
-            self.split_kinds(window);
-        } else {
-            self.gaps.push(format!(
-                "{unreadable} events of the second {} tell neither their author nor their time",
-                window.until
-            ));
-        }
-    }
-
     fn remember(&mut self, subscription: u64, page: Page) {
         self.ended.push_back((subscription, page));
         if self.ended.len() > MOST_ENDED {
@@ -442,7 +310,7 @@ impl Pager {
         }
     }
 
-    /// The relay refused or ended a subscription. `false` where it was not open.
+    /// Records that the relay refused or ended a subscription. Returns `false` if it was not open.
     pub fn closed(&mut self, subscription: u64, reason: &str, wants_auth: bool) -> bool {
         let Some(page) = self.open.remove(&subscription) else {
             return false;
@@ -461,14 +329,14 @@ impl Pager {
             self.unreadable_kinds.push(*kind);
             return true;
         }
-        // Some of the kinds are kept from us: by halves, which.
+        // Some of the kinds need authentication; halving the window shows which.
         self.split_kinds(&window);
         true
     }
 
-    /// The relay has too many questions of ours open, and does not say which it dropped:
-    /// all are asked again, fewer at a time. Returns those that were given up; `None` for
-    /// a relay that takes no question at all.
+    /// Records that too many subscriptions are open. The relay does not say which one it dropped,
+    /// so all are asked again, fewer at a time. Returns the subscriptions to close, or `None` if
+    /// the relay accepts no subscription at all.
     pub fn too_many_open(&mut self) -> Option<Vec<u64>> {
         if self.most_open == 1 {
             self.refusals += 1;
@@ -486,90 +354,19 @@ impl Pager {
         Some(subscriptions)
     }
 
-    /// The connection is a new one: what was open is asked again.
+    /// Asks again for all that was open, after a new connection was made.
     pub fn reconnected(&mut self) {
         self.ended.clear();
         let open = mem::take(&mut self.open);
         self.todo.extend(open.into_values().map(|page| page.task));
     }
 
-    /// Takes the unreadable kinds out; `false` where nothing is left to ask.
+    /// Removes the kinds that need authentication. Returns `false` if no kind is left.
     fn drop_unreadable(&self, window: &mut Window) -> bool {
         window
             .kinds
             .retain(|kind| !self.unreadable_kinds.contains(kind));
         !window.kinds.is_empty()
-    }
-
-    /// Whether a second of so many events came whole: clearly fewer than the relay sends at
-    /// once. Not just fewer than it ever sent: that may hold an event or two beyond what it
-    /// had cut off, published that very moment.
-    fn came_whole(&self, count: usize) -> bool {
-        2 * count < self.smallest_cut.unwrap_or(self.largest_page)
-    }
-
-    /// Those seconds that may not have come whole are asked for in halves.
-    fn split_full_seconds(&mut self) {
-        for FullSecond { window, count } in mem::take(&mut self.full_seconds) {
-            if self.came_whole(count) {
-                continue;
-            }
-            if window.authors.len() > 1 {
-                self.split_authors(&window);
-            } else if window.kinds.len() > 1 {
-                self.split_kinds(&window);
-            } else if self.may_hold_more(count)
-                && !window.kinds.iter().all(|&kind| kinds::is_replaceable(kind))
-            {
-                let author = window.authors.first().map(ToString::to_string);
-                self.gaps.push(format!(
-                    "the second {} of author {} holds {count} or more events of kind {}, and the relay sends no more at once",
-                    window.until,
-                    author.unwrap_or_default(),
-                    window.kinds.first().copied().unwrap_or_default(),
-                ));
-            }
-        }
-    }
-
-    /// Whether there may be more than these that fill a page, and no way to ask for them.
-    /// A single event is what it is: where a relay sends one at a time nobody can tell.
-    fn may_hold_more(&self, count: usize) -> bool {
-        let was_cut = self.smallest_cut.is_some_and(|cut| cut <= count);
-        let full = if self.is_limit_told {
-            self.limit
-        } else {
-            self.limit.min(SMALLEST_PAGE)
-        };
-        count > 1 && (was_cut || count >= full)
-    }
-
-    fn split_authors(&mut self, window: &Window) {
-        let (left, right) = window.authors.split_at(window.authors.len() / 2);
-        for authors in [left, right] {
-            self.push_part(Window {
-                authors: authors.to_vec(),
-                ..window.clone()
-            });
-        }
-    }
-
-    fn split_kinds(&mut self, window: &Window) {
-        let (left, right) = window.kinds.split_at(window.kinds.len() / 2);
-        for kinds in [left, right] {
-            self.push_part(Window {
-                kinds: kinds.to_vec(),
-                ..window.clone()
-            });
-        }
-    }
-
-    fn push_part(&mut self, window: Window) {
-        self.todo.push(Task {
-            window,
-            expects_until: false,
-            after: 0,
-        });
     }
 }
 

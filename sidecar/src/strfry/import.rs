@@ -1,50 +1,47 @@
-//! Feeding events to `strfry import`, and knowing what became of each.
+//! [`Import`]: feeds events to `strfry import` and keeps track of what happens to each.
 //!
-//! strfry commits every second or every 10,000 events and then says how many
-//! (`Writer: …`); it names those it refuses (`--show-rejected`). Until then a line is
-//! kept here: a child that dies is replaced, and gets what it may not have committed
-//! once more.
+//! strfry commits every second or every 10,000 events and then prints how many (`Writer: …`); it
+//! names the events that it rejects (`--show-rejected`). Until then a line is kept here. If the
+//! strfry process ends early, it is replaced, and the new one gets the lines that may not have
+//! been committed.
 
+mod child;
+mod result;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::collections::VecDeque;
 use std::mem;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use constellation_shared::EventId;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin};
+use constellation_shared::{EventId, counted};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::strfry::Strfry;
-use crate::strfry::output::{self, Said, Written};
+use crate::strfry::output::{Said, Written};
+use child::{Running, listen, next_said};
 
-/// How much may be on its way into the database, in bytes.
+pub(crate) use result::{ImportError, Imported};
+
+/// How many bytes of uncommitted lines are kept at most.
 const MOST_ON_ITS_WAY: usize = 12 * 1024 * 1024;
 
-/// How many children may die one after another without having committed anything.
+/// After how many strfry processes in a row that ended without committing anything the import
+/// fails.
 const MOST_BARREN: u32 = 3;
 
-/// How often a run may learn from strfry that a line is too long: each time shortens what is
-/// fed, so that more are needed only where somebody wants them to be.
+/// How often a run accepts that strfry finds a line too long. Each time lowers the longest length
+/// that is fed, so that only a malicious sender needs more.
 const MOST_TOO_LONG: u32 = 64;
 
-/// How long a strfry may take to end that has no more input.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long strfry may take to end after its input is closed, before it is killed.
+const EXIT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many lines of stderr are kept to explain a death.
-const KEPT_WORDS: usize = 5;
-
-/// The longest line of stderr that is looked at, in bytes.
-const LONGEST_WORDS: u64 = 4096;
-
-/// A line for strfry's import, and whose it is.
+/// A line of the import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     /// The event's id.
@@ -53,139 +50,48 @@ pub(crate) struct Line {
     pub json: String,
 }
 
-/// What became of everything that was fed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Imported {
-    /// Lines fed.
-    pub events: u64,
-    /// What was written, by strfry's account.
-    pub written: Written,
-    /// How many were refused by strfry, by its reason.
-    pub rejected: BTreeMap<String, u64>,
-    /// How many lines strfry found longer than its `events.maxEventSize`, which we had
-    /// taken for larger.
-    pub too_long: u64,
-    /// How many children had to be replaced.
-    pub replaced_children: u32,
-}
-
-impl Imported {
-    /// How many strfry refused.
-    pub(crate) fn rejected_count(&self) -> u64 {
-        let counts = self.rejected.values().copied();
-        counts.fold(0, u64::saturating_add)
-    }
-
-    /// Adds what became of others.
-    pub(crate) fn add(&mut self, others: Self) {
-        self.events += others.events;
-        self.written.add(others.written);
-        for (reason, count) in others.rejected {
-            let sum = self.rejected.entry(reason).or_default();
-            *sum = sum.saturating_add(count);
-        }
-        self.too_long = self.too_long.saturating_add(others.too_long);
-        self.replaced_children += others.replaced_children;
-    }
-}
-
-/// Why not everything that was fed is in the database.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ImportError {
-    /// It could not be started.
-    #[error("strfry import could not be started")]
-    Start(#[source] io::Error),
-    /// The task that feeds it ended: a fault of ours.
-    #[error("the import ended unexpectedly")]
-    Vanished,
-    /// It dies each time.
-    #[error("strfry import ended {deaths} times without storing anything, {status}: {words}")]
-    Dies {
-        /// How often.
-        deaths: u32,
-        /// How it ended last.
-        status: String,
-        /// Its last words.
-        words: String,
-    },
-    /// It ended in order and read more or less than it was given, so that nobody knows which
-    /// events it has.
-    #[error("strfry import read {read} of the {fed} events that it was given")]
-    Miscounted {
-        /// How many lines it was given.
-        fed: u64,
-        /// How many it read, by its own account.
-        read: u64,
-    },
-    /// It was given events and read something else.
-    #[error("strfry import read {0} lines that were not the events that it was given")]
-    Garbled(u64),
-}
-
-impl ImportError {
-    /// What a captain can do about it.
-    pub(crate) const fn remedy(&self) -> &'static str {
-        match self {
-            Self::Miscounted { .. } | Self::Garbled(_) => {
-                "check what stands between us and strfry: a wrapper must hand its input on as it is (`exec strfry \"$@\"`, `docker exec -i`); then run again"
-            }
-            Self::Start(_) | Self::Vanished | Self::Dies { .. } => {
-                "check the free disk space, dbParams.mapsize and the owner of strfry-db, then run again"
-            }
-        }
-    }
-}
-
-/// A running `strfry import`.
-struct Running {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    said: mpsc::UnboundedReceiver<Said>,
-    words: JoinHandle<VecDeque<String>>,
-}
-
-/// What one child was given, and what it said of it.
+/// What one strfry process was given and what it has reported.
 #[derive(Debug, Default)]
 struct Account {
-    /// Lines given.
+    /// How many lines it was given.
     fed: u64,
-    /// Lines that it read, once it has summed them up.
+    /// How many lines it read, once it has printed its summary.
     processed: Option<u64>,
     written: Written,
-    /// How many it rejected by name.
+    /// How many events it rejected by name.
     rejected: u64,
     /// How many lines it could not read.
     unparsable: u64,
 }
 
-/// Feeds one run's events.
+/// The import of one run.
 pub(crate) struct Import {
     strfry: Strfry,
     verify: bool,
     running: Option<Running>,
     on_its_way: VecDeque<Line>,
-    /// How long the shortest line is that strfry found too long, in bytes.
+    /// The length of the shortest line that strfry found too long, in bytes.
     shortest_too_long: usize,
     /// How often strfry found a line too long.
     times_too_long: u32,
-    /// How many lines the running child was given.
+    /// How many lines the running process was given.
     given: u64,
-    /// The number, from 1, of the line that the running child found too long.
+    /// The number, from 1, of the line that the running process found too long.
     too_long: Option<u64>,
     bytes_on_its_way: usize,
     barren: u32,
-    /// Whether the running child did not take all that it was given.
+    /// Whether the running process did not accept all lines.
     is_cut_off: bool,
-    /// What the running child was given and said of it so far.
+    /// What the running process was given and has reported.
     account: Account,
-    /// How many lines earlier children could not read.
+    /// How many lines earlier processes could not parse.
     unparsable: u64,
     imported: Imported,
 }
 
 impl Import {
-    /// An import that starts strfry with its first event; with `verify`, strfry verifies
-    /// once more.
+    /// An import that starts strfry with the first event. If `verify` is set, strfry verifies the
+    /// events once more.
     pub(crate) fn new(strfry: Strfry, verify: bool) -> Self {
         Self {
             strfry,
@@ -205,11 +111,10 @@ impl Import {
         }
     }
 
-    /// Feeds all that comes until the sending end is dropped, then waits until strfry has
-    /// stored it.
+    /// Feeds all lines until the sender is dropped, then waits until strfry has stored them.
     ///
     /// # Errors
-    /// [`ImportError`], with what became of the events until then.
+    /// [`ImportError`], beside the numbers of events until then.
     pub(crate) async fn run(
         mut self,
         mut lines: mpsc::Receiver<Vec<Line>>,
@@ -223,7 +128,7 @@ impl Import {
             if self.bytes_on_its_way >= MOST_ON_ITS_WAY {
                 match timeout(self.strfry.patience, next_said(&mut self.running)).await {
                     Ok(Some(said)) => self.hear(said),
-                    // Silent for minutes with its hands full, or gone.
+                    // strfry has made no progress for minutes, or has ended.
                     Ok(None) | Err(_) => self.replace().await?,
                 }
                 continue;
@@ -248,7 +153,7 @@ impl Import {
         }
         let lines = batch.len();
         self.imported.events += lines as u64;
-        let text = spell(&batch);
+        let text = join_lines(&batch);
         self.bytes_on_its_way += batch.iter().map(|line| line.json.len()).sum::<usize>();
         self.given += batch.len() as u64;
         self.on_its_way.extend(batch);
@@ -258,7 +163,7 @@ impl Import {
         Ok(())
     }
 
-    /// Writes so many lines; whether strfry took them.
+    /// Writes lines to strfry. Returns whether strfry accepted them.
     async fn write(&mut self, text: &str, lines: usize) -> bool {
         self.account.fed += lines as u64;
         let Some(stdin) = self
@@ -286,12 +191,12 @@ impl Import {
         self.account = Account::default();
         self.given = self.on_its_way.len() as u64;
         let (sender, said) = mpsc::unbounded_channel();
-        let words = tokio::spawn(listen(stderr, sender));
+        let messages = tokio::spawn(listen(stderr, sender));
         self.running = Some(Running {
             child,
             stdin,
             said,
-            words,
+            messages,
         });
         Ok(())
     }
@@ -340,8 +245,8 @@ impl Import {
         }
     }
 
-    /// Takes the numbers of a summary: those of all that one child was given. Where an older
-    /// strfry words its progress otherwise, they are the only ones.
+    /// Takes the numbers of a summary, which cover all lines of one process. An older strfry whose
+    /// progress messages are different gives no other numbers.
     fn believe(&mut self, added: u64, rejected: u64, dups: u64) {
         let said = mem::take(&mut self.account.written);
         let rejections = mem::take(&mut self.account.rejected);
@@ -359,7 +264,7 @@ impl Import {
         }
     }
 
-    /// Whether the child that has ended in order read what it was given, neither less nor more.
+    /// Checks that a process that ended normally read exactly what it was given.
     fn settle(&mut self, processed: u64) -> Result<(), ImportError> {
         let unparsable = self.unparsable + self.account.unparsable;
         if unparsable > 0 {
@@ -388,7 +293,7 @@ impl Import {
             {
                 self.hear(said);
             }
-            // What did not reach one that was hung up on is given to another.
+            // Lines that did not reach this process are given to another one.
             if let Some(processed) = self.account.processed
                 && !self.is_cut_off
             {
@@ -401,15 +306,15 @@ impl Import {
         }
     }
 
-    /// Buries a child and gives what it may not have stored to a new one.
+    /// Ends the process, and gives the lines that it may not have stored to a new one.
     async fn replace(&mut self) -> Result<(), ImportError> {
         loop {
-            let (status, words) = self.bury().await;
+            let (status, words) = self.end_process().await;
             if !self.leave_out_too_long() {
                 self.imported.replaced_children += 1;
                 self.barren += 1;
                 if self.barren >= MOST_BARREN {
-                    // One that ends in order each time does not get its input.
+                    // A process that ends normally each time does not get its input.
                     if let Some(read) = self.account.processed {
                         let fed = self.account.fed;
                         return Err(ImportError::Miscounted { fed, read });
@@ -421,25 +326,25 @@ impl Import {
                     });
                 }
                 warn!(
-                    "strfry import ended early, {status}: {words}; {} events are fed again",
-                    self.on_its_way.len()
+                    "strfry import ended early, {status}: {words}; {} are fed again",
+                    counted(self.on_its_way.len() as u64, "event")
                 );
             }
             self.start()?;
-            let again = spell(self.on_its_way.make_contiguous());
+            let again = join_lines(self.on_its_way.make_contiguous());
             if self.write(&again, self.on_its_way.len()).await {
                 return Ok(());
             }
         }
     }
 
-    /// Leaves out the line that the child named as too long, and those that are as long;
-    /// whether it named one.
+    /// Drops the line that strfry named as too long, and all lines that are at least as long.
+    /// Returns whether strfry named one.
     fn leave_out_too_long(&mut self) -> bool {
         let Some(number) = self.too_long.take() else {
             return false;
         };
-        // Of what was given behind it nothing was looked at: all of that is still here.
+        // strfry has read none of the lines after it, so all of them are still here.
         let behind = self.given.checked_sub(number);
         let behind = behind.and_then(|behind| usize::try_from(behind).ok());
         let line = behind.and_then(|behind| self.on_its_way.iter().rev().nth(behind));
@@ -462,13 +367,18 @@ impl Import {
         true
     }
 
-    async fn bury(&mut self) -> (String, String) {
+    /// Waits for the process to end, or kills it. Returns its exit status and last messages.
+    async fn end_process(&mut self) -> (String, String) {
         let Some(mut running) = self.running.take() else {
             return ("not running".to_owned(), String::new());
         };
         running.stdin = None;
-        // It may be ending by itself; one that hangs is made to.
-        let ended = timeout(LAST_WORDS.min(self.strfry.patience), running.child.wait()).await;
+        // It may be ending by itself; if it hangs, it is killed.
+        let ended = timeout(
+            EXIT_PATIENCE.min(self.strfry.patience),
+            running.child.wait(),
+        )
+        .await;
         let hung = ended.is_err();
         let status = match ended {
             Ok(status) => status,
@@ -477,11 +387,11 @@ impl Import {
                 running.child.wait().await
             }
         };
-        let words = running.words.await.unwrap_or_default();
+        let words = running.messages.await.unwrap_or_default();
         while let Ok(said) = running.said.try_recv() {
             self.hear(said);
         }
-        // Of one that was hung up on, the last line may have been half of one.
+        // The last line may have been cut in half when the pipe was closed.
         let halves = u64::from(self.is_cut_off);
         self.unparsable += self.account.unparsable.saturating_sub(halves);
         let status = status.map_or_else(
@@ -497,7 +407,7 @@ impl Import {
     }
 }
 
-/// A reason without what differs from event to event: some end in a number.
+/// The constant part of a reason; some reasons end in a number.
 fn kind_of(reason: &str) -> String {
     let kind = reason
         .split(|c: char| c.is_ascii_digit())
@@ -509,54 +419,13 @@ fn kind_of(reason: &str) -> String {
         .collect()
 }
 
-async fn next_said(running: &mut Option<Running>) -> Option<Said> {
-    running.as_mut()?.said.recv().await
-}
-
-fn spell(lines: &[Line]) -> String {
+fn join_lines(lines: &[Line]) -> String {
     let length = lines.iter().map(|line| line.json.len() + 1).sum();
     let mut text = String::with_capacity(length);
     for line in lines {
         text.push_str(&line.json);
-        // strfry loses a last line without it.
+        // Without a newline, strfry would lose the last line.
         text.push('\n');
     }
     text
-}
-
-/// Reads stderr to its end, however much that is; hands on what counts and keeps the last
-/// of the rest.
-async fn listen(
-    stderr: Option<ChildStderr>,
-    sender: mpsc::UnboundedSender<Said>,
-) -> VecDeque<String> {
-    let mut words = VecDeque::new();
-    let Some(stderr) = stderr else { return words };
-    let mut reader = BufReader::new(stderr);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let read = (&mut reader)
-            .take(LONGEST_WORDS)
-            .read_until(b'\n', &mut line)
-            .await;
-        if !matches!(read, Ok(1..)) {
-            return words;
-        }
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end();
-        match output::parse(text) {
-            Some(said) => {
-                let _ = sender.send(said);
-            }
-            // The greeting that every command begins with explains no death.
-            None if text.contains("INFO|") || text.starts_with("date ") || text.is_empty() => {}
-            None => {
-                words.push_back(text.to_owned());
-                if words.len() > KEPT_WORDS {
-                    words.pop_front();
-                }
-            }
-        }
-    }
 }

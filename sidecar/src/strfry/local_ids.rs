@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use constellation_shared::EventId;
 use serde::Deserialize;
 
-use crate::relay::pager::Window;
+use crate::relay::filter::Window;
 use crate::strfry::Strfry;
 use crate::strfry::scan::ScanError;
 

@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard};
 
 use constellation_shared::EventId;
 
+use crate::relay::filter::Window;
 use crate::relay::message::Head;
 use crate::relay::negentropy::LocalSet;
-use crate::relay::pager::Window;
 use crate::support::mutex::lock;
 
 /// What is here of each window that is reconciled: what the local strfry held at the
@@ -83,7 +83,7 @@ impl LocalIds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::pager::LATEST;
+    use crate::relay::filter::LATEST;
     use constellation_shared::Pubkey;
 
     fn window(since: u64, until: u64) -> Window {

@@ -80,7 +80,7 @@ fn walk(pager: &mut Pager, relay: &Relay, most_questions: usize) -> (BTreeSet<En
     let mut questions = 0;
     while !pager.is_done() {
         let mut refused = false;
-        while let Some((subscription, filter)) = pager.next_question() {
+        while let Some((subscription, filter)) = pager.next_subscription() {
             questions += 1;
             assert!(questions <= most_questions, "no end in sight: {pager:?}");
             match open.len() < relay.most_open {
@@ -313,7 +313,7 @@ fn old_events_put_before_the_others_hide_nothing() {
     let mut pager = Pager::new(vec![window(1, &[1], 0)], 1, 500);
     let mut came = BTreeSet::new();
     let mut questions = 0;
-    while let Some((subscription, filter)) = pager.next_question() {
+    while let Some((subscription, filter)) = pager.next_subscription() {
         questions += 1;
         assert!(questions < 100);
         if (filter.since..=filter.until).contains(&3) {
@@ -333,7 +333,7 @@ fn old_events_put_before_the_others_hide_nothing() {
 #[test]
 fn events_still_come_after_the_end_and_mean_nothing() {
     let mut pager = Pager::new(vec![window(2, &[1], 50)], 2, 500);
-    let (first, _) = pager.next_question().unwrap();
+    let (first, _) = pager.next_subscription().unwrap();
     assert_eq!(pager.event(first, &key(0), 1, 100), Asked::Yes);
     assert_eq!(pager.event(first, &key(2), 1, 100), Asked::No);
     assert_eq!(pager.event(first, &key(0), 7, 100), Asked::No);
@@ -349,7 +349,7 @@ fn events_still_come_after_the_end_and_mean_nothing() {
 #[test]
 fn an_endless_answer_is_noticed() {
     let mut pager = Pager::new(vec![window(1, &[1], 0)], 1, 10);
-    let (subscription, _) = pager.next_question().unwrap();
+    let (subscription, _) = pager.next_subscription().unwrap();
     let most = 10 + MOST_SURPLUS;
     for _ in 0..most {
         assert_eq!(pager.event(subscription, &key(0), 1, 100), Asked::Yes);
@@ -362,7 +362,7 @@ fn a_relay_that_takes_no_question_is_given_up() {
     let mut pager = Pager::new(vec![window(1, &[1], 0)], 4, 10);
     let mut times = 0;
     loop {
-        assert!(pager.next_question().is_some());
+        assert!(pager.next_subscription().is_some());
         times += 1;
         if pager.too_many_open().is_none() {
             break;
@@ -377,13 +377,13 @@ fn a_broken_connection_costs_the_open_pages_alone() {
     let relay = Relay::new(entries, 500);
     let mut pager = Pager::new(vec![window(1, &[1], 0)], 1, 500);
     for _ in 0..2 {
-        let (subscription, filter) = pager.next_question().unwrap();
+        let (subscription, filter) = pager.next_subscription().unwrap();
         for entry in relay.answer(&filter) {
             pager.event(subscription, &key(0), 1, entry.0);
         }
         pager.end(subscription);
     }
-    pager.next_question().unwrap();
+    pager.next_subscription().unwrap();
     assert_eq!(pager.open_count(), 1);
     pager.reconnected();
     let (came, _) = walk(&mut pager, &relay, 20);

@@ -155,7 +155,7 @@ async fn what_a_child_did_not_take_is_fed_again_though_it_ends_in_order() {
         ..line(byte)
     };
     let fed: Vec<Line> = (0..200).map(long).collect();
-    let expected = spell(&fed);
+    let expected = join_lines(&fed);
     sender.send(fed).await.unwrap();
     drop(sender);
     let (imported, result) = Import::new(strfry, false).run(lines).await;
