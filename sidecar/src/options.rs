@@ -1,4 +1,4 @@
-//! What the backfill can be told on its command line or by environment variables.
+//! The options of the backfill, from its command line and from environment variables.
 
 pub(crate) mod hooks;
 pub(crate) mod members;
@@ -19,10 +19,10 @@ use crate::options::report::ReportOptions;
 use crate::plan::peer_history::{PeerHistory, Reach};
 use crate::relay::address::Address;
 
-/// What a run is told: the options of the backfill and those that every command shares.
+/// The options of the backfill, and those that all commands share.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// How many days back; 0 = everything
+    /// Fetch events of the last N days; 0 = of all time
     #[arg(
         long,
         value_name = "N",
@@ -30,7 +30,7 @@ pub struct Options {
         env = "CONSTELLATION_DAYS"
     )]
     pub days: u64,
-    /// How many days back at the most, to the last success with a peer
+    /// Go back to the last success with a peer, but at most this many days
     #[arg(
         long,
         value_name = "N",
@@ -38,25 +38,25 @@ pub struct Options {
         env = "CONSTELLATION_MAX_DAYS"
     )]
     pub max_days: u64,
-    /// How many stations of the swarm are asked [default: all up to 24, of more 8, or 6 below 1 GB of memory]
+    /// Ask at most this many stations of the swarm [default: all, if there are at most 24; else 8, or 6 below 1 GB of memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), env = "CONSTELLATION_MAX_PEERS")]
     pub max_peers: Option<u16>,
-    /// Every log line on the terminal too, not warnings and errors alone
+    /// Show every log line, not only warnings and errors
     #[arg(long, short, env = "CONSTELLATION_VERBOSE", value_parser = BoolishValueParser::new())]
     pub verbose: bool,
     /// Leave out direct messages (kind 4)
     #[arg(long, env = "CONSTELLATION_NO_DMS", value_parser = BoolishValueParser::new())]
     pub no_dms: bool,
-    /// Have strfry verify once more on import
+    /// Have strfry verify all events again when it imports them
     #[arg(long, env = "CONSTELLATION_VERIFY", value_parser = BoolishValueParser::new())]
     pub verify: bool,
-    /// Do not check ids and signatures here; only for peers that are trusted entirely
+    /// Do not verify ids and signatures; only for peers that you trust entirely
     #[arg(long, env = "CONSTELLATION_TRUST_PEERS", value_parser = BoolishValueParser::new())]
     pub trust_peers: bool,
-    /// Say what would be done; nothing is fetched or written
+    /// Show what would be done, without fetching or writing anything
     #[arg(long, alias = "DRYRUN", env = "CONSTELLATION_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
-    /// Database statistics, then exit
+    /// Show statistics of the database, then exit
     #[arg(long)]
     pub stats: bool,
     /// List the pubkeys followed, then exit
@@ -65,10 +65,10 @@ pub struct Options {
     /// The station's folder [default: ~/.zen]
     #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
     pub zen: Option<PathBuf>,
-    /// The blocked keys [default: as the plugin line in strfry.conf, strfry/constellation.toml]
+    /// The list of blocked keys [default: as set in strfry.conf's plugin line or in strfry/constellation.toml]
     #[arg(long, value_name = "FILE", env = "CONSTELLATION_BLACKLIST")]
     pub blacklist: Option<PathBuf>,
-    /// Friends of friends, several times for several files [default: likewise]
+    /// A list of friends of friends; repeat it for several files [default: see --blacklist]
     #[arg(
         long,
         value_name = "FILE",
@@ -76,7 +76,7 @@ pub struct Options {
         env = "CONSTELLATION_AMIS"
     )]
     pub amis: Vec<PathBuf>,
-    /// Let the friends of other stations not count, and do not follow them [default: likewise]
+    /// Ignore the friends that other stations list, and do not follow them [default: see --blacklist]
     #[arg(
         long,
         value_name = "BOOL",
@@ -90,25 +90,25 @@ pub struct Options {
     /// The strfry binary [default: DIR/strfry/strfry]
     #[arg(long, value_name = "PATH", env = "CONSTELLATION_STRFRY", global = true)]
     pub strfry: Option<PathBuf>,
-    /// Ask this relay instead of those of the swarm; several times for several
+    /// Ask this relay instead of the swarm's; may be repeated
     #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = Address::parse, env = "CONSTELLATION_PEER")]
     pub peer: Vec<Address>,
-    /// Connect to peers of the swarm that lead to this machine or to a private network, too
+    /// Also connect to peers of the swarm on this machine or in a private network
     #[arg(long, env = "CONSTELLATION_ALLOW_PRIVATE_PEERS", value_parser = BoolishValueParser::new())]
     pub allow_private_peers: bool,
-    /// Page through everything, even where a relay could tell what is missing (NIP-77)
+    /// Page through all events, even if a relay supports reconciliation (NIP-77)
     #[arg(long, env = "CONSTELLATION_NO_NEGENTROPY", value_parser = BoolishValueParser::new())]
     pub no_negentropy: bool,
     /// The ipfs program, for peers behind tunnels [default: ipfs on PATH]
     #[arg(long, value_name = "PATH", env = "CONSTELLATION_IPFS")]
     pub ipfs: Option<PathBuf>,
-    /// Only these kinds, comma-separated [default: the constellation's 20]
+    /// Fetch only events of these kinds, separated by commas [default: the constellation's 20]
     #[arg(long, value_name = "LIST", value_parser = parse_kinds, env = "CONSTELLATION_KINDS")]
     pub kinds: Option<Kinds>,
     /// Trust the certificate authorities in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", env = "CONSTELLATION_CA_FILE")]
     pub ca_file: Option<PathBuf>,
-    /// How many seconds a peer may go without bringing us further
+    /// Give up on a peer that makes no progress for this many seconds
     #[arg(
         long,
         value_name = "SECONDS",
@@ -117,7 +117,7 @@ pub struct Options {
         env = "CONSTELLATION_PATIENCE"
     )]
     pub patience: u64,
-    /// How many seconds strfry may go without bringing us further
+    /// Give up on strfry if it makes no progress for this many seconds
     #[arg(
         long,
         value_name = "SECONDS",
@@ -126,7 +126,7 @@ pub struct Options {
         env = "CONSTELLATION_STRFRY_PATIENCE"
     )]
     pub strfry_patience: u64,
-    /// End a run after this many minutes; what came is kept, and the next run goes on. 0 = no limit
+    /// End a run after this many minutes; the next run continues; 0 = no limit
     #[arg(
         long,
         value_name = "MINUTES",
@@ -135,21 +135,21 @@ pub struct Options {
         env = "CONSTELLATION_MAX_MINUTES"
     )]
     pub max_minutes: MaxMinutes,
-    /// The report as one JSON document on stdout at the end
+    /// Print the result as one JSON document on stdout
     #[arg(long, env = "CONSTELLATION_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// Profiles, full syncs and friends after a backfill
     #[command(flatten)]
     pub members: MemberOptions,
-    /// Where a run is reported.
+    /// Where a run is reported
     #[command(flatten)]
     pub report: ReportOptions,
-    /// Who is told.
+    /// Commands that tell the captain of failures
     #[command(flatten)]
     pub hooks: HookOptions,
 }
 
-/// How long a run may take; nothing for no limit.
+/// How long a run may take; `None` for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxMinutes(pub Option<Duration>);
 
@@ -170,7 +170,7 @@ fn parse_kinds(text: &str) -> Result<Kinds, ParseIntError> {
     numbers.sort_unstable();
     numbers.dedup();
     if numbers.is_empty() {
-        // Says that a number is missing.
+        // Makes the error that says that a number is missing.
         "".parse::<u16>()?;
     }
     Ok(Kinds(numbers))
@@ -190,7 +190,7 @@ impl Options {
         wanted
     }
 
-    /// What is said here about the lists.
+    /// The settings of the lists that these options make.
     pub fn lists(&self) -> ListSettings {
         ListSettings {
             blacklist: self.blacklist.clone(),
@@ -202,13 +202,13 @@ impl Options {
     /// The ipfs program.
     pub fn ipfs_program(&self) -> PathBuf {
         let given = self.ipfs.clone();
-        // A variable that is set to nothing counts as none.
+        // An empty variable counts as unset.
         given
             .filter(|path| !path.as_os_str().is_empty())
             .unwrap_or_else(|| PathBuf::from("ipfs"))
     }
 
-    /// Where figures for Prometheus go; a variable that is set to nothing counts as none.
+    /// The file for Prometheus's figures; an empty variable counts as unset.
     pub fn metrics_file(&self) -> Option<&Path> {
         let file = self.report.metrics.as_deref();
         file.filter(|path| !path.as_os_str().is_empty())

@@ -203,7 +203,7 @@ fn a_peer_that_was_dead_gets_one_chance_and_takes_it() {
     follow(&station, &authors, &[&relay.url()]);
     sync(&station, &["--patience", "1"]).expect_code(1);
     sync(&station, &["--patience", "1"]).expect_code(1);
-    expect_logged(&station, "WebSocket backfill failed after 1 attempts: ");
+    expect_logged(&station, "WebSocket backfill failed after 1 attempt: ");
     relay.behave(paged(500));
     sync_all(&station, &[]);
     expect_stored(&station, &events);

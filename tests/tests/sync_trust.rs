@@ -318,7 +318,7 @@ fn a_peer_that_sends_garbage_without_end_is_left() {
     expect_stored(&station, &genuine);
     let url = relay.url();
     let why = format!(
-        "WebSocket backfill failed after 1 attempts: {url}: more than 1000 of its events are "
+        "WebSocket backfill failed after 1 attempt: {url}: more than 1000 of its events are "
     );
     expect_logged(&station, &why);
     assert!(refused(&report(&output), "unasked") > 1000);

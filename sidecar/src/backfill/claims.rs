@@ -21,7 +21,7 @@ enum State {
 /// What a peer is given to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// Fetch these.
+    /// The ids that this peer is to fetch.
     Fetch(Vec<EventId>),
     /// Others are fetching what this peer has too; they may fail.
     Wait,
@@ -45,7 +45,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// Nothing is missing yet, of so many peers.
+    /// Claims of this many peers, with nothing missing yet.
     pub(crate) fn new(peers: usize) -> Self {
         Self {
             states: BTreeMap::new(),
@@ -136,12 +136,12 @@ impl Claims {
         }
     }
 
-    /// How many of those there are that this peer listed and, asked for them, did not bring.
+    /// How many ids this peer listed and, asked for them, did not bring.
     pub(crate) fn failures(&self, peer: PeerIndex) -> usize {
         self.failed.get(peer).map_or(0, HashSet::len)
     }
 
-    /// Those themselves.
+    /// The ids that this peer listed and, asked for them, did not bring.
     pub(crate) fn failed(&self, peer: PeerIndex) -> impl Iterator<Item = EventId> {
         self.failed.get(peer).into_iter().flatten().copied()
     }

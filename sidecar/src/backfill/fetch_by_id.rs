@@ -32,7 +32,7 @@ pub(crate) struct Manner {
     pub ids_at_once: usize,
     /// Questions open at once.
     pub questions: usize,
-    /// How long it may go without bringing us further.
+    /// How long the peer may make no progress before it is given up.
     pub patience: Duration,
     /// Whether to wait for what others are fetching, which they may fail to bring.
     pub waits: bool,

@@ -51,14 +51,14 @@ const SMALLEST_MESSAGE: u64 = 65_536;
 /// What a message takes besides the frame in it, in bytes.
 const MESSAGE_FRAME: u64 = 1000;
 
-/// The largest frame, in bytes: what strfry sends itself at the most.
+/// The largest frame, in bytes: the most that strfry itself sends.
 const LARGEST_FRAME: u64 = 500_000;
 
 /// How often in a row a relay may refuse for the number of events: from all of time to a
 /// second it is halved 32 times.
 const MOST_REFUSALS: u32 = 40;
 
-/// For how long one peer waits for those before it at the most.
+/// A peer waits at most this long for the peers before it.
 pub(crate) const HEAD_START: Duration = Duration::from_secs(30);
 
 /// What all sessions of a run share about reconciliation.
@@ -146,7 +146,7 @@ impl Reconciliation {
     }
 
     /// What we hold of what is wanted, looked up once for all peers; `None` where strfry
-    /// does not tell, which is said.
+    /// cannot be asked, which is logged.
     pub async fn local_ids(&self, wanted: &Wanted) -> Option<Arc<LocalIds>> {
         let mut tells = self.lookup.lock().await;
         let reaches = |local_ids: &&Arc<LocalIds>| local_ids.since <= wanted.since;

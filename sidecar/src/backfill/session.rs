@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use constellation_shared::counted;
 use indicatif::ProgressBar;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{error, info, warn};
@@ -96,13 +97,13 @@ impl AttemptError {
     }
 }
 
-/// One peer's turn.
+/// One peer's session.
 pub struct Session {
-    /// Its place in the run.
+    /// The peer's number in the run.
     pub index: PeerIndex,
     /// What the sessions share about reconciliation; nothing where all is paged through.
     pub reconciliation: Option<Arc<Reconciliation>>,
-    /// Its relay.
+    /// The address of its relay.
     pub address: Address,
     /// What an earlier run learned of it.
     pub known: Option<KnownLimits>,
@@ -118,7 +119,7 @@ pub struct Session {
     pub admission: Arc<Admission>,
     /// What is wanted of it.
     pub wanted: Arc<Wanted>,
-    /// How long it may go without bringing us further.
+    /// How long the peer may make no progress before it is given up.
     pub patience: Duration,
     /// Whether it is not tried again once that has passed.
     pub silence_ends_it: bool,
@@ -245,7 +246,8 @@ impl Session {
             let is_last = attempts >= most || (self.silence_ends_it && error.is_silence());
             if is_last || !error.is_worth_another_try() {
                 error!(
-                    "WebSocket backfill failed after {attempts} attempts: {}: {cause} [{code}]",
+                    "WebSocket backfill failed after {}: {}: {cause} [{code}]",
+                    counted(attempts, "attempt"),
                     self.address
                 );
                 return Err((cause, code));

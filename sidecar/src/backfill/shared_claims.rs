@@ -18,7 +18,7 @@ pub struct SharedClaims {
 }
 
 impl SharedClaims {
-    /// For so many peers.
+    /// Claims of this many peers.
     pub fn new(peers: usize) -> Self {
         Self {
             share: Mutex::new(Claims::new(peers)),
@@ -36,17 +36,17 @@ impl SharedClaims {
         result
     }
 
-    /// See [`Claims::offer`].
+    /// A peer has these events, and this station lacks them.
     pub fn offer(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         self.change(|share| share.offer(peer, ids));
     }
 
-    /// See [`Claims::claim`].
+    /// Takes at most `most` ids for this peer to fetch now.
     pub fn claim(&self, peer: PeerIndex, most: usize) -> Claim {
         self.share().claim(peer, most)
     }
 
-    /// See [`Claims::claim`]; waits until there is something to fetch, or nothing any more.
+    /// Takes at most `most` ids for this peer, waiting until there are some or nothing is left.
     /// Can be dropped while it waits.
     pub async fn claim_patiently(&self, peer: PeerIndex, most: usize) -> Vec<EventId> {
         loop {
@@ -62,12 +62,12 @@ impl SharedClaims {
         }
     }
 
-    /// See [`Claims::take_over`].
+    /// Lets this peer fetch what others are fetching and it has, too.
     pub fn take_over(&self, peer: PeerIndex) {
         self.change(|share| share.take_over(peer));
     }
 
-    /// See [`Claims::settle`].
+    /// The event is here, or is refused whoever sends it.
     pub fn settle(&self, id: EventId) {
         let mut share = self.share();
         share.settle(id);
@@ -79,37 +79,37 @@ impl SharedClaims {
         }
     }
 
-    /// See [`Claims::release`].
+    /// This peer did not bring these events: others may.
     pub fn release(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         self.change(|share| ids.into_iter().for_each(|id| share.release(peer, id)));
     }
 
-    /// See [`Claims::give_back`].
+    /// The connection broke before these came: this peer may be asked again.
     pub fn give_back(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         self.change(|share| share.give_back(peer, ids));
     }
 
-    /// See [`Claims::leave`].
+    /// This peer brings nothing more.
     pub fn leave(&self, peer: PeerIndex) {
         self.change(|share| share.leave(peer));
     }
 
-    /// See [`Claims::progress`].
+    /// How many events were missing in all, and how many of them are settled.
     pub fn progress(&self) -> (usize, usize) {
         self.share().progress()
     }
 
-    /// See [`Claims::failed`].
+    /// The ids that this peer listed and, asked for them, did not bring.
     pub fn failed(&self, peer: PeerIndex) -> Vec<EventId> {
         self.share().failed(peer).collect()
     }
 
-    /// See [`Claims::failures`].
+    /// How many ids this peer listed and, asked for them, did not bring.
     pub fn failures(&self, peer: PeerIndex) -> usize {
         self.share().failures(peer)
     }
 
-    /// See [`Claims::undelivered`].
+    /// The ids that were missing and that nobody brought.
     pub fn undelivered(&self) -> Vec<EventId> {
         self.share().undelivered().collect()
     }

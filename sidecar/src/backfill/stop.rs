@@ -42,18 +42,18 @@ fn minutes(time: Duration) -> String {
 pub struct TimeLimit(Option<(Instant, Duration)>);
 
 impl TimeLimit {
-    /// So long from now on; nothing for no limit.
+    /// A limit this long from now on; `None` for no limit.
     pub fn from_now(limit: Option<Duration>) -> Self {
         let end = |limit| Some((Instant::now().checked_add(limit)?, limit));
         Self(limit.and_then(end))
     }
 
-    /// Whether it is over.
+    /// Whether the time is over.
     pub fn is_over(self) -> bool {
         self.0.is_some_and(|(end, _)| Instant::now() >= end)
     }
 
-    /// Waits until it is over.
+    /// Waits until the time is over.
     pub async fn over(self) -> StopReason {
         match self.0 {
             Some((end, limit)) => {
@@ -70,13 +70,13 @@ impl TimeLimit {
 pub struct StopSwitch(watch::Sender<bool>);
 
 impl StopSwitch {
-    /// It brings next to nothing while all others are done.
+    /// Stops the session because it brings next to nothing while all others are done.
     pub fn stop_for_slowness(&self) {
         self.0.send_replace(true);
     }
 }
 
-/// What a session listens to.
+/// Tells a session when to stop.
 #[derive(Debug, Clone)]
 pub struct Stop {
     limit: TimeLimit,
@@ -84,7 +84,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// At the end of this time.
+    /// Stops a session when this time is over.
     pub const fn at(limit: TimeLimit) -> Self {
         Self {
             limit,
@@ -92,7 +92,7 @@ impl Stop {
         }
     }
 
-    /// At the end of this time, or when the switch is used.
+    /// Stops a session when this time is over, or when the switch is used.
     pub fn with_switch(limit: TimeLimit) -> (Self, StopSwitch) {
         let (sender, receiver) = watch::channel(false);
         let stop = Self {

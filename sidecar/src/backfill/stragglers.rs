@@ -11,7 +11,7 @@ use crate::admission::intake::PeerIndex;
 /// station on the worst of lines sends fifty times as many.
 const SLOW: u64 = 1000;
 
-/// A session that takes so many times as long as the others did, and is slow, is ended.
+/// A slow session is ended once it takes this many times as long as the others did.
 const FAR_LONGER: u32 = 3;
 
 /// How far a session that goes on has come.

@@ -18,16 +18,14 @@ use crate::options::Options;
 
 const EXAMPLES: &str = "\
 Examples:
-  constellation-sync             the last day, from the stations of the swarm
-  constellation-sync --days 0    everything there ever was
-  constellation-sync --dry-run   what would be done
-  constellation-sync --peer wss://relay.example.org --days 7 -v";
+  constellation-sync                     fetch the last day from the swarm
+  constellation-sync --days 7 --dry-run  show what would be done";
 
 const LONG_HELP: &str = "\
 Examples:
-  constellation-sync             the last day, from the stations of the swarm
-  constellation-sync --days 0    everything there ever was
-  constellation-sync --dry-run   what would be done
+  constellation-sync             fetch the last day from the stations of the swarm
+  constellation-sync --days 0    fetch everything that there ever was
+  constellation-sync --dry-run   show what would be done
   constellation-sync --peer wss://relay.example.org --days 7 -v
 
 Each option can be set by an environment variable: CONSTELLATION_DAYS=7 stands
@@ -43,61 +41,61 @@ Exit codes:
 Logs, in DIR/strfry: constellation-backfill.log (this run) and
 constellation-backfill.error.log (warnings and errors of all runs).";
 
-/// Brings this station's strfry level with the other stations of its constellation.
+/// Brings this station's strfry up to date with its constellation.
 ///
-/// Reads from each of them all events of the followed keys, lets in what is genuine and
-/// wanted, and feeds it to `strfry import`.
+/// Asks the other stations for the events of the followed keys, verifies what comes, and feeds what is
+/// genuine and wanted to `strfry import`.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "constellation-sync", version)]
 #[command(after_help = EXAMPLES, after_long_help = LONG_HELP)]
 pub struct Cli {
-    /// What a run is told.
+    /// The options of the backfill and of all commands
     #[command(flatten)]
     pub options: Options,
-    /// Something else than a backfill at once
+    /// The command; without one, a backfill is run at once
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// Something else than a backfill at once.
+/// The commands besides the backfill itself.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// A backfill where one is due, else nothing: for jobs that run every few minutes
+    /// Run a backfill if one is due; for jobs that run every few minutes
     Trigger(TriggerOptions),
-    /// Show the last report; exit code 1 where the last success is too old
+    /// Show the last report; exit code 1 if the last success is too old
     Status(StatusCommand),
-    /// Show which commands would be called, or call them
+    /// Show which commands tell the captain of failures; test them
     Notify(NotifyCommand),
-    /// Print the profiles that the local strfry holds, of these pubkeys or of all followed
+    /// Print the profiles that the local strfry holds
     Profiles(ProfilesCommand),
-    /// Show which friends of the local members amisOfAmis.txt lacks, and add them
+    /// Show the members' friends that amisOfAmis.txt lacks, or add them
     Friends(FriendsCommand),
-    /// Look at each thing that the daily run needs, and say what mends it
+    /// Check all that a run needs, and show how to repair what is wrong
     Doctor(DoctorOptions),
-    /// Say which peers have an event or a key's profile, whether it is here, and why not
+    /// Explain whether an event is here or a key followed, and why not
     Why(WhyOptions),
-    /// Gather in one file what a maintainer needs; it is sent nowhere
+    /// Gather in one file what a maintainer needs; nothing is sent
     Bugreport(BugreportOptions),
-    /// Put the scripts and the policy in place; with --systemd, a timer
+    /// Install the scripts and the policy; with --systemd, a timer
     Install(InstallOptions),
-    /// Put back what was there before the install
+    /// Restore what was there before the installation
     Uninstall(UninstallOptions),
 }
 
-/// Options that belong together in the help.
+/// Options that stand under one heading in the help.
 struct Group {
     heading: &'static str,
-    /// Those that `-h` shows.
+    /// The options that `-h` shows.
     common: &'static [&'static str],
-    /// Those that only `--help` shows, as they are set once in a lifetime.
+    /// The options that only `--help` shows, as they are rarely changed.
     rare: &'static [&'static str],
 }
 
 const GROUPS: [Group; 6] = [
     Group {
         heading: "What to fetch",
-        common: &["days", "kinds", "no_dms"],
-        rare: &["max_days"],
+        common: &["days"],
+        rare: &["max_days", "kinds", "no_dms"],
     },
     Group {
         heading: "Whom to ask",
@@ -128,8 +126,10 @@ const GROUPS: [Group; 6] = [
     },
     Group {
         heading: "Members and their friends",
-        common: &["no_profiles", "friends"],
+        common: &[],
         rare: &[
+            "no_profiles",
+            "friends",
             "full_sync_parallel",
             "full_sync_keys",
             "full_sync_connections",
@@ -142,8 +142,14 @@ const GROUPS: [Group; 6] = [
     },
     Group {
         heading: "Who is told",
-        common: &["on_failure", "on_recovery"],
-        rare: &["metrics", "on_failure_after", "hook_patience"],
+        common: &[],
+        rare: &[
+            "on_failure",
+            "on_recovery",
+            "metrics",
+            "on_failure_after",
+            "hook_patience",
+        ],
     },
     Group {
         heading: "Look without fetching",
@@ -152,7 +158,7 @@ const GROUPS: [Group; 6] = [
     },
 ];
 
-/// An option as the help shows it. A command that takes few options shows all of them.
+/// An option as the help shows it.
 fn grouped(option: Arg, shows_rare: bool) -> Arg {
     let id = option.get_id().to_string();
     let group = GROUPS
@@ -167,13 +173,16 @@ fn grouped(option: Arg, shows_rare: bool) -> Arg {
     }
 }
 
+/// `-h` of a command that takes at most this many options of the backfill shows all of them.
+const FEW_OPTIONS: usize = 4;
+
 /// The options that every command takes.
 const OF_ALL: [&str; 4] = ["zen", "strfry", "json", "verbose"];
 
-/// Those about the lists, which every command takes that looks at them.
+/// The options for the lists, which every command takes that reads the lists.
 const OF_LISTS: [&str; 3] = ["blacklist", "amis", "no_swarm"];
 
-/// The commands that do not look at the lists.
+/// The commands that do not read the lists.
 const WITHOUT_LISTS: [&str; 4] = ["status", "notify", "install", "uninstall"];
 
 /// The options of the backfill that a command takes besides [`OF_ALL`]; `None` for all of them.
@@ -228,8 +237,8 @@ fn takes(command: &str, option: &str) -> bool {
 }
 
 impl Cli {
-    /// What the command line and the environment say; ends the program if they make no sense, or
-    /// if help is wanted.
+    /// Reads the command line and the environment. Ends the program if they are wrong, or if help is
+    /// asked for.
     pub fn from_command_line() -> Self {
         Self::parse_arguments(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
@@ -254,7 +263,7 @@ impl Cli {
         Self::from_arg_matches(&matches)
     }
 
-    /// An option that was given on the command line and means nothing to this command.
+    /// An option on the command line that this command does not take.
     fn foreign_option(
         definition: &clap::Command,
         command: &str,
@@ -283,12 +292,13 @@ impl Cli {
             .map(|command| command.get_name().to_owned())
             .collect();
         for name in names {
-            // Those that it does not take are still known to it, to be refused with a message.
+            // An option that the command does not take is still defined, so that it is refused with
+            // a message that says so.
             let adapted = options.iter().cloned().filter_map(|option| {
                 let is_taken = takes(&name, option.get_id().as_str());
                 match (is_taken, taken_by(&name)) {
                     (false, _) => Some(option.hide(true)),
-                    (true, Some(_)) => Some(grouped(option, true)),
+                    (true, Some(taken)) => Some(grouped(option, taken.len() <= FEW_OPTIONS)),
                     (true, None) => None,
                 }
             });
@@ -298,7 +308,7 @@ impl Cli {
         definition
     }
 
-    /// What was asked of the trigger, if it is called.
+    /// The options of the trigger, if that is the command.
     pub const fn trigger(&self) -> Option<&TriggerOptions> {
         match &self.command {
             Some(Command::Trigger(options)) => Some(options),
@@ -441,7 +451,19 @@ mod tests {
             let is_grouped = option.get_help_heading().is_some();
             assert!(is_grouped || OF_ALL.contains(&id), "{id} is in no group");
         }
-        let short = cli(&["-h"]).unwrap_err().to_string();
-        assert!(short.lines().count() <= 60, "{short}");
+    }
+
+    #[test]
+    fn the_short_help_of_each_command_fits_on_a_screen() {
+        let definition = Cli::definition();
+        let commands = definition.get_subcommands().map(clap::Command::get_name);
+        for command in commands.map(Some).chain([None]) {
+            let words = ["constellation-sync"].into_iter().chain(command);
+            let mut definition = Cli::definition().term_width(80);
+            let help = definition.try_get_matches_from_mut(words.chain(["-h"]));
+            let help = help.unwrap_err().to_string();
+            let lines = help.lines().count();
+            assert!(lines <= 40, "{lines} lines:\n{help}");
+        }
     }
 }

@@ -20,20 +20,20 @@ use crate::support::log::Log;
 use crate::support::sanitize::for_terminal;
 use crate::swarm::{followed, peer};
 
-/// Show which friends of the local members amisOfAmis.txt lacks, and add them
+/// Show the members' friends that amisOfAmis.txt lacks, or add them
 #[derive(Debug, Clone, Copy, Args)]
 #[command(after_help = "\
 Examples:
-  constellation-sync friends                   who would be added
+  constellation-sync friends                   show who would be added
   constellation-sync friends --write           add them
-  constellation-sync friends --keep-blocked    but not who is on blacklist.txt")]
+  constellation-sync friends --keep-blocked    leave out who is on blacklist.txt")]
 pub struct FriendsCommand {
-    /// Add them
+    /// Add the missing friends to the list
     #[arg(long, env = "CONSTELLATION_WRITE", value_parser = BoolishValueParser::new())]
     pub write: bool,
 }
 
-/// Print the profiles that the local strfry holds, of these pubkeys or of all followed
+/// Print the profiles that the local strfry holds
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -41,10 +41,10 @@ Examples:
   constellation-sync profiles npub1… --format json
   constellation-sync profiles --format csv > profiles.csv")]
 pub struct ProfilesCommand {
-    /// 64 hex digits or npub1…; without, all followed pubkeys
+    /// 64 hex digits or npub1… [default: all followed pubkeys]
     #[arg(value_name = "PUBKEY")]
     pub pubkeys: Vec<Pubkey>,
-    /// How to print them
+    /// How the profiles are printed
     #[arg(
         long,
         value_name = "FORMAT",
@@ -54,7 +54,7 @@ pub struct ProfilesCommand {
     pub format: Format,
 }
 
-/// How many friends are shown with their names at the most.
+/// At most this many friends are shown with their names.
 const MOST_NAMES: usize = 20_000;
 
 /// Writes what `--dry-run` shows of what follows a backfill.

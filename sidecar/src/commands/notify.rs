@@ -18,14 +18,14 @@ use crate::support::sanitize::for_terminal;
 use crate::support::signals::interruption;
 use crate::support::state_file::RUNS;
 
-/// Show which commands would be called, or call them
+/// Show which commands tell the captain of failures; test them
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 #[command(after_help = "\
 Examples:
-  constellation-sync notify                   which commands are set, and what was told last
+  constellation-sync notify       show which commands are set, and the last calls
   constellation-sync notify --test --on-failure 'mail -s \"$CONSTELLATION_REASON\" me@example.org </dev/null'
 
-Exit code: 0 where each command ended with 0, else 1; 2 where --test finds no command.")]
+Exit code: 0 if each command ended with 0, else 1; 2 if --test finds no command.")]
 pub struct NotifyCommand {
     /// Call each command now, with CONSTELLATION_TEST=1 in its environment
     #[arg(long)]

@@ -97,7 +97,7 @@ pub(crate) struct Probe {
     pub passed_over: Vec<PassedOver>,
     /// What the stations of the swarm say of themselves.
     pub descriptions: Vec<Description>,
-    /// Our own peer id, where it is known.
+    /// This station's own IPFS peer id, if it is known.
     pub own_node: Option<String>,
     tunnels: Option<Arc<Tunnels>>,
 }

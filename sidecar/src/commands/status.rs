@@ -21,17 +21,17 @@ const LARGEST: u64 = 16 * 1024 * 1024;
 /// How far ahead of now a success may be, in seconds: clocks are set back by that.
 const AHEAD: u64 = 900;
 
-/// Show the last report; exit code 1 where the last success is too old
+/// Show the last report; exit code 1 if the last success is too old
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 #[command(after_help = "\
 Examples:
   constellation-sync status                    the last report
-  constellation-sync status --json             the same for programs
+  constellation-sync status --json             the last report as JSON
   constellation-sync status --max-age 26 >/dev/null || echo 'look after the station'
 
-Exit code: 0 where the last success is recent enough, 1 where it is not or there was none.")]
+Exit code: 0 if the last success is recent enough, 1 if it is too old or there was none.")]
 pub struct StatusCommand {
-    /// How many hours old the last success may be [default: 2 more than the trigger's interval]
+    /// Fail if the last success is more than this many hours old [default: 2 more than the trigger's interval]
     #[arg(
         long,
         value_name = "HOURS",
@@ -44,11 +44,11 @@ pub struct StatusCommand {
 /// Whether the last success is recent enough; times in seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Freshness {
-    /// Whether it is.
+    /// Whether the last success is recent enough.
     pub fresh: bool,
-    /// How long ago it was; nothing where there was none.
+    /// How long ago the last success was, if there was one.
     pub age_seconds: Option<u64>,
-    /// How old it may be.
+    /// How old the last success may be.
     pub max_age_seconds: u64,
     /// Why it is not recent enough.
     pub reason: Option<String>,
@@ -62,7 +62,7 @@ struct Status<'a> {
     report: Option<&'a Document>,
 }
 
-/// Judges a report at `now`, Unix seconds; `max_age` in seconds, where it is given.
+/// Judges a report at `now`, Unix seconds. `max_age` is in seconds.
 pub(crate) fn freshness(document: Option<&Document>, max_age: Option<u64>, now: u64) -> Freshness {
     let kept = document.map_or(3 * 3600, |document| document.max_age_seconds);
     let max_age_seconds = max_age.unwrap_or(kept);

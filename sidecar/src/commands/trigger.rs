@@ -30,7 +30,7 @@ use schedule::{Decision, MOST_DELAY, Reason, Schedule, TimeOfDay, TriggerHistory
 /// The layout of the file of attempts.
 const VERSION: u32 = 1;
 
-/// For how long a call waits at the most, in seconds: whoever calls less often than once
+/// For how long a call waits at most, in seconds: whoever calls less often than once
 /// an hour, or for the first time, waits for the next start.
 const MOST_WAIT: u64 = Schedule::HOUR;
 
@@ -40,20 +40,20 @@ const LATE: u64 = 60;
 /// How much is read of a file, in bytes; each holds a line.
 const LONGEST: u64 = 4096;
 
-/// A backfill where one is due, else nothing: for jobs that run every few minutes
+/// Run a backfill if one is due; for jobs that run every few minutes
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = "\
-Every option of the backfill holds here too, before or behind `trigger`. Each station starts at
-a second of the hour of its own: a call waits for it where no later call would come before.
+All options of the backfill can be given here, too. Each station starts at its
+own second of the hour: a call waits for it if no later call would come first.
 
 Examples:
-  constellation-sync trigger                                          at most once an hour
-  constellation-sync trigger --now                                    where one is due, at once
-  constellation-sync trigger --interval 1440 --not-before 12:00       once a day, from noon on
+  constellation-sync trigger         at most once an hour
+  constellation-sync trigger --interval 1440 --not-before 12:00
+                                     once a day, from noon on
 
-Exit code: 0 where nothing is due, else that of the backfill.")]
+Exit code: 0 if no backfill is due, else that of the backfill.")]
 pub struct TriggerOptions {
-    /// How many minutes after a success the next backfill is due
+    /// A backfill is due this many minutes after the last success
     #[arg(
         long,
         value_name = "MINUTES",
@@ -62,10 +62,10 @@ pub struct TriggerOptions {
         env = "CONSTELLATION_INTERVAL"
     )]
     pub interval: u64,
-    /// Not before this local time of day
+    /// Start no backfill before this local time of day
     #[arg(long, value_name = "HH:MM", env = "CONSTELLATION_NOT_BEFORE")]
     pub not_before: Option<TimeOfDay>,
-    /// Where one is due, at once, not at this station's time of the hour
+    /// Do not wait for this station's second of the hour
     #[arg(long, env = "CONSTELLATION_NOW", value_parser = BoolishValueParser::new())]
     pub now: bool,
 }
@@ -73,13 +73,13 @@ pub struct TriggerOptions {
 /// What came of a call of the trigger.
 #[derive(Debug)]
 pub(crate) enum TriggerOutcome {
-    /// A backfill.
+    /// A backfill was run.
     Ran(Box<Report>),
-    /// None.
+    /// None was due.
     Skipped {
-        /// When the next is due, in seconds.
+        /// In how many seconds the next one is due.
         left: u64,
-        /// Why.
+        /// Why none was due.
         reason: Reason,
     },
 }
@@ -106,11 +106,11 @@ struct Attempts {
 /// What the files of the trigger tell, times in Unix seconds.
 #[derive(Debug)]
 pub(crate) struct State {
-    /// When the last backfill that succeeded began; none where there was none.
+    /// When the last backfill that succeeded began, if any did.
     pub last_success: io::Result<Option<u64>>,
-    /// How many attempts were in vain since.
+    /// How many attempts have failed since.
     pub in_vain: u32,
-    /// When the last of these began.
+    /// When the last failed attempt began.
     pub last_in_vain: u64,
 }
 
@@ -186,7 +186,7 @@ impl Trigger {
         left <= apart + LATE
     }
 
-    /// Waits for a start so many seconds from now, and a little more at random.
+    /// Waits for this many seconds, and a little more at random.
     pub(crate) fn wait(&self, left: u64) {
         let delay = fastrand::u64(..=MOST_DELAY);
         self.note(&format!(
@@ -196,7 +196,7 @@ impl Trigger {
         thread::sleep(Duration::from_secs(left + delay));
     }
 
-    /// When the last backfill succeeded; none where there was none.
+    /// When the last backfill succeeded, if any did.
     fn last_success(&self, now: &Zoned) -> io::Result<Option<u64>> {
         match read(&self.last_success) {
             Ok(text) => match parse_last(&text, now.time_zone()) {

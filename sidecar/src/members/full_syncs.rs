@@ -130,7 +130,7 @@ impl Members<'_> {
 fn say_unfinished(count: usize) {
     if count > 0 {
         say!(
-            "{count} pubkeys were not fully synced, as a run may only take so long and make so many connections for it (--full-sync-minutes, --full-sync-connections): a later run goes on"
+            "{count} pubkeys were not fully synced, because the time or the connections that a run has for full syncs were used up (--full-sync-minutes, --full-sync-connections): a later run goes on"
         );
     }
 }

@@ -38,7 +38,7 @@ use say;
 
 /// What a backfill leaves to its members.
 pub(crate) struct Members<'a> {
-    /// The run.
+    /// The context of the command.
     pub context: &'a Context,
     /// How to reach relays.
     pub connector: &'a Connector,
@@ -69,7 +69,7 @@ impl Members<'_> {
         }
     }
 
-    /// Adds the friends of the members to the list; a failure is said, and stops nothing.
+    /// Adds the friends of the members to the list. A failure is logged, and stops nothing.
     async fn friends(&self) {
         let station = &self.context.station;
         let descriptions = peer::descriptions(station);

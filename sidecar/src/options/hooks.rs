@@ -1,19 +1,19 @@
-//! Which commands tell the captain of failures.
+//! The options for commands that tell the captain of failures.
 
 use std::time::Duration;
 
 use clap::Args;
 
-/// Commands that a run calls.
+/// The commands that a run calls when it keeps failing, and when it succeeds again.
 #[derive(Debug, Clone, Args)]
 pub struct HookOptions {
-    /// Call this command (sh -c) once several runs in a row have failed, at most once a day
+    /// Call this command (sh -c) when several runs in a row have failed, at most once a day
     #[arg(long, value_name = "CMD", env = "CONSTELLATION_ON_FAILURE")]
     pub on_failure: Option<String>,
-    /// Call this command (sh -c) once a run succeeds again after that
+    /// Call this command (sh -c) when a run succeeds again after that
     #[arg(long, value_name = "CMD", env = "CONSTELLATION_ON_RECOVERY")]
     pub on_recovery: Option<String>,
-    /// How many runs in a row must have failed
+    /// Call --on-failure only after this many failed runs in a row
     #[arg(
         long,
         value_name = "N",
@@ -22,7 +22,7 @@ pub struct HookOptions {
         env = "CONSTELLATION_ON_FAILURE_AFTER"
     )]
     pub on_failure_after: u32,
-    /// How long these commands may take, in seconds
+    /// Stop these commands after this many seconds
     #[arg(
         long,
         value_name = "SECONDS",

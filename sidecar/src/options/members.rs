@@ -1,4 +1,4 @@
-//! What can be told about profiles, full syncs and friends.
+//! The options for profiles, full syncs and friends.
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -15,10 +15,10 @@ const USUAL_FALLBACK: [&str; 3] = [
 /// Profiles, full syncs and friends after a backfill.
 #[derive(Debug, Clone, Args)]
 pub struct MemberOptions {
-    /// No profile extraction and no full sync
+    /// Do not extract profiles, and do no full syncs
     #[arg(long, env = "CONSTELLATION_NO_PROFILES", value_parser = BoolishValueParser::new())]
     pub no_profiles: bool,
-    /// How many groups of pubkeys without a profile are fully synced at a time
+    /// Fully sync this many groups of pubkeys without a profile at a time
     #[arg(
         long,
         value_name = "N",
@@ -27,7 +27,7 @@ pub struct MemberOptions {
         env = "CONSTELLATION_FULL_SYNC_PARALLEL"
     )]
     pub full_sync_parallel: u16,
-    /// How many pubkeys without a profile are fully synced in one run
+    /// Fully sync at most this many pubkeys without a profile in one run
     #[arg(
         long,
         value_name = "N",
@@ -35,7 +35,7 @@ pub struct MemberOptions {
         env = "CONSTELLATION_FULL_SYNC_KEYS"
     )]
     pub full_sync_keys: usize,
-    /// How many connections the full syncs of one run may make
+    /// Make at most this many connections for the full syncs of one run
     #[arg(
         long,
         value_name = "N",
@@ -43,7 +43,7 @@ pub struct MemberOptions {
         env = "CONSTELLATION_FULL_SYNC_CONNECTIONS"
     )]
     pub full_sync_connections: usize,
-    /// How many minutes the full syncs of one run may take
+    /// Stop the full syncs of one run after this many minutes
     #[arg(
         long,
         value_name = "N",
@@ -52,8 +52,8 @@ pub struct MemberOptions {
         env = "CONSTELLATION_FULL_SYNC_MINUTES"
     )]
     pub full_sync_minutes: u64,
-    /// How many events of each pubkey a full sync asks a relay for at most, on average and the
-    /// newest; 0 = no limit
+    /// Fetch at most this many events per pubkey in a full sync, the newest ones, on average; 0 = no
+    /// limit
     #[arg(
         long,
         value_name = "N",
@@ -61,7 +61,7 @@ pub struct MemberOptions {
         env = "CONSTELLATION_FULL_SYNC_LIMIT"
     )]
     pub full_sync_limit: usize,
-    /// Ask this relay for profiles that no peer has; several times for several
+    /// Ask this relay for profiles that no peer has; repeat it for several relays
     #[arg(
         long,
         value_name = "URL",
@@ -74,10 +74,10 @@ pub struct MemberOptions {
     /// Ask no relay outside the constellation
     #[arg(long, env = "CONSTELLATION_NO_FALLBACK", value_parser = BoolishValueParser::new())]
     pub no_fallback: bool,
-    /// Add the friends of the local members to amisOfAmis.txt at the end
+    /// At the end, add the friends of the local members to amisOfAmis.txt
     #[arg(long, env = "CONSTELLATION_FRIENDS", value_parser = BoolishValueParser::new())]
     pub friends: bool,
-    /// Whose friends.
+    /// Whose friends are added
     #[command(flatten)]
     pub scope: FriendOptions,
 }
@@ -85,19 +85,19 @@ pub struct MemberOptions {
 /// Whose friends count, and which of them.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct FriendOptions {
-    /// Friends of the swarm's captains too
+    /// Include the friends of the swarm's captains
     #[arg(long, env = "CONSTELLATION_CAPTAINS", value_parser = BoolishValueParser::new())]
     pub captains: bool,
-    /// Friends that other stations list (tmp/swarm/*/amisOfAmis.txt) too
+    /// Include the friends that other stations list (tmp/swarm/*/amisOfAmis.txt)
     #[arg(long, env = "CONSTELLATION_MERGE_SWARM", value_parser = BoolishValueParser::new())]
     pub merge_swarm: bool,
-    /// Leave friends out who are on blacklist.txt; in the list, they would be unblocked
+    /// Leave out friends who are on blacklist.txt; adding them would unblock them
     #[arg(long, env = "CONSTELLATION_KEEP_BLOCKED", value_parser = BoolishValueParser::new())]
     pub keep_blocked: bool,
 }
 
 impl MemberOptions {
-    /// The relays that are asked for profiles in the end, each once.
+    /// The relays that are asked for profiles that no peer has, each once.
     pub fn fallback(&self) -> Vec<Address> {
         let mut relays: Vec<Address> = Vec::new();
         if !self.no_fallback {
@@ -110,7 +110,7 @@ impl MemberOptions {
         relays
     }
 
-    /// How many events of each pubkey a full sync asks a relay for at the most.
+    /// How many events of each pubkey a full sync asks a relay for at most.
     pub const fn most_events(&self) -> usize {
         match self.full_sync_limit {
             0 => usize::MAX,

@@ -1,4 +1,4 @@
-//! What can be told about the report.
+//! The options for the report.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::Args;
 /// Where a run is reported besides strfry's folder.
 #[derive(Debug, Clone, Args)]
 pub struct ReportOptions {
-    /// Write figures for Prometheus here, for node_exporter's textfile collector
+    /// Write figures for Prometheus to this file, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE", env = "CONSTELLATION_METRICS")]
     pub metrics: Option<PathBuf>,
 }

@@ -24,7 +24,7 @@ const MOST_OF_A_NAME: usize = 60;
 const MOST_OF_A_URL: usize = 300;
 const MOST_OF_A_REASON: usize = 500;
 
-/// How many pubkeys are listed at the most.
+/// How many pubkeys are listed at most.
 const MOST_LISTED: usize = 1000;
 
 /// Everything about a run, and what is remembered of those before it. Times are Unix
@@ -67,7 +67,7 @@ pub(crate) struct Document {
     pub followed: usize,
     /// Events let in, each once.
     pub events: u64,
-    /// The same by kind.
+    /// The counts by kind.
     pub events_by_kind: BTreeMap<u16, u64>,
     /// Events not let in, by reason.
     pub refused: BTreeMap<String, u64>,

@@ -143,7 +143,7 @@ impl RunHistory {
         RUNS.write_json(path, self, count, Self::forget)
     }
 
-    /// Forgets so many runs or hours, the oldest first, of the runs first.
+    /// Forgets this many runs or hours: the oldest runs first, then the oldest hours.
     fn forget(&mut self, surplus: usize) {
         let of_hours = surplus.saturating_sub(self.runs.len());
         self.runs.truncate(self.runs.len().saturating_sub(surplus));

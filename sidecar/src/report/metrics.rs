@@ -11,7 +11,7 @@ use crate::admission::rules::Refusal;
 use crate::report::document::{Document, Peer};
 use crate::report::history::Totals;
 
-/// How many peers have figures of their own at the most: each is a time series.
+/// How many peers have figures of their own at most: each is a time series.
 const MOST_PEERS: usize = 500;
 
 const PREFIX: &str = "constellation_sync_";

@@ -84,7 +84,7 @@ fn endless_forged_events() -> Fault {
         }
         Ok(())
     }))
-    .fails("after 1 attempts: ws://127.0.0.1:")
+    .fails("after 1 attempt: ws://127.0.0.1:")
     .says("more than 1000 of its events are forged")
     .refuses("forged", 1000)
 }
@@ -96,7 +96,7 @@ fn endless_malformed_events() -> Fault {
         }
         Ok(())
     }))
-    .fails("after 1 attempts: ws://127.0.0.1:")
+    .fails("after 1 attempt: ws://127.0.0.1:")
     .says("more than 1000 of its events are forged, unasked, malformed")
 }
 

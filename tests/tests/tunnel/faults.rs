@@ -53,7 +53,7 @@ fn without_ipfs_peers_in_the_open_are_synced() {
     output
         .expect_code(1)
         .expect_stderr(&format!(
-            "WebSocket backfill failed after 1 attempts: /x/strfry-{}",
+            "WebSocket backfill failed after 1 attempt: /x/strfry-{}",
             PEER_IDS[0]
         ))
         .expect_stderr("/nonexistent/ipfs could not be started; install IPFS")

@@ -18,7 +18,7 @@ use crate::relay::message::Head;
 use crate::relay::negentropy::{self, LocalSet};
 use crate::relay::nip11::Information;
 
-/// How many ids one question names at the most, and what one of them takes in bytes.
+/// How many ids one filter names at most, and how many bytes one of them takes.
 const MOST_IDS: u64 = 500;
 const ID_LENGTH: u64 = 67;
 
@@ -36,11 +36,11 @@ pub(crate) struct PeerReconciler<'a> {
     pub wanted: &'a Wanted,
     /// The peer's place in the run.
     pub peer: PeerIndex,
-    /// Its URL.
+    /// The URL of the peer.
     pub url: String,
     /// What it tells of itself.
     pub information: &'a Information,
-    /// How long it may go without bringing us further.
+    /// How long the peer may make no progress before it is given up.
     pub patience: Duration,
 }
 

@@ -53,12 +53,13 @@ const LOGS: [&str; 3] = [
     state_file::TRIGGER_LOG.name,
 ];
 
-/// Gather in one file what a maintainer needs; it is sent nowhere
+/// Gather in one file what a maintainer needs; nothing is sent
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Versions, what the doctor found, the report of the last run, and the ends of the logs; of all that
-only codes, numbers and words of our own messages. Names, keys, addresses, and whatever hooks,
-filters and other programs printed are left out. Look it through before you pass it on.
+The file holds versions, the doctor's findings, the report of the last run and the
+ends of the logs: of all these only codes, numbers and the words of this program's
+own messages. Names, keys, addresses, and what other programs printed are left out.
+Look it through before you pass it on.
 
 Examples:
   constellation-sync bugreport

@@ -50,7 +50,7 @@ impl Reducer {
         *self.peers.entry(url.to_owned()).or_insert(next)
     }
 
-    /// The word where it is one of our codes.
+    /// The word, if it is one of our codes.
     pub(super) fn code<'a>(&self, word: &'a str) -> Option<&'a str> {
         self.vocabulary.has_code(word).then_some(word)
     }

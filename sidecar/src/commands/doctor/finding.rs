@@ -127,7 +127,7 @@ pub(crate) fn write(
     }
 }
 
-/// The same as one JSON document.
+/// The findings as one JSON document.
 pub(crate) fn to_json(findings: &[Finding], exit_code: u8) -> String {
     let json = serde_json::json!({
         "schema": SCHEMA,

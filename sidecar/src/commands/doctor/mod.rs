@@ -4,7 +4,7 @@
 //! A module for each group of things: [`folders`], [`strfry`], [`lists`], [`plugin`],
 //! [`serving`] (what runs of these), [`relay`] (our own), [`peers`] and the [`clock`] beside theirs, [`callers`], [`runs`]. In each,
 //! `gather` looks at the machine and changes nothing on it, and `judge` makes a
-//! [`Finding`] of what was seen. Everything together takes some ten seconds at the most.
+//! [`Finding`] of what was seen. All checks together take at most some ten seconds.
 
 pub(crate) mod callers;
 pub(crate) mod clock;
@@ -34,20 +34,20 @@ use crate::strfry::process;
 use crate::support::clock::unix_time;
 use finding::{Finding, Level, quoted, worst};
 
-/// Look at each thing that the daily run needs, and say what mends it
+/// Check all that a run needs, and show how to repair what is wrong
 #[derive(Debug, Clone, Copy, Args)]
 #[command(after_help = "\
-Nothing is changed. A line for each thing: ✔ as it should be, ! to be looked at, ✘ to be mended,
-and below it the command that mends it.
+Nothing is changed. A line for each check: ✔ all is well, ! look at this, ✘ repair this,
+and below it the command that repairs it.
 
 Examples:
   constellation-sync doctor
-  constellation-sync doctor --json        the same for programs
-  constellation-sync doctor --tunnels     asks peers behind IPFS tunnels too
+  constellation-sync doctor --json        print the findings as JSON
+  constellation-sync doctor --tunnels     ask peers behind IPFS tunnels, too
 
-Exit code: 1 where something must be mended, else 0.")]
+Exit code: 1 if something must be repaired, else 0.")]
 pub struct DoctorOptions {
-    /// Ask peers behind IPFS tunnels too; the tunnels are closed again
+    /// Ask peers behind IPFS tunnels, too; the tunnels are closed again
     #[arg(long, env = "CONSTELLATION_TUNNELS", value_parser = BoolishValueParser::new())]
     pub tunnels: bool,
 }

@@ -40,7 +40,7 @@ const MOST_NAMED: usize = 5;
 #[derive(Debug)]
 struct Told {
     address: Address,
-    /// None where it is behind a tunnel, and none was to be opened.
+    /// `None` if the peer is behind a tunnel and none was to be opened.
     answer: Option<Result<Answer, String>>,
 }
 
@@ -70,7 +70,7 @@ struct Answer {
 pub(crate) struct Facts {
     swarm: PathBuf,
     ipfs_program: PathBuf,
-    /// Our own peer id, where it is known.
+    /// This station's own IPFS peer id, if it is known.
     own_node: Option<String>,
     /// Whether we were told whom to ask.
     given: bool,

@@ -29,7 +29,7 @@ pub(crate) struct Facts {
     program: Option<PathBuf>,
     /// Whether it is our policy, or a script that calls it.
     is_ours: bool,
-    /// Whether it says where the station is.
+    /// Whether the line names the station's folder (`--zen`).
     says_where: bool,
     /// What strfry's user cannot enter or run on the way to it, and his name.
     closed: Option<(PathBuf, String)>,
@@ -87,7 +87,7 @@ impl Facts {
         }
     }
 
-    /// The program in the line, where it is there.
+    /// The program that the line names, if it exists.
     pub(crate) fn program(&self) -> Option<&Path> {
         self.program.as_deref()
     }
@@ -161,7 +161,7 @@ impl Facts {
     }
 }
 
-/// The program that a shell would start first, where it is there.
+/// The program that a shell would start first, if it exists.
 fn program(command: &str, folder: &Path) -> Option<PathBuf> {
     let mut words = command.split_whitespace().skip_while(|word| {
         matches!(*word, "exec" | "env")
@@ -185,7 +185,7 @@ fn is_policy(program: &Path) -> bool {
     program.file_name().is_some_and(|name| name == POLICY)
 }
 
-/// The text of a script; nothing where it is none.
+/// The text of a script; empty if the file is not a script.
 fn script(path: &Path) -> String {
     let read = || -> io::Result<String> {
         let file = atomic_file::open(path)?;

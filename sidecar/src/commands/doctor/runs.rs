@@ -13,14 +13,14 @@ use crate::support::{atomic_file, state_file};
 /// call at least once a day.
 const LATE: u64 = 26 * 3600;
 
-/// A run that lasts longer hangs, in seconds: a peer gets three hours at the most.
+/// A run that lasts longer hangs, in seconds: a peer gets at most three hours.
 const LONG: u64 = 4 * 3600;
 
 /// How far ahead the time of a success may be, in seconds: a clock is set back now and
 /// then.
 const AHEAD: u64 = 3600;
 
-/// How much of a log, and of a file with a process id, is read at the most, in bytes.
+/// How many bytes of a log, or of a file with a process id, are read at most.
 const LARGEST_LOG: u64 = 64 * 1024 * 1024;
 const LARGEST_PID: u64 = 1024;
 

@@ -195,7 +195,7 @@ impl Facts {
         )
     }
 
-    /// A number; none where it is not set, or only strfry can tell.
+    /// A number; `None` if it is not set, or if only strfry can tell.
     fn number(&self, path: &[&str]) -> Option<Result<u64, Fault>> {
         let settings = self.settings.as_ref().ok()?.as_ref()?;
         match settings.number(path) {

@@ -19,7 +19,7 @@ const KEPT: &str = "constellation-install";
 pub struct Seen {
     /// Where it is, or would be.
     pub path: PathBuf,
-    /// What it holds; none where it is not there.
+    /// What the file holds; `None` if it does not exist.
     pub content: Option<Vec<u8>>,
 }
 

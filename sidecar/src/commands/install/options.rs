@@ -1,4 +1,4 @@
-//! What an install can be told.
+//! The options of `install` and `uninstall`.
 
 use std::path::PathBuf;
 
@@ -8,21 +8,19 @@ use clap::builder::BoolishValueParser;
 /// `constellation-sync install`
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = "\
-Run it as the user whose station it is. The scripts in workspace/NIP-101 stay in place over
-`git pull`, and its status stays clean. The policy takes the place of the plugin there, which
-strfry.conf names on most stations; with --write-conf, that line is changed instead.
+Run it as the user who owns the station. The scripts in workspace/NIP-101 survive
+`git pull`, and `git status` stays clean. The policy replaces the plugin there,
+which strfry.conf names on most stations; --write-conf changes that line instead.
 
 Examples:
-  constellation-sync install --dry-run       what would be changed
-  constellation-sync install                 scripts and policy
-  constellation-sync install --write-conf    the policy by the line in strfry.conf
+  constellation-sync install --dry-run       show what would be changed
   sudo constellation-sync install --systemd --zen ~/.zen
-                                             a timer, for stations without _12345.sh
+                                             a timer, if there is no _12345.sh
 
-Exit codes: 0 all is in place; 1 it is, but the policy is not in force, as said; 2 nothing
-could be done, or not all of it.")]
+Exit codes: 0 all is in place; 1 all is in place, but the policy is not in force;
+2 something could not be done.")]
 pub struct InstallOptions {
-    /// Change the plugin line of strfry.conf, and leave the plugin in workspace/NIP-101 alone
+    /// Change the plugin line of strfry.conf instead of the plugin in workspace/NIP-101
     #[arg(long, env = "CONSTELLATION_WRITE_CONF", value_parser = BoolishValueParser::new())]
     pub write_conf: bool,
     /// The policy [default: constellation-policy beside this program, else on PATH]
@@ -36,16 +34,16 @@ pub struct InstallOptions {
 /// `constellation-sync uninstall`
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = "\
-Puts back what was there before the install, byte for byte. What others changed since is
-named and left alone.
+Restores what was there before the installation, byte for byte. What others have
+changed since is named and left alone.
 
 Examples:
   constellation-sync uninstall --dry-run
   constellation-sync uninstall
   sudo constellation-sync uninstall --systemd --zen ~/.zen
 
-Exit codes: 0 all is as it was before; 1 something was left alone, as said; 2 nothing could be
-done, or not all of it.")]
+Exit codes: 0 all is as it was before; 1 something was left alone; 2 something
+could not be done.")]
 pub struct UninstallOptions {
     /// The systemd service and timer.
     #[command(flatten)]
@@ -55,10 +53,10 @@ pub struct UninstallOptions {
 /// The systemd service and timer.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct UnitOptions {
-    /// The systemd service and timer, and nothing else; as root
+    /// Only the systemd service and timer; run it as root
     #[arg(long, env = "CONSTELLATION_SYSTEMD", value_parser = BoolishValueParser::new())]
     pub systemd: bool,
-    /// Where the units are written
+    /// The folder of the systemd units
     #[arg(
         long,
         value_name = "DIR",

@@ -70,7 +70,7 @@ impl Record {
         }
     }
 
-    /// What a file says; none where it is no record, or one of another version.
+    /// Reads a record; `None` if the text is not one, or is of another version.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let record: Self = serde_json::from_slice(bytes).ok()?;
         (record.version == VERSION).then_some(record)

@@ -27,9 +27,9 @@ pub struct Step {
 pub enum Action {
     /// Writes a file whole; one that is there keeps its mode and owner.
     Write {
-        /// The file; its folder is made where it is missing.
+        /// The file; its folder is created if it is missing.
         path: PathBuf,
-        /// What it holds now; none where it is not there.
+        /// What the file holds now; `None` if it does not exist.
         before: Option<Vec<u8>>,
         /// What it holds then.
         after: Vec<u8>,

@@ -18,7 +18,7 @@ const FIRST_RETRY: u64 = 300;
 
 const HOUR: u64 = 3600;
 
-/// What each start is put off by at random at the most, in seconds.
+/// Each start is put off at random by at most this many seconds.
 pub const MOST_DELAY: u64 = 30;
 
 /// A time of day, in minutes after midnight.
@@ -80,7 +80,7 @@ pub enum Decision {
         /// When the last one succeeded, in seconds before now.
         age: Option<u64>,
     },
-    /// None before so many seconds have passed.
+    /// No backfill before this many seconds have passed.
     Wait {
         /// How many.
         left: u64,
@@ -96,7 +96,7 @@ pub enum Reason {
     TooEarly(TimeOfDay),
     /// The last one that succeeded is so long ago.
     Recent(u64),
-    /// So many failed in a row, and the last of these is not long ago.
+    /// This many runs failed in a row, and the last of them is not long ago.
     Failed(u32),
     /// Each station starts at a second of the hour of its own.
     Phase,
@@ -115,10 +115,10 @@ impl fmt::Display for Reason {
 }
 
 impl Schedule {
-    /// So many seconds the phases of all stations are spread over.
+    /// The phases of all stations are spread over this many seconds.
     pub const HOUR: u64 = HOUR;
 
-    /// The same at any second of the hour.
+    /// What to do if the second of the hour does not matter.
     pub const fn at_any_time(self) -> Self {
         let phase = None;
         Self { phase, ..self }
@@ -193,7 +193,7 @@ impl Schedule {
         }
     }
 
-    /// How long to wait after so many attempts in vain.
+    /// How long to wait after this many failed attempts.
     fn pause(&self, failures: u32) -> u64 {
         match failures.checked_sub(1) {
             None => 0,

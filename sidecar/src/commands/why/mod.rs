@@ -25,23 +25,23 @@ const SCHEMA: u32 = 1;
 /// How much of a foreign text is shown, in characters.
 const LONGEST: usize = 300;
 
-/// Say which peers have an event or a key's profile, whether it is here, and why not
+/// Explain whether an event is here or a key followed, and why not
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Nothing is changed. 64 hex digits are taken for a key where the lists or the local strfry know
-them as one, else for an event.
+Nothing is changed. 64 hex digits are taken for a key if the lists or the local
+strfry know such a key, else for an event.
 
 Examples:
-  constellation-sync why note1…       which peers have it, and would it be let in?
-  constellation-sync why npub1…       is it followed, in which file and line does it stand?
+  constellation-sync why note1…    which peers have it, and would it be let in?
+  constellation-sync why npub1…    is it followed, and which list names it?
   constellation-sync why 3bf0c63f… --json
 
-Exit code: 0 where the event is here or the key is followed, else 1.")]
+Exit code: 0 if the event is here or the key is followed, else 1.")]
 pub struct WhyOptions {
     /// An event (note1…, nevent1…), a key (npub1…, nprofile1…), or 64 hex digits of either
     #[arg(value_name = "EVENT_ID|KEY")]
     pub subject: Subject,
-    /// Ask peers behind IPFS tunnels too; the tunnels are closed again
+    /// Ask peers behind IPFS tunnels, too; the tunnels are closed again
     #[arg(long, env = "CONSTELLATION_TUNNELS", value_parser = BoolishValueParser::new())]
     pub tunnels: bool,
 }
@@ -94,7 +94,7 @@ pub(crate) struct Answer {
     pub is_well: bool,
     /// Lines for people; foreign text in them is shortened already.
     pub lines: Vec<String>,
-    /// The same for programs.
+    /// The answer for programs, as JSON.
     pub json: Value,
 }
 
@@ -138,11 +138,11 @@ pub(crate) async fn run(
     Ok(exit_code)
 }
 
-/// What one peer said: the events that it sent, else a code and why in words; none where
-/// it was not asked.
+/// The reply of one peer: the events that it sent, or a code and the reason; `None` if the peer
+/// was not asked.
 #[derive(Debug)]
 pub(crate) struct Heard {
-    /// The peer.
+    /// The URL of the peer.
     pub peer: String,
     /// Its answer.
     pub said: Option<Result<Vec<String>, (&'static str, String)>>,

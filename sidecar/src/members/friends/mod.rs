@@ -179,7 +179,7 @@ struct Stored {
     tags: Vec<Value>,
 }
 
-/// Takes a line of a scan in, where it is newer than what is known of its author.
+/// Takes a line of a scan in if it is newer than what is known of its author.
 fn take(contacts: &mut Contacts, line: &[u8]) {
     let Ok(stored) = serde_json::from_slice::<Stored>(line) else {
         return;

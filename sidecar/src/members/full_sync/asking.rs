@@ -26,9 +26,9 @@ use crate::support::mutex::lock;
 /// How many relays gave all that they have, of how many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Answers {
-    /// These gave everything.
+    /// How many relays gave everything.
     pub whole: usize,
-    /// So many there are.
+    /// How many relays there are.
     pub total: usize,
     /// There was no time to ask all of them to the end.
     pub is_cut_off: bool,
@@ -43,7 +43,7 @@ pub(crate) struct FullSyncs {
     pub started: usize,
 }
 
-/// A relay, and what became of it during the recovery.
+/// A relay, and how it has done during the full syncs.
 pub(crate) struct Source {
     pub(crate) address: Address,
     pub(crate) state: Mutex<SourceState>,
@@ -52,7 +52,7 @@ pub(crate) struct Source {
 #[derive(Default)]
 pub(crate) struct SourceState {
     pub(crate) known: Option<KnownLimits>,
-    /// It broke off once: nobody waits for it again in this run.
+    /// The relay broke off once: it is not asked again in this run.
     pub(crate) is_out: bool,
 }
 

@@ -19,7 +19,7 @@ const KEYS_AT_ONCE: usize = 50;
 /// up no more than a tenth.
 const GROUPS: usize = 10;
 
-/// How many of so many pubkeys are asked for in one session.
+/// How many of this number of pubkeys are asked for in one session.
 pub(crate) fn group_size(keys: usize) -> usize {
     keys.div_ceil(GROUPS).clamp(1, KEYS_AT_ONCE)
 }
@@ -29,7 +29,7 @@ pub(crate) fn group_size(keys: usize) -> usize {
 pub(crate) struct Budget {
     /// How many connections, to all peers together.
     connections: Arc<AtomicUsize>,
-    /// Until when.
+    /// When full syncs must have ended.
     pub deadline: Instant,
 }
 
@@ -42,7 +42,7 @@ impl Budget {
         }
     }
 
-    /// Takes so many connections, or none of them where fewer are left.
+    /// Takes this many connections, or none if fewer are left.
     pub(crate) fn take_connections(&self, count: usize) -> bool {
         let take = |left: usize| left.checked_sub(count);
         self.connections
@@ -65,7 +65,7 @@ pub(crate) struct Ours {
     pub friends: BTreeSet<Pubkey>,
 }
 
-/// Those of the missing whose turn it is, at most so many: members first, then friends, then all
+/// The missing keys whose turn it is, at most `most`: members first, then friends, then all
 /// others, each of these from behind the key that had the last turn.
 pub(crate) fn choose(
     missing: &[Pubkey],

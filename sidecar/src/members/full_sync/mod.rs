@@ -58,7 +58,7 @@ pub(crate) struct FullSync<'a> {
     pub parallel: usize,
     /// What they may take of the run.
     pub budget: Budget,
-    /// How many events a relay is asked for of one pubkey at the most.
+    /// How many events of one pubkey a relay is asked for at most.
     pub most_events: usize,
     /// What has passed before, and does now.
     pub gate: Gate,

@@ -86,7 +86,7 @@ impl Profile {
     }
 }
 
-/// Takes a line of a scan in, where it is newer than what is known of its author. What is
+/// Takes a line of a scan in if it is newer than what is known of its author. What is
 /// no event is passed over.
 pub fn take(profiles: &mut Profiles, line: &[u8]) {
     let Ok(stored) = serde_json::from_slice::<Stored>(line) else {

@@ -16,7 +16,7 @@ const DAY: u64 = 86_400;
 /// What a command is called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Occasion {
-    /// So many runs in a row failed.
+    /// This many runs in a row failed.
     Failure,
     /// One succeeded after that was told.
     FullSync,

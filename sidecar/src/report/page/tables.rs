@@ -9,7 +9,7 @@ use crate::report::page::local;
 use crate::report::run_summary::RunSummary;
 use crate::support::humanize::{bytes, count, measured};
 
-/// How many rows a table has at the most; the JSON has them all.
+/// How many rows a table has at most; the JSON has them all.
 const MOST_PEERS: usize = 500;
 const MOST_LISTED: usize = 300;
 
