@@ -161,19 +161,18 @@ impl Admission {
             from.refuse_garbage(Refusal::Unasked);
             return None;
         }
-        let admitted = match is_forged {
-            true => Err(Refusal::Forged),
-            false => self.rules.check(&event).and_then(|()| {
+        let admitted = if is_forged {
+            Err(Refusal::Forged)
+        } else {
+            self.rules.check(&event).and_then(|()| {
                 let mut line = event.to_json();
-                match self.rules.takes_line(line.len()) {
-                    true => {
-                        // It is kept until strfry has stored it.
-                        line.shrink_to_fit();
-                        Ok(line)
-                    }
-                    false => Err(Refusal::TooLong),
+                if !self.rules.takes_line(line.len()) {
+                    return Err(Refusal::TooLong);
                 }
-            }),
+                // It is kept in memory until strfry has stored it.
+                line.shrink_to_fit();
+                Ok(line)
+            })
         };
         self.notify(&Head::from(&event), is_forged, source);
         count(&from.tally, |counts| {

@@ -1,14 +1,17 @@
-//! `strfry.conf` as strfry reads it (taocpp/config), and the one setting that we [`edit`].
+//! [`Conf`]: the settings in `strfry.conf` (a file of taocpp/config), and [`edit`], which changes the
+//! plugin line.
 //!
-//! Everything that strfry's grammar knows is read, but for the functions whose value only
-//! strfry can tell (`(env "NAME")`, `(shell "…")`, …): a setting that depends on one of
-//! them is a [`Fault`] that says so, never a guess.
+//! The whole grammar is read except for functions whose value only strfry knows, such as
+//! `(env "NAME")` and `(shell "…")`. A setting that depends on one of them is a [`Fault`] and never a
+//! guess.
 
 mod cursor;
 pub(crate) mod edit;
 mod fault;
+mod function;
 mod parse;
 mod resolve;
+mod scalar;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -32,7 +35,7 @@ pub(crate) const DEFAULT_RELAY_PORT: u16 = 7777;
 /// The longest conf that is read, in bytes.
 const LONGEST: u64 = 1024 * 1024;
 
-/// A conf that is understood.
+/// The settings of a conf.
 #[derive(Debug, Clone)]
 pub struct Conf {
     text: Vec<u8>,
@@ -40,23 +43,22 @@ pub struct Conf {
     blocks: BTreeMap<Vec<String>, usize>,
 }
 
-/// Why a conf is not understood.
+/// Why a conf cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfError {
-    /// It is there and cannot be read.
+    /// The file exists but cannot be read.
     #[error("it cannot be read")]
     Read(#[source] io::Error),
-    /// What it says.
+    /// The file has an error, or a part that only strfry understands.
     #[error("{0}")]
     Fault(Fault),
 }
 
 impl Conf {
-    /// Understands a conf, whose includes are relative to `folder`, in which strfry is
-    /// started.
+    /// Reads the text of a conf. Included files are relative to `folder`, in which strfry is started.
     ///
     /// # Errors
-    /// [`Fault`]
+    /// [`Fault`] if the conf is not understood.
     pub fn parse(text: &[u8], folder: &Path) -> Result<Self, Fault> {
         let include = |path: &Path| read_bytes(&folder.join(path));
         let said = parse::parse(text, &include)?;
@@ -73,11 +75,11 @@ impl Conf {
         })
     }
 
-    /// Reads the conf of the strfry that is started in the folder of that conf; none where
-    /// there is none.
+    /// Reads the conf of a strfry that is started in the conf's folder; `None` if there is no such
+    /// file.
     ///
     /// # Errors
-    /// [`ConfError`]
+    /// [`ConfError`] if the file cannot be read or understood.
     pub fn read(path: &Path) -> Result<Option<Self>, ConfError> {
         let text = match read_bytes(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -88,7 +90,7 @@ impl Conf {
         Ok(Some(conf))
     }
 
-    /// A conf that says nothing.
+    /// A conf without settings.
     pub fn empty() -> Self {
         Self {
             text: Vec::new(),
@@ -101,10 +103,10 @@ impl Conf {
         }
     }
 
-    /// A text, where it is set.
+    /// The value of a text setting, if it is set.
     ///
     /// # Errors
-    /// [`Fault`] where it is something else, or only strfry can tell.
+    /// [`Fault`] if the value is no text, or if only strfry knows it.
     pub fn text(&self, path: &[&str]) -> Result<Option<&str>, Fault> {
         match self.find(path)? {
             None => Ok(None),
@@ -116,10 +118,10 @@ impl Conf {
         }
     }
 
-    /// A whole number, where it is set.
+    /// The value of a numeric setting, if it is set.
     ///
     /// # Errors
-    /// [`Fault`] where it is something else, or only strfry can tell.
+    /// [`Fault`] if the value is no whole number, or if only strfry knows it.
     pub fn number(&self, path: &[&str]) -> Result<Option<u64>, Fault> {
         match self.find(path)? {
             None => Ok(None),
@@ -131,16 +133,15 @@ impl Conf {
         }
     }
 
-    /// The port on which the relay listens; strfry's default where it is not set or not
-    /// understood.
+    /// The port on which the relay listens; strfry's default if it is not set or not understood.
     pub fn relay_port(&self) -> u16 {
         let port = self.number(&["relay", "port"]).ok().flatten();
         port.and_then(|port| u16::try_from(port).ok())
             .unwrap_or(DEFAULT_RELAY_PORT)
     }
 
-    /// The line of the conf in which a setting is written as `name = value` is, at its
-    /// beginning; none where it is written otherwise, or elsewhere.
+    /// The number of the line that sets this as `name = value`; `None` if it is set in another form
+    /// or in another file.
     pub fn plain_line(&self, path: &[&str]) -> Option<usize> {
         let name = path.last()?;
         let number = fault::line_of(&self.text, self.place(path)?.start);
@@ -150,13 +151,13 @@ impl Conf {
         behind.trim_start().starts_with('=').then_some(number)
     }
 
-    /// The line in which a setting is written, or what includes it.
+    /// The number of the line that sets this, or that includes the file that does.
     pub fn line(&self, path: &[&str]) -> Option<usize> {
         let node = self.find(path).ok().flatten()?;
         Some(fault::line_of(&self.text, node.at))
     }
 
-    /// Whether it has this block.
+    /// Whether the conf has this block.
     pub fn has_block(&self, path: &[&str]) -> bool {
         let node = self.find(path).ok().flatten();
         node.is_some_and(|node| matches!(node.value, Value::Object(_)))
@@ -171,7 +172,7 @@ impl Conf {
                     None => return Ok(None),
                 },
                 Value::Unknown(what) => return Err(self.doubt(node, path, what)),
-                // strfry takes its defaults for what is no block.
+                // strfry uses its defaults if this is no block.
                 Value::Scalar(_) | Value::Array(_) => return Ok(None),
             };
         }
@@ -198,8 +199,8 @@ impl Conf {
         }
     }
 
-    /// Where the text stands that gives a setting its value, if one place in the conf
-    /// itself does.
+    /// The range of the text that gives a setting its value, if there is exactly one such place and
+    /// it is in the conf itself.
     fn place(&self, path: &[&str]) -> Option<Range<usize>> {
         self.find(path).ok()??.place.clone()
     }
@@ -210,30 +211,31 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let file = atomic_file::open(path)?;
     file.take(LONGEST + 1).read_to_end(&mut text)?;
-    match u64::try_from(text.len()).is_ok_and(|length| length <= LONGEST) {
-        true => Ok(text),
-        false => Err(io::Error::other("it is longer than 1 MiB")),
+    if u64::try_from(text.len()).is_ok_and(|length| length <= LONGEST) {
+        Ok(text)
+    } else {
+        Err(io::Error::other("it is longer than 1 MiB"))
     }
 }
 
-/// How long an event may be where `events.maxEventSize` is not understood, in bytes: the
-/// most that stations set. strfry names those that it finds too long.
+/// The size in bytes that is assumed if `events.maxEventSize` is not understood: the largest value
+/// that stations use. strfry reports events that it finds too long.
 const LARGEST_USUAL_EVENT: usize = 131_072;
 
-/// How long an event may be.
+/// The longest event that strfry accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EventSize {
-    /// `events.maxEventSize`, in bytes; strfry's default where it is not set, and the most
-    /// that stations set where it is not understood.
+    /// `events.maxEventSize` in bytes: strfry's default if it is not set, or the largest value that
+    /// stations use if it is not understood.
     pub bytes: usize,
-    /// Why it is not understood.
+    /// Why the setting is not understood.
     pub doubt: Option<Fault>,
 }
 
-/// Reads `events.maxEventSize`.
+/// Reads `events.maxEventSize`. A missing file has no settings.
 ///
 /// # Errors
-/// Those of reading the file; a missing one has no settings.
+/// If the file cannot be read.
 pub(crate) fn max_event_size(conf: &Path) -> io::Result<EventSize> {
     let size = match Conf::read(conf) {
         Err(ConfError::Read(error)) => return Err(error),
@@ -258,10 +260,10 @@ pub(crate) fn max_event_size(conf: &Path) -> io::Result<EventSize> {
     })
 }
 
-/// Where the database's file lies, by the conf's `db`, which is relative to `folder`.
+/// The path of the database's file, according to the conf's `db`, which is relative to `folder`.
 pub fn database(conf: &Path, folder: &Path) -> PathBuf {
     let conf = Conf::read(conf).ok().flatten().unwrap_or_else(Conf::empty);
     let db = conf.text(&["db"]).ok().flatten().unwrap_or("strfry-db");
-    // Without what changes nothing: `./strfry-db/`.
+    // Normalises the path: `./strfry-db/`.
     folder.join(db).join("data.mdb").components().collect()
 }

@@ -15,7 +15,7 @@ use std::mem;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use constellation_shared::{EventId, counted};
+use constellation_shared::counted;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -23,8 +23,9 @@ use tracing::{debug, warn};
 
 use crate::strfry::Strfry;
 use crate::strfry::output::{Said, Written};
-use child::{Running, listen, next_said};
+use child::{Account, Running, join_lines, kind_of, listen, next_said};
 
+pub(crate) use child::Line;
 pub(crate) use result::{ImportError, Imported};
 
 /// How many bytes of uncommitted lines are kept at most.
@@ -40,29 +41,6 @@ const MOST_TOO_LONG: u32 = 64;
 
 /// How long strfry may take to end after its input is closed, before it is killed.
 const EXIT_PATIENCE: Duration = Duration::from_secs(5);
-
-/// A line of the import.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    /// The event's id.
-    pub id: EventId,
-    /// Its JSON, without a newline.
-    pub json: String,
-}
-
-/// What one strfry process was given and what it has reported.
-#[derive(Debug, Default)]
-struct Account {
-    /// How many lines it was given.
-    fed: u64,
-    /// How many lines it read, once it has printed its summary.
-    processed: Option<u64>,
-    written: Written,
-    /// How many events it rejected by name.
-    rejected: u64,
-    /// How many lines it could not read.
-    unparsable: u64,
-}
 
 /// The import of one run.
 pub(crate) struct Import {
@@ -405,27 +383,4 @@ impl Import {
         };
         (status, Vec::from(words).join(" / "))
     }
-}
-
-/// The constant part of a reason; some reasons end in a number.
-fn kind_of(reason: &str) -> String {
-    let kind = reason
-        .split(|c: char| c.is_ascii_digit())
-        .next()
-        .unwrap_or_default();
-    kind.trim_end_matches([' ', ':'])
-        .chars()
-        .take(100)
-        .collect()
-}
-
-fn join_lines(lines: &[Line]) -> String {
-    let length = lines.iter().map(|line| line.json.len() + 1).sum();
-    let mut text = String::with_capacity(length);
-    for line in lines {
-        text.push_str(&line.json);
-        // Without a newline, strfry would lose the last line.
-        text.push('\n');
-    }
-    text
 }

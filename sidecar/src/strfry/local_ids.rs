@@ -1,4 +1,4 @@
-//! What the local strfry holds of a window: ids and times, by streaming scans.
+//! The ids and times of events in the local strfry, from its command `scan`.
 
 use std::collections::HashSet;
 
@@ -9,11 +9,11 @@ use crate::relay::filter::Window;
 use crate::strfry::Strfry;
 use crate::strfry::scan::ScanError;
 
-/// How many authors or ids a scan names at the most: one argument of a program holds 131,072
-/// bytes (Linux' MAX_ARG_STRLEN), 1,956 authors.
+/// How many authors or ids one scan names at most. An argument of a program has at most 131,072
+/// bytes (Linux's MAX_ARG_STRLEN), which is enough for 1,956 authors.
 const MOST_NAMED: usize = 1_900;
 
-/// The two fields that count; the others are passed over.
+/// The fields of an event that are needed here.
 #[derive(Deserialize)]
 struct Head<'a> {
     id: &'a str,
@@ -21,7 +21,7 @@ struct Head<'a> {
 }
 
 impl Strfry {
-    /// Ids and times of all events of a window.
+    /// The times and ids of all events in a window.
     ///
     /// # Errors
     /// [`ScanError`].
@@ -40,7 +40,7 @@ impl Strfry {
         Ok(held)
     }
 
-    /// Those of these ids that the database does not hold.
+    /// The ids among `ids` that are not in the database.
     ///
     /// # Errors
     /// [`ScanError`].

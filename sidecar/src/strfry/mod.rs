@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-/// A strfry binary and the folder that it works in.
+/// A strfry binary and the folder in which it runs.
 #[derive(Debug, Clone)]
 pub struct Strfry {
     binary: PathBuf,
@@ -28,8 +28,8 @@ pub struct Strfry {
 }
 
 impl Strfry {
-    /// The strfry at `binary`, working in `folder`, which hangs where it brings us no
-    /// further for so long.
+    /// The strfry at `binary`, run in `folder`. A command that makes no progress for `patience`
+    /// counts as hanging.
     pub const fn new(binary: PathBuf, folder: PathBuf, patience: Duration) -> Self {
         Self {
             binary,
@@ -38,19 +38,19 @@ impl Strfry {
         }
     }
 
-    /// The binary.
+    /// The path of the binary.
     pub fn binary(&self) -> &Path {
         &self.binary
     }
 
-    /// Its configuration.
+    /// The path of its conf.
     pub fn conf(&self) -> PathBuf {
         self.folder.join("strfry.conf")
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
-        // Otherwise a conf in /etc would win.
+        // Without this, strfry would prefer a conf in /etc.
         if self.conf().is_file() {
             command.arg("--config=./strfry.conf");
         }

@@ -1,31 +1,31 @@
-//! What `strfry import` says on stderr, as far as it counts.
+//! Parses the lines that `strfry import` prints on stderr.
 
 use constellation_shared::EventId;
 
-/// What became of events.
+/// The numbers of events that strfry has handled, by outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Written {
-    /// New in the database.
+    /// Events that were added.
     pub added: u64,
-    /// There already.
+    /// Events that were in the database already.
     pub dups: u64,
-    /// Older than one that replaces it (NIP-01).
+    /// Events that were older than one that replaces them (NIP-01).
     pub replaced: u64,
-    /// Deleted by its author (NIP-09).
+    /// Events that their authors had deleted (NIP-09).
     pub deleted: u64,
 }
 
 impl Written {
-    /// Adds others to these.
+    /// Adds other numbers to these.
     pub(crate) const fn add(&mut self, others: Self) {
-        // Another program's numbers: they may be anything.
+        // The numbers come from another program, so they may overflow.
         self.added = self.added.saturating_add(others.added);
         self.dups = self.dups.saturating_add(others.dups);
         self.replaced = self.replaced.saturating_add(others.replaced);
         self.deleted = self.deleted.saturating_add(others.deleted);
     }
 
-    /// How many events these are.
+    /// The sum of all numbers.
     pub(crate) const fn total(self) -> u64 {
         self.added
             .saturating_add(self.dups)
@@ -34,35 +34,35 @@ impl Written {
     }
 }
 
-/// A line that counts.
+/// A line with a meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Said {
-    /// These were written and committed (`Writer: added: …`), the oldest that it holds.
+    /// strfry has committed this many of the oldest events that it was given (`Writer: added: …`).
     Written(Written),
-    /// This one was refused (`Rejected event …`, with `--show-rejected`).
+    /// strfry rejected this event for this reason (`Rejected event …`, with `--show-rejected`).
     Rejected(EventId, String),
-    /// A line of our input was no JSON to strfry, which counts it nowhere else (`Unable to
-    /// parse JSON on line …`).
+    /// strfry could not parse a line of its input, and counts it nowhere else (`Unable to parse JSON
+    /// on line …`).
     Unparsable,
-    /// This line, from 1, is longer than `events.maxEventSize`: the import ends here.
+    /// The line with this number, from 1, is longer than `events.maxEventSize`, and the import ended.
     TooLong(u64),
-    /// The end of an import (`Done. Processed …`).
+    /// The import is complete (`Done. Processed …`).
     Done {
-        /// How many lines it read that were JSON.
+        /// How many lines of JSON it read.
         processed: u64,
-        /// New in the database.
+        /// How many events were added.
         added: u64,
-        /// Refused.
+        /// How many events were rejected.
         rejected: u64,
-        /// There already.
+        /// How many events were in the database already.
         dups: u64,
     },
 }
 
-/// What stands before the number of a line that is too long (strfry's `cmd_import.cpp`).
+/// The text before the number of a line that is too long (strfry's `cmd_import.cpp`).
 const TOO_LONG: &str = "strfry error: Line larger than configured maxEventSize on line ";
 
-/// Reads a line of stderr; `None` for one that says nothing that counts.
+/// Parses a line of stderr; `None` if it has no meaning here.
 pub(crate) fn parse(line: &str) -> Option<Said> {
     // Behind `date time (uptime) [thread]level| `.
     let text = line.split_once("| ").map_or(line, |(_, text)| text);

@@ -1,5 +1,5 @@
-//! The running relay: which process it is, which plugin it has started, and whether it
-//! notices changes of its conf. All of it is read from `/proc`, as far as this user may.
+//! [`Relay`]: the station's running strfry, its plugin, and whether it notices changes of its conf;
+//! and the user as whom it runs. All of it is read from `/proc`, as far as this user may.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,31 +12,30 @@ use crate::support::unix_user::UnixUser;
 /// The file name of our write-policy plugin.
 pub(crate) const POLICY: &str = "constellation-policy";
 
-/// A relay at work.
+/// A running strfry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Relay {
     /// Its process id.
     pub pid: u32,
-    /// The plugin, where one is running: strfry starts it with the first event.
+    /// The plugin, if it is running; strfry starts it with the first event.
     pub plugin: Option<Plugin>,
-    /// Whether it watches the file that is its conf now; none where that cannot be seen.
+    /// Whether it watches the file that is its conf now; `None` if that is unknown.
     pub watches_conf: Option<bool>,
 }
 
-/// A plugin at work.
+/// A running plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plugin {
     /// Its process id.
     pub pid: u32,
-    /// The name of its program, without folders, as it was called.
+    /// The file name of its program.
     pub name: String,
-    /// Its program was replaced since it was started.
+    /// Whether its program has been replaced since it was started.
     pub is_outdated: bool,
 }
 
 impl Relay {
-    /// The relay whose working folder this is. Relays of other users are not seen, but by
-    /// root.
+    /// Finds the relay that runs in this folder. Only root sees relays of other users.
     pub(crate) fn find(folder: &Path) -> Option<Self> {
         let folder = fs::canonicalize(folder).ok()?;
         let processes = processes();
@@ -107,7 +106,7 @@ fn look_at(pid: u32) -> Option<Process> {
     })
 }
 
-/// `strfry --config=… relay`, whatever comes in between.
+/// Whether these are the arguments of `strfry … relay`.
 fn is_relay(arguments: &[String]) -> bool {
     let mut words = arguments.iter();
     words
@@ -120,8 +119,8 @@ fn name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
-/// The last of the processes that the relay's `sh -c` led to: some shells go on beside
-/// what they start.
+/// The plugin of a relay: the last process in the chain that begins with the relay's `sh -c`, since
+/// some shells keep running beside the program that they start.
 fn plugin(relay: u32, processes: &BTreeMap<u32, Process>) -> Option<Plugin> {
     let mut found = None;
     let mut parent = relay;
@@ -134,7 +133,7 @@ fn plugin(relay: u32, processes: &BTreeMap<u32, Process>) -> Option<Plugin> {
             name: name(program).to_owned(),
             is_outdated,
         };
-        // A filter of our policy's is no plugin.
+        // The policy's own children are its filters.
         if plugin.name == POLICY {
             return Some(plugin);
         }
@@ -144,8 +143,8 @@ fn plugin(relay: u32, processes: &BTreeMap<u32, Process>) -> Option<Plugin> {
     found
 }
 
-/// Whether one of the process's watches (inotify) is for this file itself; none where it
-/// watches nothing at all.
+/// Whether one of the process's inotify watches is for this very file; `None` if it watches
+/// nothing.
 fn watches(pid: u32, file: &Path) -> Option<bool> {
     let inode = format!("ino:{:x}", fs::metadata(file).ok()?.ino());
     let mut watched = None;

@@ -1,4 +1,4 @@
-//! What strfry holds.
+//! Reading events from the local strfry with its command `scan`.
 
 use std::io;
 use std::time::Duration;
@@ -10,33 +10,32 @@ use tokio::time::timeout;
 
 use crate::strfry::Strfry;
 
-/// The longest argument that Linux takes, in bytes, its final zero included
+/// The longest argument of a program on Linux, in bytes, including the final zero
 /// (`MAX_ARG_STRLEN`).
 const LONGEST_ARGUMENT: usize = 131_072;
 
-/// What an author takes in a filter, in bytes: 64 digits, two quotes and a comma.
+/// The length of an author in a filter, in bytes: 64 digits, two quotes and a comma.
 const AUTHOR_LENGTH: usize = 67;
 
-/// The longest line that is looked at, in bytes: the longest event that strfry takes from
-/// a stream.
+/// The longest line that is read, in bytes: the longest event that strfry accepts.
 const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 
-/// Why a scan told nothing.
+/// Why a scan failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
-    /// It could not be started.
+    /// strfry could not be started.
     #[error("strfry could not be started")]
     Start(#[source] io::Error),
-    /// It said no.
+    /// strfry failed.
     #[error("strfry scan ended with {0}: {1}")]
     Exit(String, String),
-    /// It said something else than a number.
+    /// strfry printed no number.
     #[error("strfry scan --count printed no number")]
     Count,
-    /// It broke off.
+    /// Reading its output failed.
     #[error("strfry scan could not be read")]
     Read(#[source] io::Error),
-    /// It says nothing and does not end.
+    /// strfry prints nothing and does not end.
     #[error("strfry scan says nothing for {} s", .0.as_secs())]
     Silent(Duration),
 }
@@ -66,12 +65,11 @@ impl Strfry {
         count.ok_or(ScanError::Count)
     }
 
-    /// Hands each event of these authors and kinds to `each` as strfry spells it, without
-    /// its newline, in as few scans as an argument's length allows. Nothing but the line
-    /// at hand is kept.
+    /// Calls `each` with the JSON of every event of these authors and kinds. There are as few scans as
+    /// the length of an argument allows, and only one line is kept in memory.
     ///
     /// # Errors
-    /// [`ScanError`]; what was handed on before stays handed on.
+    /// [`ScanError`], possibly after `each` was called for some events.
     pub async fn scan(
         &self,
         authors: &[Pubkey],
@@ -84,7 +82,7 @@ impl Strfry {
         Ok(())
     }
 
-    /// The event of this id as strfry spells it; none where the database holds none.
+    /// The JSON of the event with this id, if it is in the database.
     ///
     /// # Errors
     /// [`ScanError`].
@@ -96,7 +94,7 @@ impl Strfry {
         Ok(found)
     }
 
-    /// Runs a command, and hands each line of its stdout to `each`.
+    /// Runs a command, and calls `each` with every line of its stdout.
     pub(crate) async fn read_lines(
         &self,
         args: &[&str],
@@ -104,9 +102,9 @@ impl Strfry {
     ) -> Result<(), ScanError> {
         let mut command = self.command();
         command.args(args);
-        // A child that hangs dies with its handle.
+        // Dropping the handle kills a process that hangs.
         let mut child = command.spawn().map_err(ScanError::Start)?;
-        // Beside the other: a full pipe of either would hold up strfry. Ends with it.
+        // Both pipes are read at the same time, because strfry stops while either is full.
         let mut words = tokio::spawn(last_of(child.stderr.take()));
         let read = lines(child.stdout.take(), self.patience, each).await;
         let status = match read {
@@ -127,7 +125,7 @@ impl Strfry {
     }
 }
 
-/// The filters that name these authors, each short enough for an argument.
+/// Filters for these authors and kinds, each short enough for an argument.
 fn filters(authors: &[Pubkey], kinds: &[u16]) -> Vec<String> {
     let kinds: Vec<String> = kinds.iter().map(u16::to_string).collect();
     let kinds = kinds.join(",");
@@ -151,7 +149,7 @@ async fn lines(
     let Some(stdout) = stdout else { return Ok(()) };
     let mut reader = BufReader::with_capacity(64 * 1024, stdout);
     let mut line = Vec::new();
-    // Whether the line's start was longer than any event, so that its rest means nothing.
+    // Whether this is the rest of a line that is longer than any event, and is ignored.
     let mut is_rest = false;
     loop {
         line.clear();
@@ -169,7 +167,7 @@ async fn lines(
     }
 }
 
-/// The end of what strfry says on stderr, however much that is.
+/// The last bytes of strfry's stderr.
 async fn last_of(stderr: Option<ChildStderr>) -> Vec<u8> {
     const KEPT: usize = 64 * 1024;
     let mut words = Vec::new();
@@ -185,7 +183,7 @@ async fn last_of(stderr: Option<ChildStderr>) -> Vec<u8> {
     words
 }
 
-/// The line of stderr that says what went wrong, else the last one.
+/// The line of stderr with strfry's error message, or else the last line.
 fn last_words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let error = text.lines().find(|line| line.starts_with("strfry error:"));

@@ -39,14 +39,10 @@ impl Relay {
 
     fn answer(&self, filter: &Filter) -> Vec<Entry> {
         let matches = |&&(time, author, kind, _): &&Entry| {
-            let below = match self.until_exclusive {
-                true => time < filter.until || filter.until >= LATEST,
-                false => time <= filter.until || filter.until >= LATEST,
-            };
-            let above = match self.since_exclusive {
-                true => time > filter.since || filter.since == 0,
-                false => time >= filter.since,
-            };
+            let is_at_until = time == filter.until && !self.until_exclusive;
+            let below = time < filter.until || is_at_until || filter.until >= LATEST;
+            let is_at_since = time == filter.since && !self.since_exclusive;
+            let above = time > filter.since || is_at_since || filter.since == 0;
             let author = key(author).to_hex();
             below && above && filter.kinds.contains(&kind) && filter.authors.contains(&author)
         };

@@ -1,9 +1,10 @@
-//! The smallest things in a conf: blanks and comments, names, numbers, texts.
+//! [`Cursor`]: a position in the text of a conf, with the readers of blanks, comments, names and
+//! references.
 
 use std::path::Path;
 
 use super::fault::{Fault, line_of};
-use super::tree::{Reference, Scalar, Step};
+use super::tree::{Reference, Step};
 
 /// How much of a word that is no value is shown, in characters.
 const LONGEST_WORD: usize = 40;
@@ -43,7 +44,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn fault(&self, what: impl Into<String>) -> Fault {
+    pub(super) fn fault(&self, what: impl Into<String>) -> Fault {
         self.fault_at(self.at, what)
     }
 
@@ -63,7 +64,7 @@ impl<'a> Cursor<'a> {
         self.text.get(self.at).copied()
     }
 
-    fn rest(&self) -> &'a [u8] {
+    pub(super) fn rest(&self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
 
@@ -82,7 +83,7 @@ impl<'a> Cursor<'a> {
         is_here
     }
 
-    fn eat_all(&mut self, is_wanted: impl Fn(u8) -> bool) -> &'a [u8] {
+    pub(super) fn eat_all(&mut self, is_wanted: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.rest();
         let length = rest.iter().take_while(|byte| is_wanted(**byte)).count();
         self.at += length;
@@ -90,13 +91,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next character of UTF-8.
-    fn character(&self) -> Option<char> {
+    pub(super) fn character(&self) -> Option<char> {
         let rest = self.rest();
         let first = |length| std::str::from_utf8(rest.get(..length)?).ok();
         (1..=4).find_map(first)?.chars().next()
     }
 
-    fn eat_line_break(&mut self) -> bool {
+    pub(super) fn eat_line_break(&mut self) -> bool {
         self.eat(b"\n") || self.eat(b"\r\n")
     }
 
@@ -128,9 +129,10 @@ impl<'a> Cursor<'a> {
                 return Ok(());
             }
             if self.is_at_end() {
-                return match is_block {
-                    true => Err(self.fault_at(start, "a comment is not closed")),
-                    false => Ok(()),
+                return if is_block {
+                    Err(self.fault_at(start, "a comment is not closed"))
+                } else {
+                    Ok(())
                 };
             }
             if self.eat_line_break() {
@@ -245,259 +247,10 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn word(&self) -> String {
+    pub(super) fn word(&self) -> String {
         let ends = |byte: u8| byte.is_ascii_whitespace() || b"{}[]=:,;#\"'".contains(&byte);
         let length = self.rest().iter().take_while(|byte| !ends(**byte)).count();
         let word = self.between(self.at, self.at + length.max(1));
         word.chars().take(LONGEST_WORD).collect()
     }
-
-    /// A value that is no object, array, reference or function.
-    pub(super) fn scalar(&mut self) -> Result<Scalar, Fault> {
-        for (word, value) in [
-            (&b"null"[..], Scalar::Null),
-            (b"true", Scalar::Bool(true)),
-            (b"false", Scalar::Bool(false)),
-        ] {
-            if self.eat(word) {
-                return Ok(value);
-            }
-        }
-        match self.peek() {
-            Some(b'"' | b'\'') => self.quoted().map(Scalar::Text),
-            Some(b'$') => self.binary().map(Scalar::Binary),
-            _ => {
-                let is_negative = self.eat(b"-");
-                if !is_negative {
-                    self.eat(b"+");
-                }
-                self.number(is_negative)
-            }
-        }
-    }
-
-    fn number(&mut self, is_negative: bool) -> Result<Scalar, Fault> {
-        let start = self.at;
-        if self.eat(b"NaN") || self.eat(b"Infinity") {
-            let word = self.between(start, self.at);
-            let sign = if is_negative { "-" } else { "" };
-            return Ok(Scalar::Float(format!("{sign}{word}")));
-        }
-        let too_large = |cursor: &Self| cursor.fault_at(start, "a number is too large");
-        if self.eat(b"0x") || self.eat(b"0X") {
-            let digits = self.eat_all(|byte| byte.is_ascii_hexdigit());
-            let digits = std::str::from_utf8(digits).unwrap_or_default();
-            if digits.is_empty() {
-                return Err(self.fault("digits are missing behind 0x"));
-            }
-            let digits = digits.trim_start_matches('0');
-            let number = match digits.is_empty() {
-                true => Ok(0),
-                false => u64::from_str_radix(digits, 16),
-            };
-            let number = number.map_err(|_| too_large(self))?;
-            let number = whole(number, is_negative).ok_or_else(|| too_large(self))?;
-            return Ok(number);
-        }
-        let digits = self.eat_all(|byte| byte.is_ascii_digit());
-        if digits.len() > 1 && digits.first() == Some(&b'0') {
-            return Err(self.fault_at(start, "a number begins with 0"));
-        }
-        let mut is_whole = true;
-        if self.eat(b".") {
-            let fraction = self.eat_all(|byte| byte.is_ascii_digit());
-            // `5.` is a whole number to strfry.
-            is_whole = fraction.is_empty();
-            if digits.is_empty() && fraction.is_empty() {
-                return Err(self.fault_at(start, "a number is missing"));
-            }
-        } else if digits.is_empty() {
-            let what = match self.is_at_end() || self.peek() == Some(b'}') {
-                true => "a value is missing".to_owned(),
-                false => format!(
-                    "{:?} is no value; text belongs in quotes, \"…\"",
-                    self.word()
-                ),
-            };
-            return Err(self.fault_at(start, what));
-        }
-        if self.eat(b"e") || self.eat(b"E") {
-            is_whole = false;
-            if !self.eat(b"-") {
-                self.eat(b"+");
-            }
-            if self.eat_all(|byte| byte.is_ascii_digit()).is_empty() {
-                return Err(self.fault_at(start, "a number ends too early"));
-            }
-        }
-        let text = self.between(start, self.at);
-        let number = std::str::from_utf8(digits).ok();
-        let number = number.and_then(|digits| digits.parse().ok());
-        if is_whole && let Some(number) = number.and_then(|number| whole(number, is_negative)) {
-            return Ok(number);
-        }
-        match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => {
-                let sign = if is_negative { "-" } else { "" };
-                Ok(Scalar::Float(format!("{sign}{text}")))
-            }
-            _ => Err(too_large(self)),
-        }
-    }
-
-    /// `"…"`, `'…'` and either of them three times.
-    pub(super) fn quoted(&mut self) -> Result<String, Fault> {
-        let start = self.at;
-        let open = || "a quote is not closed";
-        let Some(quote @ (b'"' | b'\'')) = self.peek() else {
-            return Err(self.fault("a quote is missing"));
-        };
-        let mut text = String::new();
-        if self.eat(&[quote; 3]) {
-            self.eat_line_break();
-            while !self.eat(&[quote; 3]) {
-                let before = self.at;
-                if self.eat_line_break() {
-                    text.push_str(&self.between(before, self.at));
-                    continue;
-                }
-                match self.character() {
-                    Some(c) if c == '\t' || (c >= ' ' && c != '\u{7f}') => self.push(c, &mut text),
-                    None if self.is_at_end() => return Err(self.fault_at(start, open())),
-                    _ => return Err(self.fault("a byte that may not stand in quotes")),
-                }
-            }
-            return Ok(text);
-        }
-        self.at += 1;
-        loop {
-            if self.eat(&[quote]) {
-                return Ok(text);
-            }
-            if self.eat(b"\\") {
-                text.push(self.escaped()?);
-                continue;
-            }
-            match self.character() {
-                Some(c) if c >= ' ' && c != '\u{7f}' => self.push(c, &mut text),
-                None if self.is_at_end() => return Err(self.fault_at(start, open())),
-                Some('\n' | '\r') => return Err(self.fault_at(start, open())),
-                _ => return Err(self.fault("a byte that may not stand in quotes")),
-            }
-        }
-    }
-
-    fn push(&mut self, c: char, text: &mut String) {
-        text.push(c);
-        self.at += c.len_utf8();
-    }
-
-    /// What stands behind a backslash in quotes.
-    fn escaped(&mut self) -> Result<char, Fault> {
-        let wrong = |cursor: &Self| cursor.fault("a \\ that strfry does not know");
-        if self.eat(b"u{") {
-            let digits = self.eat_all(|byte| byte.is_ascii_hexdigit());
-            let digits = std::str::from_utf8(digits).unwrap_or_default();
-            let code = u32::from_str_radix(digits, 16).ok();
-            let code = code.filter(|_| self.eat(b"}"));
-            return code.and_then(char::from_u32).ok_or_else(|| wrong(self));
-        }
-        if self.eat(b"u") {
-            let mut units = vec![self.unit().ok_or_else(|| wrong(self))?];
-            if (0xd800..0xdc00).contains(units.first().unwrap_or(&0)) && self.eat(b"\\u") {
-                units.push(self.unit().ok_or_else(|| wrong(self))?);
-            }
-            let decoded = String::from_utf16(&units).map_err(|_| wrong(self))?;
-            return decoded.chars().next().ok_or_else(|| wrong(self));
-        }
-        let c = match self.peek() {
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'v') => '\u{b}',
-            Some(b'0') => '\0',
-            Some(byte @ (b'"' | b'\'' | b'\\' | b'/')) => char::from(byte),
-            _ => return Err(wrong(self)),
-        };
-        self.at += 1;
-        Ok(c)
-    }
-
-    /// The four hexadecimal digits of a UTF-16 unit.
-    fn unit(&mut self) -> Option<u16> {
-        let digits = self.rest().get(..4)?;
-        let digits = std::str::from_utf8(digits).ok()?;
-        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let unit = u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)?;
-        self.at += 4;
-        Some(unit)
-    }
-
-    /// `$"…"`, `$12.ab`
-    fn binary(&mut self) -> Result<Vec<u8>, Fault> {
-        let start = self.at;
-        self.eat(b"$");
-        let Some(quote @ (b'"' | b'\'')) = self.peek() else {
-            return self.hexadecimal_bytes();
-        };
-        self.at += 1;
-        let mut bytes = Vec::new();
-        loop {
-            if self.eat(&[quote]) {
-                return Ok(bytes);
-            }
-            if self.eat(b"\\x") {
-                let byte = self.byte();
-                bytes.push(byte.ok_or_else(|| self.fault("two digits are missing behind \\x"))?);
-                continue;
-            }
-            if self.eat(b"\\") {
-                if self.peek() == Some(b'u') {
-                    return Err(self.fault("a \\u in binary data"));
-                }
-                let c = self.escaped()?;
-                bytes.extend(u8::try_from(u32::from(c)));
-                continue;
-            }
-            match self.peek() {
-                Some(byte @ b' '..=b'~') => bytes.push(byte),
-                _ => return Err(self.fault_at(start, "a quote is not closed")),
-            }
-            self.at += 1;
-        }
-    }
-
-    fn hexadecimal_bytes(&mut self) -> Result<Vec<u8>, Fault> {
-        let mut bytes = Vec::new();
-        bytes.extend(self.byte());
-        while !bytes.is_empty() {
-            if let Some(byte) = self.byte() {
-                bytes.push(byte);
-            } else if self.eat(b".") {
-                let byte = self.byte();
-                bytes.push(byte.ok_or_else(|| self.fault("two digits are missing behind ."))?);
-            } else {
-                break;
-            }
-        }
-        Ok(bytes)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let digits = std::str::from_utf8(self.rest().get(..2)?).ok()?;
-        let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)?;
-        self.at += 2;
-        Some(byte)
-    }
-}
-
-/// A whole number; none where it is too large to be negative.
-fn whole(number: u64, is_negative: bool) -> Option<Scalar> {
-    if !is_negative {
-        return Some(Scalar::Unsigned(number));
-    }
-    0_i64.checked_sub_unsigned(number).map(Scalar::Signed)
 }

@@ -1,4 +1,4 @@
-//! Changing the plugin line of `strfry.conf`, all else byte for byte, and changing it back.
+//! Changes the plugin line of `strfry.conf`, and changes it back. All other bytes stay the same.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 use super::tree::{Node, Scalar, Value};
 use super::{Conf, Fault};
 
-/// `relay.writePolicy.plugin`
+/// The path of the setting `relay.writePolicy.plugin`.
 pub const PLUGIN: [&str; 3] = ["relay", "writePolicy", "plugin"];
 
-/// What a text says with a setting changed, and how it is changed back.
+/// A change of a text that can be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
-    /// What stood in the place of [`Edit::new`]; empty where it was put in between.
+    /// The text that was replaced by [`Edit::new`]; empty if it was inserted.
     pub old: String,
-    /// What stands there now.
+    /// The new text.
     pub new: String,
 }
 
-/// A conf that was changed.
+/// A changed conf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edited {
     /// Its text.
@@ -30,13 +30,12 @@ pub struct Edited {
     pub edit: Edit,
 }
 
-/// The conf with `relay.writePolicy.plugin` as given, all else byte for byte as before;
-/// none where it already says so. What comes out was read again: exactly the plugin has
-/// changed.
+/// The conf with `relay.writePolicy.plugin` set to `command` and all other bytes unchanged; `None`
+/// if it has that value already. The result is parsed again to make sure that exactly this
+/// setting has changed.
 ///
 /// # Errors
-/// [`Fault`] where the conf is not understood, or the plugin is set where it cannot be
-/// changed.
+/// [`Fault`] if the conf is not understood, or if the setting cannot be changed here.
 pub fn with_plugin(text: &[u8], folder: &Path, command: &str) -> Result<Option<Edited>, Fault> {
     let conf = Conf::parse(text, folder)?;
     let current = conf.text(&PLUGIN)?;
@@ -70,7 +69,8 @@ pub fn with_plugin(text: &[u8], folder: &Path, command: &str) -> Result<Option<E
     })
 }
 
-/// Where the plugin may be put in, and how: in its block, in that around it, or on its own.
+/// The places where the setting can be inserted, and the text to insert: in its block, in the block
+/// around it, or as a new block.
 fn insertions(conf: &Conf, quoted: &str) -> Vec<(Range<usize>, String)> {
     let end = conf.text.len();
     let block = format!("\n    writePolicy {{\n        plugin = {quoted}\n    }}\n");
@@ -93,7 +93,7 @@ fn insertions(conf: &Conf, quoted: &str) -> Vec<(Range<usize>, String)> {
     .collect()
 }
 
-/// A text as strfry reads it.
+/// A text as a quoted value of the conf.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -109,7 +109,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// The values with one text set, in blocks that are made where they are missing.
+/// The values after one text is set. Missing blocks are added.
 fn with_text(node: &Node, path: &[&str], text: &str) -> Node {
     let (value, place, at) = match path.split_first() {
         None => (
@@ -141,22 +141,21 @@ fn replaced(text: &[u8], place: &Range<usize>, new: &[u8]) -> Option<Vec<u8>> {
     Some([before, new, behind].concat())
 }
 
-/// The text as it was before that edit, whatever else was changed since; none where what
-/// the edit wrote is no longer what counts there, or the conf is not understood.
+/// The text with an edit undone, even if other parts were changed since; `None` if the edited
+/// setting has another value by now, or if the conf is not understood.
 pub fn without(text: &[u8], folder: &Path, edit: &Edit) -> Option<Vec<u8>> {
     let conf = Conf::parse(text, folder).ok()?;
     let plugin = conf.place(&PLUGIN)?;
     let new = edit.new.as_bytes();
-    let place = match edit.old.is_empty() {
-        false => plugin,
-        // The one that the plugin stands in: a comment may hold the same words.
-        true => {
-            let first = (plugin.end).saturating_sub(new.len());
-            let starts = first..=plugin.start;
-            let start = { starts }
-                .find(|&start| text.get(start..start.saturating_add(new.len())) == Some(new))?;
-            start..start + new.len()
-        }
+    let place = if edit.old.is_empty() {
+        // The occurrence that contains the plugin, since a comment may have the same text.
+        let first = (plugin.end).saturating_sub(new.len());
+        let starts = first..=plugin.start;
+        let start = { starts }
+            .find(|&start| text.get(start..start.saturating_add(new.len())) == Some(new))?;
+        start..start + new.len()
+    } else {
+        plugin
     };
     if text.get(place.clone())? != new {
         return None;
@@ -164,7 +163,7 @@ pub fn without(text: &[u8], folder: &Path, edit: &Edit) -> Option<Vec<u8>> {
     replaced(text, &place, edit.old.as_bytes())
 }
 
-/// Whether the text is as if that edit had never been.
+/// Whether the setting has the value that it had before an edit.
 pub(crate) fn is_without(text: &[u8], folder: &Path, edit: &Edit) -> bool {
     let Ok(conf) = Conf::parse(text, folder) else {
         return false;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::cursor::Cursor;
 use super::fault::Fault;
-use super::tree::{Part, Scalar, Slot, Step};
+use super::function::{argument, bracketed, close, function_name, text_argument};
+use super::tree::{Part, Slot, Step};
 
 /// How deep names may lie inside others, as for strfry.
 const DEEPEST: usize = 96;
@@ -15,25 +16,6 @@ const DEEPEST: usize = 96;
 /// How many files may be included, one inside the other or one after the other: a file that
 /// includes itself ends here.
 const MOST_FILES: usize = 64;
-
-/// The functions that give a value, and how many arguments each of them takes.
-const VALUE_FUNCTIONS: [(&str, usize); 15] = [
-    ("binary", 1),
-    ("cbor", 1),
-    ("default", 2),
-    ("env", 1),
-    ("env?", 2),
-    ("identity", 1),
-    ("jaxn", 1),
-    ("json", 1),
-    ("msgpack", 1),
-    ("parse", 1),
-    ("read", 1),
-    ("shell", 1),
-    ("split", 1),
-    ("string", 1),
-    ("ubjson", 1),
-];
 
 /// Reads the files that a conf includes.
 pub(super) type Include<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
@@ -85,9 +67,10 @@ impl Parser<'_> {
         if cursor.peek() == Some(b'{') {
             self.block(cursor, slot)?;
             cursor.skip_blank()?;
-            return match cursor.is_at_end() {
-                true => Ok(()),
-                false => Err(cursor.unexpected("the conf ended")),
+            return if cursor.is_at_end() {
+                Ok(())
+            } else {
+                Err(cursor.unexpected("the conf ended"))
             };
         }
         while !cursor.is_at_end() {
@@ -197,10 +180,10 @@ impl Parser<'_> {
                 }
             }
         }
-        match self.path.len() > DEEPEST {
-            true => Err(cursor.fault_at(start, "names lie too deep inside each other")),
-            false => Ok(slot),
+        if self.path.len() > DEEPEST {
+            return Err(cursor.fault_at(start, "names lie too deep inside each other"));
         }
+        Ok(slot)
     }
 
     /// `value + value`; where the last one ends.
@@ -320,9 +303,10 @@ impl Parser<'_> {
         let text = match (self.include)(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return match may_be_missing {
-                    true => Ok(()),
-                    false => Err(cursor.fault_at(start, format!("{file:?} is not there"))),
+                return if may_be_missing {
+                    Ok(())
+                } else {
+                    Err(cursor.fault_at(start, format!("{file:?} is not there")))
                 };
             }
             Err(error) => {
@@ -369,85 +353,4 @@ fn element(slot: &mut Slot, mut index: usize) -> Option<&mut Slot> {
         index -= elements.len();
     }
     None
-}
-
-/// A reference or a function, in the place of a value.
-fn bracketed(cursor: &mut Cursor<'_>) -> Result<Part, Fault> {
-    let start = cursor.at;
-    cursor.eat(b"(");
-    let inside = cursor.at;
-    if let Some(reference) = cursor.reference()? {
-        return Ok(Part::Reference(reference));
-    }
-    cursor.at = inside;
-    value_function(cursor, start)?;
-    Ok(Part::Unknown(cursor.between(start, cursor.at)))
-}
-
-/// Passes a function that gives a value. None of them is called: what they give depends on
-/// strfry's environment, on files and on programs.
-fn value_function(cursor: &mut Cursor<'_>, start: usize) -> Result<(), Fault> {
-    let name = function_name(cursor)?;
-    let known = VALUE_FUNCTIONS.iter().find(|(known, _)| *known == name);
-    let Some((_, arguments)) = known else {
-        let what = format!("({name} …) is a function that we do not know");
-        return Err(cursor.doubt_at(start, what));
-    };
-    for _ in 0..*arguments {
-        argument(cursor)?;
-    }
-    close(cursor, start, &name)
-}
-
-/// The name of a function, and the blanks behind it.
-fn function_name(cursor: &mut Cursor<'_>) -> Result<String, Fault> {
-    cursor.skip_blank()?;
-    let Some(mut name) = cursor.identifier() else {
-        return Err(cursor.unexpected("a function's name is missing"));
-    };
-    if cursor.eat(b"?") {
-        name.push('?');
-    }
-    match cursor.skip_blank()? {
-        true => Ok(name),
-        false => Err(cursor.unexpected("a blank is missing")),
-    }
-}
-
-fn close(cursor: &mut Cursor<'_>, start: usize, name: &str) -> Result<(), Fault> {
-    match cursor.eat(b")") {
-        true => Ok(()),
-        false => Err(cursor.fault_at(start, format!("({name} …) is not closed"))),
-    }
-}
-
-/// An argument of a function, and the blanks behind it; none where it is a function itself.
-fn argument(cursor: &mut Cursor<'_>) -> Result<Option<Scalar>, Fault> {
-    let start = cursor.at;
-    let value = match cursor.peek() {
-        Some(b'(') => {
-            cursor.eat(b"(");
-            cursor.deeper(|cursor| value_function(cursor, start))?;
-            None
-        }
-        Some(b'[' | b'{') => {
-            let what = "an array or a block as an argument, which we do not read";
-            return Err(cursor.doubt_at(start, what));
-        }
-        _ => Some(cursor.scalar()?),
-    };
-    cursor.skip_blank()?;
-    Ok(value)
-}
-
-/// The text that a function is given.
-fn text_argument(cursor: &mut Cursor<'_>, start: usize, name: &str) -> Result<String, Fault> {
-    match argument(cursor)? {
-        Some(Scalar::Text(text)) => Ok(text),
-        Some(Scalar::Binary(_)) | None => {
-            let what = format!("({name} …) with an argument that only strfry knows");
-            Err(cursor.doubt_at(start, what))
-        }
-        Some(_) => Err(cursor.fault_at(start, format!("({name} …) wants a text"))),
-    }
 }

@@ -294,9 +294,10 @@ fn access<'a>(
         return Ok(Some(Target::Unknown));
     }
     let is_complete = slot.parts.len() < 2 && !slot.any(&|p| matches!(p, Part::Reference(_)));
-    Ok(Some(match is_complete {
-        true => Target::Found(slot),
-        false => Target::Later,
+    Ok(Some(if is_complete {
+        Target::Found(slot)
+    } else {
+        Target::Later
     }))
 }
 

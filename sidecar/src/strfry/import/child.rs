@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
+use constellation_shared::EventId;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::strfry::output::{self, Said};
+use crate::strfry::output::{self, Said, Written};
 
 /// How many lines of stderr are kept to explain why strfry ended.
 const KEPT_LINES: usize = 5;
@@ -65,4 +66,50 @@ pub(crate) async fn listen(
             }
         }
     }
+}
+
+/// A line of the import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// The event's id.
+    pub id: EventId,
+    /// Its JSON, without a newline.
+    pub json: String,
+}
+
+/// What one strfry process was given and what it has reported.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// How many lines it was given.
+    pub fed: u64,
+    /// How many lines it read, once it has printed its summary.
+    pub processed: Option<u64>,
+    pub written: Written,
+    /// How many events it rejected by name.
+    pub rejected: u64,
+    /// How many lines it could not read.
+    pub unparsable: u64,
+}
+
+/// The constant part of a reason; some reasons end in a number.
+pub(super) fn kind_of(reason: &str) -> String {
+    let kind = reason
+        .split(|c: char| c.is_ascii_digit())
+        .next()
+        .unwrap_or_default();
+    kind.trim_end_matches([' ', ':'])
+        .chars()
+        .take(100)
+        .collect()
+}
+
+pub(super) fn join_lines(lines: &[Line]) -> String {
+    let length = lines.iter().map(|line| line.json.len() + 1).sum();
+    let mut text = String::with_capacity(length);
+    for line in lines {
+        text.push_str(&line.json);
+        // Without a newline, strfry would lose the last line.
+        text.push('\n');
+    }
+    text
 }

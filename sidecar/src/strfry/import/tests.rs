@@ -1,5 +1,7 @@
 //! What is believed of what strfry says, and what is fed again.
 
+use constellation_shared::EventId;
+
 use super::*;
 use std::path::PathBuf;
 
