@@ -11,7 +11,7 @@ use std::fs;
 use constellation_shared::EventId;
 use constellation_sync::testing::state_file::{ALL, REFUSED};
 use constellation_tests::author::{forged_signature, notes};
-use constellation_tests::{Author, ScriptedRelay, StationDir, station};
+use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 use sync_program::{
     PLAIN_KINDS, command, expect_logged, expect_stored, follow, recent, saying, sync, sync_all,
 };
@@ -117,4 +117,31 @@ fn state_files_far_beyond_their_bounds_cost_no_memory_and_lose_nothing_that_is_n
             .contains(&EventId::from_bytes([7; 32]).to_hex())
     );
     sync_all(&station, &[]);
+}
+
+/// A run that waited for somebody to read would hold the lock for ever.
+#[test]
+fn a_fifo_in_the_place_of_a_file_of_ours_holds_nobody() {
+    let (authors, events) = (
+        Author::many(3),
+        notes(&Author::many(3), &[1], 20, recent(), 300),
+    );
+    for name in [
+        "backfill.log",
+        "backfill.error.log",
+        "backfill.lock",
+        "runs.json",
+    ] {
+        let station = station!();
+        let relay = ScriptedRelay::start(&events, Behaviour::default());
+        follow(&station, &authors, &[&relay.url()]);
+        let path = station.strfry_dir().join(format!("constellation-{name}"));
+        let fifo = rustix::fs::FileType::Fifo;
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, mode, 0).unwrap();
+        // It ends, and says why where it could do nothing.
+        let output = sync(&station, &[]);
+        let said = output.stderr.contains(name);
+        assert!(said || station.stored_ids().len() == 20, "{output}");
+    }
 }

@@ -161,6 +161,17 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Opens a file for writing as these options say. Never waits for somebody to read a FIFO.
+///
+/// # Errors
+/// Those of opening.
+pub(crate) fn open_to_write(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    options
+        .create(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+}
+
 /// Reads a regular file of at most `most` bytes. Returns `None` if it is missing, larger, no
 /// regular file, or unreadable.
 pub(crate) fn read(path: &Path, most: u64) -> Option<Vec<u8>> {

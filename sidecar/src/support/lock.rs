@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use crate::support::atomic_file;
+
 /// The lock of a running backfill. The kernel releases it when the process ends, even if it was
 /// killed.
 #[derive(Debug)]
@@ -52,7 +54,9 @@ impl Lock {
         file.set_len(0)
             .and_then(|()| file.write_all(pid.as_bytes()))
             .map_err(io)?;
-        let written = fs::write(&pid_file, pid);
+        let opened =
+            atomic_file::open_to_write(&pid_file, File::options().write(true).truncate(true));
+        let written = opened.and_then(|mut file| file.write_all(pid.as_bytes()));
         written.map_err(|error| {
             // A partly written process id would mislead its readers.
             let _ = fs::remove_file(&pid_file);

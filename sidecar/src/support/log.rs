@@ -4,7 +4,7 @@
 //! message are removed, because scripts read each line alone and messages quote text from others.
 
 use std::fmt::{self, Write as _};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -17,6 +17,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::support::atomic_file;
 use crate::support::mutex::lock;
 use crate::support::sanitize::{one_line, without_failures, without_words_of_scripts};
 use crate::support::state_file::RUN_LOG;
@@ -114,7 +115,7 @@ impl Log {
         rotation: Rotation,
     ) -> io::Result<Self> {
         self.run = Some(Mutex::new(RunLog {
-            file: File::create(run)?,
+            file: atomic_file::open_to_write(run, File::options().write(true).truncate(true))?,
             room: RUN_LOG.most_bytes,
         }));
         self.errors = Some((errors, rotation));
@@ -226,7 +227,7 @@ fn append_rotating(path: &Path, line: &[u8], rotation: Rotation) -> io::Result<(
         }
         fs::rename(path, numbered(1))?;
     }
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    let mut file = atomic_file::open_to_write(path, File::options().append(true))?;
     file.write_all(line)
 }
 
