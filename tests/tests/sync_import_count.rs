@@ -35,6 +35,26 @@ fn wrapper(station: &StationDir, import: &str) -> PathBuf {
     path
 }
 
+/// Such a summary says nothing of the events, and whatever is not in the database after it may
+/// never have reached it.
+#[test]
+fn a_summary_that_leaves_events_out_has_none_of_them_remembered_as_refused() {
+    let (authors, events) = (Author::many(5), some_events());
+    let station = station!();
+    let relay = ScriptedRelay::start(&events, Behaviour::default());
+    follow(&station, &authors, &[&relay.url()]);
+    let said = "Done. Processed 300 lines. 0 added, 0 rejected, 0 dups";
+    let path = wrapper(&station, &format!("cat >/dev/null; echo '{said}' >&2"));
+    let strfry = ["--strfry", path.to_str().unwrap()];
+    command(&station, &strfry).output();
+    expect_logged(
+        &station,
+        "strfry does not say what became of 300 of its 300 events",
+    );
+    sync_all(&station, &[]);
+    expect_stored(&station, &events);
+}
+
 fn some_events() -> Vec<Event> {
     notes(&Author::many(5), &PLAIN_KINDS, 300, recent(), 3000)
 }

@@ -53,8 +53,17 @@ impl Backfill<'_> {
         let PipelineResult { gate, result, .. } = imported;
         let is_settled = result.is_ok() && !imported.interrupted && step == Step::Done;
         if is_settled {
-            if imported.imported.written.added < gate.passed().len() as u64 {
-                self.remember_what_was_not_kept(gate).await;
+            let imported = &imported.imported;
+            if imported.written.added < gate.passed().len() as u64 {
+                let untold = imported.untold();
+                if untold == 0 {
+                    self.remember_what_was_not_kept(gate).await;
+                } else {
+                    warn!(
+                        "strfry does not say what became of {untold} of its {} events; those that it has not stored are fetched again next time",
+                        imported.events
+                    );
+                }
             }
             let outcomes = reports.iter().map(outcome);
             self.peer_memory

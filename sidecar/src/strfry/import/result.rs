@@ -28,6 +28,12 @@ impl Imported {
         counts.fold(0, u64::saturating_add)
     }
 
+    /// The number of events whose fate strfry does not report.
+    pub(crate) fn untold(&self) -> u64 {
+        let told = self.written.total().saturating_add(self.rejected_count());
+        self.events.saturating_sub(told)
+    }
+
     /// Adds the numbers of another import.
     pub(crate) fn add(&mut self, others: Self) {
         self.events += others.events;
