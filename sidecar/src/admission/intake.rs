@@ -161,19 +161,7 @@ impl Admission {
             from.refuse_garbage(Refusal::Unasked);
             return None;
         }
-        let admitted = if is_forged {
-            Err(Refusal::Forged)
-        } else {
-            self.rules.check(&event).and_then(|()| {
-                let mut line = event.to_json();
-                if !self.rules.takes_line(line.len()) {
-                    return Err(Refusal::TooLong);
-                }
-                // It is kept in memory until strfry has stored it.
-                line.shrink_to_fit();
-                Ok(line)
-            })
-        };
+        let admitted = self.rules.judge(&event, is_forged);
         self.notify(&Head::from(&event), is_forged, source);
         count(&from.tally, |counts| {
             counts.genuine += u64::from(!is_forged);

@@ -90,7 +90,7 @@ impl Rules {
     ///
     /// # Errors
     /// The first [`Refusal`] that applies.
-    pub fn check(&self, event: &Event) -> Result<(), Refusal> {
+    fn check(&self, event: &Event) -> Result<(), Refusal> {
         if self.blocked.contains(&event.pubkey) {
             return Err(Refusal::Blocked);
         }
@@ -113,8 +113,28 @@ impl Rules {
         Ok(())
     }
 
+    /// The verdict on an event, given whether its id or signature is wrong: the line to feed to
+    /// strfry, without its newline. This is the order in which an event is judged: a forged event
+    /// is nothing else, and its length counts only if all other rules let it in.
+    ///
+    /// # Errors
+    /// The first [`Refusal`] that applies.
+    pub(crate) fn judge(&self, event: &Event, is_forged: bool) -> Result<String, Refusal> {
+        if is_forged {
+            return Err(Refusal::Forged);
+        }
+        self.check(event)?;
+        let mut line = event.to_json();
+        if !self.takes_line(line.len()) {
+            return Err(Refusal::TooLong);
+        }
+        // The line is kept until strfry has stored it.
+        line.shrink_to_fit();
+        Ok(line)
+    }
+
     /// Whether strfry's import accepts a line of this length, not counting its newline.
-    pub const fn takes_line(&self, length: usize) -> bool {
+    const fn takes_line(&self, length: usize) -> bool {
         length < self.max_event_size
     }
 }

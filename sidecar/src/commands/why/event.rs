@@ -105,16 +105,12 @@ impl Admission {
         };
         let fate = match () {
             () if event.id != id => Fate::Refused(Refusal::Unasked),
-            () if verify(&event).is_err() => Fate::Refused(Refusal::Forged),
-            () => match self.rules.check(&event) {
+            () => match self.rules.judge(&event, verify(&event).is_err()) {
                 Err(refusal) => Fate::Refused(refusal),
-                Ok(()) if !self.rules.takes_line(event.to_json().len()) => {
-                    Fate::Refused(Refusal::TooLong)
-                }
-                Ok(()) if !self.followed.contains(&event.pubkey) => Fate::NotFollowed,
-                Ok(()) if !self.kinds.contains(&event.kind) => Fate::KindLeftOut,
-                Ok(()) if event.created_at < self.since => Fate::BeforeWindow,
-                Ok(()) => Fate::Wanted,
+                Ok(_) if !self.followed.contains(&event.pubkey) => Fate::NotFollowed,
+                Ok(_) if !self.kinds.contains(&event.kind) => Fate::KindLeftOut,
+                Ok(_) if event.created_at < self.since => Fate::BeforeWindow,
+                Ok(_) => Fate::Wanted,
             },
         };
         (Some(event), fate)
