@@ -3,7 +3,6 @@
 
 pub(crate) mod friends;
 pub(crate) mod full_sync;
-mod full_syncs;
 pub(crate) mod missing_profiles;
 pub(crate) mod profiles;
 

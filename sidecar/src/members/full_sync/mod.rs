@@ -6,6 +6,7 @@
 
 mod asking;
 pub(crate) mod budget;
+mod rounds;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
-//! The full syncs after a backfill: who is asked, in which order, and what is remembered.
+//! The rounds of full syncs after a backfill: the peers are asked first, then the fallback relays; and
+//! what is remembered of those who have no profile.
 
 use std::pin::Pin;
 use std::time::Duration;
