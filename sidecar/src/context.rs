@@ -28,6 +28,9 @@ pub(crate) struct Context {
     pub station: Station,
     /// What of the settings of its lists is not understood, each in words.
     pub doubts: Vec<String>,
+    /// Whether a settings file that is not understood may name another blacklist than the one
+    /// that is used.
+    pub blacklist_is_unknown: bool,
     /// Where progress is shown.
     pub bars: MultiProgress,
 }
@@ -39,6 +42,8 @@ pub(crate) struct ListsFound {
     pub lists: ListSettings,
     /// What is not understood, each in words.
     pub doubts: Vec<String>,
+    /// Whether a settings file that is not understood may name another blacklist.
+    pub blacklist_is_unknown: bool,
 }
 
 impl ListsFound {
@@ -54,6 +59,8 @@ impl ListsFound {
             ListSettings::default()
         });
         let path = folder.join("constellation.toml");
+        let named = given.or(plugin);
+        let mut blacklist_is_unknown = false;
         let file = match Settings::load(&path) {
             Ok(settings) => {
                 let complaints = settings.complaints.iter();
@@ -61,6 +68,7 @@ impl ListsFound {
                 settings.lists
             }
             Err(why) => {
+                blacklist_is_unknown = named.blacklist.is_none();
                 doubts.push(format!(
                     "{} is not understood, {why}; until it is mended, friends of other stations do not count",
                     path.display()
@@ -69,8 +77,9 @@ impl ListsFound {
             }
         };
         Self {
-            lists: given.or(plugin).or(file),
+            lists: named.or(file),
             doubts,
+            blacklist_is_unknown,
         }
     }
 }

@@ -178,6 +178,7 @@ fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
     let context = Context {
         options,
         doubts: found.doubts,
+        blacklist_is_unknown: found.blacklist_is_unknown,
         station,
         bars: MultiProgress::new(),
     };

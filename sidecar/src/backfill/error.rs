@@ -23,6 +23,11 @@ pub(crate) enum PrepareError {
         "No constellation peers found: {0} holds no 12345.json with myRELAY and ipfsnodeid that can be reached from here; wait for the swarm to be synchronised, or pass --peer URL"
     )]
     NoPeers(PathBuf),
+    /// The settings file is not understood, and may name another blacklist.
+    #[error(
+        "{0} is not understood and may name another blacklist; nothing is synced until it is corrected, because blocked authors could come in; `constellation-sync doctor` shows what is wrong"
+    )]
+    SettingsUnknown(PathBuf),
     /// Who is blocked is unknown.
     #[error(transparent)]
     Blacklist(#[from] BlacklistUnreadable),
@@ -32,7 +37,7 @@ impl PrepareError {
     /// The exit code that it leads to.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Certificate(_) | Self::Conf(..) => 2,
+            Self::Certificate(_) | Self::Conf(..) | Self::SettingsUnknown(_) => 2,
             Self::NoStrfry(_) | Self::NoPeers(_) | Self::Blacklist(_) => 3,
         }
     }

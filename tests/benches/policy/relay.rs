@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use constellation_tests::{Author, StationDir};
 use futures_util::{SinkExt, StreamExt};
@@ -98,6 +98,11 @@ impl Drop for Relay {
     }
 }
 
+fn unix_time() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_secs()
+}
+
 /// Prints how long publishing takes with each plugin; needs a real strfry in STRFRY.
 pub(crate) fn relay_rows(policy: &Path, folder: &Path) {
     if env::var_os("STRFRY").is_none_or(|path| path.is_empty()) {
@@ -121,11 +126,12 @@ pub(crate) fn relay_rows(policy: &Path, folder: &Path) {
     let policy = format!("{} --log off --zen {}", policy.display(), zen.display());
     let plugins = [policy, echo.display().to_string(), String::new()];
     let authors = Author::many(100);
-    let now = 1_700_000_000;
+    // A relay takes nothing that is years old.
+    let since = unix_time() - EVENTS as u64;
     let messages: Vec<String> = (0..EVENTS)
         .map(|number| {
             let text = format!("{number}: a sentence that somebody wrote, of the usual length");
-            let note = authors[number % authors.len()].note(now + number as u64, &text);
+            let note = authors[number % authors.len()].note(since + number as u64, &text);
             format!("[\"EVENT\",{}]", note.to_json())
         })
         .collect();

@@ -46,6 +46,10 @@ impl<'a> Backfill<'a> {
         tunnels.sweep().await;
         let strfry = strfry(context)?;
         warn_of_doubts(context);
+        if context.blacklist_is_unknown {
+            let file = context.file("constellation.toml");
+            return Err(PrepareError::SettingsUnknown(file));
+        }
         let max_event_size = max_event_size(&strfry)?;
         let descriptions = peer::descriptions(&context.station);
         let candidates = context.peers(&descriptions);
