@@ -12,6 +12,7 @@ use crate::options::Options;
 use crate::plan::peer_memory::PeerMemory;
 use crate::plan::selection::{self, Candidate, Identity, Selection};
 use crate::relay::guard::{Guard, OwnRelay};
+use crate::relay::identity::RelayIdentity;
 use crate::strfry::Strfry;
 use crate::strfry::conf::edit::PLUGIN;
 use crate::strfry::conf::{Conf, ConfError};
@@ -162,8 +163,12 @@ impl Context {
     /// operator named anywhere.
     pub(crate) fn guard(&self) -> Guard {
         let conf = Conf::read(&self.strfry().conf()).ok().flatten();
-        let port = conf.unwrap_or_else(Conf::empty).relay_port();
-        let own = OwnRelay::on_this_machine(port, peer::own_relays(&self.station));
+        let conf = conf.unwrap_or_else(Conf::empty);
+        let info = |name| conf.text(&["relay", "info", name]).ok().flatten();
+        let own = OwnRelay {
+            identity: RelayIdentity::new(info("name"), info("pubkey")),
+            ..OwnRelay::on_this_machine(conf.relay_port(), peer::own_relays(&self.station))
+        };
         let named = self.options.peer.iter().cloned();
         let named = named.chain(self.options.members.fallback());
         Guard::new(own, self.options.allow_private_peers, named.collect())

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use constellation_tests::author::notes;
 use constellation_tests::command::TestCommand;
-use constellation_tests::relay::dead_url;
 use constellation_tests::relay::raw::{RawRelay, peek_head, respond};
+use constellation_tests::relay::{Nip11, dead_url};
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 use sync_program::{LOG, PLAIN_KINDS, command, expect_logged, follow, recent, report, said};
 
@@ -76,6 +76,53 @@ fn a_former_folder_of_our_own_is_no_peer() {
         assert_eq!((peers["success"], peers["total"]), (success, 1), "{output}");
         assert_eq!(own.connections(), 0);
     }
+}
+
+/// Behind a router or a proxy that serves many names, the address tells nothing.
+#[test]
+fn a_relay_that_has_the_name_and_pubkey_of_our_own_is_no_peer() {
+    let authors = Author::many(2);
+    let events = notes(&authors, &PLAIN_KINDS, 20, recent(), 3000);
+    let (key, other_key) = ("ab".repeat(32), "cd".repeat(32));
+    let info = |key: &str| {
+        Nip11::Body(format!(
+            r#"{{"name":"BOX 12D3KooWOwn","pubkey":"{key}","negentropy":1}}"#
+        ))
+    };
+    let relay = |key: &str| {
+        let nip11 = info(key);
+        ScriptedRelay::start(
+            &events,
+            Behaviour {
+                nip11,
+                ..Behaviour::default()
+            },
+        )
+    };
+    let (ours, other) = (relay(&key), relay(&other_key));
+    let conf = format!(
+        "db = \"./strfry-db/\"\nrelay {{\n    nofiles = 0\n    info {{\n        name = \"BOX 12D3KooWOwn\"\n        pubkey = \"{key}\"\n    }}\n}}\n"
+    );
+    let station = StationDir::builder(env!("CARGO_BIN_EXE_demo"))
+        .conf(&conf)
+        .build();
+    follow(&station, &authors, &[&ours.url()]);
+    // Twice, as the second run remembers what the first one learned.
+    for _ in 0..2 {
+        let output = command(&station, &[]).output();
+        output.expect_code(3);
+        assert_eq!(report(&output)["success"], false, "{output}");
+        expect_logged(&station, "the name and pubkey of this station's own relay");
+    }
+    assert_eq!(station.stored(), []);
+    follow(&station, &authors, &[&ours.url(), &other.url()]);
+    let output = command(&station, &[]).output();
+    output.expect_code(0);
+    let peers = said(&station, "SYNC_PEERS: ");
+    assert_eq!((peers["success"], peers["total"]), (1, 1), "{output}");
+    // What the operator names is asked.
+    let output = command(&station, &["--peer", &ours.url()]).output();
+    output.expect_code(0);
 }
 
 #[test]

@@ -381,6 +381,15 @@ impl Session {
 
     /// What the relay tells of itself, from an earlier run where that is not long ago.
     async fn inform(&self) -> Result<Information, ConnectError> {
+        let information = self.learn().await?;
+        let identity = information.identity.as_ref();
+        if self.connector.guard().is_ours(&self.address, identity) {
+            return Err(ConnectError::OwnIdentity(self.address.to_string()));
+        }
+        Ok(information)
+    }
+
+    async fn learn(&self) -> Result<Information, ConnectError> {
         if let Some(known) = &self.known
             && !known.unreachable
         {

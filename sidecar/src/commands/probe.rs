@@ -107,7 +107,7 @@ impl Probe {
     /// `tunnels` may be opened.
     ///
     /// # Errors
-    /// [`SyncError::Certificate`].
+    /// [`SyncError::Prepare`].
     pub(crate) fn prepare(context: &Context, tunnels: bool) -> Result<Self, SyncError> {
         let options = &context.options;
         let guard = Arc::new(context.guard());

@@ -62,6 +62,9 @@ pub enum ConnectError {
     /// The address leads to this station's own relay.
     #[error("{0} leads to {1}, which is this station's own relay")]
     Own(String, IpAddr),
+    /// The relay has the name and the pubkey of this station's own relay.
+    #[error("{0} has the name and pubkey of this station's own relay in its NIP-11 document")]
+    OwnIdentity(String),
     /// The address leads to this machine or to a private network.
     #[error(
         "{0} leads to {1}, an address of this machine or of a private network, which is not connected to; --allow-private-peers allows it"
@@ -85,7 +88,7 @@ impl ConnectError {
             Self::WebSocket(..) => "no_websocket",
             Self::Slow(..) => "connect_timeout",
             Self::Tunnel(error) => error.code(),
-            Self::Own(..) => OWN_RELAY,
+            Self::Own(..) | Self::OwnIdentity(_) => OWN_RELAY,
             Self::Private(..) => "private_address",
         }
     }
@@ -93,7 +96,10 @@ impl ConnectError {
     /// Whether another attempt may succeed.
     pub const fn is_worth_another_try(&self) -> bool {
         // A tunnel was retried already, and an address leads to the same place again.
-        !matches!(self, Self::Tunnel(_) | Self::Own(..) | Self::Private(..))
+        !matches!(
+            self,
+            Self::Tunnel(_) | Self::Own(..) | Self::OwnIdentity(_) | Self::Private(..)
+        )
     }
 }
 
@@ -188,6 +194,11 @@ impl Connector {
             tunnels: None,
             guard,
         })
+    }
+
+    /// Where this connector may lead.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// The same connector without a guard, for addresses that no other station chose.

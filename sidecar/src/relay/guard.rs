@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::relay::address::Address;
+use crate::relay::identity::RelayIdentity;
 use crate::relay::ip::{embedded, is_public};
 
 /// The ports of a web server. A web server on this machine is taken for the proxy in front of our
@@ -42,6 +43,8 @@ pub struct OwnRelay {
     pub names: Vec<Address>,
     /// The addresses of this machine's network interfaces.
     pub interfaces: Vec<IpAddr>,
+    /// What our relay calls itself.
+    pub identity: Option<RelayIdentity>,
 }
 
 /// Judges where connections may lead.
@@ -65,6 +68,7 @@ impl OwnRelay {
             port: Some(port),
             names,
             interfaces: interfaces.collect(),
+            identity: None,
         }
     }
 
@@ -107,6 +111,13 @@ impl Guard {
             allow_private: true,
             ..Self::default()
         }
+    }
+
+    /// Whether the relay at an address calls itself what our own relay calls itself: a former
+    /// name of ours behind a proxy or a router, whose IP address tells nothing.
+    pub fn is_ours(&self, address: &Address, identity: Option<&RelayIdentity>) -> bool {
+        let own = self.own.identity.as_ref();
+        own.is_some() && own == identity && !self.named.contains(address)
     }
 
     /// Judges an address without looking up its name.
@@ -192,6 +203,7 @@ mod tests {
             port: Some(7777),
             names: vec![Address::parse("wss://relay.example.org").unwrap()],
             interfaces: vec![ip("192.168.1.5"), ip("1.2.3.4")],
+            identity: None,
         };
         let named = [Address::parse("ws://127.0.0.1:7777").unwrap()];
         Guard::new(own, allow_private, named.into())

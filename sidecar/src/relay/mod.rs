@@ -8,6 +8,7 @@ pub(crate) mod address;
 pub(crate) mod connection;
 pub(crate) mod filter;
 pub(crate) mod guard;
+pub(crate) mod identity;
 pub(crate) mod ip;
 pub(crate) mod message;
 pub(crate) mod negentropy;

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, Connector};
+use crate::relay::identity::RelayIdentity;
 use crate::support::sanitize::for_terminal;
 
 /// The longest NIP-11 document that is read, in bytes.
@@ -39,6 +40,9 @@ pub struct Information {
     pub negentropy: bool,
     /// The name and version of its software, as the relay gives them.
     pub software: Option<String>,
+    /// What the relay calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<RelayIdentity>,
 }
 
 /// Why there is no document.
@@ -87,6 +91,7 @@ impl Information {
             max_subscriptions: limit("max_subscriptions"),
             negentropy: spoken || lists_77,
             software,
+            identity: RelayIdentity::new(text("name"), text("pubkey")),
         })
     }
 
@@ -165,6 +170,7 @@ mod tests {
                 max_subscriptions: Some(200),
                 negentropy: true,
                 software: Some("strfry 1.1.0".to_owned()),
+                identity: None,
             })
         );
         let lies = br#"{"limitation":{"max_limit":"500","max_message_length":-1,"max_subscriptions":0},"negentropy":0,"supported_nips":[77]}"#;

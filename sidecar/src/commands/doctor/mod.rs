@@ -55,7 +55,7 @@ pub struct DoctorOptions {
 /// Looks at everything, and writes what was found; the exit code.
 ///
 /// # Errors
-/// [`SyncError::Certificate`], and those of writing.
+/// [`SyncError::Prepare`], and those of writing.
 pub(crate) async fn run(
     context: &Context,
     options: &DoctorOptions,
@@ -79,7 +79,7 @@ pub(crate) fn exit_code(findings: &[Finding]) -> u8 {
 /// Looks at everything that the daily run needs.
 ///
 /// # Errors
-/// [`SyncError::Certificate`].
+/// [`SyncError::Prepare`].
 pub(crate) async fn examine(
     context: &Context,
     options: &DoctorOptions,
