@@ -16,9 +16,23 @@ pub(crate) fn wait_after(attempts: u32, chance: f64) -> Duration {
     whole.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0))
 }
 
+/// The longest time that all attempts take together if a peer is silent for `patience` in each.
+pub(crate) fn longest_silence(patience: Duration) -> Duration {
+    let waits: Duration = (1..MOST_ATTEMPTS)
+        .map(|attempts| wait_after(attempts, 1.0))
+        .sum();
+    patience * MOST_ATTEMPTS + waits
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn three_silent_attempts_and_the_waits_between_them() {
+        let patience = Duration::from_secs(30);
+        assert_eq!(longest_silence(patience), Duration::from_secs(93));
+    }
 
     #[test]
     fn waits_double_and_differ() {

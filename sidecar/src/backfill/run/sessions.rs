@@ -26,6 +26,7 @@ use crate::relay::address::Address;
 use crate::relay::connection::OWN_RELAY;
 use crate::relay::traffic::Traffic;
 use crate::report::PeerReport;
+use crate::support::backoff::longest_silence;
 use crate::swarm::peer::Peer;
 
 /// The most sessions that run at the same time. Each needs a connection, and a process may have
@@ -76,7 +77,8 @@ impl Backfill<'_> {
             running: JoinSet::new(),
             places: Vec::new(),
             reports: Vec::new(),
-            stragglers: Stragglers::new(self.patience * 2),
+            // A peer that is merely silent has failed by itself before two windows are over.
+            stragglers: Stragglers::new((longest_silence(self.patience) + self.patience) / 2),
         };
         let admission = Arc::clone(&pipeline.admission);
         let all = self.run_sessions(&mut sessions, admission);
