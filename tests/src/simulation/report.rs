@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::measure::Measures;
 use super::world::{Scenario, World};
 
-/// What is simulated for `tests/README.md`, for so many stations.
+/// The simulations that `tests/README.md` shows, all with the same number of stations.
 #[derive(Debug)]
 pub struct Reports {
     /// Nothing out of the ordinary.

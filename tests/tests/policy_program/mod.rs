@@ -375,9 +375,10 @@ pub(crate) fn in_force(
     assert_ne!(policy.ask_key(number), wanted, "before {what}");
     change();
     let delay = policy.ask_until(number, wanted);
-    let rest = match is_root() || wanted != ACCEPT {
-        true => Duration::ZERO,
-        false => RESTED_AFTER,
+    let rest = if is_root() || wanted != ACCEPT {
+        Duration::ZERO
+    } else {
+        RESTED_AFTER
     };
     assert!(
         delay <= IN_FORCE_AFTER + TURNS + rest,

@@ -114,7 +114,7 @@ pub(super) enum Value {
     Scalar(Scalar),
     Array(Vec<Node>),
     Object(BTreeMap<String, Node>),
-    /// See [`Part::Unknown`].
+    /// What only strfry can tell, and why.
     Unknown(String),
 }
 
