@@ -423,12 +423,7 @@ fn silence_ends_a_full_sync_at_once() {
             admission: Arc::clone(&admission),
             index: 0,
             reconciliation: None,
-            wanted: Arc::new(Wanted {
-                authors: [author.pubkey()].into(),
-                kinds: vec![1],
-                since: 0,
-                most_events: usize::MAX,
-            }),
+            wanted: Arc::new(Wanted::since([author.pubkey()].into(), vec![1], 0)),
             patience: Duration::from_millis(200),
             silence_ends_it: true,
             bar: indicatif::ProgressBar::hidden(),

@@ -149,16 +149,18 @@ impl Reconciliation {
     /// cannot be asked, which is logged.
     pub async fn local_ids(&self, wanted: &Wanted) -> Option<Arc<LocalIds>> {
         let mut tells = self.lookup.lock().await;
-        let reaches = |local_ids: &&Arc<LocalIds>| local_ids.since <= wanted.since;
+        let reaches = |local_ids: &&Arc<LocalIds>| local_ids.include(&wanted.parts);
         let looked_up = self.looked_up().iter().find(reaches).map(Arc::clone);
         if looked_up.is_some() || !*tells {
             return looked_up;
         }
-        let widest = Wanted {
-            since: wanted.since.min(self.earliest),
-            ..wanted.clone()
-        };
-        let mut local_ids = LocalIds::since(widest.since);
+        let mut widest = wanted.clone();
+        for part in &mut widest.parts {
+            if part.until == LATEST {
+                part.since = part.since.min(self.earliest);
+            }
+        }
+        let mut local_ids = LocalIds::of(widest.parts.clone());
         for window in widest.windows_of(AUTHORS) {
             match self.strfry.local_ids(&window).await {
                 Ok(held) => local_ids.push(window, held),
@@ -227,14 +229,10 @@ pub(crate) fn is_fit(information: &Information) -> bool {
 }
 
 impl Progress {
-    /// At the beginning, for everything since then, Unix seconds.
-    pub(crate) fn new(local_ids: &LocalIds, since: u64) -> Self {
-        let windows = local_ids.windows().map(|window| Window {
-            since,
-            ..window.clone()
-        });
+    /// Nothing has been compared yet of what is wanted.
+    pub(crate) fn new(wanted: &Wanted) -> Self {
         Self {
-            todo: windows.collect(),
+            todo: wanted.windows_of(AUTHORS),
             refusals: 0,
             to_walk: Vec::new(),
             unreadable_kinds: Vec::new(),

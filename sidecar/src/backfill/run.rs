@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use constellation_shared::Pubkey;
+
 use crate::admission::counts::Tally;
 use crate::admission::gate::Gate;
 use crate::admission::intake::{Admission, ArrivalListener};
@@ -23,7 +25,6 @@ use crate::context::Context;
 use crate::plan::peer_memory::PeerMemory;
 use crate::plan::refused::Refused;
 use crate::plan::selection::Selection;
-use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::relay::tunnel::tunnels::Tunnels;
@@ -53,8 +54,10 @@ pub(crate) struct Backfill<'a> {
     selection: Selection,
     /// The peers that have been asked, in the order in which their sessions began.
     peers: Vec<Peer>,
-    /// What is asked of a peer whose last success does not call for a longer window.
-    wanted: Wanted,
+    /// The authors whose events are wanted, in ascending order.
+    followed: Arc<[Pubkey]>,
+    /// The kinds that are wanted.
+    kinds: Vec<u16>,
     rules: Rules,
     refused: Refused,
     reconciliation: Option<Arc<Reconciliation>>,

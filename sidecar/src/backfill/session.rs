@@ -330,7 +330,7 @@ impl Session {
         }
         let level = progress
             .level
-            .get_or_insert_with(|| reconciliation::Progress::new(&local_ids, self.wanted.since));
+            .get_or_insert_with(|| reconciliation::Progress::new(&self.wanted));
         let turn = PeerReconciler {
             reconciliation,
             local_ids: &local_ids,

@@ -37,26 +37,58 @@ pub(crate) const RESTRICTED_KINDS: [u16; 2] = [4, 1059];
 /// The least and the most events that a filter asks for, whatever the relay says of itself.
 const LIMITS: (u64, u64) = (100, 5000);
 
+/// Authors whose events of a span of time are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The authors, in ascending order.
+    pub authors: Arc<[Pubkey]>,
+    /// The earliest time, in Unix seconds.
+    pub since: u64,
+    /// The latest time, in Unix seconds; [`LATEST`] for no bound.
+    pub until: u64,
+}
+
+impl Part {
+    /// Whether an event by this author, created at this time, belongs to the part.
+    fn holds(&self, author: &Pubkey, created_at: u64) -> bool {
+        (self.since..=self.until).contains(&created_at.min(LATEST))
+            && self.authors.binary_search(author).is_ok()
+    }
+}
+
 /// The events that a run wants from a peer.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// The authors, in ascending order.
-    pub authors: Arc<[Pubkey]>,
+    /// Whose events of which time.
+    pub parts: Vec<Part>,
     /// The kinds.
     pub kinds: Vec<u16>,
-    /// The earliest time, in Unix seconds.
-    pub since: u64,
     /// The run stops paging after this many events, which are the newest. The last page is still
     /// taken whole.
     pub most_events: usize,
 }
 
 impl Wanted {
+    /// All events of these kinds that these authors, in ascending order, created at `since` (in
+    /// Unix seconds) or later.
+    pub fn since(authors: Arc<[Pubkey]>, kinds: Vec<u16>, since: u64) -> Self {
+        let part = Part {
+            authors,
+            since,
+            until: LATEST,
+        };
+        Self {
+            parts: vec![part],
+            kinds,
+            most_events: usize::MAX,
+        }
+    }
+
     /// Whether an event is among the wanted ones.
     pub fn wants(&self, event: &Head) -> bool {
-        event.created_at >= self.since
-            && self.kinds.contains(&event.kind)
-            && self.authors.binary_search(&event.author).is_ok()
+        let mut parts = self.parts.iter();
+        self.kinds.contains(&event.kind)
+            && parts.any(|part| part.holds(&event.author, event.created_at))
     }
 
     /// Splits what is wanted into windows, each of which fits into a message that this relay
@@ -75,14 +107,16 @@ impl Wanted {
     /// Splits what is wanted into windows with at most `authors` authors each.
     pub fn windows_of(&self, authors: usize) -> Vec<Window> {
         let mut windows = Vec::new();
-        for authors in self.authors.chunks(authors) {
-            for kinds in self.kinds_asked_together() {
-                windows.push(Window {
-                    authors: authors.to_vec(),
-                    kinds,
-                    since: self.since,
-                    until: LATEST,
-                });
+        for part in &self.parts {
+            for authors in part.authors.chunks(authors) {
+                for kinds in self.kinds_asked_together() {
+                    windows.push(Window {
+                        authors: authors.to_vec(),
+                        kinds,
+                        since: part.since,
+                        until: part.until,
+                    });
+                }
             }
         }
         windows
@@ -135,12 +169,7 @@ mod tests {
             bytes[..2].copy_from_slice(&number.to_be_bytes());
             Pubkey::from_bytes(bytes)
         };
-        Wanted {
-            authors: (0..authors).map(key).collect(),
-            kinds: kinds.to_vec(),
-            since: 0,
-            most_events: usize::MAX,
-        }
+        Wanted::since((0..authors).map(key).collect(), kinds.to_vec(), 0)
     }
 
     fn asked(wanted: &Wanted, max_message_length: Option<u64>) -> Vec<(usize, Vec<u16>)> {

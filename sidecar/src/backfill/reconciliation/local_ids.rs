@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use constellation_shared::EventId;
 
-use crate::relay::filter::Window;
+use crate::plan::wanted::Part;
+use crate::relay::filter::{LATEST, Window};
 use crate::relay::message::Head;
 use crate::relay::negentropy::LocalSet;
 use crate::support::mutex::lock;
@@ -14,8 +15,8 @@ use crate::support::mutex::lock;
 /// beginning, and what has come since.
 #[derive(Debug, Default)]
 pub struct LocalIds {
-    /// How far back they reach, Unix seconds.
-    pub(crate) since: u64,
+    /// What was looked up.
+    parts: Vec<Part>,
     windows: Vec<(Window, Mutex<Known>)>,
 }
 
@@ -23,12 +24,23 @@ pub struct LocalIds {
 type Known = BTreeMap<EventId, u64>;
 
 impl LocalIds {
-    /// Nothing yet, of anything that is newer than this.
-    pub(crate) const fn since(since: u64) -> Self {
+    /// Nothing yet of these parts.
+    pub(crate) const fn of(parts: Vec<Part>) -> Self {
         Self {
-            since,
+            parts,
             windows: Vec::new(),
         }
+    }
+
+    /// Whether all of these parts were looked up.
+    pub(crate) fn include(&self, parts: &[Part]) -> bool {
+        parts.iter().all(|part| {
+            self.parts.iter().any(|whole| {
+                whole.authors == part.authors
+                    && whole.since <= part.since
+                    && whole.until >= part.until
+            })
+        })
     }
 
     /// One more window, and what is held of it.
@@ -37,16 +49,14 @@ impl LocalIds {
         self.windows.push((window, Mutex::new(known.collect())));
     }
 
-    /// The windows.
-    pub(crate) fn windows(&self) -> impl Iterator<Item = &Window> {
-        self.windows.iter().map(|(window, _)| window)
-    }
-
     /// The whole window that this is a part of.
     fn whole(&self, part: &Window) -> Option<MutexGuard<'_, Known>> {
         let mut windows = self.windows.iter();
         let (_, held) = windows.find(|(whole, _)| {
-            whole.kinds == part.kinds && whole.authors.first() == part.authors.first()
+            whole.kinds == part.kinds
+                && whole.authors == part.authors
+                && whole.since <= part.since
+                && whole.until >= part.until
         })?;
         Some(lock(held))
     }
@@ -69,13 +79,13 @@ impl LocalIds {
 
     /// An event has come of which it is known that it has this head.
     pub(crate) fn add(&self, event: &Head) {
-        let window = self.windows.iter().find(|(window, _)| {
-            window.kinds.contains(&event.kind)
+        let windows = self.windows.iter().filter(|(window, _)| {
+            (window.since..=window.until).contains(&event.created_at.min(LATEST))
+                && window.kinds.contains(&event.kind)
                 && window.authors.binary_search(&event.author).is_ok()
         });
-        if let Some((_, held)) = window {
-            let mut held = lock(held);
-            held.insert(event.id, event.created_at);
+        for (_, held) in windows {
+            lock(held).insert(event.id, event.created_at);
         }
     }
 }
@@ -83,7 +93,6 @@ impl LocalIds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::filter::LATEST;
     use constellation_shared::Pubkey;
 
     fn window(since: u64, until: u64) -> Window {
@@ -99,7 +108,7 @@ mod tests {
     fn what_is_held_of_a_part_is_found() {
         let id = |byte| EventId::from_bytes([byte; 32]);
         let held = vec![(5, id(1)), (15, id(2)), (25, id(3))];
-        let mut local_ids = LocalIds::since(0);
+        let mut local_ids = LocalIds::of(Vec::new());
         local_ids.push(window(0, LATEST), held);
         let part = local_ids.held(&window(10, 20));
         assert_eq!(

@@ -66,8 +66,7 @@ impl Backfill<'_> {
                 }
             }
             let outcomes = reports.iter().map(outcome);
-            self.peer_memory
-                .settle(self.now, outcomes, &self.wanted.kinds);
+            self.peer_memory.settle(self.now, outcomes, &self.kinds);
         }
         let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
         self.peer_memory

@@ -16,7 +16,6 @@ use crate::backfill::stop::TimeLimit;
 use crate::context::Context;
 use crate::plan::peer_memory::PeerMemory;
 use crate::plan::refused::Refused;
-use crate::plan::wanted::Wanted;
 use crate::relay::connection::{CertificateError, Connector};
 use crate::relay::tunnel::Patience;
 use crate::relay::tunnel::tunnels::Tunnels;
@@ -63,12 +62,6 @@ impl<'a> Backfill<'a> {
         if keys.is_empty() {
             warn!("no pubkeys to follow: there are no members and no friends yet");
         }
-        let wanted = Wanted {
-            kinds: options.wanted_kinds(),
-            since: options.since(now),
-            authors: keys.into(),
-            most_events: usize::MAX,
-        };
         let mut backfill = Self {
             context,
             now,
@@ -80,7 +73,8 @@ impl<'a> Backfill<'a> {
             candidates,
             selection,
             peers: Vec::new(),
-            wanted,
+            followed: keys.into(),
+            kinds: options.wanted_kinds(),
             rules: Rules {
                 now,
                 max_event_size,
@@ -121,10 +115,10 @@ impl<'a> Backfill<'a> {
         let selected = self.selection.first().iter();
         let selected = selected.filter_map(|place| self.candidates.get(*place));
         let since = |peer: &Peer| {
-            let kinds = &self.wanted.kinds;
-            self.peer_memory.since(&peer.url(), kinds, self.now, reach)
+            self.peer_memory
+                .since(&peer.url(), &self.kinds, self.now, reach)
         };
-        selected.map(since).min().unwrap_or(self.wanted.since)
+        selected.map(since).min().unwrap_or(self.now)
     }
 }
 

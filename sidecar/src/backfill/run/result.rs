@@ -75,7 +75,7 @@ impl Backfill<'_> {
             Ok(()) => None,
         };
         let report = Report {
-            followed: self.wanted.authors.len(),
+            followed: self.followed.len(),
             peers: reports,
             undelivered,
             by_kind: gate.by_kind().clone(),
@@ -93,7 +93,7 @@ impl Backfill<'_> {
             tunnels: Arc::clone(&self.tunnels),
             connector: self.connector.clone(),
             addresses: self.others().map(|peer| peer.address.clone()).collect(),
-            followed: self.wanted.authors,
+            followed: self.followed,
             rules: self.rules,
             limit: self.limit,
         }

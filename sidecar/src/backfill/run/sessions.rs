@@ -247,12 +247,11 @@ impl Backfill<'_> {
             address: peer.address.clone(),
             connector: self.connector.clone(),
             admission: Arc::clone(admission),
-            wanted: Arc::new(Wanted {
-                since: self
-                    .peer_memory
-                    .since(&url, &self.wanted.kinds, self.now, reach),
-                ..self.wanted.clone()
-            }),
+            wanted: Arc::new(Wanted::since(
+                Arc::clone(&self.followed),
+                self.kinds.clone(),
+                self.peer_memory.since(&url, &self.kinds, self.now, reach),
+            )),
             patience: self.patience,
             silence_ends_it: false,
         };

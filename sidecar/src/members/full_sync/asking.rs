@@ -165,10 +165,8 @@ impl Asking {
                 let mut group = group.to_vec();
                 group.sort_unstable();
                 let wanted = Wanted {
-                    authors: group.clone().into(),
-                    kinds: kinds.clone(),
-                    since: 0,
                     most_events: most_events.saturating_mul(group.len()),
+                    ..Wanted::since(group.clone().into(), kinds.clone(), 0)
                 };
                 full_syncs.started += group.len();
                 let asking = self.clone();

@@ -92,12 +92,7 @@ impl FullSync<'_> {
         relays: &[Address],
         interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> (Answers, Step) {
-        let wanted = Wanted {
-            authors: keys.into(),
-            kinds: vec![kinds::PROFILE],
-            since: 0,
-            most_events: usize::MAX,
-        };
+        let wanted = Wanted::since(keys.into(), vec![kinds::PROFILE], 0);
         let deadline = self.budget.deadline;
         let work = |asking: Asking| async move {
             let asked = timeout_at(deadline, asking.ask(wanted)).await;
