@@ -76,7 +76,7 @@ pub mod testing {
         pub use crate::relay::message::{FromRelay, Reason, head, parse};
     }
     pub mod negentropy {
-        pub use crate::relay::negentropy::{LocalSet, Reconciler, Step};
+        pub use crate::relay::negentropy::{LocalEvent, LocalSet, Reconciler, Step};
     }
     pub mod nip11 {
         pub use crate::relay::nip11::Information;
@@ -105,7 +105,7 @@ pub mod testing {
         pub use crate::plan::selection::{Candidate, Identity, Selection};
     }
     pub mod session {
-        pub use crate::backfill::session::Session;
+        pub use crate::backfill::session::{Session, SessionOutcome};
     }
     pub mod state_file {
         pub use crate::support::state_file::{ALL, REFUSED};

@@ -411,7 +411,7 @@ fn silence_ends_a_full_sync_at_once() {
         blocked: Default::default(),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (report, _) = runtime.block_on(async {
+    let report = runtime.block_on(async {
         let (admission, _verified) = Admission::new(rules, true, None, 1);
         let session = Session {
             address: Address::parse(&relay.url()).unwrap(),
@@ -428,7 +428,7 @@ fn silence_ends_a_full_sync_at_once() {
             silence_ends_it: true,
             bar: indicatif::ProgressBar::hidden(),
         };
-        session.run(now()).await
+        session.run(now()).await.report
     });
     assert!(report.broke_off);
     assert_eq!(report.failure.as_deref(), Some("no progress for 0 s"));

@@ -13,7 +13,7 @@ use std::time::Duration;
 use constellation_shared::{EventId, hex, unhex};
 use constellation_sync::testing::compare::{CompareError, compare};
 use constellation_sync::testing::connection::Connection;
-use constellation_sync::testing::negentropy::LocalSet;
+use constellation_sync::testing::negentropy::{LocalEvent, LocalSet};
 use constellation_tests::author::Random;
 use futures_util::{SinkExt, StreamExt};
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
@@ -96,7 +96,10 @@ async fn simulate(seed: u64) -> bool {
         random,
     };
     let naive: BTreeSet<EventId> = world.theirs.difference(&ours).map(|(_, id)| *id).collect();
-    let held = LocalSet::from_iter(ours.iter().copied());
+    let held: LocalSet = ours
+        .iter()
+        .map(|&(created_at, id)| LocalEvent { created_at, id })
+        .collect();
     // As a session does: a connection that breaks is made anew.
     for attempt in 0..=UNLUCKY {
         if attempt == UNLUCKY {

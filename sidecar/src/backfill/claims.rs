@@ -29,18 +29,27 @@ pub enum Claim {
     Done,
 }
 
-/// Who has what, and who fetches it.
+/// How many events were missing, and how many of them are not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimsProgress {
+    /// How many events were missing in all.
+    pub missing: usize,
+    /// How many of them came, or are refused whoever sends them.
+    pub settled: usize,
+}
+
+/// Which peer has which missing events, and who fetches them.
 #[derive(Debug)]
 pub(crate) struct Claims {
-    /// What is missing still. What is settled takes no memory here.
+    /// The events that are still missing. Those that are settled are removed.
     states: BTreeMap<EventId, State>,
-    /// What each peer has and was not yet asked for.
+    /// The events that each peer has and was not yet asked for.
     queues: Vec<VecDeque<EventId>>,
-    /// What each peer listed and, asked for it, did not bring.
+    /// The events that each peer listed and, asked for them, did not bring.
     failed: Vec<HashSet<EventId>>,
-    /// How many are being fetched.
+    /// How many events are being fetched.
     asked: usize,
-    /// How many came, or will not be taken from anybody.
+    /// How many events came, or are refused whoever sends them.
     settled: usize,
 }
 
@@ -56,8 +65,8 @@ impl Claims {
         }
     }
 
-    /// This peer has these, and we lack them. Each peer begins at another place, so that
-    /// those who have the same do not all look at the same first.
+    /// Records that this peer has these events, and that we lack them. Each peer begins at another
+    /// place, so that peers with the same events do not all begin with the same ones.
     pub(crate) fn offer(&mut self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         let mut ids: Vec<EventId> = ids.into_iter().collect();
         ids.sort_unstable();
@@ -71,7 +80,7 @@ impl Claims {
         }
     }
 
-    /// At most `most` ids for this peer to fetch now.
+    /// Claims at most `most` ids for this peer to fetch now.
     pub(crate) fn claim(&mut self, peer: PeerIndex, most: usize) -> Claim {
         let Some(queue) = self.queues.get_mut(peer) else {
             return Claim::Done;
@@ -93,21 +102,23 @@ impl Claims {
                 None => {}
             }
         }
-        match (claimed.is_empty(), queue.is_empty()) {
-            (false, _) => Claim::Fetch(claimed),
-            (true, false) => Claim::Wait,
-            (true, true) => Claim::Done,
+        if !claimed.is_empty() {
+            Claim::Fetch(claimed)
+        } else if queue.is_empty() {
+            Claim::Done
+        } else {
+            Claim::Wait
         }
     }
 
-    /// The event is here, or is refused whoever sends it.
+    /// Records that the event is here, or is refused whoever sends it.
     pub(crate) fn settle(&mut self, id: EventId) {
         let before = self.states.remove(&id);
         self.asked -= usize::from(matches!(before, Some(State::Asked(_))));
         self.settled += usize::from(before.is_some());
     }
 
-    /// What this peer has and others are fetching is free for it to fetch.
+    /// Frees what others are fetching and this peer has, too, so that this peer can fetch it.
     pub(crate) fn take_over(&mut self, peer: PeerIndex) {
         for id in self.queues.get(peer).into_iter().flatten() {
             if let Some(state @ State::Asked(_)) = self.states.get_mut(id) {
@@ -117,13 +128,13 @@ impl Claims {
         }
     }
 
-    /// Whether anybody is fetching anything: as long as nobody fails, only the end of that
-    /// changes something for those who wait.
+    /// Whether any peer is fetching anything. As long as no peer fails, the peers that wait have
+    /// something new to learn only when this ends.
     pub(crate) const fn is_fetching(&self) -> bool {
         self.asked > 0
     }
 
-    /// This peer did not bring it: the others may.
+    /// Records that this peer did not bring the event, and frees it for the others.
     pub(crate) fn release(&mut self, peer: PeerIndex, id: EventId) {
         if let Some(state) = self.states.get_mut(&id)
             && *state == State::Asked(peer)
@@ -146,7 +157,7 @@ impl Claims {
         self.failed.get(peer).into_iter().flatten().copied()
     }
 
-    /// This peer was asked for these and the connection broke: it may be asked again.
+    /// Records that the connection broke before these came. The same peer may be asked again.
     pub(crate) fn give_back(&mut self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         for id in ids {
             if let Some(state) = self.states.get_mut(&id)
@@ -161,7 +172,7 @@ impl Claims {
         }
     }
 
-    /// This peer brings nothing more.
+    /// Records that this peer brings nothing more.
     pub(crate) fn leave(&mut self, peer: PeerIndex) {
         if let Some(queue) = self.queues.get_mut(peer) {
             queue.clear();
@@ -174,12 +185,15 @@ impl Claims {
         }
     }
 
-    /// How many were missing in all, and how many of them are settled.
-    pub(crate) fn progress(&self) -> (usize, usize) {
-        (self.states.len() + self.settled, self.settled)
+    /// How far the sharing out has come.
+    pub(crate) fn progress(&self) -> ClaimsProgress {
+        ClaimsProgress {
+            missing: self.states.len() + self.settled,
+            settled: self.settled,
+        }
     }
 
-    /// What was missing and nobody brought.
+    /// The ids that were missing and that no peer brought.
     pub(crate) fn undelivered(&self) -> impl Iterator<Item = EventId> {
         self.states.keys().copied()
     }
@@ -199,6 +213,11 @@ mod tests {
         numbers.map(id)
     }
 
+    fn progress(claims: &Claims) -> (usize, usize) {
+        let ClaimsProgress { missing, settled } = claims.progress();
+        (missing, settled)
+    }
+
     fn fetched(claim: Claim) -> Vec<EventId> {
         match claim {
             Claim::Fetch(ids) => ids,
@@ -208,88 +227,88 @@ mod tests {
 
     #[test]
     fn each_id_is_fetched_once_and_the_quick_fetch_more() {
-        let mut share = Claims::new(3);
+        let mut claims = Claims::new(3);
         for peer in 0..3 {
-            share.offer(peer, ids(0..1000));
+            claims.offer(peer, ids(0..1000));
         }
         let mut counts = [0; 3];
         // The first peer is twice as quick as the others.
         for turn in [0, 1, 0, 2].into_iter().cycle() {
-            match share.claim(turn, 50) {
+            match claims.claim(turn, 50) {
                 Claim::Fetch(ids) => {
                     counts[turn] += ids.len();
-                    ids.into_iter().for_each(|id| share.settle(id));
+                    ids.into_iter().for_each(|id| claims.settle(id));
                 }
                 Claim::Done => break,
                 Claim::Wait => panic!("nobody else is fetching"),
             }
         }
         assert_eq!(counts, [500, 250, 250]);
-        assert_eq!(share.progress(), (1000, 1000));
+        assert_eq!(progress(&claims), (1000, 1000));
     }
 
     #[test]
     fn what_one_fails_to_bring_the_next_is_asked_for() {
-        let mut share = Claims::new(2);
-        share.offer(0, ids(0..10));
-        share.offer(1, ids(0..10));
-        let first = fetched(share.claim(0, 100));
+        let mut claims = Claims::new(2);
+        claims.offer(0, ids(0..10));
+        claims.offer(1, ids(0..10));
+        let first = fetched(claims.claim(0, 100));
         assert_eq!(first.len(), 10);
-        assert_eq!(share.claim(1, 100), Claim::Wait);
+        assert_eq!(claims.claim(1, 100), Claim::Wait);
         for id in first {
-            share.release(0, id);
+            claims.release(0, id);
         }
-        assert_eq!(share.claim(0, 100), Claim::Done, "it was asked already");
-        assert_eq!(fetched(share.claim(1, 100)).len(), 10);
-        share.leave(1);
-        assert_eq!(share.undelivered().count(), 10);
-        assert_eq!(share.failed(0).count(), 10);
-        assert_eq!(share.failed(1).count(), 0, "it left");
+        assert_eq!(claims.claim(0, 100), Claim::Done, "it was asked already");
+        assert_eq!(fetched(claims.claim(1, 100)).len(), 10);
+        claims.leave(1);
+        assert_eq!(claims.undelivered().count(), 10);
+        assert_eq!(claims.failed(0).count(), 10);
+        assert_eq!(claims.failed(1).count(), 0, "it left");
     }
 
     #[test]
     fn what_a_slow_one_holds_up_another_takes_over() {
-        let mut share = Claims::new(2);
-        share.offer(0, ids(0..10));
-        share.offer(1, ids(0..10));
-        let slow = fetched(share.claim(0, 10));
-        assert_eq!(share.claim(1, 10), Claim::Wait);
-        share.take_over(1);
-        assert_eq!(fetched(share.claim(1, 10)).len(), 10);
+        let mut claims = Claims::new(2);
+        claims.offer(0, ids(0..10));
+        claims.offer(1, ids(0..10));
+        let slow = fetched(claims.claim(0, 10));
+        assert_eq!(claims.claim(1, 10), Claim::Wait);
+        claims.take_over(1);
+        assert_eq!(fetched(claims.claim(1, 10)).len(), 10);
         // The slow one brings some of it after all, and fails to bring the rest.
-        slow[..3].iter().for_each(|id| share.settle(*id));
-        slow[3..].iter().for_each(|id| share.release(0, *id));
-        ids(3..10).for_each(|id| share.settle(id));
+        slow[..3].iter().for_each(|id| claims.settle(*id));
+        slow[3..].iter().for_each(|id| claims.release(0, *id));
+        ids(3..10).for_each(|id| claims.settle(id));
         assert_eq!(
-            (share.claim(1, 10), share.progress()),
+            (claims.claim(1, 10), progress(&claims)),
             (Claim::Done, (10, 10))
         );
-        assert!(!share.is_fetching());
+        assert!(!claims.is_fetching());
     }
 
     #[test]
     fn a_broken_connection_may_ask_again() {
-        let mut share = Claims::new(1);
-        share.offer(0, ids(0..3));
-        let claimed = fetched(share.claim(0, 3));
-        share.settle(claimed[0]);
-        share.give_back(0, claimed[1..].iter().copied());
-        assert_eq!(share.failed(0).count(), 0);
-        assert_eq!(fetched(share.claim(0, 3)).len(), 2);
+        let mut claims = Claims::new(1);
+        claims.offer(0, ids(0..3));
+        let claimed = fetched(claims.claim(0, 3));
+        claims.settle(claimed[0]);
+        claims.give_back(0, claimed[1..].iter().copied());
+        assert_eq!(claims.failed(0).count(), 0);
+        assert_eq!(fetched(claims.claim(0, 3)).len(), 2);
     }
 
     #[test]
     fn what_is_settled_is_asked_of_nobody() {
-        let mut share = Claims::new(2);
-        share.offer(1, [id(1)]);
-        assert_eq!(share.claim(1, 9), Claim::Fetch(vec![id(1)]));
-        share.offer(0, [id(1), id(2)]);
-        share.settle(id(1));
-        assert_eq!(share.progress(), (2, 1));
-        assert_eq!(share.claim(0, 9), Claim::Fetch(vec![id(2)]));
-        share.release(1, id(2));
+        let mut claims = Claims::new(2);
+        claims.offer(1, [id(1)]);
+        assert_eq!(claims.claim(1, 9), Claim::Fetch(vec![id(1)]));
+        claims.offer(0, [id(1), id(2)]);
+        claims.settle(id(1));
+        assert_eq!(progress(&claims), (2, 1));
+        assert_eq!(claims.claim(0, 9), Claim::Fetch(vec![id(2)]));
+        claims.release(1, id(2));
         assert_eq!(
-            share.claim(0, 9),
+            claims.claim(0, 9),
             Claim::Done,
             "only who was asked releases"
         );

@@ -6,14 +6,15 @@ use std::time::Duration;
 use constellation_shared::EventId;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::relay::connection::{Connection, ConnectionError};
 use crate::relay::filter::{LATEST, Window};
 use crate::relay::message::{self, FromRelay, Reason};
 use crate::relay::negentropy::{LocalSet, ReconcileError, Reconciler, Step};
 
-/// How long the first answer may take: a relay that never answers is not waited for long,
-/// one that sorts a million events first is given time.
+/// How long the first answer may take: long enough for a relay that first sorts a million events,
+/// short enough for one that never answers.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
 /// How long one reconciliation may take in all.
@@ -22,13 +23,13 @@ const ALL_ANSWERS: Duration = Duration::from_secs(300);
 /// How many events a relay may list and not send, in all.
 pub(crate) const MOST_FAILURES: usize = 10_000;
 
-/// What one id takes in a message, in bytes of hex.
+/// The length of one listed id in a message: that of its hex digits.
 const LISTED: u64 = 64;
 
-/// The subscription of every reconciliation: one at a time on a connection.
+/// The subscription id of every reconciliation. There is one at a time on a connection.
 const NAME: &str = "neg";
 
-/// Why a reconciliation did not tell what we lack.
+/// Why a reconciliation did not find out which events we lack.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
     /// The connection cannot be used any more.
@@ -40,34 +41,34 @@ pub enum CompareError {
     /// Only clients who say who they are may read these kinds.
     #[error("it wants to know who we are")]
     AuthRequired,
-    /// The relay does not do it after all.
+    /// The relay does not reconcile after all.
     #[error("it refuses to reconcile: {0}")]
     Refused(String),
-    /// It does not answer.
+    /// The relay does not answer.
     #[error("it says that it reconciles, and does not go on")]
     Silent,
-    /// It lists what it does not have.
+    /// The relay lists events that it does not have.
     #[error("it lists more than {MOST_FAILURES} events that it does not send")]
     Invents,
-    /// What is here is unknown.
+    /// It is unknown which events are here.
     #[error("what is here is unknown")]
     NothingToCompare,
-    /// What it says is wrong or endless.
+    /// What the relay says is wrong or endless.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
 }
 
-/// What a relay has and we lack.
+/// The events that a relay has and we lack.
 #[derive(Debug)]
 pub struct Compared {
-    /// The ids.
+    /// The ids of these events.
     pub needed: BTreeSet<EventId>,
-    /// Whether there may be more, to be found once these are here.
+    /// Whether there may be more of them, to be found once these are here.
     pub is_part: bool,
 }
 
-/// Finds out what a relay has of a filter and we lack. `held` is what we hold of exactly
-/// that filter; what `is_refused` is not missing.
+/// Finds out which events that match a filter a relay has and we lack. `held` are those that we
+/// have, and must match exactly that filter. Events for which `is_refused` holds do not count.
 ///
 /// # Errors
 /// [`CompareError`].
@@ -80,41 +81,34 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
     is_refused: impl Fn(&EventId) -> bool,
 ) -> Result<Compared, CompareError> {
     let (mut reconciler, first) = Reconciler::begin(held, frame_limit)?;
-    let open = format!("[\"NEG-OPEN\",\"{NAME}\",{filter},\"{first}\"]");
-    connection.send(open).await?;
-    let start = Instant::now();
-    let mut answered = false;
+    let mut conversation = Conversation {
+        connection,
+        start: Instant::now(),
+        patience,
+        has_begun: false,
+    };
+    conversation
+        .send(format!("[\"NEG-OPEN\",\"{NAME}\",{filter},\"{first}\"]"))
+        .await?;
     loop {
-        let patience = if answered {
-            patience
-        } else {
-            FIRST_ANSWER.min(patience)
-        };
-        let deadline = (Instant::now() + patience).min(start + ALL_ANSWERS);
-        let text = match connection.receive(deadline, patience).await {
-            Err(ConnectionError::Silent(_)) if start.elapsed() >= ALL_ANSWERS => {
-                return Err(ReconcileError::Endless.into());
-            }
-            Err(ConnectionError::Silent(_)) => return Err(CompareError::Silent),
-            text => text?,
-        };
+        let text = conversation.receive().await?;
         match message::parse(&text) {
             Some(FromRelay::NegMsg {
                 subscription,
                 message,
             }) if subscription == NAME => {
-                answered = true;
+                conversation.has_begun = true;
                 let needed = reconciler.needed();
                 let step = reconciler.take(message, &is_refused)?;
                 let more = (reconciler.needed() - needed) as u64;
-                connection.traffic().credit(more * LISTED);
+                conversation.connection.traffic().credit(more * LISTED);
                 if let Step::Send(next) = &step {
                     let next = format!("[\"NEG-MSG\",\"{NAME}\",\"{next}\"]");
-                    connection.send(next).await?;
+                    conversation.send(next).await?;
                     continue;
                 }
                 let close = format!("[\"NEG-CLOSE\",\"{NAME}\"]");
-                connection.send(close).await?;
+                conversation.send(close).await?;
                 return Ok(Compared {
                     needed: reconciler.into_needed(),
                     is_part: step == Step::Enough,
@@ -124,17 +118,61 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
                 subscription,
                 reason,
             }) if subscription == NAME => return Err(refusal(&reason)),
-            // Where a relay knows no NIP-77, or does not like the question, a NOTICE is
-            // all that comes.
-            Some(FromRelay::Notice(reason)) if !answered => {
+            // A relay that knows no NIP-77, or does not like the question, sends only a NOTICE.
+            Some(FromRelay::Notice(reason)) if !conversation.has_begun => {
                 return Err(CompareError::Refused(reason.to_string()));
             }
-            // Anything else brings us no further, and must not keep us for long.
-            _ if start.elapsed() >= ALL_ANSWERS => return Err(ReconcileError::Endless.into()),
-            _ if !answered && start.elapsed() >= FIRST_ANSWER.min(patience) => {
-                return Err(CompareError::Silent);
+            // Anything else is no progress, and must not go on for long.
+            _ => conversation.check_time()?,
+        }
+    }
+}
+
+/// What is said to a relay and heard of it during one reconciliation.
+struct Conversation<'a, S> {
+    connection: &'a mut Connection<S>,
+    start: Instant,
+    patience: Duration,
+    /// Whether the relay has answered the first message.
+    has_begun: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
+    async fn send(&mut self, text: String) -> Result<(), ConnectionError> {
+        self.connection.send(text).await
+    }
+
+    /// How long the relay may take for its next answer.
+    fn patience(&self) -> Duration {
+        if self.has_begun {
+            self.patience
+        } else {
+            FIRST_ANSWER.min(self.patience)
+        }
+    }
+
+    /// The next message of the relay.
+    async fn receive(&mut self) -> Result<Utf8Bytes, CompareError> {
+        let patience = self.patience();
+        let deadline = (Instant::now() + patience).min(self.start + ALL_ANSWERS);
+        match self.connection.receive(deadline, patience).await {
+            Err(ConnectionError::Silent(_)) if self.start.elapsed() >= ALL_ANSWERS => {
+                Err(ReconcileError::Endless.into())
             }
-            _ => {}
+            Err(ConnectionError::Silent(_)) => Err(CompareError::Silent),
+            text => Ok(text?),
+        }
+    }
+
+    /// Fails once the relay has taken too long for all of its answers, or for the first.
+    fn check_time(&self) -> Result<(), CompareError> {
+        let elapsed = self.start.elapsed();
+        if elapsed >= ALL_ANSWERS {
+            Err(ReconcileError::Endless.into())
+        } else if !self.has_begun && elapsed >= FIRST_ANSWER.min(self.patience) {
+            Err(CompareError::Silent)
+        } else {
+            Ok(())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Fetching events by their ids, as many questions at once as the relay allows.
+//! Fetching events by their ids, with as many subscriptions at once as the relay allows.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -14,27 +14,27 @@ use crate::backfill::compare::MOST_FAILURES;
 use crate::backfill::paging::{FetchError, close};
 use crate::backfill::shared_claims::SharedClaims;
 use crate::relay::connection::{Connection, ConnectionError};
-use crate::relay::message::{self, FromRelay, Head};
+use crate::relay::message::{self, FromRelay, Head, Reason};
 use crate::relay::traffic::Traffic;
 
-/// How often in a row a relay may want fewer questions than the one that is open.
+/// How often in a row a relay may ask for fewer subscriptions although only one is open.
 const MOST_REFUSALS: u32 = 10;
 
 /// How many refused questions are asked again in halves.
 const MOST_REFUSED_QUESTIONS: u32 = 1000;
 
-/// How a relay is asked for ids.
+/// How one relay is asked for events by their ids.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
-    /// Its place in the run.
+    /// The peer's number in the run.
     pub peer: PeerIndex,
-    /// Ids in one question.
+    /// How many ids one question names.
     pub ids_at_once: usize,
-    /// Questions open at once.
+    /// How many questions are open at once.
     pub questions: usize,
     /// How long the peer may make no progress before it is given up.
     pub patience: Duration,
-    /// Whether to wait for what others are fetching, which they may fail to bring.
+    /// Whether to wait for what other peers are fetching, because they may fail to bring it.
     pub waits: bool,
 }
 
@@ -42,8 +42,8 @@ pub(crate) struct Manner {
 #[derive(Debug)]
 struct Question {
     ids: HashSet<EventId>,
-    /// What came of it. More may come under the same id: a genuine event and its forged
-    /// twins are told apart later.
+    /// The ids that came. More events may come with one of these ids: the genuine event and its
+    /// forged twins are told apart later.
     came: HashSet<EventId>,
 }
 
@@ -63,10 +63,9 @@ enum Asked {
     No,
 }
 
-/// Fetches what the claims gives this peer, until nothing is left that it could bring, or
-/// it failed to bring too much.
-/// Events that `is_wanted` does not want are refused as unasked. Where this fails, what
-/// was being fetched is given back.
+/// Fetches this peer's share of the claims, until nothing is left that the peer could bring or it
+/// has failed to bring too much. Events that `is_wanted` does not want are refused as unasked. If
+/// this fails, what was being fetched is given back for others to fetch.
 ///
 /// # Errors
 /// [`FetchError`].
@@ -81,6 +80,7 @@ pub(crate) async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
     let mut collector = Collector {
         claims,
         manner,
+        deadline: Instant::now() + manner.patience,
         next_name: 0,
         open: BTreeMap::new(),
         may_claim: true,
@@ -88,7 +88,7 @@ pub(crate) async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
         refused_questions: 0,
     };
     let result = collector.run(connection, intake, is_wanted, progress).await;
-    // Others wait to hear what became of what came, also where the connection broke.
+    // Others wait to hear what became of what came, even if the connection broke.
     intake.flush().await;
     let unfinished = collector
         .open
@@ -101,17 +101,20 @@ pub(crate) async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
 struct Collector<'a> {
     claims: &'a SharedClaims,
     manner: Manner,
+    /// When the relay must have made progress.
+    deadline: Instant,
     next_name: u64,
     open: BTreeMap<String, Question>,
     /// Whether there may be something to claim.
     may_claim: bool,
-    /// How often in a row it wanted fewer questions.
+    /// How often in a row the relay wanted fewer questions.
     refusals: u32,
-    /// How many questions it refused.
+    /// How many questions the relay refused.
     refused_questions: u32,
 }
 
 impl Collector<'_> {
+    /// Claims ids and asks for them, and takes what comes, until nothing is left to claim.
     async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         connection: &mut Connection<S>,
@@ -119,61 +122,21 @@ impl Collector<'_> {
         is_wanted: impl Fn(&Head) -> bool,
         mut progress: impl FnMut(),
     ) -> Result<(), FetchError> {
-        let Manner {
-            peer,
-            ids_at_once,
-            patience,
-            ..
-        } = self.manner;
-        let mut deadline = Instant::now() + patience;
         loop {
-            if self.claims.failures(peer) > MOST_FAILURES {
+            if self.claims.failures(self.manner.peer) > MOST_FAILURES {
                 return Ok(());
             }
-            while self.may_claim && self.open.len() < self.manner.questions {
-                match self.claims.claim(peer, ids_at_once) {
-                    Claim::Fetch(ids) => {
-                        self.ask(connection, ids).await?;
-                        deadline = Instant::now() + patience;
-                    }
-                    // To look again for each event that comes would take long.
-                    Claim::Wait | Claim::Done => self.may_claim = false,
-                }
-            }
+            self.ask_for_claimed(connection).await?;
             if self.open.is_empty() {
                 // What came is only settled once it was verified.
                 intake.flush().await;
-                if !self.manner.waits {
+                if !self.manner.waits || !self.wait_for_others(connection).await? {
                     return Ok(());
                 }
-                // A relay has time for pings while we wait for the others.
-                connection.traffic().wait_for_others(true);
-                let claimed = tokio::select! {
-                    ids = self.claims.claim_patiently(peer, ids_at_once) => Ok(ids),
-                    // Nothing that was asked for; a relay that leaves shows itself.
-                    text = connection.receive(Instant::now() + patience * 2, patience) => Err(text),
-                };
-                connection.traffic().wait_for_others(false);
-                let ids = match claimed {
-                    Ok(ids) => ids,
-                    Err(text) => {
-                        match text {
-                            // It is not this relay that is slow: what the slow ones hold up
-                            // is fetched here, at the price of a few events that come twice.
-                            Err(ConnectionError::Silent(_)) => self.claims.take_over(peer),
-                            text => drop(text?),
-                        }
-                        self.may_claim = true;
-                        continue;
-                    }
-                };
-                if ids.is_empty() {
-                    return Ok(());
-                }
-                self.ask(connection, ids).await?;
-                deadline = Instant::now() + patience;
+                continue;
             }
-            let text = connection.receive(deadline, patience).await?;
+            let text = connection.receive(self.deadline, self.manner.patience);
+            let text = text.await?;
             match message::parse(&text) {
                 Some(FromRelay::Event {
                     subscription,
@@ -187,41 +150,18 @@ impl Collector<'_> {
                     if self.event(intake, came, &is_wanted).await == Asked::Yes {
                         progress();
                         self.refusals = 0;
-                        deadline = Instant::now() + patience;
+                        self.extend_deadline();
                     }
                 }
                 Some(FromRelay::Eose { subscription }) => {
-                    if let Some(question) = self.open.remove(&subscription) {
-                        connection.send(close(&subscription)).await?;
-                        deadline = Instant::now() + patience;
-                        self.may_claim = true;
-                        self.end(connection, question).await?;
-                    }
+                    self.end(connection, &subscription).await?;
                 }
                 Some(FromRelay::Closed {
                     subscription,
                     reason,
-                }) if self.open.contains_key(&subscription) => {
-                    if matches!(reason.prefix(), "rate-limited" | "error") {
-                        return Err(FetchError::Limited(reason.to_string()));
-                    }
-                    if let Some(question) = self.open.remove(&subscription) {
-                        self.may_claim = true;
-                        self.ask_in_halves(connection, question).await?;
-                    }
-                }
+                }) => self.closed(connection, &subscription, &reason).await?,
                 Some(FromRelay::Notice(reason)) if reason.says_too_many_subscriptions() => {
-                    self.refusals += 1;
-                    if self.refusals > MOST_REFUSALS {
-                        return Err(FetchError::Limited(reason.to_string()));
-                    }
-                    let given_back = std::mem::take(&mut self.open);
-                    for (name, question) in given_back {
-                        connection.send(close(&name)).await?;
-                        self.claims.give_back(peer, question.ids);
-                    }
-                    self.manner.questions = 1;
-                    self.may_claim = true;
+                    self.ask_fewer(connection, &reason).await?;
                 }
                 Some(_) => {}
                 None => intake.refuse_garbage(Refusal::Malformed),
@@ -232,7 +172,111 @@ impl Collector<'_> {
         }
     }
 
-    /// Takes what came for a question; whether it was waited for.
+    fn extend_deadline(&mut self) {
+        self.deadline = Instant::now() + self.manner.patience;
+    }
+
+    /// Opens questions for what this peer can claim, as many as may be open at once.
+    async fn ask_for_claimed<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+    ) -> Result<(), FetchError> {
+        while self.may_claim && self.open.len() < self.manner.questions {
+            let Manner {
+                peer, ids_at_once, ..
+            } = self.manner;
+            match self.claims.claim(peer, ids_at_once) {
+                Claim::Fetch(ids) => {
+                    self.ask(connection, ids).await?;
+                    self.extend_deadline();
+                }
+                // To look again for each event that comes would take long.
+                Claim::Wait | Claim::Done => self.may_claim = false,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until another peer fails to bring something that this one has, and asks for it.
+    /// Returns `false` if nothing is left that this peer could bring.
+    async fn wait_for_others<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+    ) -> Result<bool, FetchError> {
+        let Manner {
+            peer,
+            ids_at_once,
+            patience,
+            ..
+        } = self.manner;
+        // A relay has time for pings while we wait for the others.
+        connection.traffic().wait_for_others(true);
+        let claimed = tokio::select! {
+            ids = self.claims.claim_patiently(peer, ids_at_once) => Ok(ids),
+            // Nothing that was asked for; a relay that leaves shows itself.
+            text = connection.receive(Instant::now() + patience * 2, patience) => Err(text),
+        };
+        connection.traffic().wait_for_others(false);
+        match claimed {
+            Ok(ids) if ids.is_empty() => return Ok(false),
+            Ok(ids) => {
+                self.ask(connection, ids).await?;
+                self.extend_deadline();
+            }
+            Err(text) => {
+                match text {
+                    // It is not this relay that is slow: what the slow ones hold up is fetched
+                    // here, at the price of a few events that come twice.
+                    Err(ConnectionError::Silent(_)) => self.claims.take_over(peer),
+                    text => drop(text?),
+                }
+                self.may_claim = true;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Closes all open questions, and from now on asks one at a time.
+    async fn ask_fewer<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        reason: &Reason,
+    ) -> Result<(), FetchError> {
+        self.refusals += 1;
+        if self.refusals > MOST_REFUSALS {
+            return Err(FetchError::Limited(reason.to_string()));
+        }
+        let given_back = std::mem::take(&mut self.open);
+        for (name, question) in given_back {
+            connection.send(close(&name)).await?;
+            self.claims.give_back(self.manner.peer, question.ids);
+        }
+        self.manner.questions = 1;
+        self.may_claim = true;
+        Ok(())
+    }
+
+    /// The relay closed a question by itself. It may only mind some of the ids.
+    async fn closed<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        subscription: &str,
+        reason: &Reason,
+    ) -> Result<(), FetchError> {
+        if !self.open.contains_key(subscription) {
+            return Ok(());
+        }
+        if matches!(reason.prefix(), "rate-limited" | "error") {
+            return Err(FetchError::Limited(reason.to_string()));
+        }
+        if let Some(question) = self.open.remove(subscription) {
+            self.may_claim = true;
+            self.ask_in_halves(connection, question).await?;
+        }
+        Ok(())
+    }
+
+    /// Handles an event that came; returns whether it was waited for.
     async fn event(
         &mut self,
         intake: &mut Intake,
@@ -245,7 +289,7 @@ impl Collector<'_> {
             traffic,
         } = came;
         let Some(arrival) = intake.read(json) else {
-            // It is not delivered, then.
+            // It does not count as delivered.
             intake.refuse_garbage(Refusal::Malformed);
             return Asked::No;
         };
@@ -282,7 +326,7 @@ impl Collector<'_> {
         }
     }
 
-    /// A relay that refused the question may only mind some of its ids.
+    /// Asks again for the two halves of a question that the relay refused.
     async fn ask_in_halves<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         connection: &mut Connection<S>,
@@ -299,13 +343,20 @@ impl Collector<'_> {
         self.ask(connection, rest).await
     }
 
-    /// A relay that sent some of what was asked for may only have sent as many as it does
-    /// at once: it is asked for the rest, until it sends none of it.
+    /// Ends a question whose stored events have all come (EOSE). A relay that sent only some of
+    /// the events may have reached its limit for one question: it is asked for the rest, until
+    /// it sends none of it.
     async fn end<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         connection: &mut Connection<S>,
-        question: Question,
+        subscription: &str,
     ) -> Result<(), FetchError> {
+        let Some(question) = self.open.remove(subscription) else {
+            return Ok(());
+        };
+        connection.send(close(subscription)).await?;
+        self.extend_deadline();
+        self.may_claim = true;
         if question.ids.is_empty() {
             return Ok(());
         }
@@ -325,13 +376,13 @@ impl Collector<'_> {
     ) -> Result<(), FetchError> {
         let name = format!("ids{}", self.next_name);
         self.next_name += 1;
-        let spelled: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        let filter = serde_json::json!({"ids": spelled, "limit": ids.len()});
+        let hex: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let filter = serde_json::json!({"ids": hex, "limit": ids.len()});
         let question = Question {
             ids: ids.into_iter().collect(),
             came: HashSet::new(),
         };
-        // Before it is sent: where that fails, they are given back.
+        // Before it is sent: if that fails, the ids are given back.
         self.open.insert(name.clone(), question);
         connection
             .send(format!("[\"REQ\",\"{name}\",{filter}]"))

@@ -61,6 +61,16 @@ const MOST_REFUSALS: u32 = 40;
 /// A peer waits at most this long for the peers before it.
 pub(crate) const HEAD_START: Duration = Duration::from_secs(30);
 
+/// The time of a run and how far back it asks, in Unix seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// When the run began.
+    pub now: u64,
+    /// The earliest time for which any peer will be asked, as far as is known. The local events
+    /// since then are looked up at once.
+    pub earliest: u64,
+}
+
 /// What all sessions of a run share about reconciliation.
 #[derive(Debug)]
 pub struct Reconciliation {
@@ -70,13 +80,9 @@ pub struct Reconciliation {
     pub refused: Refused,
     /// Who fetches what.
     pub claims: SharedClaims,
-    /// The time of the run, Unix seconds.
-    pub now: u64,
+    times: Times,
     /// Where it is shown how many are missing, and how many of them came.
     pub bar: ProgressBar,
-    /// The earliest time that any peer will be asked for, as far as is known: all is
-    /// looked up at once.
-    earliest: u64,
     /// What was looked up; again where a peer is asked that reaches further back.
     local_ids: Mutex<Vec<Arc<LocalIds>>>,
     /// Held while something is looked up; whether strfry did tell.
@@ -92,15 +98,14 @@ impl Reconciliation {
         strfry: Strfry,
         refused: Refused,
         claims: SharedClaims,
-        (now, earliest): (u64, u64),
+        times: Times,
         bar: ProgressBar,
     ) -> Self {
         Self {
             strfry,
             refused,
             claims,
-            now,
-            earliest,
+            times,
             bar,
             local_ids: Mutex::default(),
             lookup: tokio::sync::Mutex::new(true),
@@ -117,9 +122,9 @@ impl Reconciliation {
     }
 
     fn show_progress(&self) {
-        let (missing, came) = self.claims.progress();
-        self.bar.set_length(missing as u64);
-        self.bar.set_position(came as u64);
+        let progress = self.claims.progress();
+        self.bar.set_length(progress.missing as u64);
+        self.bar.set_position(progress.settled as u64);
     }
 
     /// Those whose kind is not known yet.
@@ -157,7 +162,7 @@ impl Reconciliation {
         let mut widest = wanted.clone();
         for part in &mut widest.parts {
             if part.until == LATEST {
-                part.since = part.since.min(self.earliest);
+                part.since = part.since.min(self.times.earliest);
             }
         }
         let mut local_ids = LocalIds::of(widest.parts.clone());
@@ -184,15 +189,13 @@ impl Reconciliation {
 
 impl ArrivalListener for Reconciliation {
     fn arrived(&self, event: &Head, is_forged: bool, fetched_by: Option<PeerIndex>) {
-        match (is_forged, fetched_by) {
-            (false, _) => {
-                for local_ids in self.looked_up().iter() {
-                    local_ids.add(event);
-                }
-                self.claims.settle(event.id);
+        if !is_forged {
+            for local_ids in self.looked_up().iter() {
+                local_ids.add(event);
             }
-            (true, Some(peer)) => self.claims.release(peer, [event.id]),
-            (true, None) => {}
+            self.claims.settle(event.id);
+        } else if let Some(peer) = fetched_by {
+            self.claims.release(peer, [event.id]);
         }
     }
 }
@@ -275,7 +278,7 @@ impl Progress {
             let Compared { needed, is_part } = match compared {
                 Ok(compared) => compared,
                 Err(error) => {
-                    self.cope(error, reconciliation.now)?;
+                    self.cope(error, reconciliation.times.now)?;
                     continue;
                 }
             };

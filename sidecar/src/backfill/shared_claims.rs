@@ -1,5 +1,5 @@
-//! [`Claims`] for sessions that run side by side: who is waiting is told when something
-//! changes.
+//! [`SharedClaims`]: the [`Claims`] of sessions that run side by side. A session that waits is woken
+//! when something changes.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -7,13 +7,13 @@ use constellation_shared::EventId;
 use tokio::sync::Notify;
 
 use crate::admission::intake::PeerIndex;
-use crate::backfill::claims::{Claim, Claims};
+use crate::backfill::claims::{Claim, Claims, ClaimsProgress};
 use crate::support::mutex::lock;
 
 /// What is missing, shared out among the sessions of a run.
 #[derive(Debug)]
 pub struct SharedClaims {
-    share: Mutex<Claims>,
+    claims: Mutex<Claims>,
     changed: Notify,
 }
 
@@ -21,29 +21,29 @@ impl SharedClaims {
     /// Claims of this many peers.
     pub fn new(peers: usize) -> Self {
         Self {
-            share: Mutex::new(Claims::new(peers)),
+            claims: Mutex::new(Claims::new(peers)),
             changed: Notify::new(),
         }
     }
 
-    fn share(&self) -> MutexGuard<'_, Claims> {
-        lock(&self.share)
+    fn claims(&self) -> MutexGuard<'_, Claims> {
+        lock(&self.claims)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Claims) -> T) -> T {
-        let result = change(&mut self.share());
+        let result = change(&mut self.claims());
         self.changed.notify_waiters();
         result
     }
 
     /// A peer has these events, and this station lacks them.
     pub fn offer(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
-        self.change(|share| share.offer(peer, ids));
+        self.change(|claims| claims.offer(peer, ids));
     }
 
     /// Takes at most `most` ids for this peer to fetch now.
     pub fn claim(&self, peer: PeerIndex, most: usize) -> Claim {
-        self.share().claim(peer, most)
+        self.claims().claim(peer, most)
     }
 
     /// Takes at most `most` ids for this peer, waiting until there are some or nothing is left.
@@ -64,15 +64,15 @@ impl SharedClaims {
 
     /// Lets this peer fetch what others are fetching and it has, too.
     pub fn take_over(&self, peer: PeerIndex) {
-        self.change(|share| share.take_over(peer));
+        self.change(|claims| claims.take_over(peer));
     }
 
     /// The event is here, or is refused whoever sends it.
     pub fn settle(&self, id: EventId) {
-        let mut share = self.share();
-        share.settle(id);
-        let is_fetching = share.is_fetching();
-        drop(share);
+        let mut claims = self.claims();
+        claims.settle(id);
+        let is_fetching = claims.is_fetching();
+        drop(claims);
         // Those who wait look through all that they have: not for each event anew.
         if !is_fetching {
             self.changed.notify_waiters();
@@ -81,36 +81,36 @@ impl SharedClaims {
 
     /// This peer did not bring these events: others may.
     pub fn release(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
-        self.change(|share| ids.into_iter().for_each(|id| share.release(peer, id)));
+        self.change(|claims| ids.into_iter().for_each(|id| claims.release(peer, id)));
     }
 
     /// The connection broke before these came: this peer may be asked again.
     pub fn give_back(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
-        self.change(|share| share.give_back(peer, ids));
+        self.change(|claims| claims.give_back(peer, ids));
     }
 
     /// This peer brings nothing more.
     pub fn leave(&self, peer: PeerIndex) {
-        self.change(|share| share.leave(peer));
+        self.change(|claims| claims.leave(peer));
     }
 
-    /// How many events were missing in all, and how many of them are settled.
-    pub fn progress(&self) -> (usize, usize) {
-        self.share().progress()
+    /// How far the sharing out has come.
+    pub fn progress(&self) -> ClaimsProgress {
+        self.claims().progress()
     }
 
     /// The ids that this peer listed and, asked for them, did not bring.
     pub fn failed(&self, peer: PeerIndex) -> Vec<EventId> {
-        self.share().failed(peer).collect()
+        self.claims().failed(peer).collect()
     }
 
     /// How many ids this peer listed and, asked for them, did not bring.
     pub fn failures(&self, peer: PeerIndex) -> usize {
-        self.share().failures(peer)
+        self.claims().failures(peer)
     }
 
     /// The ids that were missing and that nobody brought.
     pub fn undelivered(&self) -> Vec<EventId> {
-        self.share().undelivered().collect()
+        self.claims().undelivered().collect()
     }
 }

@@ -1,20 +1,20 @@
 //! [`Stragglers`]: the peers that keep a run from ending and bring next to nothing.
 //!
-//! No clock: the time is told, counted from the beginning of the run.
+//! No clock: callers pass the time since the beginning of the run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::admission::intake::PeerIndex;
 
-/// A relay that brings fewer useful bytes in a second, while it is waited for, is slow: a
-/// station on the worst of lines sends fifty times as many.
+/// A relay is slow if it brings fewer useful bytes than this per second of waiting. A station on
+/// the worst of lines sends fifty times as many.
 const SLOW: u64 = 1000;
 
-/// A slow session is ended once it takes this many times as long as the others did.
+/// A slow session is ended once it has taken this many times as long as the longest of the others.
 const FAR_LONGER: u32 = 3;
 
-/// How far a session that goes on has come.
+/// How far a running session has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Pace {
     /// How many useful bytes its relay sent.
@@ -25,32 +25,42 @@ pub(crate) struct Pace {
     pub is_waiting_for_others: bool,
 }
 
-/// Finds those that are to be ended.
+/// The sessions that have given everything so far.
+#[derive(Debug, Clone, Copy)]
+struct Finished {
+    /// When the last of them did.
+    last: Duration,
+    /// The longest time that any of them took.
+    longest: Duration,
+}
+
+/// Finds the sessions that are to be ended.
 #[derive(Debug)]
 pub(crate) struct Stragglers {
     window: Duration,
+    /// How far each running session had come at the end of the window before.
     before: BTreeMap<PeerIndex, Pace>,
-    /// When the last of those that gave everything did so, and the longest that any took.
-    done: Option<(Duration, Duration)>,
+    /// `None` as long as no session has given everything.
+    finished: Option<Finished>,
 }
 
 impl Stragglers {
-    /// Looks at what comes in a window of this length.
+    /// Compares what the sessions bring in windows of this length.
     pub(crate) const fn new(window: Duration) -> Self {
         Self {
             window,
             before: BTreeMap::new(),
-            done: None,
+            finished: None,
         }
     }
 
-    /// A peer gave everything, and took so long for it.
+    /// Records that a peer has given everything, and how long that took.
     pub(crate) fn done(&mut self, now: Duration, took: Duration) {
-        let longest = self.done.map_or(took, |(_, longest)| longest.max(took));
-        self.done = Some((now, longest));
+        let longest = self.finished.map_or(took, |done| done.longest.max(took));
+        self.finished = Some(Finished { last: now, longest });
     }
 
-    /// Those to be ended, of the sessions that go on; called once in a window.
+    /// The running sessions that are to be ended. To be called once per window.
     pub(crate) fn find(&mut self, now: Duration, running: &[(PeerIndex, Pace)]) -> Vec<PeerIndex> {
         let before = std::mem::replace(&mut self.before, running.iter().copied().collect());
         let is_slow = |(peer, pace): &(PeerIndex, Pace)| {
@@ -72,11 +82,11 @@ impl Stragglers {
                 is_anybody_busy = true;
             }
         }
-        let Some((at, longest)) = self.done else {
+        let Some(Finished { last, longest }) = self.finished else {
             return Vec::new();
         };
         let patience = self.window.max(longest * FAR_LONGER);
-        if is_anybody_busy || now.saturating_sub(at) < patience {
+        if is_anybody_busy || now.saturating_sub(last) < patience {
             return Vec::new();
         }
         slow

@@ -114,11 +114,16 @@ pub enum PeerOutcome {
 
 /// Records how a run that began at `now` went with each peer. If every peer failed, the cause
 /// was our own network, and no failure is recorded.
-pub fn settle<'a>(now: u64, turns: impl IntoIterator<Item = (&'a mut PeerHistory, PeerOutcome)>) {
-    let mut turns: Vec<_> = turns.into_iter().collect();
-    let is_own_link = turns.iter().all(|(_, turn)| *turn == PeerOutcome::Failed);
-    for (history, turn) in &mut turns {
-        match turn {
+pub fn settle<'a>(
+    now: u64,
+    outcomes: impl IntoIterator<Item = (&'a mut PeerHistory, PeerOutcome)>,
+) {
+    let mut outcomes: Vec<_> = outcomes.into_iter().collect();
+    let is_own_link = outcomes
+        .iter()
+        .all(|(_, outcome)| *outcome == PeerOutcome::Failed);
+    for (history, outcome) in &mut outcomes {
+        match outcome {
             PeerOutcome::Complete(brought) => history.succeed(now, *brought),
             PeerOutcome::Unfinished => {}
             PeerOutcome::Failed if is_own_link => {}

@@ -148,23 +148,18 @@ impl PeerMemory {
     pub(crate) fn settle(
         &mut self,
         now: u64,
-        turns: impl IntoIterator<Item = (String, PeerOutcome)>,
+        outcomes: impl IntoIterator<Item = (String, PeerOutcome)>,
         kinds: &[u16],
     ) {
         let asked: BTreeSet<u16> = kinds.iter().copied().collect();
         let is_usual = asked == BTreeSet::from_iter(usual());
-        let mut turns: Vec<(String, PeerOutcome, PeerHistory)> = turns
-            .into_iter()
-            .map(|(url, turn)| {
-                let history = self.history(&url);
-                (url, turn, history)
-            })
-            .collect();
-        settle(now, turns.iter_mut().map(|(_, turn, h)| (h, *turn)));
-        for (url, turn, history) in turns {
+        let (urls, outcomes): (Vec<String>, Vec<PeerOutcome>) = outcomes.into_iter().unzip();
+        let mut histories: Vec<PeerHistory> = urls.iter().map(|url| self.history(url)).collect();
+        settle(now, histories.iter_mut().zip(outcomes.iter().copied()));
+        for ((url, outcome), history) in urls.into_iter().zip(outcomes).zip(histories) {
             if let Some(peer) = self.remember(url) {
                 peer.last_seen = peer.last_seen.max(now);
-                if matches!(turn, PeerOutcome::Complete(_)) {
+                if matches!(outcome, PeerOutcome::Complete(_)) {
                     peer.gave = (!is_usual).then(|| KindsGiven {
                         kinds: kinds.to_vec(),
                         usual: peer.gave(&usual()),

@@ -60,7 +60,7 @@ impl Refused {
             return refused;
         }
         for line in lines {
-            let Some((id, sender, when)) = parse(line) else {
+            let Some(Line { when, id, sender }) = parse(line) else {
                 continue;
             };
             let age = now.checked_sub(when);
@@ -153,14 +153,24 @@ impl Refused {
     }
 }
 
+/// A line of the file.
+struct Line<'a> {
+    /// When the event was refused, in Unix seconds.
+    when: u64,
+    id: EventId,
+    /// `None` if the event is refused from every peer.
+    sender: Option<&'a str>,
+}
+
 /// Reads a line: time, id and sender, separated by blanks.
-fn parse(line: &[u8]) -> Option<(EventId, Option<&str>, u64)> {
+fn parse(line: &[u8]) -> Option<Line<'_>> {
     let line = std::str::from_utf8(line).ok()?;
-    let mut words = line.split(' ');
-    let when = words.next()?.parse().ok()?;
-    let id = words.next()?.parse().ok()?;
-    let sender = words.next()?;
-    Some((id, (sender != ANYBODY).then_some(sender), when))
+    let mut fields = line.split(' ');
+    let when = fields.next()?.parse().ok()?;
+    let id = fields.next()?.parse().ok()?;
+    let sender = fields.next()?;
+    let sender = (sender != ANYBODY).then_some(sender);
+    Some(Line { when, id, sender })
 }
 
 #[cfg(test)]

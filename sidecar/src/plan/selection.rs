@@ -130,53 +130,13 @@ impl Selection {
         if peers.len() <= most {
             return Self::all(own, peers);
         }
-        let (mut awake, mut dead) = (Vec::new(), Vec::new());
-        for (index, peer) in peers.iter().enumerate() {
-            match (peer.history.rests(now), peer.history.is_dead()) {
-                (true, _) => {}
-                (false, true) => dead.push(index),
-                (false, false) => awake.push(index),
-            }
-        }
-        let history = |index: usize| {
-            peers
-                .get(index)
-                .map_or_else(PeerHistory::default, |p| p.history)
-        };
-        let order = |index: usize| peers.get(index).map_or(0, |peer| own.order(peer.identity));
-        let spare = most * MOST_TRIES;
-
-        let mut best: Vec<usize> = awake
-            .iter()
-            .copied()
-            .filter(|i| history(*i).score > 0.0)
-            .collect();
-        least(&mut best, spare, |i| {
-            (Reverse(Score(history(i).score)), order(i))
-        });
-        let random = sample(&awake, spare, chance);
-        least(&mut awake, spare, |i| (history(i).last_success, order(i)));
-        let mut rotation = VecDeque::from(awake);
-        if chance.u32(..DEAD_PEER_INTERVAL) == 0 {
-            // Of the dead peers, the one with the fewest failures is likeliest to be back.
-            least(&mut dead, 1, |i| {
-                (history(i).failures, history(i).last_failure, order(i))
-            });
-            dead.into_iter()
-                .for_each(|index| rotation.push_front(index));
-        }
-
         let by_rotation = ROTATION.min(most.div_ceil(2));
         let at_random = RANDOM.min(most - by_rotation);
         let by_score = most - by_rotation - at_random;
         let mut selection = Self {
             first: Vec::with_capacity(most),
             reasons: BTreeMap::new(),
-            spare: BTreeMap::from([
-                (Reason::Best, VecDeque::from(best)),
-                (Reason::Random, VecDeque::from(random)),
-                (Reason::Rotation, rotation),
-            ]),
+            spare: candidates_by_reason(own, peers, most * MOST_TRIES, now, chance),
             failures: 0,
             has_succeeded: false,
         };
@@ -252,6 +212,62 @@ impl Selection {
         }
         None
     }
+}
+
+/// For each reason at most `count` peers that may be selected for it in the run that begins at
+/// `now`, the first ones first.
+fn candidates_by_reason(
+    own: Identity,
+    peers: &[Candidate],
+    count: usize,
+    now: u64,
+    chance: &mut Rng,
+) -> BTreeMap<Reason, VecDeque<usize>> {
+    let (mut awake, mut dead) = (Vec::new(), Vec::new());
+    for (index, peer) in peers.iter().enumerate() {
+        if peer.history.rests(now) {
+            continue;
+        }
+        if peer.history.is_dead() {
+            dead.push(index);
+        } else {
+            awake.push(index);
+        }
+    }
+    let history = |index: usize| {
+        peers
+            .get(index)
+            .map_or_else(PeerHistory::default, |peer| peer.history)
+    };
+    let order = |index: usize| peers.get(index).map_or(0, |peer| own.order(peer.identity));
+    let mut best: Vec<usize> = awake
+        .iter()
+        .copied()
+        .filter(|&index| history(index).score > 0.0)
+        .collect();
+    least(&mut best, count, |index| {
+        (Reverse(Score(history(index).score)), order(index))
+    });
+    let random = sample(&awake, count, chance);
+    least(&mut awake, count, |index| {
+        (history(index).last_success, order(index))
+    });
+    let mut rotation = VecDeque::from(awake);
+    if chance.u32(..DEAD_PEER_INTERVAL) == 0 {
+        // Of the dead peers, the one with the fewest failures is likeliest to be back.
+        least(&mut dead, 1, |index| {
+            let history = history(index);
+            (history.failures, history.last_failure, order(index))
+        });
+        for index in dead {
+            rotation.push_front(index);
+        }
+    }
+    BTreeMap::from([
+        (Reason::Best, VecDeque::from(best)),
+        (Reason::Random, VecDeque::from(random)),
+        (Reason::Rotation, rotation),
+    ])
 }
 
 /// A score as a key for sorting.

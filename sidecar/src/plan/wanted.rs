@@ -34,8 +34,10 @@ const MOST_SUBSCRIPTIONS: u64 = 8;
 /// The default of strfry's `relay.auth.restrictedReadKinds`: direct messages and gift wraps.
 pub(crate) const RESTRICTED_KINDS: [u16; 2] = [4, 1059];
 
-/// The least and the most events that a filter asks for, whatever the relay says of itself.
-const LIMITS: (u64, u64) = (100, 5000);
+/// The least number of events that a filter asks for, whatever the relay says of itself.
+const LEAST_LIMIT: u64 = 100;
+/// The most events that a filter asks for, whatever the relay says of itself.
+const MOST_LIMIT: u64 = 5000;
 
 /// Authors whose events of a span of time are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,14 +141,15 @@ impl Wanted {
 
     /// A pager that asks this relay for all events in these windows.
     pub fn pager(&self, windows: Vec<Window>, information: &Information) -> Pager {
-        let (least, most) = LIMITS;
         let limit = information
             .max_limit
             .unwrap_or(USUAL_LIMIT)
-            .clamp(least, most);
+            .clamp(LEAST_LIMIT, MOST_LIMIT);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        // Below the least that is asked for, it is not the relay's own limit that counts.
-        let is_told = information.max_limit.is_some_and(|told| told >= least);
+        // A smaller limit of the relay's own is not the one that counts.
+        let is_told = information
+            .max_limit
+            .is_some_and(|limit| limit >= LEAST_LIMIT);
         Pager::new(windows, subscriptions(information), limit)
             .with_told_limit(is_told)
             .with_most_events(self.most_events)

@@ -20,14 +20,23 @@ const ENOUGH: usize = 50_000;
 /// 1,200 rounds.
 const MOST_ROUNDS: u32 = 5_000;
 
+/// The time and id of an event that this station holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocalEvent {
+    /// When the author dated it, in Unix seconds.
+    pub created_at: u64,
+    /// The event's id.
+    pub id: EventId,
+}
+
 /// The times and ids of our own events that take part in a reconciliation.
 #[derive(Debug)]
 pub struct LocalSet(NegentropyStorageVector);
 
-impl FromIterator<(u64, EventId)> for LocalSet {
-    fn from_iter<I: IntoIterator<Item = (u64, EventId)>>(items: I) -> Self {
+impl FromIterator<LocalEvent> for LocalSet {
+    fn from_iter<I: IntoIterator<Item = LocalEvent>>(events: I) -> Self {
         let mut storage = NegentropyStorageVector::new();
-        for (created_at, id) in items {
+        for LocalEvent { created_at, id } in events {
             // This only fails after `seal`.
             let _ = storage.insert(created_at, Id::from_byte_array(*id.as_bytes()));
         }
@@ -148,16 +157,18 @@ mod tests {
             self.next() % end
         }
 
-        fn event(&mut self, times: u64) -> (u64, EventId) {
+        fn event(&mut self, times: u64) -> LocalEvent {
             let mut id = [0; 32];
             for part in id.chunks_mut(8) {
                 part.copy_from_slice(&self.next().to_be_bytes());
             }
-            (self.below(times), EventId::from_bytes(id))
+            let created_at = self.below(times);
+            let id = EventId::from_bytes(id);
+            LocalEvent { created_at, id }
         }
     }
 
-    type Set = BTreeSet<(u64, EventId)>;
+    type Set = BTreeSet<LocalEvent>;
 
     fn needed(ours: &Set, theirs: &Set, frame: u64) -> BTreeSet<EventId> {
         let (held, relay) = (
@@ -196,7 +207,7 @@ mod tests {
             for _ in 0..random.below(600) {
                 theirs.insert(random.event(times));
             }
-            let naive: BTreeSet<EventId> = theirs.difference(&ours).map(|(_, id)| *id).collect();
+            let naive: BTreeSet<EventId> = theirs.difference(&ours).map(|event| event.id).collect();
             for frame in [4096, 30_000] {
                 assert_eq!(
                     needed(&ours, &theirs, frame),

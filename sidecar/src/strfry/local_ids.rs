@@ -6,6 +6,7 @@ use constellation_shared::EventId;
 use serde::Deserialize;
 
 use crate::relay::filter::Window;
+use crate::relay::negentropy::LocalEvent;
 use crate::strfry::Strfry;
 use crate::strfry::scan::ScanError;
 
@@ -25,7 +26,7 @@ impl Strfry {
     ///
     /// # Errors
     /// [`ScanError`].
-    pub async fn local_ids(&self, window: &Window) -> Result<Vec<(u64, EventId)>, ScanError> {
+    pub async fn local_ids(&self, window: &Window) -> Result<Vec<LocalEvent>, ScanError> {
         let mut held = Vec::new();
         for authors in window.authors.chunks(MOST_NAMED) {
             let authors: Vec<String> = authors.iter().map(ToString::to_string).collect();
@@ -51,23 +52,20 @@ impl Strfry {
             let mut held = Vec::new();
             let filter = serde_json::json!({"ids": ids}).to_string();
             self.scan_heads(&filter, &mut held).await?;
-            for (_, id) in held {
-                missing.remove(&id);
+            for event in held {
+                missing.remove(&event.id);
             }
         }
         Ok(missing)
     }
 
-    async fn scan_heads(
-        &self,
-        filter: &str,
-        held: &mut Vec<(u64, EventId)>,
-    ) -> Result<(), ScanError> {
+    async fn scan_heads(&self, filter: &str, held: &mut Vec<LocalEvent>) -> Result<(), ScanError> {
         let mut hold = |line: &[u8]| {
             if let Ok(head) = serde_json::from_slice::<Head<'_>>(line)
                 && let Ok(id) = head.id.parse()
             {
-                held.push((head.created_at, id));
+                let created_at = head.created_at;
+                held.push(LocalEvent { created_at, id });
             }
         };
         self.read_lines(&["scan", filter], &mut hold).await

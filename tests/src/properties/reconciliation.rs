@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use constellation_shared::{EventId, hex};
-use constellation_sync::testing::negentropy::{LocalSet, Reconciler, Step};
+use constellation_sync::testing::negentropy::{LocalEvent, LocalSet, Reconciler, Step};
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
 
 /// The frames of both sides, in bytes.
@@ -34,7 +34,10 @@ pub fn holds(data: &[u8]) {
         .filter(|id| !known.contains(id))
         .collect();
     // Twice, as an event that comes on two ways is noted twice.
-    let held = LocalSet::from_iter(held.iter().chain(&held).copied());
+    let twice = held.iter().chain(&held);
+    let held: LocalSet = twice
+        .map(|&(created_at, id)| LocalEvent { created_at, id })
+        .collect();
     let mut storage = NegentropyStorageVector::new();
     for (created_at, id) in offered {
         storage

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::admission::rules::Rules;
 use crate::backfill::error::PrepareError;
-use crate::backfill::reconciliation::Reconciliation;
+use crate::backfill::reconciliation::{Reconciliation, Times};
 use crate::backfill::run::Backfill;
 use crate::backfill::run::memory::{peer_memory_path, refused_path};
 use crate::backfill::shared_claims::SharedClaims;
@@ -44,11 +44,7 @@ impl<'a> Backfill<'a> {
         let (tunnels, connector) = network(context, patience)?;
         tunnels.sweep().await;
         let strfry = strfry(context)?;
-        warn_of_doubts(context);
-        if context.blacklist_is_unknown {
-            let file = context.file("constellation.toml");
-            return Err(PrepareError::SettingsUnknown(file));
-        }
+        check_settings(context)?;
         let max_event_size = max_event_size(&strfry)?;
         let descriptions = peer::descriptions(&context.station);
         let candidates = context.peers(&descriptions);
@@ -104,7 +100,10 @@ impl<'a> Backfill<'a> {
             self.strfry.clone(),
             refused,
             SharedClaims::new(self.selection.most_tries()),
-            (self.now, self.earliest()),
+            Times {
+                now: self.now,
+                earliest: self.earliest(),
+            },
             self.context.bar(MISSING_BAR, String::new()),
         )
     }
@@ -149,10 +148,16 @@ fn strfry(context: &Context) -> Result<Strfry, PrepareError> {
     }
 }
 
-fn warn_of_doubts(context: &Context) {
+/// Warns of doubtful settings, and refuses a settings file that may name another blacklist.
+fn check_settings(context: &Context) -> Result<(), PrepareError> {
     for doubt in &context.doubts {
         warn!("{doubt}");
     }
+    if context.blacklist_is_unknown {
+        let file = context.file("constellation.toml");
+        return Err(PrepareError::SettingsUnknown(file));
+    }
+    Ok(())
 }
 
 /// The longest event that strfry takes, in bytes.

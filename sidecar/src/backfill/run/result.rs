@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use constellation_shared::Pubkey;
+use constellation_shared::{Pubkey, counted};
 use tracing::{error, info};
 
 use crate::admission::gate::Gate;
 use crate::admission::pipeline::{PipelineResult, Step};
 use crate::admission::rules::Rules;
+use crate::backfill::claims::ClaimsProgress;
 use crate::backfill::run::Backfill;
 use crate::backfill::stop::TimeLimit;
 use crate::relay::address::Address;
@@ -105,9 +106,10 @@ impl Backfill<'_> {
             return Undelivered::default();
         };
         reconciliation.bar.finish_and_clear();
-        let (missing, came) = reconciliation.claims.progress();
+        let ClaimsProgress { missing, settled } = reconciliation.claims.progress();
         if missing > 0 {
-            info!("{missing} events were missing, {came} of them came");
+            let missing = counted(missing as u64, "missing event");
+            info!("{settled} of {missing} came");
         }
         reconciliation.undelivered()
     }

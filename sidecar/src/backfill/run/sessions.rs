@@ -16,11 +16,10 @@ use crate::admission::pipeline::{Pipeline, Step};
 use crate::backfill::reconciliation::HEAD_START;
 use crate::backfill::run::Backfill;
 use crate::backfill::run::memory::outcome;
-use crate::backfill::session::Session;
+use crate::backfill::session::{Session, SessionOutcome};
 use crate::backfill::stop::{OUT_OF_TIME, Stop, StopReason, StopSwitch};
 use crate::backfill::stragglers::{Pace, Stragglers};
 use crate::plan::peer_history::PeerOutcome;
-use crate::plan::peer_memory::KnownLimits;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
 use crate::relay::connection::OWN_RELAY;
@@ -57,7 +56,7 @@ struct Sessions {
     begin: Instant,
     /// Places of candidates.
     waiting: VecDeque<usize>,
-    running: JoinSet<(PeerReport, KnownLimits)>,
+    running: JoinSet<SessionOutcome>,
     /// Places of the candidates whose sessions have begun, in the order of [`Backfill`]'s `peers`.
     places: Vec<usize>,
     reports: Vec<PeerReport>,
@@ -138,12 +137,8 @@ impl Backfill<'_> {
 
     /// Takes the report of a session that has ended, and lets another candidate take the place of
     /// a peer that failed.
-    fn conclude(
-        &mut self,
-        sessions: &mut Sessions,
-        joined: Result<(PeerReport, KnownLimits), JoinError>,
-    ) {
-        let (report, known) = match joined {
+    fn conclude(&mut self, sessions: &mut Sessions, joined: Result<SessionOutcome, JoinError>) {
+        let SessionOutcome { report, limits } = match joined {
             Ok(joined) => joined,
             Err(error) => {
                 error!("a session ended unexpectedly and failed: {error}");
@@ -174,7 +169,7 @@ impl Backfill<'_> {
                 }
             }
         }
-        self.peer_memory.learn(report.address.to_string(), known);
+        self.peer_memory.learn(report.address.to_string(), limits);
         sessions.reports.push(report);
     }
 

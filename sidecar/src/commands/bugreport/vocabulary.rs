@@ -9,11 +9,12 @@ use constellation_shared::kinds::KINDS;
 const HANDBOOK: &str = include_str!("../../../TROUBLESHOOTING.md");
 
 /// What the log says besides, where nothing is wrong: its messages without what changes.
-const MESSAGES: [&str; 40] = [
+const MESSAGES: [&str; 41] = [
     "Starting Astroport constellation backfill process",
     "Backfill process completed",
     "Collected … events from …",
-    "… events were missing, … of them came",
+    "… of … missing event came",
+    "… of … missing events came",
     "shows kinds … only to clients who say who they are (NIP-42): they stay there",
     "its events are paged through",
     "usual limits are assumed",

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use crate::admission::counts::{self, Tally};
 use crate::admission::intake::Admission;
-use crate::backfill::session::Session;
+use crate::backfill::session::{Session, SessionOutcome};
 use crate::backfill::stop::{OUT_OF_TIME, Stop, TimeLimit};
 use crate::members::full_sync::PATIENCE;
 use crate::members::full_sync::budget::{Budget, group_size};
@@ -107,19 +107,20 @@ impl Asking {
             is_cut_off: false,
         };
         while let Some(joined) = sessions.join_next().await {
-            let (place, tally, (report, known)) = match joined {
+            let (place, tally, outcome) = match joined {
                 Ok(joined) => joined,
                 Err(error) => {
                     error!("a session ended unexpectedly and failed: {error}");
                     continue;
                 }
             };
+            let SessionOutcome { report, limits } = outcome;
             answers.whole += usize::from(report.failure.is_none());
             answers.is_cut_off |= report.code == Some(OUT_OF_TIME);
             if let Some(source) = self.sources.get(place) {
                 let mut state = source.state();
                 state.is_out |= report.broke_off;
-                state.known = Some(known);
+                state.known = Some(limits);
             }
             let received = counts::counts(&tally).received;
             if received >= wanted.most_events as u64 {

@@ -1,0 +1,93 @@
+//! [`SessionOutcome`]: how a session ended, and what was learned of the peer.
+
+use std::time::Duration;
+
+use tracing::{error, info};
+
+use crate::admission::counts::Counts;
+use crate::backfill::session::Session;
+use crate::backfill::session::failure::{SessionFailure, Shortfall, are_usually_restricted};
+use crate::backfill::session::progress::Progress;
+use crate::plan::peer_memory::KnownLimits;
+use crate::relay::nip11::Information;
+use crate::relay::pager::Pager;
+use crate::report::PeerReport;
+
+/// How a session ended, and what was learned of the peer.
+pub struct SessionOutcome {
+    /// The report of the peer, still without its counts.
+    pub report: PeerReport,
+    /// The limits of the peer's relay, for the next run.
+    pub limits: KnownLimits,
+}
+
+impl Session {
+    /// Sums up a session that ended like this and took this long.
+    pub(super) fn outcome(
+        &self,
+        result: Result<(), SessionFailure>,
+        progress: Progress,
+        took: Duration,
+        now: u64,
+    ) -> SessionOutcome {
+        let broke_off = result.is_err();
+        let unreadable_kinds = progress.unreadable_kinds();
+        let failure = result
+            .err()
+            .or_else(|| self.shortfall(&progress, &unreadable_kinds));
+        let (failure, code) = failure.map(|failure| (failure.cause, failure.code)).unzip();
+        if !unreadable_kinds.is_empty() && are_usually_restricted(&unreadable_kinds) {
+            info!(
+                "{} shows kinds {unreadable_kinds:?} only to clients who say who they are (NIP-42): they stay there",
+                self.address
+            );
+        }
+        let report = PeerReport {
+            address: self.address.clone(),
+            counts: Counts::default(),
+            bytes: self.traffic.received(),
+            seconds: took.as_secs_f64(),
+            failure,
+            code,
+            reached: progress.reached,
+            reconciled: progress.reconciliation.is_some() && !progress.is_unfit,
+            broke_off,
+            unreadable_kinds,
+        };
+        SessionOutcome {
+            report,
+            limits: self.limits(progress, now),
+        }
+    }
+
+    /// Which events the peer holds and did not give, although no attempt failed.
+    fn shortfall(&self, progress: &Progress, unreadable_kinds: &[u16]) -> Option<SessionFailure> {
+        let gaps = progress.pager.as_ref().map_or(&[][..], Pager::gaps);
+        let shortfall = Shortfall::of(gaps, unreadable_kinds)?;
+        let (cause, code) = (shortfall.to_string(), shortfall.code());
+        error!(
+            "WebSocket backfill failed in part: {}: {cause} [{code}]",
+            self.address
+        );
+        Some(SessionFailure { cause, code })
+    }
+
+    /// What is remembered of the relay for the next run.
+    fn limits(&self, progress: Progress, now: u64) -> KnownLimits {
+        let is_unreachable = !progress.reached;
+        // What was not asked for again is as old as before.
+        let learned_at = match &self.known {
+            Some(known) if !known.unreachable && !is_unreachable => known.learned_at,
+            _ => now,
+        };
+        let information = progress.information.unwrap_or_default();
+        KnownLimits {
+            learned_at,
+            information: Information {
+                negentropy: information.negentropy && !progress.is_unfit,
+                ..information
+            },
+            unreachable: is_unreachable,
+        }
+    }
+}

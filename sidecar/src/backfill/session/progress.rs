@@ -1,0 +1,35 @@
+//! [`Progress`]: how far a session has come. The next attempt goes on from there.
+
+use crate::backfill::reconciliation;
+use crate::relay::nip11::Information;
+use crate::relay::pager::Pager;
+
+/// How far a session has come.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// How far paging has come, once it has begun.
+    pub pager: Option<Pager>,
+    /// How far reconciliation has come, once it has begun.
+    pub reconciliation: Option<reconciliation::Progress>,
+    /// Whether the relay turned out not to reconcile.
+    pub is_unfit: bool,
+    /// Whether a connection was made.
+    pub reached: bool,
+    /// What the relay says of itself, once it was asked.
+    pub information: Option<Information>,
+}
+
+impl Progress {
+    /// The kinds that the relay shows only to clients who say who they are, in ascending order.
+    pub(super) fn unreadable_kinds(&self) -> Vec<u16> {
+        let reconciled = self.reconciliation.iter();
+        let mut kinds: Vec<u16> = reconciled
+            .flat_map(|progress| &progress.unreadable_kinds)
+            .chain(self.pager.iter().flat_map(Pager::unreadable_kinds))
+            .copied()
+            .collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+}
