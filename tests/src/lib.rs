@@ -20,13 +20,16 @@ pub mod document;
 pub mod filter;
 pub mod ipfs;
 pub mod library_relay;
+pub mod members;
 mod output;
+pub mod policy_program;
 pub mod properties;
 pub mod record;
 pub mod relay;
 pub mod simulation;
 pub mod stand_in;
 pub mod station;
+pub mod sync_program;
 
 pub use author::Author;
 pub use relay::{Behaviour, RawRelay, ScriptedRelay};

@@ -1,6 +1,6 @@
 //! What must hold of each reader of foreign text, whatever it reads: compared with a naive
 //! reader, or with one that other people wrote. The fuzz targets in `tests/fuzz` and the
-//! short tests in `tests/tests/properties` call the same functions, which panic where the
+//! short tests in `tests/tests/properties/readers.rs` call the same functions, which panic where the
 //! property does not hold.
 
 pub mod change;

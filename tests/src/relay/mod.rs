@@ -7,6 +7,7 @@ mod http;
 pub mod raw;
 mod reconcile;
 mod store;
+pub mod tls;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -1,5 +1,5 @@
 //! A stand-in for the strfry program: `scan`, `scan --count` and `import` as strfry master
-//! f8a56a8 does them, held against it by `tests/stand_in.rs`.
+//! f8a56a8 does them, held against it by `tests/tests/stand_ins/strfry`.
 //!
 //! It differs where nothing may depend on strfry: the time in its log lines stands still,
 //! its words about malformed JSON are its own, `/etc/strfry.conf` is not looked at, and

@@ -11,8 +11,10 @@ use constellation_tests::station::ids;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 use rustix::process::Signal;
 
-use crate::sync_program::left_behind::{ended_well, wait_for_orphans};
-use crate::sync_program::{PLAIN_KINDS, command, expect_stored, follow, paged, recent, sync_all};
+use constellation_tests::sync_program::left_behind::{ended_well, wait_for_orphans};
+use constellation_tests::sync_program::{
+    PLAIN_KINDS, command, expect_stored, follow, paged, recent, sync_all,
+};
 
 /// What two peers have, some of it both, and a run that nothing disturbs.
 struct Case {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use constellation_tests::author::notes;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 
-use crate::sync_program::left_behind::ended_well;
-use crate::sync_program::{
+use constellation_tests::sync_program::left_behind::ended_well;
+use constellation_tests::sync_program::{
     PLAIN_KINDS, command, expect_logged, expect_stored, follow, recent, report,
 };
 

@@ -14,8 +14,8 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::row::{AUTHORS, Fault, GOOD, all_hold};
 use crate::rows;
-use crate::sync_program::left_behind::ended_well;
-use crate::sync_program::{
+use constellation_tests::sync_program::left_behind::ended_well;
+use constellation_tests::sync_program::{
     ERROR_LOG, LOG, PLAIN_KINDS, command, expect_logged, expect_stored, follow, recent,
 };
 

@@ -17,6 +17,4 @@ mod peers_events;
 mod peers_talk;
 mod row;
 mod strfry;
-#[path = "../sync_program/mod.rs"]
-mod sync_program;
 mod torture;

@@ -13,8 +13,8 @@ use rustix::net::{AddressFamily, SocketAddrV4, SocketType, bind, connect, getsoc
 
 use crate::row::{AUTHORS, Fault, all_hold};
 use crate::rows;
-use crate::sync_program::recent;
-use crate::sync_program::tls::TlsFront;
+use constellation_tests::relay::tls::TlsFront;
+use constellation_tests::sync_program::recent;
 
 #[test]
 fn peers_that_cannot_be_reached_harm_nobody() {

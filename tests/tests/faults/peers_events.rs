@@ -6,7 +6,7 @@ use constellation_tests::author::{forged_signature, tampered, upper_case_json};
 
 use crate::row::{AUTHORS, Fault, GOOD, all_hold};
 use crate::rows;
-use crate::sync_program::recent;
+use constellation_tests::sync_program::recent;
 
 #[test]
 fn events_that_are_not_what_they_say_stay_out() {

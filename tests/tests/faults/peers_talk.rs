@@ -8,7 +8,7 @@ use constellation_tests::relay::raw::frame_head;
 
 use crate::row::{AUTHORS, Fault, all_hold};
 use crate::rows;
-use crate::sync_program::recent;
+use constellation_tests::sync_program::recent;
 
 #[test]
 fn peers_that_talk_badly_harm_nobody() {

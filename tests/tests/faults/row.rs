@@ -11,8 +11,8 @@ use constellation_shared::Event;
 use constellation_tests::author::notes;
 use constellation_tests::{Author, Behaviour, RawRelay, ScriptedRelay, StationDir, station};
 
-use crate::sync_program::left_behind::ended_well;
-use crate::sync_program::{
+use constellation_tests::sync_program::left_behind::ended_well;
+use constellation_tests::sync_program::{
     PLAIN_KINDS, command, expect_logged, expect_stored, follow, recent, refused, report,
 };
 

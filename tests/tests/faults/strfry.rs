@@ -7,8 +7,10 @@ use serde_json::json;
 
 use crate::row::{AUTHORS, BOUND, Fault, GOOD, all_hold};
 use crate::rows;
-use crate::sync_program::left_behind::ended_well;
-use crate::sync_program::{command, expect_logged, expect_stored, follow, report, sync_all};
+use constellation_tests::sync_program::left_behind::ended_well;
+use constellation_tests::sync_program::{
+    command, expect_logged, expect_stored, follow, report, sync_all,
+};
 
 #[test]
 fn a_strfry_that_fails_now_and_then_loses_nothing() {

@@ -15,8 +15,8 @@ use constellation_tests::station::ids;
 use constellation_tests::{Author, ScriptedRelay, StationDir, station};
 use rustix::process::Signal;
 
-use crate::sync_program::left_behind::{ended_well, wait_for_orphans};
-use crate::sync_program::{PLAIN_KINDS, PROGRAM, follow, paged, recent, report};
+use constellation_tests::sync_program::left_behind::{ended_well, wait_for_orphans};
+use constellation_tests::sync_program::{PLAIN_KINDS, PROGRAM, follow, paged, recent, report};
 
 /// Which system calls, and as what they fail.
 const CALLS: [(&str, &[&str]); 30] = [

@@ -1,5 +1,5 @@
 //! Tables of confs and of what strfry makes of them; a real strfry is asked about the same
-//! in `tests/tests/strfry_conf.rs`.
+//! in `tests/tests/properties/strfry_conf.rs`.
 
 use std::fs;
 use std::path::Path;

@@ -1,0 +1,24 @@
+//! One run of the backfill among peers that mean well: what it asks for, what ends in strfry, and what it
+//! leaves behind.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failed expectation is a failed test"
+)]
+
+mod asked_for;
+mod blocked_meanwhile;
+mod completeness;
+mod deletions;
+mod deletions_by_strfry;
+mod import_count;
+mod many_peers;
+mod output;
+mod process;
+mod settings;
+mod state_bounds;
+mod strfry;
+mod too_long;

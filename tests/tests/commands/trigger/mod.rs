@@ -1,0 +1,5 @@
+//! `constellation-sync trigger`, and the two scripts through which a station calls it.
+
+mod case;
+mod due;
+mod scripts;

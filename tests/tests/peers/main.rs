@@ -1,0 +1,16 @@
+//! What peers do to a run: they are dead, they hang, they lie, they name odd addresses and odd words.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failed expectation is a failed test"
+)]
+
+mod dead_or_silent;
+mod hostile_words;
+mod private_addresses;
+mod reconciliation;
+mod tls;
+mod trust;
