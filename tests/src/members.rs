@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use constellation_shared::{Event, Pubkey};
+
 use crate::command::{Output, TestCommand};
 use crate::{Author, StationDir};
-use constellation_shared::{Event, Pubkey};
 
 /// The name of the program.
 pub const SYNC: &str = "constellation-sync";

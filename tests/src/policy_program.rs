@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::StationDir;
-use crate::command::wait_until;
 use constellation_shared::Pubkey;
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::StationDir;
+use crate::command::wait_until;
 
 /// The name of the program.
 pub const PROGRAM: &str = "constellation-policy";

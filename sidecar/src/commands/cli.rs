@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_the_backfill_has_its_place_in_the_help() {
+    fn every_option_has_its_place_in_the_help() {
         let definition = Cli::definition();
         for option in definition.get_arguments() {
             let id = option.get_id().as_str();
@@ -440,16 +440,6 @@ mod tests {
         }
         for group in GROUPS {
             assert!([group.common, group.rare].concat().iter().all(exists));
-        }
-    }
-
-    #[test]
-    fn every_option_has_its_place_in_the_help() {
-        let definition = Cli::definition();
-        for option in definition.get_arguments() {
-            let id = option.get_id().as_str();
-            let is_grouped = option.get_help_heading().is_some();
-            assert!(is_grouped || OF_ALL.contains(&id), "{id} is in no group");
         }
     }
 

@@ -6,13 +6,14 @@ pub mod left_behind;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use constellation_shared::{Event, EventId, kinds};
+use serde_json::Value;
+
 use crate::author::notes;
 use crate::command::{Output, TestCommand};
 use crate::relay::Nip77;
 use crate::station::ids;
 use crate::{Author, Behaviour, ScriptedRelay, StationDir};
-use constellation_shared::{Event, EventId, kinds};
-use serde_json::Value;
 
 /// The name of the program.
 pub const PROGRAM: &str = "constellation-sync";

@@ -9,15 +9,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use constellation_tests::author::notes;
 use constellation_tests::relay::dead_url;
 use constellation_tests::station::PEER_IDS;
+use constellation_tests::sync_program::left_behind::ended_well;
+use constellation_tests::sync_program::{
+    ERROR_LOG, LOG, PLAIN_KINDS, command, expect_logged, expect_stored, follow, recent,
+};
 use constellation_tests::{Behaviour, ScriptedRelay, StationDir, station};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::row::{AUTHORS, Fault, GOOD, all_hold};
 use crate::rows;
-use constellation_tests::sync_program::left_behind::ended_well;
-use constellation_tests::sync_program::{
-    ERROR_LOG, LOG, PLAIN_KINDS, command, expect_logged, expect_stored, follow, recent,
-};
 
 #[test]
 fn a_broken_machine_or_swarm_harms_nobody() {

@@ -12,9 +12,12 @@
 mod kills;
 mod load;
 mod machine;
+mod peers_answers;
 mod peers_connect;
 mod peers_events;
-mod peers_talk;
+mod peers_floods;
+mod peers_frames;
+mod peers_messages;
 mod row;
 mod strfry;
 mod torture;

@@ -7,14 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use constellation_tests::relay::raw::{peek_head, pour, reset, respond_with};
+use constellation_tests::relay::tls::TlsFront;
 use constellation_tests::relay::{Nip11, Nip77, dead_url};
+use constellation_tests::sync_program::recent;
 use constellation_tests::{Behaviour, RawRelay, ScriptedRelay};
 use rustix::net::{AddressFamily, SocketAddrV4, SocketType, bind, connect, getsockname, listen};
 
 use crate::row::{AUTHORS, Fault, all_hold};
 use crate::rows;
-use constellation_tests::relay::tls::TlsFront;
-use constellation_tests::sync_program::recent;
 
 #[test]
 fn peers_that_cannot_be_reached_harm_nobody() {

@@ -3,10 +3,10 @@
 use constellation_shared::Event;
 use constellation_tests::RawRelay;
 use constellation_tests::author::{forged_signature, tampered, upper_case_json};
+use constellation_tests::sync_program::recent;
 
 use crate::row::{AUTHORS, Fault, GOOD, all_hold};
 use crate::rows;
-use constellation_tests::sync_program::recent;
 
 #[test]
 fn events_that_are_not_what_they_say_stay_out() {

@@ -209,6 +209,17 @@ impl Fault {
     }
 }
 
+/// The first followed author's newest note so far, signed.
+pub(crate) fn genuine(text: &str) -> Event {
+    AUTHORS[0].note(recent() - 5, text)
+}
+
+/// An event of so little use that it is not stored.
+pub(crate) fn greeting(number: u64) -> String {
+    let content = format!("Hello NOSTR visitor {number}");
+    AUTHORS[2].note(recent() - number, &content).to_json()
+}
+
 /// A row's name and how it is made.
 pub(crate) type Row = (&'static str, fn() -> Fault);
 

@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
+use constellation_tests::sync_program::left_behind::ended_well;
+use constellation_tests::sync_program::{
+    command, expect_logged, expect_stored, follow, report, sync_all,
+};
 use constellation_tests::{Behaviour, ScriptedRelay, StationDir};
 use serde_json::json;
 
 use crate::row::{AUTHORS, BOUND, Fault, GOOD, all_hold};
 use crate::rows;
-use constellation_tests::sync_program::left_behind::ended_well;
-use constellation_tests::sync_program::{
-    command, expect_logged, expect_stored, follow, report, sync_all,
-};
 
 #[test]
 fn a_strfry_that_fails_now_and_then_loses_nothing() {

@@ -8,6 +8,9 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod case;
+mod fallback_relays;
 mod friends;
+mod full_sync_bounds;
 mod full_syncs;
 mod profiles;
