@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use constellation_shared::{Event, EventId, Pubkey};
+use constellation_shared::{Event, EventId};
 
 use crate::admission::counts::{Tally, count};
 use crate::admission::rules::Refusal;
-use crate::strfry::import::Line;
+use crate::admission::verdicts::Verdicts;
+use crate::strfry::import::{Line, Withdrawn};
 use crate::swarm::blocked_now::BlockedNow;
 
 /// An event that was verified and accepted by the rules.
@@ -22,8 +23,8 @@ pub struct Admitted {
 /// The place that every verified event passes.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    /// The pubkeys that are blocked at the moment; `None` if that was checked before.
-    blocked: Option<BlockedNow>,
+    /// Who is blocked at the moment; `None` if that was checked before.
+    verdicts: Option<Verdicts>,
     /// A tree and not a hash table, which would hold old and new table in memory while it grows.
     passed: BTreeSet<EventId>,
     by_kind: BTreeMap<u16, u64>,
@@ -33,36 +34,24 @@ impl Gate {
     /// A gate that checks once more whether an author is blocked.
     pub(crate) fn asking(blocked: BlockedNow) -> Self {
         Self {
-            blocked: Some(blocked),
+            verdicts: Some(Verdicts::new(blocked)),
             ..Self::default()
         }
     }
 
-    /// Whether it is time to call [`Gate::refresh`].
-    pub(crate) fn is_due(&self) -> bool {
-        self.blocked.as_ref().is_some_and(BlockedNow::is_due)
+    /// Who is blocked at the moment; `None` if that was checked before.
+    pub(super) const fn verdicts(&self) -> Option<&Verdicts> {
+        self.verdicts.as_ref()
     }
 
-    /// Reads the lists again if they have changed. This blocks on files.
-    pub(crate) fn refresh(&mut self) {
-        if let Some(blocked) = &mut self.blocked {
-            blocked.refresh();
-        }
-    }
-
-    fn is_blocked(&self, author: &Pubkey) -> bool {
-        let blocked = self.blocked.as_ref();
-        blocked.is_some_and(|blocked| blocked.contains(author))
-    }
-
-    /// Returns the events that have not passed before and whose author is not blocked.
-    pub(crate) fn pass(&mut self, batch: Vec<Admitted>) -> Vec<Line> {
+    /// Returns the events that have not passed before and whose author is not blocked now.
+    pub(super) fn pass(&mut self, batch: Vec<Admitted>, blocked: Option<&BlockedNow>) -> Vec<Line> {
         let mut lines = Vec::with_capacity(batch.len());
         for Admitted { event, line, tally } in batch {
             if self.passed.contains(&event.id) {
                 continue;
             }
-            if self.is_blocked(&event.pubkey) {
+            if blocked.is_some_and(|blocked| blocked.contains(&event.pubkey)) {
                 count(&tally, |counts| {
                     *counts.refused.entry(Refusal::Blocked).or_default() += 1;
                 });
@@ -73,10 +62,24 @@ impl Gate {
             count(&tally, |counts| counts.collected += 1);
             lines.push(Line {
                 id: event.id,
+                author: event.pubkey,
+                kind: event.kind,
                 json: line,
             });
         }
         lines
+    }
+
+    /// Forgets events that had passed and were not given to strfry.
+    pub(super) fn take_back(&mut self, withdrawn: &[Withdrawn]) {
+        for Withdrawn { id, kind } in withdrawn {
+            if self.passed.remove(id)
+                && let Some(count) = self.by_kind.get_mut(kind)
+            {
+                *count = count.saturating_sub(1);
+            }
+        }
+        self.by_kind.retain(|_, count| *count > 0);
     }
 
     /// The ids of all events that have passed.
@@ -93,6 +96,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use constellation_shared::Pubkey;
 
     fn event(id: u8, kind: u16) -> Admitted {
         let event = Event {
@@ -112,7 +116,7 @@ mod tests {
     }
 
     fn passed(gate: &mut Gate, batch: Vec<Admitted>) -> Vec<u8> {
-        let lines = gate.pass(batch);
+        let lines = gate.pass(batch, None);
         lines.iter().map(|line| line.id.as_bytes()[0]).collect()
     }
 
@@ -123,5 +127,18 @@ mod tests {
         assert_eq!(passed(&mut gate, batch), [1, 2]);
         assert!(passed(&mut gate, vec![event(2, 7)]).is_empty());
         assert_eq!(gate.by_kind(), &BTreeMap::from([(1, 1), (7, 1)]));
+    }
+
+    #[test]
+    fn an_event_that_is_taken_back_has_not_passed() {
+        let mut gate = Gate::default();
+        passed(&mut gate, vec![event(1, 1), event(2, 1), event(3, 7)]);
+        let withdrawn = |id, kind| Withdrawn {
+            id: EventId::from_bytes([id; 32]),
+            kind,
+        };
+        gate.take_back(&[withdrawn(2, 1), withdrawn(2, 1), withdrawn(3, 7)]);
+        assert_eq!(gate.passed().len(), 1);
+        assert_eq!(gate.by_kind(), &BTreeMap::from([(1, 1)]));
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
-use tracing::error;
 
 use crate::admission::gate::{Admitted, Gate};
 use crate::admission::intake::Admission;
@@ -67,23 +66,19 @@ impl Pipeline {
         import: Import,
     ) -> Self {
         let (line_sender, lines) = mpsc::channel::<Vec<Line>>(WAITING_LINES);
+        let verdicts = gate.verdicts().cloned();
+        let import = match verdicts.clone() {
+            Some(verdicts) => import.asking(Arc::new(verdicts)),
+            None => import,
+        };
         let gate = tokio::spawn(async move {
             while let Some(batch) = verified.recv().await {
-                if gate.is_due() {
-                    let refreshed = tokio::task::spawn_blocking(move || {
-                        gate.refresh();
-                        gate
-                    });
-                    match refreshed.await {
-                        Ok(refreshed) => gate = refreshed,
-                        // Without knowing who is blocked, no event may pass.
-                        Err(error) => {
-                            error!("the import ended unexpectedly: {error}");
-                            return None;
-                        }
-                    }
-                }
-                if line_sender.send(gate.pass(batch)).await.is_err() {
+                let passed = match &verdicts {
+                    // Without knowing who is blocked, no event may pass.
+                    Some(verdicts) => gate.pass(batch, Some(&*verdicts.current().await?)),
+                    None => gate.pass(batch, None),
+                };
+                if line_sender.send(passed).await.is_err() {
                     break;
                 }
             }
@@ -166,8 +161,10 @@ impl Pipeline {
             None => result.and(Err(ImportError::Vanished)),
             Some(_) => result,
         };
+        let mut gate = gate.unwrap_or_default();
+        gate.take_back(&imported.withdrawn);
         PipelineResult {
-            gate: gate.unwrap_or_default(),
+            gate,
             imported,
             result,
             interrupted: was_interrupted || cut_short,

@@ -170,6 +170,10 @@ impl Report {
         if self.imported.too_long > 0 {
             sums.insert(Refusal::TooLong, self.imported.too_long);
         }
+        let withdrawn = self.imported.withdrawn.len() as u64;
+        if withdrawn > 0 {
+            sums.insert(Refusal::Blocked, withdrawn);
+        }
         for (refusal, count) in self.peers.iter().flat_map(|peer| &peer.counts.refused) {
             *sums.entry(*refusal).or_default() += count;
         }
@@ -226,6 +230,7 @@ pub(crate) mod tests {
             .into(),
             imported: Imported {
                 too_long: 0,
+                withdrawn: Vec::new(),
                 events: 36,
                 written: Written {
                     added: 30,

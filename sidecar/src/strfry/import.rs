@@ -4,29 +4,35 @@
 //! names the events that it rejects (`--show-rejected`). Until then a line is kept here. If the
 //! strfry process ends early, it is replaced, and the new one gets the lines that may not have
 //! been committed.
+//!
+//! A line may wait here for minutes, behind a strfry that hangs or to be fed again. So whether its
+//! author is blocked is asked once more right before it is written.
 
 mod child;
+mod feeding;
+mod queue;
 mod result;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::mem;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use constellation_shared::counted;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::strfry::Strfry;
 use crate::strfry::output::{Said, Written};
-use child::{Account, Running, join_lines, kind_of, listen, next_said};
+use child::{Account, Running, kind_of, listen, next_said};
+use queue::Queue;
 
-pub(crate) use child::Line;
-pub(crate) use result::{ImportError, Imported};
+pub(crate) use feeding::BlockedAuthors;
+pub(crate) use queue::Line;
+pub(crate) use result::{ImportError, Imported, Withdrawn};
 
 /// How many bytes of uncommitted lines are kept at most.
 const MOST_ON_ITS_WAY: usize = 12 * 1024 * 1024;
@@ -46,8 +52,10 @@ const EXIT_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Import {
     strfry: Strfry,
     verify: bool,
+    /// Whom to ask before lines are written; `None` if nobody can be blocked.
+    blocked: Option<Arc<dyn BlockedAuthors>>,
     running: Option<Running>,
-    on_its_way: VecDeque<Line>,
+    queue: Queue,
     /// The length of the shortest line that strfry found too long, in bytes.
     shortest_too_long: usize,
     /// How often strfry found a line too long.
@@ -56,7 +64,6 @@ pub(crate) struct Import {
     given: u64,
     /// The number, from 1, of the line that the running process found too long.
     too_long: Option<u64>,
-    bytes_on_its_way: usize,
     barren: u32,
     /// Whether the running process did not accept all lines.
     is_cut_off: bool,
@@ -74,19 +81,25 @@ impl Import {
         Self {
             strfry,
             verify,
+            blocked: None,
             running: None,
-            on_its_way: VecDeque::new(),
+            queue: Queue::default(),
             shortest_too_long: usize::MAX,
             times_too_long: 0,
             given: 0,
             too_long: None,
-            bytes_on_its_way: 0,
             barren: 0,
             is_cut_off: false,
             account: Account::default(),
             unparsable: 0,
             imported: Imported::default(),
         }
+    }
+
+    /// Has it asked, before lines are written, which of their authors are blocked.
+    pub(crate) fn asking(mut self, blocked: Arc<dyn BlockedAuthors>) -> Self {
+        self.blocked = Some(blocked);
+        self
     }
 
     /// Feeds all lines until the sender is dropped, then waits until strfry has stored them.
@@ -103,7 +116,7 @@ impl Import {
 
     async fn feed_all(&mut self, lines: &mut mpsc::Receiver<Vec<Line>>) -> Result<(), ImportError> {
         loop {
-            if self.bytes_on_its_way >= MOST_ON_ITS_WAY {
+            if self.queue.bytes() >= MOST_ON_ITS_WAY {
                 match timeout(self.strfry.patience, next_said(&mut self.running)).await {
                     Ok(Some(said)) => self.hear(said),
                     // strfry has made no progress for minutes, or has ended.
@@ -119,43 +132,6 @@ impl Import {
         }
     }
 
-    async fn feed(&mut self, mut batch: Vec<Line>) -> Result<(), ImportError> {
-        let before = batch.len();
-        batch.retain(|line| line.json.len() < self.shortest_too_long);
-        self.imported.too_long += (before - batch.len()) as u64;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        if self.running.is_none() {
-            self.start()?;
-        }
-        let lines = batch.len();
-        self.imported.events += lines as u64;
-        let text = join_lines(&batch);
-        self.bytes_on_its_way += batch.iter().map(|line| line.json.len()).sum::<usize>();
-        self.given += batch.len() as u64;
-        self.on_its_way.extend(batch);
-        if !self.write(&text, lines).await {
-            self.replace().await?;
-        }
-        Ok(())
-    }
-
-    /// Writes lines to strfry. Returns whether strfry accepted them.
-    async fn write(&mut self, text: &str, lines: usize) -> bool {
-        self.account.fed += lines as u64;
-        let Some(stdin) = self
-            .running
-            .as_mut()
-            .and_then(|running| running.stdin.as_mut())
-        else {
-            return false;
-        };
-        let written = timeout(self.strfry.patience, stdin.write_all(text.as_bytes())).await;
-        self.is_cut_off = !matches!(written, Ok(Ok(())));
-        !self.is_cut_off
-    }
-
     fn start(&mut self) -> Result<(), ImportError> {
         let mut command = self.strfry.command();
         command.args(["import", "--show-rejected"]);
@@ -167,7 +143,9 @@ impl Import {
         let stdin = child.stdin.take();
         let stderr = child.stderr.take();
         self.account = Account::default();
-        self.given = self.on_its_way.len() as u64;
+        self.given = 0;
+        self.is_cut_off = false;
+        self.queue.all_wait();
         let (sender, said) = mpsc::unbounded_channel();
         let messages = tokio::spawn(listen(stderr, sender));
         self.running = Some(Running {
@@ -190,11 +168,7 @@ impl Import {
             Said::Written(written) => {
                 self.account.written.add(written);
                 self.imported.written.add(written);
-                for _ in 0..written.total() {
-                    let Some(line) = self.on_its_way.pop_front() else {
-                        break;
-                    };
-                    self.bytes_on_its_way -= line.json.len();
+                if self.queue.store(written.total()) {
                     self.barren = 0;
                 }
             }
@@ -202,11 +176,7 @@ impl Import {
                 debug!("strfry rejected event {id}: {reason}");
                 self.account.rejected += 1;
                 *self.imported.rejected.entry(kind_of(&reason)).or_default() += 1;
-                if let Some(place) = self.on_its_way.iter().position(|line| line.id == id)
-                    && let Some(line) = self.on_its_way.remove(place)
-                {
-                    self.bytes_on_its_way -= line.json.len();
-                }
+                self.queue.reject(id);
             }
             Said::Unparsable => self.account.unparsable += 1,
             Said::TooLong(number) => self.too_long = Some(number),
@@ -254,8 +224,7 @@ impl Import {
                 read: processed,
             });
         }
-        self.on_its_way.clear();
-        self.bytes_on_its_way = 0;
+        self.queue = Queue::default();
         Ok(())
     }
 
@@ -305,12 +274,12 @@ impl Import {
                 }
                 warn!(
                     "strfry import ended early, {status}: {words}; {} are fed again",
-                    counted(self.on_its_way.len() as u64, "event")
+                    counted(self.queue.len() as u64, "event")
                 );
             }
             self.start()?;
-            let again = join_lines(self.on_its_way.make_contiguous());
-            if self.write(&again, self.on_its_way.len()).await {
+            self.withdraw_blocked().await?;
+            if self.write().await? {
                 return Ok(());
             }
         }
@@ -323,10 +292,10 @@ impl Import {
             return false;
         };
         // strfry has read none of the lines after it, so all of them are still here.
-        let behind = self.given.checked_sub(number);
-        let behind = behind.and_then(|behind| usize::try_from(behind).ok());
-        let line = behind.and_then(|behind| self.on_its_way.iter().rev().nth(behind));
-        let Some(Line { id, json }) = line.filter(|_| self.times_too_long < MOST_TOO_LONG) else {
+        let after = self.given.checked_sub(number);
+        let line = after.and_then(|after| self.queue.given_before_last(after));
+        let Some(Line { id, json, .. }) = line.filter(|_| self.times_too_long < MOST_TOO_LONG)
+        else {
             return false;
         };
         warn!(
@@ -335,11 +304,7 @@ impl Import {
         );
         self.times_too_long += 1;
         self.shortest_too_long = json.len();
-        let before = self.on_its_way.len();
-        let shortest = self.shortest_too_long;
-        self.on_its_way.retain(|line| line.json.len() < shortest);
-        self.bytes_on_its_way = self.on_its_way.iter().map(|line| line.json.len()).sum();
-        let left_out = (before - self.on_its_way.len()) as u64;
+        let left_out = self.queue.leave_out(self.shortest_too_long);
         self.imported.too_long += left_out;
         self.imported.events = self.imported.events.saturating_sub(left_out);
         true

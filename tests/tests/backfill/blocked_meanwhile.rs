@@ -1,13 +1,16 @@
 //! A key that is blacklisted while a run goes on is kept out from then on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use constellation_shared::EventId;
 use constellation_tests::author::notes;
 use constellation_tests::command::wait_until;
+use constellation_tests::station::ids;
 use constellation_tests::sync_program::{
-    PLAIN_KINDS, command, follow, paged, recent, refused, report,
+    PLAIN_KINDS, command, follow, paged, recent, refused, report, sync_all,
 };
-use constellation_tests::{Author, Behaviour, ScriptedRelay, station};
+use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 
 #[test]
 fn a_key_that_is_blacklisted_in_the_middle_of_a_run_is_kept_out_from_then_on() {
@@ -54,4 +57,40 @@ fn a_key_that_is_blacklisted_in_the_middle_of_a_run_is_kept_out_from_then_on() {
             .iter()
             .all(|event| !memory.contains(&event.id.to_hex()))
     );
+}
+
+/// What a strfry that hangs was given is fed to another one. Until then the lists may have changed.
+#[test]
+fn events_that_are_fed_again_stay_out_if_their_author_was_blacklisted_meanwhile() {
+    let authors = Author::many(2);
+    let events = notes(&authors, &PLAIN_KINDS, 100, recent(), 3000);
+    let relay = ScriptedRelay::start(&events, Behaviour::default());
+    let station = StationDir::builder(env!("CARGO_BIN_EXE_demo"))
+        .stand_in()
+        .build();
+    follow(&station, &authors, &[&relay.url()]);
+    let hung = station.home().join("hung");
+    let running = command(&station, &["--strfry-patience", "3"])
+        .env("STANDIN_HANG", "1")
+        .env("STANDIN_ONLY", "import")
+        .env("STANDIN_ONCE", &hung)
+        .spawn();
+    wait_until("an import that hangs", || hung.exists());
+    station.blacklist(&[authors[0].pubkey()]);
+    station.friends(&[authors[1].pubkey()]);
+    let output = running.wait();
+    let of = |author: &Author| {
+        let of = events
+            .iter()
+            .filter(|event| event.pubkey == author.pubkey());
+        of.map(|event| event.id).collect::<BTreeSet<EventId>>()
+    };
+    assert_eq!(station.stored_ids(), of(&authors[1]), "{output}");
+    let report = report(&output);
+    assert_eq!(refused(&report, "blocked"), of(&authors[0]).len() as u64);
+    assert_eq!(report["outcome"], "complete");
+    // None of them is held against anybody: once its author is pardoned, they come.
+    station.friends(&[authors[0].pubkey(), authors[1].pubkey()]);
+    sync_all(&station, &[]);
+    assert_eq!(station.stored_ids(), ids(&events));
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use constellation_shared::EventId;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin};
 use tokio::sync::mpsc;
@@ -68,15 +67,6 @@ pub(crate) async fn listen(
     }
 }
 
-/// A line of the import.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    /// The event's id.
-    pub id: EventId,
-    /// Its JSON, without a newline.
-    pub json: String,
-}
-
 /// What one strfry process was given and what it has reported.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
@@ -101,15 +91,4 @@ pub(super) fn kind_of(reason: &str) -> String {
         .chars()
         .take(100)
         .collect()
-}
-
-pub(super) fn join_lines(lines: &[Line]) -> String {
-    let length = lines.iter().map(|line| line.json.len() + 1).sum();
-    let mut text = String::with_capacity(length);
-    for line in lines {
-        text.push_str(&line.json);
-        // Without a newline, strfry would lose the last line.
-        text.push('\n');
-    }
-    text
 }

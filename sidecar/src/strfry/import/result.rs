@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use constellation_shared::EventId;
+
 use crate::strfry::output::Written;
 
 /// What strfry did with the events that it was given.
@@ -17,8 +19,20 @@ pub(crate) struct Imported {
     /// How many lines strfry found longer than its `events.maxEventSize`, because we had read a
     /// larger value.
     pub too_long: u64,
+    /// The events that were not given to strfry because their authors were blocked while they
+    /// waited.
+    pub withdrawn: Vec<Withdrawn>,
     /// How many strfry processes ended early and were replaced.
     pub replaced_children: u32,
+}
+
+/// An event that passed the gate and was not given to strfry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Withdrawn {
+    /// Its id.
+    pub id: EventId,
+    /// Its kind.
+    pub kind: u16,
 }
 
 impl Imported {
@@ -43,6 +57,7 @@ impl Imported {
             *sum = sum.saturating_add(count);
         }
         self.too_long = self.too_long.saturating_add(others.too_long);
+        self.withdrawn.extend(others.withdrawn);
         self.replaced_children += others.replaced_children;
     }
 }

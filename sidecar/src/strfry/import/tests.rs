@@ -1,13 +1,17 @@
 //! What is believed of what strfry says, and what is fed again.
 
-use constellation_shared::EventId;
+use constellation_shared::{EventId, Pubkey};
+use futures_util::future::BoxFuture;
 
 use super::*;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 fn line(byte: u8) -> Line {
     Line {
         id: EventId::from_bytes([byte; 32]),
+        author: Pubkey::from_bytes([byte; 32]),
+        kind: 1,
         json: "{}".to_owned(),
     }
 }
@@ -16,15 +20,15 @@ fn line(byte: u8) -> Line {
 fn the_summary_is_believed_where_strfry_said_less_before() {
     let strfry = Strfry::new(PathBuf::new(), PathBuf::new(), Duration::MAX);
     let mut import = Import::new(strfry, false);
-    import.on_its_way = (0..9).map(line).collect();
-    import.bytes_on_its_way = 9 * "{}".len();
+    import.queue.add((0..9).map(line).collect());
+    import.queue.begin(9);
     import.hear(Said::Written(Written {
         added: 2,
         dups: 1,
         ..Written::default()
     }));
     import.hear(Said::Rejected(line(8).id, "bad".to_owned()));
-    assert_eq!(import.on_its_way.len(), 5);
+    assert_eq!(import.queue.len(), 5);
     import.account.fed = 9;
     import.hear(Said::Done {
         processed: 9,
@@ -33,7 +37,7 @@ fn the_summary_is_believed_where_strfry_said_less_before() {
         dups: 3,
     });
     import.settle(9).unwrap();
-    assert!(import.on_its_way.is_empty());
+    assert_eq!(import.queue.len(), 0);
     let Imported { written, .. } = &import.imported;
     assert_eq!((written.added, written.dups), (4, 3));
     assert_eq!(import.imported.rejected_count(), 2);
@@ -43,8 +47,8 @@ fn the_summary_is_believed_where_strfry_said_less_before() {
 fn numbers_that_cannot_be_are_taken_as_they_come() {
     let strfry = Strfry::new(PathBuf::new(), PathBuf::new(), Duration::MAX);
     let mut import = Import::new(strfry, false);
-    import.on_its_way = (0..9).map(line).collect();
-    import.bytes_on_its_way = 9 * "{}".len();
+    import.queue.add((0..9).map(line).collect());
+    import.queue.begin(9);
     let most = Written {
         added: u64::MAX,
         dups: u64::MAX,
@@ -65,7 +69,7 @@ fn numbers_that_cannot_be_are_taken_as_they_come() {
     let other = import.imported.clone();
     import.imported.add(other);
     assert_eq!(import.imported.rejected_count(), u64::MAX);
-    assert_eq!(import.bytes_on_its_way, 0);
+    assert_eq!(import.queue.bytes(), 0);
     assert!(import.settle(u64::MAX).is_err());
 }
 
@@ -157,7 +161,8 @@ async fn what_a_child_did_not_take_is_fed_again_though_it_ends_in_order() {
         ..line(byte)
     };
     let fed: Vec<Line> = (0..200).map(long).collect();
-    let expected = join_lines(&fed);
+    let lengths = fed.iter().map(|line| line.json.clone() + "\n");
+    let expected: String = lengths.collect();
     sender.send(fed).await.unwrap();
     drop(sender);
     let (imported, result) = Import::new(strfry, false).run(lines).await;
@@ -167,6 +172,87 @@ async fn what_a_child_did_not_take_is_fed_again_though_it_ends_in_order() {
         expected
     );
     assert_eq!(imported.replaced_children, 1);
+}
+
+/// Blocks the authors 2 and 4 once this folder holds the folder `once`, and says by the file `asked`
+/// that it has done so.
+struct BlockedOnce(PathBuf);
+
+impl BlockedAuthors for BlockedOnce {
+    fn among(&self, authors: BTreeSet<Pubkey>) -> BoxFuture<'_, Option<BTreeSet<Pubkey>>> {
+        if !self.0.join("once").exists() {
+            return Box::pin(async { Some(BTreeSet::new()) });
+        }
+        std::fs::write(self.0.join("asked"), "").unwrap();
+        let is_blocked = |author: &Pubkey| [2, 4].contains(&author.as_bytes()[0]);
+        let blocked = authors.into_iter().filter(is_blocked).collect();
+        Box::pin(async { Some(blocked) })
+    }
+}
+
+/// Feeds these lines to an `import` that is this script, and that has the authors 2 and 4 blocked
+/// by making the folder `once`. Returns what it has written to the file `fed`.
+async fn fed_while_blocked(script: &str, batches: Vec<Vec<Line>>) -> (String, Imported) {
+    let dir = tempfile::tempdir().unwrap();
+    // `sh import …`
+    std::fs::write(dir.path().join("import"), script).unwrap();
+    let (program, folder) = (PathBuf::from("/bin/sh"), dir.path().to_owned());
+    let strfry = Strfry::new(program, folder, Duration::from_secs(60));
+    let (sender, lines) = mpsc::channel(batches.len());
+    for batch in batches {
+        sender.send(batch).await.unwrap();
+    }
+    drop(sender);
+    let blocked = BlockedOnce(dir.path().to_owned());
+    let import = Import::new(strfry, false).asking(Arc::new(blocked));
+    let (imported, result) = import.run(lines).await;
+    result.unwrap();
+    let fed = std::fs::read_to_string(dir.path().join("fed")).unwrap();
+    (fed, imported)
+}
+
+fn numbered(byte: u8) -> Line {
+    Line {
+        json: format!("{{\"number\":{byte}}}"),
+        ..line(byte)
+    }
+}
+
+#[tokio::test]
+async fn what_is_fed_again_is_not_fed_if_its_author_was_blocked_meanwhile() {
+    let script = "if mkdir once 2>/dev/null; then exit 1; fi
+        cat > fed; added=$(grep -c . fed)
+        echo \"Done. Processed $added lines. $added added, 0 rejected, 0 dups\" >&2\n";
+    let batches = vec![
+        (1..=3).map(numbered).collect(),
+        (4..=6).map(numbered).collect(),
+    ];
+    let (fed, imported) = fed_while_blocked(script, batches).await;
+    let expected = [1, 3, 5, 6].map(|byte| numbered(byte).json + "\n");
+    assert_eq!(fed, expected.concat());
+    assert_eq!((imported.events, imported.written.added), (4, 4));
+    let withdrawn = imported.withdrawn.iter();
+    let withdrawn: BTreeSet<u8> = withdrawn.map(|event| event.id.as_bytes()[0]).collect();
+    assert_eq!(withdrawn, BTreeSet::from([2, 4]));
+}
+
+/// Meanwhile the pipe to it is full. A line of less than 4096 bytes is written as a whole.
+#[tokio::test]
+async fn what_waits_behind_a_strfry_that_hangs_is_not_fed_if_its_author_was_blocked_meanwhile() {
+    let long = |byte: u8| Line {
+        json: format!("{{\"number\":{byte},\"long\":\"{}\"}}", "x".repeat(4000)),
+        ..line(byte)
+    };
+    let script = "mkdir once; until [ -e asked ]; do sleep 0.02; done
+        cat > fed; added=$(grep -c . fed)
+        echo \"Done. Processed $added lines. $added added, 0 rejected, 0 dups\" >&2\n";
+    let others = (0..100).flat_map(|_| [1, 3]).map(long);
+    let mut batch: Vec<Line> = others.collect();
+    batch.extend([2, 3, 4].map(numbered));
+    let (fed, imported) = fed_while_blocked(script, vec![batch, vec![numbered(2)]]).await;
+    let has = |byte| fed.contains(&numbered(byte).json);
+    assert!(has(3) && !has(2) && !has(4));
+    assert_eq!((fed.lines().count(), imported.withdrawn.len()), (201, 3));
 }
 
 #[test]
