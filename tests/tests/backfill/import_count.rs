@@ -64,7 +64,10 @@ fn an_import_that_reads_nothing_or_a_part_is_a_failure_and_nothing_is_held_again
         // `docker exec` without `-i`.
         ("strfry \"$@\" </dev/null", "read 0 of the "),
         ("cat >/dev/null; strfry \"$@\" </dev/null", "read 0 of the "),
-        ("head -n 100 >fed; strfry \"$@\" <fed", "read 100 of the "),
+        (
+            "cat >all; head -n 100 all >fed; strfry \"$@\" <fed",
+            "read 100 of the ",
+        ),
         (
             "cat >fed; sed 1s/^/x/ <fed | strfry \"$@\"",
             "lines that were not the events",
