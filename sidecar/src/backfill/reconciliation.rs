@@ -4,7 +4,7 @@
 mod local_ids;
 mod peer_reconciler;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::backfill::paging::FetchError;
 use crate::backfill::shared_claims::SharedClaims;
 use crate::plan::refused::Refused;
 use crate::plan::selection::AT_ONCE;
-use crate::plan::wanted::Wanted;
+use crate::plan::wanted::{RESTRICTED_KINDS, Wanted};
 use crate::relay::connection::Connection;
 use crate::relay::filter::{LATEST, Window};
 use crate::relay::message::Head;
@@ -148,6 +148,21 @@ impl Reconciliation {
             *undelivered.entry(kinds.get(&id).copied()).or_default() += 1;
         }
         undelivered
+    }
+
+    /// How many events this peer listed that neither it nor another peer sent, without those of
+    /// kinds that many relays show only to clients who authenticate (NIP-42).
+    pub fn withheld_by(&self, peer: PeerIndex) -> usize {
+        let undelivered: HashSet<EventId> = self.claims.undelivered().into_iter().collect();
+        let kinds = lock(&self.kinds);
+        let is_restricted = |id: &EventId| {
+            let kind = kinds.get(id);
+            kind.is_some_and(|kind| RESTRICTED_KINDS.contains(kind))
+        };
+        let failed = self.claims.failed(peer).into_iter();
+        failed
+            .filter(|id| undelivered.contains(id) && !is_restricted(id))
+            .count()
     }
 
     /// What we hold of what is wanted, looked up once for all peers; `None` where strfry

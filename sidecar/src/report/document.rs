@@ -162,6 +162,13 @@ pub(crate) struct Peer {
     pub reconciled: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
+    /// Everything that it holds of the time up to then is here; nothing if its whole history was
+    /// never had.
+    #[serde(default)]
+    pub complete_until: Option<u64>,
+    /// Since when each part of its history has been compared at least once.
+    #[serde(default)]
+    pub compared_since: Option<u64>,
 }
 
 /// When and where a run was.
@@ -330,6 +337,8 @@ fn peer(peer: &PeerReport) -> Peer {
         seconds: (peer.seconds * 1000.0).round() / 1000.0,
         reconciled: peer.reconciled,
         unreadable_kinds: peer.unreadable_kinds.clone(),
+        complete_until: peer.covered.map(|covered| covered.until),
+        compared_since: peer.covered.map(|covered| covered.oldest_comparison),
     }
 }
 

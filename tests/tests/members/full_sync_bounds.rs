@@ -16,10 +16,10 @@ use constellation_sync::testing::rules::Rules;
 use constellation_sync::testing::session::Session;
 use constellation_sync::testing::stop::{Stop, TimeLimit};
 use constellation_sync::testing::wanted::Wanted;
-use constellation_tests::{Author, Behaviour, RawRelay, ScriptedRelay, members, station};
 use constellation_tests::command::wait_until;
 use constellation_tests::members::{command, log, now, old_notes, old_profile, sync};
 use constellation_tests::station::{PEER_IDS, ids};
+use constellation_tests::{Author, Behaviour, RawRelay, ScriptedRelay, members, station};
 use rustix::process::Signal;
 
 use crate::case::{count, keys, short};

@@ -53,6 +53,7 @@ impl Session {
             reconciled: progress.reconciliation.is_some() && !progress.is_unfit,
             broke_off,
             unreadable_kinds,
+            covered: None,
         };
         SessionOutcome {
             report,
