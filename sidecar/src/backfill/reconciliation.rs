@@ -90,6 +90,8 @@ pub struct Reconciliation {
     turns: Semaphore,
     /// Of which kinds those are that a peer listed and did not send.
     kinds: Mutex<HashMap<EventId, u16>>,
+    /// Which events a peer sent in a forged form.
+    forged: Mutex<HashSet<(PeerIndex, EventId)>>,
 }
 
 impl Reconciliation {
@@ -111,6 +113,7 @@ impl Reconciliation {
             lookup: tokio::sync::Mutex::new(true),
             turns: Semaphore::new(AT_ONCE),
             kinds: Mutex::default(),
+            forged: Mutex::default(),
         }
     }
 
@@ -150,18 +153,21 @@ impl Reconciliation {
         undelivered
     }
 
-    /// How many events this peer listed that neither it nor another peer sent, without those of
-    /// kinds that many relays show only to clients who authenticate (NIP-42).
+    /// How many events this peer listed that neither it nor another peer sent. Forged ones do not
+    /// count, nor do kinds that many relays show only to clients who authenticate (NIP-42).
     pub fn withheld_by(&self, peer: PeerIndex) -> usize {
         let undelivered: HashSet<EventId> = self.claims.undelivered().into_iter().collect();
         let kinds = lock(&self.kinds);
+        let forged = lock(&self.forged);
         let is_restricted = |id: &EventId| {
             let kind = kinds.get(id);
             kind.is_some_and(|kind| RESTRICTED_KINDS.contains(kind))
         };
         let failed = self.claims.failed(peer).into_iter();
         failed
-            .filter(|id| undelivered.contains(id) && !is_restricted(id))
+            .filter(|id| {
+                undelivered.contains(id) && !is_restricted(id) && !forged.contains(&(peer, *id))
+            })
             .count()
     }
 
@@ -210,6 +216,7 @@ impl ArrivalListener for Reconciliation {
             }
             self.claims.settle(event.id);
         } else if let Some(peer) = fetched_by {
+            lock(&self.forged).insert((peer, event.id));
             self.claims.release(peer, [event.id]);
         }
     }
