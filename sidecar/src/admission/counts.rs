@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use constellation_shared::EventId;
-
 use crate::admission::rules::Refusal;
+use crate::relay::message::Head;
 use crate::support::mutex::lock;
 
 /// The numbers of refused events, by reason.
@@ -27,9 +26,37 @@ pub struct Counts {
     pub garbage: u64,
     /// Events whose signature was verified, whether they were accepted or not.
     pub genuine: u64,
-    /// The ids of those that were looked at for it. What is not what its author signed is
+    /// The refused events that were verified. What is not what its author signed is
     /// [`Refusal::Forged`] here, whatever else is wrong with it.
-    pub refused_ids: Vec<(EventId, Refusal)>,
+    pub refused_events: Vec<(Head, Refusal)>,
+}
+
+/// From how many forged events on a peer can fail because of them.
+const FORGED_AT_LEAST: u64 = 10;
+
+/// Most of what a peer sent is forged: it, or somebody between us, damages events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{forged} of the {verified} events that it sent and that were verified are forged")]
+pub(crate) struct MostlyForged {
+    forged: u64,
+    verified: u64,
+}
+
+impl MostlyForged {
+    /// The stable word for it.
+    pub(crate) const CODE: &str = "forged";
+}
+
+impl Counts {
+    /// Fails if more than half of the verified events are forged.
+    pub(crate) fn check_forgeries(&self) -> Result<(), MostlyForged> {
+        let forged = self.refused.get(&Refusal::Forged).copied().unwrap_or(0);
+        let verified = self.genuine.saturating_add(forged);
+        if forged < FORGED_AT_LEAST || forged <= self.genuine {
+            return Ok(());
+        }
+        Err(MostlyForged { forged, verified })
+    }
 }
 
 /// A snapshot of a peer's counts.
@@ -39,4 +66,25 @@ pub(crate) fn counts(tally: &Tally) -> Counts {
 
 pub(super) fn count(tally: &Tally, change: impl FnOnce(&mut Counts)) {
     change(&mut lock(tally));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_fails_once_more_is_forged_than_genuine() {
+        let fails = |forged, genuine| {
+            let counts = Counts {
+                genuine,
+                refused: Refusals::from([(Refusal::Forged, forged)]),
+                ..Counts::default()
+            };
+            counts.check_forgeries().is_err()
+        };
+        assert!(!fails(9, 0), "a handful says nothing");
+        assert!(fails(10, 9));
+        assert!(!fails(10, 10));
+        assert!(Counts::default().check_forgeries().is_ok());
+    }
 }

@@ -139,7 +139,7 @@ impl Admission {
             counts.garbage += u64::from(is_forged);
             counts.genuine += u64::from(!is_forged);
             let why = if is_forged { Refusal::Forged } else { *refusal };
-            counts.refused_ids.push((head.id, why));
+            counts.refused_events.push((*head, why));
         });
     }
 
@@ -162,7 +162,8 @@ impl Admission {
             return None;
         }
         let admitted = self.rules.judge(&event, is_forged);
-        self.notify(&Head::from(&event), is_forged, source);
+        let head = Head::from(&event);
+        self.notify(&head, is_forged, source);
         count(&from.tally, |counts| {
             counts.genuine += u64::from(!is_forged);
         });
@@ -175,7 +176,7 @@ impl Admission {
             Err(refusal) => {
                 count(&from.tally, |counts| {
                     *counts.refused.entry(refusal).or_default() += 1;
-                    counts.refused_ids.push((event.id, refusal));
+                    counts.refused_events.push((head, refusal));
                     counts.garbage += u64::from(is_forged);
                 });
                 None

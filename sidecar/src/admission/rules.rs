@@ -13,7 +13,7 @@ const VISITOR_GREETING: &str = "Hello NOSTR visitor";
 
 /// How far ahead of our clock an event may be dated, in seconds: strfry's
 /// `rejectEventsNewerThanSeconds`.
-const FUTURE_TOLERANCE: u64 = 900;
+pub(crate) const FUTURE_TOLERANCE: u64 = 900;
 
 /// Why an event is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

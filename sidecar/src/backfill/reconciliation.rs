@@ -4,8 +4,8 @@
 mod local_ids;
 mod peer_reconciler;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use constellation_shared::EventId;
@@ -21,7 +21,8 @@ use crate::backfill::paging::FetchError;
 use crate::backfill::shared_claims::SharedClaims;
 use crate::plan::refused::Refused;
 use crate::plan::selection::AT_ONCE;
-use crate::plan::wanted::{RESTRICTED_KINDS, Wanted};
+use crate::plan::wanted::Wanted;
+use crate::relay::about::About;
 use crate::relay::connection::Connection;
 use crate::relay::filter::{LATEST, Window};
 use crate::relay::message::Head;
@@ -31,8 +32,9 @@ use crate::strfry::Strfry;
 use crate::support::error_chain::chain;
 use crate::support::mutex::lock;
 
-pub(crate) use local_ids::LocalIds;
 pub(crate) use peer_reconciler::PeerReconciler;
+
+use local_ids::{LocalIds, Lookup};
 
 /// How many authors one reconciliation names: with them the first message is below
 /// 64 KiB, the smallest that relays are known to take.
@@ -83,15 +85,13 @@ pub struct Reconciliation {
     times: Times,
     /// Where it is shown how many are missing, and how many of them came.
     pub bar: ProgressBar,
-    /// What was looked up; again where a peer is asked that reaches further back.
-    local_ids: Mutex<Vec<Arc<LocalIds>>>,
+    /// What is here; looked up again if a peer is asked that reaches further back.
+    local_ids: LocalIds,
     /// Held while something is looked up; whether strfry did tell.
     lookup: tokio::sync::Mutex<bool>,
     turns: Semaphore,
     /// Of which kinds those are that a peer listed and did not send.
     kinds: Mutex<HashMap<EventId, u16>>,
-    /// Which events a peer sent in a forged form.
-    forged: Mutex<HashSet<(PeerIndex, EventId)>>,
 }
 
 impl Reconciliation {
@@ -109,11 +109,10 @@ impl Reconciliation {
             claims,
             times,
             bar,
-            local_ids: Mutex::default(),
+            local_ids: LocalIds::default(),
             lookup: tokio::sync::Mutex::new(true),
             turns: Semaphore::new(AT_ONCE),
             kinds: Mutex::default(),
-            forged: Mutex::default(),
         }
     }
 
@@ -153,70 +152,53 @@ impl Reconciliation {
         undelivered
     }
 
-    /// How many events this peer listed that neither it nor another peer sent. Forged ones do not
-    /// count, nor do kinds that many relays show only to clients who authenticate (NIP-42).
-    pub fn withheld_by(&self, peer: PeerIndex) -> usize {
-        let undelivered: HashSet<EventId> = self.claims.undelivered().into_iter().collect();
-        let kinds = lock(&self.kinds);
-        let forged = lock(&self.forged);
-        let is_restricted = |id: &EventId| {
-            let kind = kinds.get(id);
-            kind.is_some_and(|kind| RESTRICTED_KINDS.contains(kind))
-        };
-        let failed = self.claims.failed(peer).into_iter();
-        failed
-            .filter(|id| {
-                undelivered.contains(id) && !is_restricted(id) && !forged.contains(&(peer, *id))
-            })
-            .count()
-    }
-
-    /// What we hold of what is wanted, looked up once for all peers; `None` where strfry
-    /// cannot be asked, which is logged.
-    pub async fn local_ids(&self, wanted: &Wanted) -> Option<Arc<LocalIds>> {
+    /// Looks up what is here of what is wanted, once for all peers. Returns whether it is known;
+    /// if strfry cannot be asked, that is logged.
+    pub async fn look_up(&self, wanted: &Wanted) -> bool {
         let mut tells = self.lookup.lock().await;
-        let reaches = |local_ids: &&Arc<LocalIds>| local_ids.include(&wanted.parts);
-        let looked_up = self.looked_up().iter().find(reaches).map(Arc::clone);
-        if looked_up.is_some() || !*tells {
-            return looked_up;
-        }
-        let mut widest = wanted.clone();
-        for part in &mut widest.parts {
-            if part.until == LATEST {
-                part.since = part.since.min(self.times.earliest);
+        for part in &wanted.parts {
+            let mut whole = Window {
+                authors: part.authors.to_vec(),
+                kinds: wanted.kinds.clone(),
+                since: part.since,
+                until: part.until,
+            };
+            if self.local_ids.covers(&whole) {
+                continue;
             }
-        }
-        let mut local_ids = LocalIds::of(widest.parts.clone());
-        for window in widest.windows_of(AUTHORS) {
-            match self.strfry.local_ids(&window).await {
-                Ok(held) => local_ids.push(window, held),
+            if !*tells {
+                return false;
+            }
+            if whole.until == LATEST {
+                whole.since = whole.since.min(self.times.earliest);
+            }
+            match self.strfry.local_ids(&whole).await {
+                Ok(held) => self
+                    .local_ids
+                    .push(Lookup::new(&whole, held, &self.refused)),
                 Err(error) => {
                     let error = chain(&error);
                     warn!("{error}: what is here is unknown, so everything is asked for");
                     *tells = false;
-                    return None;
+                    return false;
                 }
             }
         }
-        let local_ids = Arc::new(local_ids);
-        self.looked_up().push(Arc::clone(&local_ids));
-        Some(local_ids)
+        true
     }
 
-    fn looked_up(&self) -> MutexGuard<'_, Vec<Arc<LocalIds>>> {
-        lock(&self.local_ids)
+    /// What is known of an event that a peer has brought.
+    pub(crate) fn arrived(&self, id: &EventId) -> Option<About> {
+        self.local_ids.arrived(id)
     }
 }
 
 impl ArrivalListener for Reconciliation {
     fn arrived(&self, event: &Head, is_forged: bool, fetched_by: Option<PeerIndex>) {
         if !is_forged {
-            for local_ids in self.looked_up().iter() {
-                local_ids.add(event);
-            }
+            self.local_ids.add(event);
             self.claims.settle(event.id);
         } else if let Some(peer) = fetched_by {
-            lock(&self.forged).insert((peer, event.id));
             self.claims.release(peer, [event.id]);
         }
     }
@@ -284,7 +266,7 @@ impl Progress {
         let length = turn.message_length();
         let frame_limit = (length.saturating_sub(MESSAGE_FRAME) / 2).min(LARGEST_FRAME);
         while let Some(window) = self.todo.last() {
-            let held = turn.local_ids.held(window);
+            let held = reconciliation.local_ids.held(window);
             let filter = filter(window);
             let is_refused = |id: &EventId| reconciliation.refused.contains(*id, &turn.url);
             let compared = compare(
@@ -306,7 +288,9 @@ impl Progress {
             };
             // Others bring events while this relay tells what it has.
             let mut missing = Vec::from_iter(needed);
-            turn.local_ids.retain_missing(window, &mut missing);
+            reconciliation
+                .local_ids
+                .retain_missing(window, &mut missing);
             if !is_part {
                 self.todo.pop();
             }

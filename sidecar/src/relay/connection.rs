@@ -347,6 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// # Errors
     /// [`ConnectionError`].
     pub async fn send(&mut self, text: String) -> Result<(), ConnectionError> {
+        self.traffic.send(text.len() as u64);
         match timeout(SEND_PATIENCE, self.socket.send(Message::text(text))).await {
             Ok(sent) => sent.map_err(broken),
             Err(_) => Err(ConnectionError::Stuck),

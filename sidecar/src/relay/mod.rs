@@ -4,6 +4,7 @@
 //! reconciliation by NIP-77 ([`negentropy`]), and tunnels to relays without a public address
 //! ([`tunnel`]).
 
+pub(crate) mod about;
 pub(crate) mod address;
 pub(crate) mod connection;
 pub(crate) mod filter;

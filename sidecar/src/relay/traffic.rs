@@ -1,4 +1,4 @@
-//! [`Traffic`]: how many bytes a relay sent, and how many of them were useful.
+//! [`Traffic`]: how many bytes a relay sent and was sent, and how many of its own were useful.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,10 +11,11 @@ const MOST_FOR_EACH_USEFUL: u64 = 4;
 /// replies to several attempts, some events that are far too long.
 const MOST_USELESS: u64 = 96 * 1024 * 1024;
 
-/// The bytes that one relay sent over all connections of a session. Admission, which learns which
+/// The bytes that one relay sent and was sent over all connections of a session. Admission, which learns which
 /// of them were useful, shares it.
 #[derive(Debug, Default)]
 pub struct Traffic {
+    sent: AtomicU64,
     received: AtomicU64,
     useful: AtomicU64,
     waited_ms: AtomicU64,
@@ -26,6 +27,11 @@ impl Traffic {
     pub fn receive(&self, bytes: u64, waited: Duration) {
         self.received.fetch_add(bytes, Relaxed);
         self.wait(waited);
+    }
+
+    /// Counts a message of this many bytes that we send.
+    pub fn send(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Relaxed);
     }
 
     /// Counts a time that we waited for the relay.
@@ -43,6 +49,11 @@ impl Traffic {
     /// relay.
     pub fn wait_for_others(&self, is_waiting: bool) {
         self.is_waiting_for_others.store(is_waiting, Relaxed);
+    }
+
+    /// How many bytes we sent.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
     }
 
     /// How many bytes were received.

@@ -156,19 +156,18 @@ pub(crate) struct Peer {
     pub refused: BTreeMap<String, u64>,
     /// Bytes of its messages.
     pub bytes: u64,
+    /// Bytes of our messages to it.
+    #[serde(default)]
+    pub bytes_sent: u64,
     /// How long it took.
     pub seconds: f64,
     /// Whether it told what it has (NIP-77); else everything was paged through.
     pub reconciled: bool,
+    /// Whether the authors were named when it was asked; else only kinds and times were.
+    #[serde(default)]
+    pub by_authors: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
-    /// Everything that it holds of the time up to then is here; nothing if its whole history was
-    /// never had.
-    #[serde(default)]
-    pub complete_until: Option<u64>,
-    /// Since when each part of its history has been compared at least once.
-    #[serde(default)]
-    pub compared_since: Option<u64>,
 }
 
 /// When and where a run was.
@@ -333,12 +332,12 @@ fn peer(peer: &PeerReport) -> Peer {
         collected: peer.counts.collected,
         refused: by_code(&peer.counts.refused),
         bytes: peer.bytes,
+        bytes_sent: peer.bytes_sent,
         // Milliseconds are enough.
         seconds: (peer.seconds * 1000.0).round() / 1000.0,
         reconciled: peer.reconciled,
+        by_authors: peer.by_authors,
         unreadable_kinds: peer.unreadable_kinds.clone(),
-        complete_until: peer.covered.map(|covered| covered.until),
-        compared_since: peer.covered.map(|covered| covered.oldest_comparison),
     }
 }
 

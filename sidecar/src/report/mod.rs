@@ -61,6 +61,8 @@ pub struct PeerReport {
     pub counts: Counts,
     /// Bytes of its messages.
     pub bytes: u64,
+    /// Bytes of our messages to it.
+    pub bytes_sent: u64,
     /// How long it took, in seconds.
     pub seconds: f64,
     /// Why not everything could be had; nothing where everything was.
@@ -71,21 +73,12 @@ pub struct PeerReport {
     pub reached: bool,
     /// Whether we learned by reconciliation (NIP-77) what it has.
     pub reconciled: bool,
+    /// Whether the authors were named when it was asked; else only kinds and times were.
+    pub by_authors: bool,
     /// Whether it was left before its end; else it had what could not be had.
     pub broke_off: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
-    /// What was had of it, completely; `None` if its whole history was never had.
-    pub covered: Option<Covered>,
-}
-
-/// What was had of a peer, in this run and those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Covered {
-    /// Everything created up to then is here, in Unix seconds.
-    pub until: u64,
-    /// Since when every time of the history has been compared once, in Unix seconds.
-    pub oldest_comparison: u64,
 }
 
 /// A whole run.
@@ -205,19 +198,20 @@ pub(crate) mod tests {
             refused: [(Refusal::Forged, 2), (Refusal::Unasked, 1)].into(),
             garbage: 2,
             genuine: 7,
-            refused_ids: Vec::new(),
+            refused_events: Vec::new(),
         };
         let peer = |url: &str, failure: Option<&str>| PeerReport {
             address: Address::parse(url).unwrap(),
             counts: counts.clone(),
             bytes: 1000,
+            bytes_sent: 500,
             seconds: 0.5,
             failure: failure.map(ToOwned::to_owned),
             code: failure.map(|_| "silent"),
             reached: failure.is_none(),
             reconciled: failure.is_none(),
+            by_authors: true,
             broke_off: failure.is_some(),
-            covered: None,
             unreadable_kinds: vec![4],
         };
         let person = |byte, name: Option<&str>| Person {

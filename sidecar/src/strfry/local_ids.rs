@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use constellation_shared::EventId;
 use serde::Deserialize;
 
+use crate::relay::about::About;
 use crate::relay::filter::Window;
-use crate::relay::negentropy::LocalEvent;
+use crate::relay::message::Head;
 use crate::strfry::Strfry;
 use crate::strfry::scan::ScanError;
 
@@ -16,28 +17,52 @@ const MOST_NAMED: usize = 1_900;
 
 /// The fields of an event that are needed here.
 #[derive(Deserialize)]
-struct Head<'a> {
+struct Fields<'a> {
     id: &'a str,
+    pubkey: &'a str,
     created_at: u64,
+    kind: u16,
+}
+
+impl Fields<'_> {
+    fn head(&self) -> Option<Head> {
+        Some(Head {
+            id: self.id.parse().ok()?,
+            author: self.pubkey.parse().ok()?,
+            kind: self.kind,
+            created_at: self.created_at,
+        })
+    }
 }
 
 impl Strfry {
-    /// The times and ids of all events in a window.
+    /// The ids of all events in a window, and what tells whether an event is inside a smaller one.
+    /// The authors must be in ascending order.
     ///
     /// # Errors
     /// [`ScanError`].
-    pub async fn local_ids(&self, window: &Window) -> Result<Vec<LocalEvent>, ScanError> {
-        let mut held = Vec::new();
-        for authors in window.authors.chunks(MOST_NAMED) {
-            let authors: Vec<String> = authors.iter().map(ToString::to_string).collect();
-            let filter = serde_json::json!({
-                "authors": authors,
-                "kinds": window.kinds,
-                "since": window.since,
-                "until": window.until,
-            });
-            self.scan_heads(&filter.to_string(), &mut held).await?;
+    pub(crate) async fn local_ids(
+        &self,
+        window: &Window,
+    ) -> Result<Vec<(About, EventId)>, ScanError> {
+        let mut filter = serde_json::json!({
+            "kinds": window.kinds,
+            "since": window.since,
+            "until": window.until,
+        });
+        let are_named = window.authors.len() <= MOST_NAMED;
+        if are_named && let Some(fields) = filter.as_object_mut() {
+            let authors: Vec<String> = window.authors.iter().map(ToString::to_string).collect();
+            fields.insert("authors".to_owned(), authors.into());
         }
+        let mut held = Vec::new();
+        self.scan_heads(&filter.to_string(), |head| {
+            // To scan everything once is much quicker than to scan for some authors many times.
+            if are_named || window.authors.binary_search(&head.author).is_ok() {
+                held.push((About::from(&head), head.id));
+            }
+        })
+        .await?;
         Ok(held)
     }
 
@@ -49,25 +74,22 @@ impl Strfry {
         let mut missing: HashSet<EventId> = ids.iter().copied().collect();
         for ids in ids.chunks(MOST_NAMED) {
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-            let mut held = Vec::new();
             let filter = serde_json::json!({"ids": ids}).to_string();
-            self.scan_heads(&filter, &mut held).await?;
-            for event in held {
-                missing.remove(&event.id);
-            }
+            self.scan_heads(&filter, |head| {
+                missing.remove(&head.id);
+            })
+            .await?;
         }
         Ok(missing)
     }
 
-    async fn scan_heads(&self, filter: &str, held: &mut Vec<LocalEvent>) -> Result<(), ScanError> {
-        let mut hold = |line: &[u8]| {
-            if let Ok(head) = serde_json::from_slice::<Head<'_>>(line)
-                && let Ok(id) = head.id.parse()
-            {
-                let created_at = head.created_at;
-                held.push(LocalEvent { created_at, id });
+    async fn scan_heads(&self, filter: &str, mut each: impl FnMut(Head)) -> Result<(), ScanError> {
+        let mut take = |line: &[u8]| {
+            let fields = serde_json::from_slice::<Fields<'_>>(line).ok();
+            if let Some(head) = fields.and_then(|fields| fields.head()) {
+                each(head);
             }
         };
-        self.read_lines(&["scan", filter], &mut hold).await
+        self.read_lines(&["scan", filter], &mut take).await
     }
 }

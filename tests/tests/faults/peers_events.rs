@@ -85,7 +85,9 @@ fn upper_case_ids() -> Fault {
 }
 
 fn a_forged_twin_of_what_the_good_peer_has() -> Fault {
-    sending(GOOD.iter().map(|event| tampered(event).to_json()).collect()).refuses("forged", 120)
+    sending(GOOD.iter().map(|event| tampered(event).to_json()).collect())
+        .refuses("forged", 120)
+        .fails("120 of the 120 events that it sent and that were verified are forged [forged]")
 }
 
 fn dated_1970() -> Fault {

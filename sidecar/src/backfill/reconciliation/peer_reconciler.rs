@@ -8,7 +8,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::admission::intake::{Intake, PeerIndex};
 use crate::backfill::compare::{CompareError, MOST_FAILURES, compare};
 use crate::backfill::fetch_by_id::{Manner, collect};
-use crate::backfill::reconciliation::local_ids::LocalIds;
 use crate::backfill::reconciliation::{
     MESSAGE_FRAME, Reconciliation, ReconciliationError, SMALLEST_MESSAGE,
 };
@@ -30,8 +29,6 @@ const MOST_NAMED: usize = 2000;
 pub(crate) struct PeerReconciler<'a> {
     /// What the sessions share.
     pub reconciliation: &'a Reconciliation,
-    /// What is here.
-    pub local_ids: &'a LocalIds,
     /// What is wanted.
     pub wanted: &'a Wanted,
     /// The peer's place in the run.

@@ -4,28 +4,20 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use constellation_shared::{EventId, counted};
+use constellation_shared::EventId;
 use tracing::{error, info, warn};
 
-use crate::admission::counts;
+use crate::admission::counts::{self, MostlyForged};
 use crate::admission::gate::Gate;
 use crate::admission::pipeline::{PipelineResult, Step};
 use crate::backfill::run::Backfill;
 use crate::backfill::stop::OUT_OF_TIME;
 use crate::context::Context;
-use crate::plan::coverage::{Completed, Slices};
 use crate::plan::peer_history::PeerOutcome;
-use crate::report::{Covered, PeerReport};
-use crate::strfry::newest::NewestEvent;
+use crate::report::PeerReport;
 use crate::support::error_chain::chain;
 use crate::support::state_file;
 use crate::swarm::peer::Peer;
-
-/// The stable word for a peer that lists events and does not send them.
-const WITHHELD: &str = "withheld";
-
-/// At how many of the newest events it is looked for some that the database is recognised by.
-const LOOKED_AT: usize = 500;
 
 impl Backfill<'_> {
     /// Puts the final counts of each peer into its report, and remembers which of its events were
@@ -35,44 +27,24 @@ impl Backfill<'_> {
         for (peer, tally) in asked.filter(|(peer, _)| !self.own.contains(&peer.address)) {
             let mut counts = counts::counts(tally);
             let address = &peer.address;
-            for (id, refusal) in counts.refused_ids.drain(..) {
+            for (event, refusal) in counts.refused_events.drain(..) {
                 // The id of an unverified event may belong to another event.
                 if !self.context.options.trust_peers {
                     let sender = address.to_string();
-                    self.refused.remember(id, refusal, &sender, self.now);
+                    let size = self.rules.max_event_size;
+                    self.refused
+                        .remember(&event, refusal, &sender, self.now, size);
                 }
             }
             info!("Collected {} events from {address}", counts.collected);
             let report = reports.iter_mut().find(|report| report.address == *address);
             if let Some(report) = report {
+                if report.failure.is_none()
+                    && let Err(error) = counts.check_forgeries()
+                {
+                    fail(report, error);
+                }
                 report.counts = counts;
-            }
-        }
-    }
-
-    /// A peer that listed events which nobody sent did not give everything.
-    pub(super) fn report_withheld(&self, reports: &mut [PeerReport]) {
-        let Some(reconciliation) = &self.reconciliation else {
-            return;
-        };
-        for report in reports
-            .iter_mut()
-            .filter(|report| report.failure.is_none() && report.reconciled)
-        {
-            let mut peers = self.peers.iter();
-            let place = peers.position(|peer| peer.address == report.address);
-            let withheld = place.map_or(0, |place| reconciliation.withheld_by(place));
-            if withheld > 0 {
-                let why = format!(
-                    "it lists {} that it does not send",
-                    counted(withheld, "event")
-                );
-                error!(
-                    "WebSocket backfill failed in part: {}: {why} [{WITHHELD}]",
-                    report.address
-                );
-                report.failure = Some(why);
-                report.code = Some(WITHHELD);
             }
         }
     }
@@ -81,19 +53,17 @@ impl Backfill<'_> {
     /// strfry did not take is still missing, and a peer that we left is not to blame.
     pub(super) async fn remember(
         &mut self,
-        reports: &mut [PeerReport],
+        reports: &[PeerReport],
         imported: &PipelineResult,
         step: Step,
     ) {
         let PipelineResult { gate, result, .. } = imported;
-        let mut all_is_told = true;
         let is_settled = result.is_ok() && !imported.interrupted && step == Step::Done;
         if is_settled {
             let imported = &imported.imported;
             if imported.written.added < gate.passed().len() as u64 {
                 let untold = imported.untold();
-                all_is_told = untold == 0;
-                if all_is_told {
+                if untold == 0 {
                     self.remember_what_was_not_kept(gate).await;
                 } else {
                     warn!(
@@ -104,9 +74,6 @@ impl Backfill<'_> {
             }
             let outcomes = reports.iter().map(outcome);
             self.peer_memory.settle(self.now, outcomes, &self.kinds);
-            if all_is_told {
-                self.remember_coverage(reports).await;
-            }
         }
         let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
         self.peer_memory
@@ -117,69 +84,16 @@ impl Backfill<'_> {
         warn_if_unwritten(&path, self.peer_memory.save(&path, self.now));
     }
 
-    /// Records what was had of each peer that gave everything.
-    async fn remember_coverage(&mut self, reports: &mut [PeerReport]) {
-        let newest = match self.strfry.newest(&self.kinds, self.now, LOOKED_AT).await {
-            Ok(newest) => newest,
-            Err(error) => {
-                warn!(
-                    "{}: what was had of the peers is asked for again next time",
-                    chain(&error)
-                );
-                return;
-            }
-        };
-        let created_at = newest.first().map_or(0, |event| event.created_at);
-        let is_own = |event: &&NewestEvent| self.followed.binary_search(&event.author).is_ok();
-        let witnesses: Vec<EventId> = newest.iter().filter(is_own).map(|event| event.id).collect();
-        if !witnesses.is_empty() {
-            self.ledger.witness(&witnesses);
-        }
-        for (peer, asked) in self.peers.iter().zip(&self.asked) {
-            let report = reports
-                .iter_mut()
-                .find(|report| report.address == peer.address);
-            let Some(report) = report else { continue };
-            if report.failure.is_none() {
-                let completed = Completed {
-                    address: &peer.url(),
-                    now: self.now,
-                    run: 0,
-                    newest: created_at,
-                    kinds: &self.kinds,
-                    reconciled: report.reconciled,
-                };
-                self.ledger.settle(&peer.name(), asked, completed);
-            }
-            report.covered = self.ledger.coverage(&peer.name()).map(|coverage| Covered {
-                until: coverage.horizon(),
-                oldest_comparison: coverage.oldest_comparison(),
-            });
-        }
-        if self.context.options.sweeps() && self.ledger.is_to_be_sliced(self.now) {
-            self.choose_slices().await;
-        }
-        let path = ledger_path(self.context);
-        warn_if_unwritten(&path, self.ledger.save(&path));
-    }
-
-    /// Chooses how the history is swept from now on, by how many events this station holds.
-    async fn choose_slices(&mut self) {
-        match self.strfry.times(&self.kinds).await {
-            Ok(times) => self.ledger.slice(Slices::of(times), self.now),
-            Err(error) => warn!(
-                "{}: the history is swept in the same slices as before",
-                chain(&error)
-            ),
-        }
-    }
-
     async fn remember_what_was_not_kept(&mut self, gate: &Gate) {
         let passed: Vec<EventId> = gate.passed().iter().copied().collect();
         match self.strfry.missing(&passed).await {
-            Ok(missing) => missing
-                .into_iter()
-                .for_each(|id| self.refused.remember_not_kept(id, self.now)),
+            Ok(missing) => {
+                let reconciliation = self.reconciliation.as_ref();
+                for id in missing {
+                    let about = reconciliation.and_then(|shared| shared.arrived(&id));
+                    self.refused.remember_not_kept(id, about, self.now);
+                }
+            }
             Err(error) => warn!(
                 "{}: what strfry did not keep is asked for again next time",
                 chain(&error)
@@ -188,12 +102,20 @@ impl Backfill<'_> {
     }
 }
 
-pub(super) fn refused_path(context: &Context) -> PathBuf {
-    context.file(state_file::REFUSED.name)
+/// Says that a peer failed that sent mostly forged events: what it holds did not come.
+fn fail(report: &mut PeerReport, error: MostlyForged) {
+    let code = MostlyForged::CODE;
+    error!(
+        "WebSocket backfill failed: {}: {error} [{code}]",
+        report.address
+    );
+    report.failure = Some(error.to_string());
+    report.code = Some(code);
+    report.broke_off = true;
 }
 
-pub(super) fn ledger_path(context: &Context) -> PathBuf {
-    context.file(state_file::COVERAGE.name)
+pub(super) fn refused_path(context: &Context) -> PathBuf {
+    context.file(state_file::REFUSED.name)
 }
 
 pub(super) fn peer_memory_path(context: &Context) -> PathBuf {
@@ -206,7 +128,8 @@ fn warn_if_unwritten(path: &Path, written: io::Result<()>) {
     }
 }
 
-/// How asking a peer went. How many of its events were new is known only if it was reconciled with.
+/// How asking a peer went. A peer with gaps has given all that it can. How many of its events were
+/// new is known only if it was reconciled with.
 pub(super) fn outcome(report: &PeerReport) -> (String, PeerOutcome) {
     let brought = if report.reconciled {
         report.counts.collected
@@ -217,8 +140,6 @@ pub(super) fn outcome(report: &PeerReport) -> (String, PeerOutcome) {
         PeerOutcome::Unfinished
     } else if report.broke_off {
         PeerOutcome::Failed
-    } else if report.failure.is_some() {
-        PeerOutcome::Partial(brought)
     } else {
         PeerOutcome::Complete(brought)
     };

@@ -10,9 +10,7 @@ use tracing::info;
 use crate::admission::intake::Intake;
 use crate::backfill::compare::CompareError;
 use crate::backfill::paging::fetch;
-use crate::backfill::reconciliation::{
-    self, LocalIds, PeerReconciler, Reconciliation, ReconciliationError,
-};
+use crate::backfill::reconciliation::{self, PeerReconciler, Reconciliation, ReconciliationError};
 use crate::backfill::session::Session;
 use crate::backfill::session::failure::{AttemptError, ReconcileAttemptError};
 use crate::backfill::session::progress::Progress;
@@ -87,10 +85,10 @@ impl Session {
         progress: &mut Progress,
         information: &Information,
     ) -> Result<(), ReconcileAttemptError> {
-        let Some(local_ids) = reconciliation.local_ids(&self.wanted).await else {
+        if !reconciliation.look_up(&self.wanted).await {
             let error = CompareError::NothingToCompare;
             return Err(ReconcileAttemptError::Unfit(error));
-        };
+        }
         let mut connection = self.open().await?;
         progress.reached = true;
         let waiting = Instant::now();
@@ -99,7 +97,7 @@ impl Session {
             connection.close().await;
             connection = self.open().await?;
         }
-        let reconciler = self.reconciler(reconciliation, &local_ids, information);
+        let reconciler = self.reconciler(reconciliation, information);
         let reconciled = progress
             .reconciliation
             .get_or_insert_with(|| reconciliation::Progress::new(&self.wanted));
@@ -123,12 +121,10 @@ impl Session {
     fn reconciler<'a>(
         &'a self,
         reconciliation: &'a Reconciliation,
-        local_ids: &'a LocalIds,
         information: &'a Information,
     ) -> PeerReconciler<'a> {
         PeerReconciler {
             reconciliation,
-            local_ids,
             wanted: &self.wanted,
             peer: self.index,
             url: self.address.to_string(),

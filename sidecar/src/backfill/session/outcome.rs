@@ -46,14 +46,15 @@ impl Session {
             address: self.address.clone(),
             counts: Counts::default(),
             bytes: self.traffic.received(),
+            bytes_sent: self.traffic.sent(),
             seconds: took.as_secs_f64(),
             failure,
             code,
             reached: progress.reached,
             reconciled: progress.reconciliation.is_some() && !progress.is_unfit,
+            by_authors: true,
             broke_off,
             unreadable_kinds,
-            covered: None,
         };
         SessionOutcome {
             report,

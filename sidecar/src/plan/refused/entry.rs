@@ -1,0 +1,296 @@
+//! [`Entry`]: one refused event as it is remembered, and its line in the file.
+
+use std::fmt;
+use std::str::FromStr;
+
+use constellation_shared::{EventId, Pubkey, hex, unhex};
+
+use crate::admission::rules::{FUTURE_TOLERANCE, Refusal};
+use crate::relay::about::{About, AuthorPrefix, has_author};
+
+/// How long a refusal is remembered, in seconds: 30 days.
+pub(super) const REMEMBERED: u64 = 30 * 86_400;
+
+/// How long a forgery is held against its sender, in seconds. A go-between that damages events
+/// for a while would otherwise keep the genuine ones out for a long time.
+pub(super) const FORGERY_REMEMBERED: u64 = 3600;
+
+/// The word in the file for [`Reason::NotKept`].
+const NOT_KEPT: &str = "not_kept";
+
+/// The word in the file for [`Reason::Unknown`].
+const UNKNOWN: &str = "unknown";
+
+/// Why an event is not held here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// A rule refused it, other than those below.
+    Rule(Refusal),
+    /// It is longer than strfry takes, which was this many bytes at the time.
+    TooLong(u64),
+    /// strfry did not keep it: it was deleted or replaced.
+    NotKept,
+    /// An earlier version of this program did not say.
+    Unknown,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(refusal) => f.write_str(refusal.code()),
+            Self::TooLong(limit) => write!(f, "{}:{limit}", Refusal::TooLong.code()),
+            Self::NotKept => f.write_str(NOT_KEPT),
+            Self::Unknown => f.write_str(UNKNOWN),
+        }
+    }
+}
+
+impl FromStr for Reason {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        if let Some((code, limit)) = word.split_once(':') {
+            return match code == Refusal::TooLong.code() {
+                true => limit.parse().map(Self::TooLong).map_err(|_| ()),
+                false => Err(()),
+            };
+        }
+        let is_rule = |refusal: &&Refusal| refusal.code() == word;
+        match (word, Refusal::ALL.iter().find(is_rule)) {
+            (NOT_KEPT, _) => Ok(Self::NotKept),
+            (UNKNOWN, _) => Ok(Self::Unknown),
+            // Without its limit it would never end.
+            (_, Some(Refusal::TooLong) | None) => Err(()),
+            (_, Some(refusal)) => Ok(Self::Rule(*refusal)),
+        }
+    }
+}
+
+/// What a refusal is compared with to see whether its reason has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Present<'a> {
+    /// Unix time in seconds.
+    pub now: u64,
+    /// The keys that are followed and not blocked, in ascending order.
+    pub followed: &'a [Pubkey],
+    /// How many bytes strfry takes for an event.
+    pub max_event_size: usize,
+}
+
+impl Present<'_> {
+    /// Whether somebody is followed whose pubkey begins so.
+    pub(crate) fn follows(&self, author: &AuthorPrefix) -> bool {
+        has_author(self.followed, author)
+    }
+}
+
+/// A refused event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) reason: Reason,
+    /// When it was refused, in Unix seconds.
+    pub(super) when: u64,
+    /// `None` if only its id is known.
+    pub(super) about: Option<About>,
+}
+
+impl Entry {
+    /// Whether the reason of the refusal has ended, so that the event may come in now.
+    pub(super) fn has_ended(&self, present: &Present<'_>) -> bool {
+        let about = self.about.as_ref();
+        match self.reason {
+            Reason::Rule(Refusal::Blocked) => {
+                about.is_none_or(|about| present.follows(&about.author))
+            }
+            Reason::Rule(Refusal::Future) => about.is_none_or(|about| {
+                about.created_at <= present.now.saturating_add(FUTURE_TOLERANCE)
+            }),
+            Reason::TooLong(limit) => present.max_event_size as u64 > limit,
+            Reason::Rule(_) | Reason::NotKept | Reason::Unknown => false,
+        }
+    }
+}
+
+/// One line of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    /// A genuine event that is refused from every peer.
+    Event(EventId, Entry),
+    /// A forgery of this id, held against its sender since a time in Unix seconds.
+    Forgery {
+        id: EventId,
+        sender: &'a str,
+        when: u64,
+    },
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line of version 2: time, id and reason, then what is known of the event; or
+    /// time, id, `forged` and the sender.
+    pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(line).ok()?.split(' ');
+        let when = words.next()?.parse().ok()?;
+        let id = words.next()?.parse().ok()?;
+        let reason = words.next()?;
+        if reason == Refusal::Forged.code() {
+            let sender = words.next()?;
+            return Some(Self::Forgery { id, sender, when });
+        }
+        let reason = reason.parse().ok()?;
+        let about = match words.next() {
+            None => None,
+            Some(created_at) => Some(About {
+                created_at: created_at.parse().ok()?,
+                kind: words.next()?.parse().ok()?,
+                author: unhex(words.next()?)?.try_into().ok()?,
+            }),
+        };
+        Some(Self::Event(
+            id,
+            Entry {
+                reason,
+                when,
+                about,
+            },
+        ))
+    }
+
+    /// Reads a line of version 1: time, id and sender, or `*` for all senders.
+    pub(super) fn parse_version_1(line: &'a [u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(line).ok()?.split(' ');
+        let when = words.next()?.parse().ok()?;
+        let id = words.next()?.parse().ok()?;
+        let line = match words.next()? {
+            "*" => Self::Event(
+                id,
+                Entry {
+                    reason: Reason::Unknown,
+                    when,
+                    about: None,
+                },
+            ),
+            sender => Self::Forgery { id, sender, when },
+        };
+        Some(line)
+    }
+
+    /// When the event was refused, in Unix seconds.
+    pub(super) const fn when(&self) -> u64 {
+        match self {
+            Self::Event(_, entry) => entry.when,
+            Self::Forgery { when, .. } => *when,
+        }
+    }
+
+    /// Whether a refusal of this age is still remembered at `now`, in Unix seconds. One from the
+    /// future says nothing: the clock was set back.
+    pub(super) fn is_fresh(&self, now: u64) -> bool {
+        let remembered = match self {
+            Self::Event(..) => REMEMBERED,
+            Self::Forgery { .. } => FORGERY_REMEMBERED,
+        };
+        let age = now.checked_sub(self.when());
+        age.is_some_and(|age| age < remembered)
+    }
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forgery { id, sender, when } => {
+                write!(f, "{when} {id} {} {sender}", Refusal::Forged.code())
+            }
+            Self::Event(id, entry) => {
+                write!(f, "{} {id} {}", entry.when, entry.reason)?;
+                if let Some(about) = &entry.about {
+                    let author = hex(&about.author);
+                    write!(f, " {} {} {author}", about.created_at, about.kind)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PREFIX: AuthorPrefix = [7; 8];
+
+    fn entry(reason: Reason) -> Entry {
+        Entry {
+            reason,
+            when: 1000,
+            about: Some(About {
+                created_at: 5000,
+                kind: 1,
+                author: PREFIX,
+            }),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let id = EventId::from_bytes([3; 32]);
+        let mut reasons: Vec<Reason> = Refusal::ALL.map(Reason::Rule).to_vec();
+        reasons
+            .retain(|reason| !matches!(reason, Reason::Rule(Refusal::TooLong | Refusal::Forged)));
+        reasons.extend([Reason::TooLong(65_536), Reason::NotKept, Reason::Unknown]);
+        for reason in reasons {
+            for about in [None, entry(reason).about] {
+                let line = Line::Event(
+                    id,
+                    Entry {
+                        about,
+                        ..entry(reason)
+                    },
+                );
+                let text = line.to_string();
+                assert_eq!(Line::parse(text.as_bytes()), Some(line), "{text}");
+            }
+        }
+        let forgery = Line::Forgery {
+            id,
+            sender: "ws://a",
+            when: 7,
+        };
+        assert_eq!(Line::parse(forgery.to_string().as_bytes()), Some(forgery));
+        for text in ["", "1", "1 x visitor", "x 00 visitor", "1 00 nonsense"] {
+            let text = text.replace("00", &id.to_string());
+            assert_eq!(Line::parse(text.as_bytes()), None, "{text}");
+        }
+        let broken = format!("1 {id} visitor 5 1 07");
+        assert_eq!(Line::parse(broken.as_bytes()), None);
+        let endless = format!("1 {id} too_long");
+        assert_eq!(Line::parse(endless.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_refusal_ends_with_its_reason() {
+        let key = |byte| Pubkey::from_bytes([byte; 32]);
+        let others = [key(1), key(9)];
+        let with_author = [key(1), key(7), key(9)];
+        let present = |now, followed, max_event_size| Present {
+            now,
+            followed,
+            max_event_size,
+        };
+        let ends = |reason, present: Present<'_>| entry(reason).has_ended(&present);
+        let blocked = Reason::Rule(Refusal::Blocked);
+        assert!(!ends(blocked, present(0, &others, 10)));
+        assert!(ends(blocked, present(0, &with_author, 10)));
+        let future = Reason::Rule(Refusal::Future);
+        assert!(!ends(future, present(4099, &others, 10)));
+        assert!(ends(future, present(4100, &others, 10)));
+        assert!(!ends(Reason::TooLong(10), present(0, &others, 10)));
+        assert!(ends(Reason::TooLong(10), present(0, &others, 11)));
+        for reason in [
+            Reason::Rule(Refusal::Visitor),
+            Reason::NotKept,
+            Reason::Unknown,
+        ] {
+            assert!(!ends(reason, present(9_000_000, &with_author, 1_000_000)));
+        }
+    }
+}
