@@ -17,6 +17,9 @@ fi
 PATH="${PATH:-/usr/bin:/bin}:$HOME/.cargo/bin:/usr/local/bin:$HOME/.local/bin:/snap/bin"
 export HOME PATH
 
+# The station's own scripts call it each hour: whatever is missing is fetched, however old it is.
+export CONSTELLATION_SWEEP="${CONSTELLATION_SWEEP:-true}"
+
 program="${CONSTELLATION_SYNC:-constellation-sync}"
 if command -v -- "$program" > /dev/null; then
     exec "$program" "$@"

@@ -113,12 +113,18 @@ pub mod testing {
     pub mod stop {
         pub use crate::backfill::stop::{Stop, TimeLimit};
     }
+    pub mod coverage {
+        pub use crate::plan::coverage::{
+            Asked, Circumstances, Completed, Coverage, Slices, TimeSpan,
+        };
+        pub use crate::plan::ledger::Ledger;
+    }
     pub mod undo {
         pub use crate::commands::install::undo::uninstall;
     }
     pub mod wanted {
         pub use crate::commands::install::wanted::Wanted as InstallWanted;
-        pub use crate::plan::wanted::Wanted;
+        pub use crate::plan::wanted::{Part, Wanted};
     }
 }
 
@@ -171,7 +177,12 @@ fn on_a_runtime(cli: Cli) -> Result<u8, SyncError> {
 
 /// Runs what the command line asks for.
 fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
-    let Cli { options, command } = cli;
+    let Cli {
+        mut options,
+        command,
+    } = cli;
+    let is_scheduled = matches!(command, Some(Command::Trigger(_)));
+    options.sweep.get_or_insert(is_scheduled);
     let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
     let found = ListsFound::look(&station, options.lists());
     let station = station.with_lists(found.lists);

@@ -30,6 +30,21 @@ pub struct Options {
         env = "CONSTELLATION_DAYS"
     )]
     pub days: u64,
+    /// Fetch everything that is missing, however old it is [default: in scheduled runs]
+    ///
+    /// Without it, a run fetches what `--days` says. With it, a run fetches everything of all time
+    /// that was never had of a peer, and compares a part of the older events again, so that what
+    /// reaches a peer late is here within a day.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        env = "CONSTELLATION_SWEEP"
+    )]
+    pub sweep: Option<bool>,
     /// Go back to the last success with a peer, but at most this many days
     #[arg(
         long,
@@ -177,6 +192,11 @@ fn parse_kinds(text: &str) -> Result<Kinds, ParseIntError> {
 }
 
 impl Options {
+    /// Whether everything that is missing is fetched, however old it is.
+    pub fn sweeps(&self) -> bool {
+        self.sweep.unwrap_or(false)
+    }
+
     /// The kinds that are asked for.
     pub fn wanted_kinds(&self) -> Vec<u16> {
         let all = || kinds::KINDS.iter().map(|kind| kind.number).collect();

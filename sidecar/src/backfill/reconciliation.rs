@@ -4,7 +4,7 @@
 mod local_ids;
 mod peer_reconciler;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::backfill::paging::FetchError;
 use crate::backfill::shared_claims::SharedClaims;
 use crate::plan::refused::Refused;
 use crate::plan::selection::AT_ONCE;
-use crate::plan::wanted::Wanted;
+use crate::plan::wanted::{RESTRICTED_KINDS, Wanted};
 use crate::relay::about::About;
 use crate::relay::connection::Connection;
 use crate::relay::filter::{LATEST, Window};
@@ -92,6 +92,8 @@ pub struct Reconciliation {
     turns: Semaphore,
     /// Of which kinds those are that a peer listed and did not send.
     kinds: Mutex<HashMap<EventId, u16>>,
+    /// Which events a peer sent in a forged form.
+    forged: Mutex<HashSet<(PeerIndex, EventId)>>,
 }
 
 impl Reconciliation {
@@ -113,6 +115,7 @@ impl Reconciliation {
             lookup: tokio::sync::Mutex::new(true),
             turns: Semaphore::new(AT_ONCE),
             kinds: Mutex::default(),
+            forged: Mutex::default(),
         }
     }
 
@@ -150,6 +153,24 @@ impl Reconciliation {
             *undelivered.entry(kinds.get(&id).copied()).or_default() += 1;
         }
         undelivered
+    }
+
+    /// How many events this peer listed that neither it nor another peer sent. Forged ones do not
+    /// count, nor do kinds that many relays show only to clients who authenticate (NIP-42).
+    pub fn withheld_by(&self, peer: PeerIndex) -> usize {
+        let undelivered: HashSet<EventId> = self.claims.undelivered().into_iter().collect();
+        let kinds = lock(&self.kinds);
+        let forged = lock(&self.forged);
+        let is_restricted = |id: &EventId| {
+            let kind = kinds.get(id);
+            kind.is_some_and(|kind| RESTRICTED_KINDS.contains(kind))
+        };
+        let failed = self.claims.failed(peer).into_iter();
+        failed
+            .filter(|id| {
+                undelivered.contains(id) && !is_restricted(id) && !forged.contains(&(peer, *id))
+            })
+            .count()
     }
 
     /// Looks up what is here of what is wanted, once for all peers. Returns whether it is known;
@@ -199,6 +220,7 @@ impl ArrivalListener for Reconciliation {
             self.local_ids.add(event);
             self.claims.settle(event.id);
         } else if let Some(peer) = fetched_by {
+            lock(&self.forged).insert((peer, event.id));
             self.claims.release(peer, [event.id]);
         }
     }

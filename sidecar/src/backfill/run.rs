@@ -22,6 +22,8 @@ use crate::admission::rules::Rules;
 use crate::backfill::reconciliation::Reconciliation;
 use crate::backfill::stop::TimeLimit;
 use crate::context::Context;
+use crate::plan::coverage::{Asked, Circumstances};
+use crate::plan::ledger::Ledger;
 use crate::plan::peer_memory::PeerMemory;
 use crate::plan::refused::Refused;
 use crate::plan::selection::Selection;
@@ -35,6 +37,9 @@ use crate::swarm::peer::Peer;
 
 pub(crate) use result::Done;
 use sessions::UnderWay;
+
+/// The length of a day in seconds.
+const DAY: u64 = 86_400;
 
 /// A backfill that is ready to begin, or under way.
 pub(crate) struct Backfill<'a> {
@@ -54,6 +59,8 @@ pub(crate) struct Backfill<'a> {
     selection: Selection,
     /// The peers that have been asked, in the order in which their sessions began.
     peers: Vec<Peer>,
+    /// What each of `peers` is asked for, in the same order.
+    asked: Vec<Asked>,
     /// The authors whose events are wanted, in ascending order.
     followed: Arc<[Pubkey]>,
     /// The kinds that are wanted.
@@ -62,6 +69,7 @@ pub(crate) struct Backfill<'a> {
     refused: Refused,
     reconciliation: Option<Arc<Reconciliation>>,
     peer_memory: PeerMemory,
+    ledger: Ledger,
     /// The counts of each of `peers`, in the same order.
     tallies: Vec<Tally>,
     /// The session of each of `peers`, in the same order.
@@ -84,7 +92,8 @@ impl Backfill<'_> {
         }
         let imported = pipeline.close(step, interruption).await;
         self.count(&mut reports);
-        self.remember(&reports, &imported, step).await;
+        self.report_withheld(&mut reports);
+        self.remember(&mut reports, &imported, step).await;
         self.done(reports, imported, step)
     }
 
@@ -100,6 +109,25 @@ impl Backfill<'_> {
             Gate::asking(BlockedNow::new(self.context.station.clone())),
             Import::new(self.strfry.clone(), options.verify),
         )
+    }
+
+    /// What this run asks a peer: a scheduled run everything that is not covered, a run by hand
+    /// what its options say.
+    fn asked_of(&self, peer: &Peer) -> Asked {
+        let url = peer.url();
+        let reach = self.context.options.reach();
+        if !self.context.options.sweeps() {
+            let since = self.peer_memory.since(&url, &self.kinds, self.now, reach);
+            return Asked::since(since);
+        }
+        let circumstances = Circumstances {
+            now: self.now,
+            followed: &self.followed,
+            kinds: &self.kinds,
+            overlap: reach.days.max(1).saturating_mul(DAY),
+            slices: self.ledger.slices(),
+        };
+        self.ledger.plan(&peer.name(), &url, circumstances)
     }
 
     /// The peers that were asked and are not this station itself.

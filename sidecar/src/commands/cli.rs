@@ -94,7 +94,7 @@ struct Group {
 const GROUPS: [Group; 6] = [
     Group {
         heading: "What to fetch",
-        common: &["days"],
+        common: &["days", "sweep"],
         rare: &["max_days", "kinds", "no_dms"],
     },
     Group {

@@ -45,6 +45,14 @@ pub struct Reach {
 }
 
 impl PeerHistory {
+    /// Records that the peer gave what it could, though not everything, and how many new events it
+    /// brought.
+    pub fn give_a_part(&mut self, brought: u64) {
+        let last_success = self.last_success;
+        self.succeed(0, brought);
+        self.last_success = last_success;
+    }
+
     /// Records that the peer gave everything in the run that began at `now`, and how many new
     /// events it brought.
     pub fn succeed(&mut self, now: u64, brought: u64) {
@@ -105,7 +113,10 @@ impl PeerHistory {
 pub enum PeerOutcome {
     /// The peer gave everything; the number is that of its wanted, genuine and new events.
     Complete(u64),
-    /// The peer could not be reached or did not give everything.
+    /// The peer gave what it could, the number of whose wanted, genuine and new events this is; but
+    /// it holds more. It is asked again as soon as others, and for the same events.
+    Partial(u64),
+    /// The peer could not be reached, or left before it had given everything.
     Failed,
     /// The run's time was over first. That does not count against the peer, and the next run
     /// asks for the same events.
@@ -125,6 +136,7 @@ pub fn settle<'a>(
     for (history, outcome) in &mut outcomes {
         match outcome {
             PeerOutcome::Complete(brought) => history.succeed(now, *brought),
+            PeerOutcome::Partial(brought) => history.give_a_part(*brought),
             PeerOutcome::Unfinished => {}
             PeerOutcome::Failed if is_own_link => {}
             PeerOutcome::Failed => history.fail(now),

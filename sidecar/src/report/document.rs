@@ -168,6 +168,13 @@ pub(crate) struct Peer {
     pub by_authors: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
+    /// Everything that it holds of the time up to then is here; nothing if its whole history was
+    /// never had.
+    #[serde(default)]
+    pub complete_until: Option<u64>,
+    /// Since when each part of its history has been compared at least once.
+    #[serde(default)]
+    pub compared_since: Option<u64>,
 }
 
 /// When and where a run was.
@@ -338,6 +345,8 @@ fn peer(peer: &PeerReport) -> Peer {
         reconciled: peer.reconciled,
         by_authors: peer.by_authors,
         unreadable_kinds: peer.unreadable_kinds.clone(),
+        complete_until: peer.covered.map(|covered| covered.until),
+        compared_since: peer.covered.map(|covered| covered.oldest_comparison),
     }
 }
 

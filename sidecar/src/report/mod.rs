@@ -79,6 +79,17 @@ pub struct PeerReport {
     pub broke_off: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
+    /// What was had of it, completely; `None` if its whole history was never had.
+    pub covered: Option<Covered>,
+}
+
+/// What was had of a peer, in this run and those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Covered {
+    /// Everything created up to then is here, in Unix seconds.
+    pub until: u64,
+    /// Since when every time of the history has been compared once, in Unix seconds.
+    pub oldest_comparison: u64,
 }
 
 /// A whole run.
@@ -212,6 +223,7 @@ pub(crate) mod tests {
             reconciled: failure.is_none(),
             by_authors: true,
             broke_off: failure.is_some(),
+            covered: None,
             unreadable_kinds: vec![4],
         };
         let person = |byte, name: Option<&str>| Person {

@@ -1,5 +1,5 @@
 //! The strfry of this station as a subprocess: what its conf says ([`conf`]), what it
-//! holds ([`scan`], [`local_ids`]), what it is given ([`import`]) and what it says of that
+//! holds ([`scan`], [`local_ids`], [`newest`]), what it is given ([`import`]) and what it says of that
 //! ([`output`]); and the relay that runs beside ([`process`]).
 //!
 //! Each of its commands runs with its own folder as working directory, since `db` in its
@@ -8,6 +8,7 @@
 pub(crate) mod conf;
 pub(crate) mod import;
 pub(crate) mod local_ids;
+pub(crate) mod newest;
 pub(crate) mod output;
 pub(crate) mod plugin_line;
 pub(crate) mod process;

@@ -26,6 +26,9 @@ const MB: u64 = 1024 * 1024;
 /// What is remembered of each peer. If there are too many, those not seen for the longest time are
 /// forgotten.
 pub(crate) const PEERS: StateFile = file("constellation-peers.json", 16 * MB);
+/// What was had of each peer, completely. If there is too much, those peers are forgotten that were
+/// not asked for the longest time.
+pub(crate) const COVERAGE: StateFile = file("constellation-coverage.json", 32 * MB);
 /// Refused events. If there are too many, the oldest are forgotten.
 pub const REFUSED: StateFile = file("constellation-refused.txt", 16 * MB);
 /// Pubkeys without a profile anywhere. If there are too many, those asked for first are forgotten.
@@ -58,8 +61,9 @@ pub(crate) const PID: StateFile = file("constellation-backfill.lock", 64);
 pub(crate) const LOCK: StateFile = file("constellation-sync.lock", 64);
 
 /// All of our files in strfry's folder.
-pub const ALL: [StateFile; 16] = [
+pub const ALL: [StateFile; 17] = [
     PEERS,
+    COVERAGE,
     REFUSED,
     MISSING_PROFILES,
     RUNS,

@@ -74,6 +74,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The name by which it is remembered what was had of the peer.
+    pub fn name(&self) -> String {
+        self.url()
+    }
+
     /// The URL by which the peer is remembered.
     pub fn url(&self) -> String {
         self.address.to_string()

@@ -270,7 +270,7 @@ impl World {
             let turn = self.turn(index, peer, run.begin, now);
             run.turns.push((peer, turn));
             match turn {
-                PeerOutcome::Complete(_) => run.choice.succeeded(),
+                PeerOutcome::Complete(_) | PeerOutcome::Partial(_) => run.choice.succeeded(),
                 PeerOutcome::Failed | PeerOutcome::Unfinished => {
                     let place = place_of(peer, own, last);
                     let other = run.choice.failed(place);

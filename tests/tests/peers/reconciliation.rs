@@ -126,10 +126,13 @@ fn ids_that_are_listed_several_times_are_fetched_once() {
 }
 
 #[test]
-fn a_few_events_that_nobody_delivers_are_reported_and_no_failure() {
+fn a_peer_that_lists_events_and_does_not_send_them_did_not_give_everything() {
     let (_, events) = authors_and_events();
     let (station, _relay) = with_peer(&events, reconciling(Nip77::Invents(10)));
-    let report = sync_all(&station, &[]);
+    let output = sync(&station, &[]);
+    output.expect_code(1);
+    let report = report(&output);
+    assert_eq!(peer(&report)["code"], "withheld", "{report}");
     expect_stored(&station, &events);
     let undelivered = report["undelivered"]["unknown"].as_u64().unwrap();
     let missing = 700 + undelivered;
@@ -160,8 +163,12 @@ fn listed_and_withheld_events_are_reported_by_kind() {
         ..Behaviour::default()
     };
     let (station, _relay) = with_peer(&events, behaviour);
-    let report = sync_all(&station, &[]);
+    let output = sync(&station, &[]);
+    output.expect_code(1);
+    let report = report(&output);
     assert_eq!(report["undelivered"], json!({"7": count}));
+    let failure = format!("it lists {count} events that it does not send");
+    assert_eq!(peer(&report)["failure"], failure, "{report}");
     expect_stored(
         &station,
         &events

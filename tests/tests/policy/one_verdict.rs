@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use constellation_shared::Pubkey;
-use constellation_tests::{StationDir, station};
+use constellation_tests::policy_program::{ACCEPT, BLOCKED, Policy, lines};
+use constellation_tests::sync_program::{paged, recent, refused, sync_all};
+use constellation_tests::{Author, ScriptedRelay, StationDir, station};
 
 /// Where settings can stand; in each place both programs are told the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -186,4 +188,38 @@ fn the_policy_s_verdict_and_the_backfill_s_are_one() {
             }
         }
     }
+}
+
+/// A pardon counts for both wherever it stands in a list, also behind the 50,000 keys of other
+/// stations that the backfill follows at most.
+#[test]
+fn both_pardon_the_last_of_60_000_keys_of_another_station() {
+    let mut authors = Author::many(3);
+    authors.sort_by_key(Author::pubkey);
+    let [blocked, _, pardoned] = <[Author; 3]>::try_from(authors).ok().unwrap();
+    let events = [&blocked, &pardoned].map(|author| author.note(recent(), "here"));
+    let relay = ScriptedRelay::start(&events, paged(500));
+    let station = station!();
+    station.peer("12D3KooPeer0", &relay.url());
+    station.blacklist(&[blocked.pubkey(), pardoned.pubkey()]);
+    // They come before the last one in every order.
+    let others = (1..=60_000_u32).map(|number| {
+        let mut bytes = [0; 32];
+        bytes[28..].copy_from_slice(&number.to_be_bytes());
+        Pubkey::from_bytes(bytes)
+    });
+    let list = lines(others.chain([pardoned.pubkey()]));
+    station.write("tmp/swarm/12D3KooWother/amisOfAmis.txt", list);
+    // This makes the backfill ask for the events of both.
+    for author in [&blocked, &pardoned] {
+        let hex = author.pubkey().to_hex();
+        station.write(&format!("flashmem/{hex}/HEX"), &hex);
+    }
+    let report = sync_all(&station, &[]);
+    assert_eq!(station.stored_ids(), [events[1].id].into());
+    // The backfill does not even ask for the other one's.
+    assert_eq!(refused(&report, "blocked"), 0);
+    let mut policy = Policy::start(&station);
+    assert_eq!(policy.ask(pardoned.pubkey().to_hex()), ACCEPT);
+    assert_eq!(policy.ask(blocked.pubkey().to_hex()), BLOCKED);
 }

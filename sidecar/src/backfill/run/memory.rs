@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use constellation_shared::EventId;
+use constellation_shared::{EventId, counted};
 use tracing::{error, info, warn};
 
 use crate::admission::counts::{self, MostlyForged};
@@ -13,11 +13,19 @@ use crate::admission::pipeline::{PipelineResult, Step};
 use crate::backfill::run::Backfill;
 use crate::backfill::stop::OUT_OF_TIME;
 use crate::context::Context;
+use crate::plan::coverage::{Completed, Slices};
 use crate::plan::peer_history::PeerOutcome;
-use crate::report::PeerReport;
+use crate::report::{Covered, PeerReport};
+use crate::strfry::newest::NewestEvent;
 use crate::support::error_chain::chain;
 use crate::support::state_file;
 use crate::swarm::peer::Peer;
+
+/// The stable word for a peer that lists events and does not send them.
+const WITHHELD: &str = "withheld";
+
+/// At how many of the newest events it is looked for some that the database is recognised by.
+const LOOKED_AT: usize = 500;
 
 impl Backfill<'_> {
     /// Puts the final counts of each peer into its report, and remembers which of its events were
@@ -49,21 +57,50 @@ impl Backfill<'_> {
         }
     }
 
+    /// A peer that listed events which nobody sent did not give everything.
+    pub(super) fn report_withheld(&self, reports: &mut [PeerReport]) {
+        let Some(reconciliation) = &self.reconciliation else {
+            return;
+        };
+        for report in reports
+            .iter_mut()
+            .filter(|report| report.failure.is_none() && report.reconciled)
+        {
+            let mut peers = self.peers.iter();
+            let place = peers.position(|peer| peer.address == report.address);
+            let withheld = place.map_or(0, |place| reconciliation.withheld_by(place));
+            if withheld > 0 {
+                let why = format!(
+                    "it lists {} that it does not send",
+                    counted(withheld, "event")
+                );
+                error!(
+                    "WebSocket backfill failed in part: {}: {why} [{WITHHELD}]",
+                    report.address
+                );
+                report.failure = Some(why);
+                report.code = Some(WITHHELD);
+            }
+        }
+    }
+
     /// Saves what later runs need to know. Nothing is concluded from a run that was cut short: what
     /// strfry did not take is still missing, and a peer that we left is not to blame.
     pub(super) async fn remember(
         &mut self,
-        reports: &[PeerReport],
+        reports: &mut [PeerReport],
         imported: &PipelineResult,
         step: Step,
     ) {
         let PipelineResult { gate, result, .. } = imported;
+        let mut all_is_told = true;
         let is_settled = result.is_ok() && !imported.interrupted && step == Step::Done;
         if is_settled {
             let imported = &imported.imported;
             if imported.written.added < gate.passed().len() as u64 {
                 let untold = imported.untold();
-                if untold == 0 {
+                all_is_told = untold == 0;
+                if all_is_told {
                     self.remember_what_was_not_kept(gate).await;
                 } else {
                     warn!(
@@ -74,6 +111,9 @@ impl Backfill<'_> {
             }
             let outcomes = reports.iter().map(outcome);
             self.peer_memory.settle(self.now, outcomes, &self.kinds);
+            if all_is_told {
+                self.remember_coverage(reports).await;
+            }
         }
         let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
         self.peer_memory
@@ -82,6 +122,63 @@ impl Backfill<'_> {
         warn_if_unwritten(&path, self.refused.save(&path));
         let path = peer_memory_path(self.context);
         warn_if_unwritten(&path, self.peer_memory.save(&path, self.now));
+    }
+
+    /// Records what was had of each peer that gave everything.
+    async fn remember_coverage(&mut self, reports: &mut [PeerReport]) {
+        let newest = match self.strfry.newest(&self.kinds, self.now, LOOKED_AT).await {
+            Ok(newest) => newest,
+            Err(error) => {
+                warn!(
+                    "{}: what was had of the peers is asked for again next time",
+                    chain(&error)
+                );
+                return;
+            }
+        };
+        let created_at = newest.first().map_or(0, |event| event.created_at);
+        let is_own = |event: &&NewestEvent| self.followed.binary_search(&event.author).is_ok();
+        let witnesses: Vec<EventId> = newest.iter().filter(is_own).map(|event| event.id).collect();
+        if !witnesses.is_empty() {
+            self.ledger.witness(&witnesses);
+        }
+        for (peer, asked) in self.peers.iter().zip(&self.asked) {
+            let report = reports
+                .iter_mut()
+                .find(|report| report.address == peer.address);
+            let Some(report) = report else { continue };
+            if report.failure.is_none() {
+                let completed = Completed {
+                    address: &peer.url(),
+                    now: self.now,
+                    run: 0,
+                    newest: created_at,
+                    kinds: &self.kinds,
+                    reconciled: report.reconciled,
+                };
+                self.ledger.settle(&peer.name(), asked, completed);
+            }
+            report.covered = self.ledger.coverage(&peer.name()).map(|coverage| Covered {
+                until: coverage.horizon(),
+                oldest_comparison: coverage.oldest_comparison(),
+            });
+        }
+        if self.context.options.sweeps() && self.ledger.is_to_be_sliced(self.now) {
+            self.choose_slices().await;
+        }
+        let path = ledger_path(self.context);
+        warn_if_unwritten(&path, self.ledger.save(&path));
+    }
+
+    /// Chooses how the history is swept from now on, by how many events this station holds.
+    async fn choose_slices(&mut self) {
+        match self.strfry.times(&self.kinds).await {
+            Ok(times) => self.ledger.slice(Slices::of(times), self.now),
+            Err(error) => warn!(
+                "{}: the history is swept in the same slices as before",
+                chain(&error)
+            ),
+        }
     }
 
     async fn remember_what_was_not_kept(&mut self, gate: &Gate) {
@@ -118,6 +215,10 @@ pub(super) fn refused_path(context: &Context) -> PathBuf {
     context.file(state_file::REFUSED.name)
 }
 
+pub(super) fn ledger_path(context: &Context) -> PathBuf {
+    context.file(state_file::COVERAGE.name)
+}
+
 pub(super) fn peer_memory_path(context: &Context) -> PathBuf {
     context.file(state_file::PEERS.name)
 }
@@ -128,8 +229,7 @@ fn warn_if_unwritten(path: &Path, written: io::Result<()>) {
     }
 }
 
-/// How asking a peer went. A peer with gaps has given all that it can. How many of its events were
-/// new is known only if it was reconciled with.
+/// How asking a peer went. How many of its events were new is known only if it was reconciled with.
 pub(super) fn outcome(report: &PeerReport) -> (String, PeerOutcome) {
     let brought = if report.reconciled {
         report.counts.collected
@@ -140,6 +240,8 @@ pub(super) fn outcome(report: &PeerReport) -> (String, PeerOutcome) {
         PeerOutcome::Unfinished
     } else if report.broke_off {
         PeerOutcome::Failed
+    } else if report.failure.is_some() {
+        PeerOutcome::Partial(brought)
     } else {
         PeerOutcome::Complete(brought)
     };

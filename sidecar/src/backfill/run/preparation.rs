@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use constellation_shared::counted;
 use tracing::{info, warn};
 
 use crate::admission::rules::Rules;
 use crate::backfill::error::PrepareError;
 use crate::backfill::reconciliation::{Reconciliation, Times};
 use crate::backfill::run::Backfill;
-use crate::backfill::run::memory::{peer_memory_path, refused_path};
+use crate::backfill::run::memory::{ledger_path, peer_memory_path, refused_path};
 use crate::backfill::shared_claims::SharedClaims;
 use crate::backfill::stop::TimeLimit;
 use crate::context::Context;
+use crate::plan::ledger::Ledger;
 use crate::plan::peer_memory::PeerMemory;
 use crate::plan::refused::{Present, Refused};
 use crate::relay::connection::{CertificateError, Connector};
@@ -21,6 +23,7 @@ use crate::relay::tunnel::Patience;
 use crate::relay::tunnel::tunnels::Tunnels;
 use crate::strfry::{Strfry, conf};
 use crate::support::clock::unix_time;
+use crate::support::error_chain::chain;
 use crate::support::program::is_program;
 use crate::support::state_file;
 use crate::swarm::followed::{self, Followed};
@@ -55,9 +58,14 @@ impl<'a> Backfill<'a> {
         let selection = context.selection(&candidates, &peer_memory, now);
         let Followed { keys, blocked, .. } = followed::followed(&context.station, &descriptions)?;
         info!(for_scripts = true, "SYNC_HEX: count={}", keys.len());
+        let mut kinds = options.wanted_kinds();
+        kinds.sort_unstable();
         if keys.is_empty() {
             warn!("no pubkeys to follow: there are no members and no friends yet");
         }
+        let mut ledger = Ledger::load(&ledger_path(context), now);
+        forget_if_another_database(&strfry, &mut ledger).await;
+        ledger.begin_run(&keys);
         let mut refused = Refused::load(&refused_path(context), now);
         refused.forget_ended(&Present {
             now,
@@ -75,8 +83,9 @@ impl<'a> Backfill<'a> {
             candidates,
             selection,
             peers: Vec::new(),
+            asked: Vec::new(),
             followed: keys.into(),
-            kinds: options.wanted_kinds(),
+            kinds,
             rules: Rules {
                 now,
                 max_event_size,
@@ -85,6 +94,7 @@ impl<'a> Backfill<'a> {
             refused,
             reconciliation: None,
             peer_memory,
+            ledger,
             tallies: Vec::new(),
             under_way: Vec::new(),
             own: BTreeSet::new(),
@@ -116,13 +126,9 @@ impl<'a> Backfill<'a> {
 
     /// The earliest time that any of the selected peers is asked for.
     fn earliest(&self) -> u64 {
-        let reach = self.context.options.reach();
         let selected = self.selection.first().iter();
         let selected = selected.filter_map(|place| self.candidates.get(*place));
-        let since = |peer: &Peer| {
-            self.peer_memory
-                .since(&peer.url(), &self.kinds, self.now, reach)
-        };
+        let since = |peer: &Peer| self.asked_of(peer).earliest();
         selected.map(since).min().unwrap_or(self.now)
     }
 }
@@ -142,6 +148,30 @@ fn network(
         .patient(patience)
         .with_tunnels(Arc::clone(&tunnels));
     Ok((tunnels, connector))
+}
+
+/// Forgets what was had of all peers if the database is another one than at the end of the last
+/// run: what was had then is not here any more.
+async fn forget_if_another_database(strfry: &Strfry, ledger: &mut Ledger) {
+    let witnesses = ledger.witnesses();
+    if witnesses.is_empty() {
+        return;
+    }
+    match strfry.missing(&witnesses).await {
+        Ok(missing) if ledger.is_another_database(missing.len()) => {
+            warn!(
+                "The database lacks {} of {} that it held after the last run: it was lost, restored or replaced; everything is asked for again",
+                missing.len(),
+                counted(witnesses.len(), "event")
+            );
+            ledger.forget_peers();
+        }
+        Ok(_) => {}
+        Err(error) => warn!(
+            "{}: whether the database is still the same is unknown",
+            chain(&error)
+        ),
+    }
 }
 
 /// This station's strfry, if its binary is there.

@@ -155,7 +155,7 @@ impl Backfill<'_> {
             return;
         }
         match outcome(&report).1 {
-            PeerOutcome::Complete(_) => {
+            PeerOutcome::Complete(_) | PeerOutcome::Partial(_) => {
                 let took = Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
                 sessions.stragglers.done(sessions.begin.elapsed(), took);
                 self.selection.succeeded();
@@ -227,7 +227,7 @@ impl Backfill<'_> {
     fn session(&mut self, place: usize, admission: &Arc<Admission>) -> Option<Session> {
         let peer = self.candidates.get(place)?.clone();
         let url = peer.url();
-        let reach = self.context.options.reach();
+        let asked = self.asked_of(&peer);
         let tally = Tally::default();
         let traffic: Arc<Traffic> = Arc::default();
         let (stop, switch) = Stop::with_switch(self.limit);
@@ -242,15 +242,16 @@ impl Backfill<'_> {
             address: peer.address.clone(),
             connector: self.connector.clone(),
             admission: Arc::clone(admission),
-            wanted: Arc::new(Wanted::since(
-                Arc::clone(&self.followed),
-                self.kinds.clone(),
-                self.peer_memory.since(&url, &self.kinds, self.now, reach),
-            )),
+            wanted: Arc::new(Wanted {
+                parts: asked.parts(&self.followed),
+                kinds: self.kinds.clone(),
+                most_events: usize::MAX,
+            }),
             patience: self.patience,
             silence_ends_it: false,
         };
         self.peers.push(peer);
+        self.asked.push(asked);
         self.tallies.push(tally);
         self.under_way.push(UnderWay { traffic, switch });
         Some(session)
@@ -280,6 +281,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         reconciled: false,
         by_authors: false,
         broke_off: true,
+        covered: None,
         unreadable_kinds: Vec::new(),
     }
 }

@@ -55,6 +55,7 @@ impl Session {
             by_authors: true,
             broke_off,
             unreadable_kinds,
+            covered: None,
         };
         SessionOutcome {
             report,
