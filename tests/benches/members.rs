@@ -10,9 +10,10 @@
 )]
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use constellation_shared::{Event, Pubkey};
+use constellation_tests::author::now;
 use constellation_tests::station::ids;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 
@@ -49,11 +50,6 @@ fn say(what: &str, took: Duration, most: Duration) -> bool {
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.unwrap().as_secs()
 }
 
 fn keys(authors: &[Author]) -> Vec<Pubkey> {

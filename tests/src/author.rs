@@ -1,10 +1,17 @@
 //! [`Author`]: somebody who signs events, and forgers who cannot.
 
 use std::thread;
+use std::time::SystemTime;
 
 use constellation_shared::{Event, EventId, Pubkey, TagElement, kinds};
 use secp256k1::Keypair;
 use sha2::{Digest, Sha256};
+
+/// Now, in seconds since 1970, as events are dated.
+pub fn now() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since_1970.unwrap().as_secs()
+}
 
 /// Somebody with a secret key, the same for the same seed in every run.
 #[derive(Clone)]

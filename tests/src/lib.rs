@@ -1,11 +1,14 @@
 //! What the tests of the programs stand on, and the demo.
 //!
 //! Read it in this order: [`author`] (who signs events), [`mod@station`] (a temporary
-//! `~/.zen`), [`command`] (a program under test), [`stand_in`] (a strfry where there is
-//! none), [`ipfs`] (the same for IPFS), [`relay`] (a peer with the manners a test asks for), [`library_relay`] (a peer
-//! that other people wrote), [`properties`] (what must hold of each reader of foreign
-//! text). [`record`] and [`filter`] are what both doubles of strfry
-//! share. [`document`] is what the tests of the documents read. [`simulation`] is many stations in simulated time.
+//! `~/.zen`), [`command`] (a program under test), [`policy_program`] and [`sync_program`]
+//! (our two programs, and what they leave behind), [`members`] (profiles and full syncs),
+//! [`stand_in`] (a strfry where there is none), [`ipfs`] (the same for IPFS), [`relay`] (a
+//! peer that behaves as a test asks it to), [`library_relay`] (a relay that other people
+//! wrote), [`real_relay`] (a real strfry as a relay), [`properties`] (what must hold of each
+//! reader of foreign text). [`record`] and [`filter`] are what both doubles of strfry share.
+//! [`document`] is what the tests of the documents read. [`simulation`] is many stations in
+//! simulated time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,6 +27,7 @@ pub mod members;
 mod output;
 pub mod policy_program;
 pub mod properties;
+pub mod real_relay;
 pub mod record;
 pub mod relay;
 pub mod simulation;

@@ -1,23 +1,15 @@
 //! What the tests about members share.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use constellation_shared::{Event, Pubkey};
 
+use crate::author::now;
 use crate::command::{Output, TestCommand};
 use crate::{Author, StationDir};
 
 /// The name of the program.
 pub const SYNC: &str = "constellation-sync";
-
-/// Now, Unix seconds.
-pub fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
-}
 
 /// A profile of this content, an hour old.
 pub fn profile(author: &Author, content: &str) -> Event {

@@ -4,12 +4,11 @@ pub mod children;
 pub mod left_behind;
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use constellation_shared::{Event, EventId, kinds};
 use serde_json::Value;
 
-use crate::author::notes;
+use crate::author::{notes, now};
 use crate::command::{Output, TestCommand};
 use crate::relay::Nip77;
 use crate::station::ids;
@@ -30,8 +29,7 @@ pub const DAY: u64 = 86_400;
 
 /// A minute ago: what is dated so is recent, and stays so while a test runs.
 pub fn recent() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap().as_secs() - 60
+    now() - 60
 }
 
 /// Kinds of which no event replaces another.

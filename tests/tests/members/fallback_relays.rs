@@ -1,8 +1,8 @@
 //! The relays outside the swarm that are asked for the profiles that no peer has.
 
 use constellation_shared::Event;
-use constellation_tests::author::{forged_signature, tampered};
-use constellation_tests::members::{log, now, old_profile};
+use constellation_tests::author::{forged_signature, now, tampered};
+use constellation_tests::members::{log, old_profile};
 use constellation_tests::{Author, Behaviour, ScriptedRelay, station};
 
 use crate::case::{count, keys, short, with_fallback};

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::thread;
 
 use constellation_shared::Pubkey;
-use constellation_tests::members::{follows, log, now, profile, sync};
+use constellation_tests::author::now;
+use constellation_tests::members::{follows, log, profile, sync};
 use constellation_tests::station::ids;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 

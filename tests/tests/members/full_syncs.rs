@@ -1,6 +1,7 @@
 //! Full syncs of pubkeys without a profile: who is asked, and what comes of it.
 
-use constellation_tests::members::{log, messages, now, old_notes, old_profile, profile, sync};
+use constellation_tests::author::now;
+use constellation_tests::members::{log, messages, old_notes, old_profile, profile, sync};
 use constellation_tests::relay::dead_url;
 use constellation_tests::station::{PEER_IDS, ids};
 use constellation_tests::{Author, Behaviour, ScriptedRelay, station};

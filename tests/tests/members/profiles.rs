@@ -1,9 +1,10 @@
 //! Profiles: what is logged, what is written, what is printed, whatever the profiles hold.
 
 use constellation_shared::Pubkey;
+use constellation_tests::author::now;
 use constellation_tests::command::Output;
 use constellation_tests::members;
-use constellation_tests::members::{follows, log, messages, now, profile, sync};
+use constellation_tests::members::{follows, log, messages, profile, sync};
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 use serde_json::Value;
 

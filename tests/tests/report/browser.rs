@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use constellation_tests::Author;
+use constellation_tests::author::now;
 
-use crate::case::{PAGE, now, refusing, sync, with_peer};
+use crate::case::{PAGE, refusing, sync, with_peer};
 
 /// Chromium, where it is installed.
 fn chromium() -> Option<PathBuf> {

@@ -1,8 +1,7 @@
 //! What the tests of the report share.
 
-use std::time::SystemTime;
-
 use constellation_shared::Event;
+use constellation_tests::author::now;
 use constellation_tests::command::{Output, TestCommand};
 use constellation_tests::relay::Nip77;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
@@ -12,11 +11,6 @@ pub(crate) const JSON: &str = "strfry/constellation-report.json";
 pub(crate) const PAGE: &str = "strfry/constellation-report.html";
 pub(crate) const RUNS: &str = "strfry/constellation-runs.json";
 pub(crate) const LOG: &str = "strfry/constellation-backfill.log";
-
-pub(crate) fn now() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since_1970.unwrap().as_secs()
-}
 
 /// A station of three members, of whom the first two have a profile, and a peer that holds
 /// these and 20 notes. The second's name is this.

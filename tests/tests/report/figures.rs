@@ -5,11 +5,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use constellation_tests::author::forged_signature;
+use constellation_tests::author::{forged_signature, now};
 use constellation_tests::relay::Nip77;
 use constellation_tests::{Author, Behaviour, StationDir};
 
-use crate::case::{LOG, failing, now, sync, with_peer};
+use crate::case::{LOG, failing, sync, with_peer};
 
 /// The value of a figure.
 fn figure(station: &StationDir, name: &str) -> u64 {

@@ -1,13 +1,13 @@
 //! After each run the report says what happened, most of all what failed.
 
-use constellation_tests::author::forged_signature;
+use constellation_tests::author::{forged_signature, now};
 use constellation_tests::command::wait_until;
 use constellation_tests::relay::{Nip77, dead_url};
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::case::{JSON, PAGE, RUNS, expect_all, failing, now, refusing, report, sync, with_peer};
+use crate::case::{JSON, PAGE, RUNS, expect_all, failing, refusing, report, sync, with_peer};
 
 #[test]
 fn a_run_with_failures_shows_them() {

@@ -1,9 +1,10 @@
 //! `constellation-sync status`.
 
+use constellation_tests::author::now;
 use constellation_tests::station;
 use serde_json::Value;
 
-use crate::case::{JSON, expect_all, now, sync, with_peer};
+use crate::case::{JSON, expect_all, sync, with_peer};
 
 const HOUR: u64 = 3600;
 

@@ -3,11 +3,12 @@
 use std::fs;
 
 use constellation_tests::Behaviour;
+use constellation_tests::author::now;
 use constellation_tests::relay::{Nip11, Nip77, dead_url};
 
 use super::faults::Remedy::{Command, ForPeople};
 use super::faults::{Fault, fault};
-use super::sound::{Sound, now, set_mode, tunnelled};
+use super::sound::{Sound, set_mode, tunnelled};
 
 fn first_peer(sound: &Sound, behaviour: Behaviour) {
     sound.peers[0].behave(behaviour);

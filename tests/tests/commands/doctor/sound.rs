@@ -5,9 +5,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::SystemTime;
 
-use constellation_tests::author::notes;
+use constellation_tests::author::{notes, now};
 use constellation_tests::command::{Output, wait_until};
 use constellation_tests::station::PEER_IDS;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
@@ -53,11 +52,6 @@ fn hourly_runs() -> Value {
                    "bytes": 0, "refused": {}},
         "runs": [run(60), run(3660)], "hours": [],
     })
-}
-
-pub(crate) fn now() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap().as_secs()
 }
 
 impl Sound {

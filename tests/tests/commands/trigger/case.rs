@@ -1,8 +1,7 @@
 //! What the tests of the trigger share.
 
-use std::time::SystemTime;
-
 use constellation_shared::Event;
+use constellation_tests::author::now;
 use constellation_tests::command::TestCommand;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 
@@ -13,11 +12,6 @@ pub(crate) const LOG: &str = "strfry/constellation-trigger.log";
 
 pub(crate) const HOUR: u64 = 3600;
 pub(crate) const DAY: u64 = 86_400;
-
-pub(crate) fn now() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since_1970.unwrap().as_secs()
-}
 
 /// A station with a peer that holds a note of each of the last 40 days, in the middle of
 /// each: the first is 12 hours old.

@@ -1,6 +1,7 @@
 //! When a backfill is due, and what is remembered of it.
 
 use constellation_sync::testing::selection::Identity;
+use constellation_tests::author::now;
 use constellation_tests::command::wait_until;
 use constellation_tests::relay::dead_url;
 use constellation_tests::station::ids;
@@ -9,8 +10,8 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use super::case::{
-    ATTEMPTS, DAY, HOUR, LAST, LOG, MEMORY, is_recent, last_success, logged, now,
-    station_with_peer, trigger,
+    ATTEMPTS, DAY, HOUR, LAST, LOG, MEMORY, is_recent, last_success, logged, station_with_peer,
+    trigger,
 };
 
 fn hanging() -> Behaviour {

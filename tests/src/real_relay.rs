@@ -1,0 +1,82 @@
+//! [`RealRelay`]: a real strfry that serves its database as a relay, for benches.
+
+use std::env;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use constellation_shared::Event;
+
+use crate::StationDir;
+use crate::command::wait_until;
+
+/// How many events one `strfry import` is given.
+const IMPORTED_AT_ONCE: usize = 50_000;
+
+/// `strfry relay` on a station of its own and a port of its own, ended when it is dropped.
+pub struct RealRelay {
+    child: Child,
+    port: u16,
+    /// Its folder must last as long as the relay runs.
+    _station: StationDir,
+}
+
+impl RealRelay {
+    /// Whether the variable `STRFRY` names a real strfry. The stand-in is no relay.
+    pub fn is_possible() -> bool {
+        env::var_os("STRFRY").is_some_and(|path| !path.is_empty())
+    }
+
+    /// Starts a relay that holds these events, and waits until it takes connections. `settings`
+    /// are further lines of the block `relay` in its `strfry.conf`; `demo` is what
+    /// [`StationDir::new`] takes.
+    ///
+    /// # Panics
+    /// If strfry cannot be started, or takes no connection within two minutes.
+    pub fn start(demo: impl AsRef<Path>, settings: &str, events: &[Event]) -> Self {
+        let port = free_port();
+        let conf = format!(
+            "db = \"./strfry-db/\"\nrelay {{\n    nofiles = 0\n    bind = \"127.0.0.1\"\n    \
+             port = {port}\n    {settings}\n}}\n"
+        );
+        let station = StationDir::builder(demo).conf(&conf).build();
+        events
+            .chunks(IMPORTED_AT_ONCE)
+            .for_each(|events| station.import(events));
+        let child = Command::new(station.strfry())
+            .arg("relay")
+            .current_dir(station.strfry_dir())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let relay = Self {
+            child,
+            port,
+            _station: station,
+        };
+        wait_until("the relay's port to answer", || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        });
+        relay
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for RealRelay {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nobody listens on.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
