@@ -213,7 +213,7 @@ fn both_pardon_the_last_of_60_000_keys_of_another_station() {
     // This makes the backfill ask for the events of both.
     for author in [&blocked, &pardoned] {
         let hex = author.pubkey().to_hex();
-        station.write(&format!("flashmem/{hex}/HEX"), &hex);
+        station.write(format!("flashmem/{hex}/HEX"), &hex);
     }
     let report = sync_all(&station, &[]);
     assert_eq!(station.stored_ids(), [events[1].id].into());
