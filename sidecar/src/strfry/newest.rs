@@ -11,6 +11,7 @@ use crate::strfry::scan::ScanError;
 struct Fields<'a> {
     id: &'a str,
     pubkey: &'a str,
+    kind: u64,
     created_at: u64,
 }
 
@@ -19,6 +20,7 @@ struct Fields<'a> {
 pub(crate) struct NewestEvent {
     pub id: EventId,
     pub author: Pubkey,
+    pub kind: u16,
     /// When it was created, in Unix seconds.
     pub created_at: u64,
 }
@@ -40,10 +42,12 @@ impl Strfry {
         let mut keep = |line: &[u8]| {
             if let Ok(fields) = serde_json::from_slice::<Fields<'_>>(line)
                 && let (Ok(id), Ok(author)) = (fields.id.parse(), fields.pubkey.parse())
+                && let Ok(kind) = fields.kind.try_into()
             {
                 newest.push(NewestEvent {
                     id,
                     author,
+                    kind,
                     created_at: fields.created_at,
                 });
             }

@@ -21,4 +21,5 @@ mod process;
 mod settings;
 mod state_bounds;
 mod strfry;
+mod sweep;
 mod too_long;

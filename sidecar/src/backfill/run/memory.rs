@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use constellation_shared::{EventId, counted};
+use constellation_shared::{EventId, counted, kinds};
 use tracing::{error, info, warn};
 
 use crate::admission::counts::{self, MostlyForged};
@@ -137,7 +137,12 @@ impl Backfill<'_> {
             }
         };
         let created_at = newest.first().map_or(0, |event| event.created_at);
-        let is_own = |event: &&NewestEvent| self.followed.binary_search(&event.author).is_ok();
+        // An event that a newer one may replace is no witness.
+        let is_own = |event: &&NewestEvent| {
+            let is_lasting =
+                !kinds::is_replaceable(event.kind) && !kinds::is_addressable(event.kind);
+            is_lasting && self.followed.binary_search(&event.author).is_ok()
+        };
         let witnesses: Vec<EventId> = newest.iter().filter(is_own).map(|event| event.id).collect();
         if !witnesses.is_empty() {
             self.ledger.witness(&witnesses);
