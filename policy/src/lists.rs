@@ -230,15 +230,8 @@ impl Loader {
         let read = match known.look(&list, now) {
             Ok(Look::Unchanged) => return None,
             Ok(Look::Missing) => {
-                // Most stations have none at first, but somebody named this one.
-                if known.read != Some(None)
-                    && self.sources.blacklist != self.sources.station.blacklist()
-                {
-                    warn!(
-                        "{} does not exist: until it does, no key is blocked; check --blacklist, \
-                         CONSTELLATION_BLACKLIST and constellation.toml",
-                        self.sources.blacklist.display()
-                    );
+                if known.read != Some(None) {
+                    warn_of_missing_blacklist(&self.sources);
                 }
                 known.remember(None, now);
                 Ok(())
@@ -348,6 +341,18 @@ impl Loader {
             known.complain(&self.sources.blacklist, &error, consequence);
         }
         None
+    }
+}
+
+/// Warns of a blacklist that somebody named and that does not exist. Most stations have none at
+/// first, so the usual one may be missing.
+fn warn_of_missing_blacklist(sources: &Sources) {
+    if sources.blacklist != sources.station.blacklist() {
+        warn!(
+            "{} does not exist: until it does, no key is blocked; check --blacklist, \
+             CONSTELLATION_BLACKLIST and constellation.toml",
+            sources.blacklist.display()
+        );
     }
 }
 

@@ -2,22 +2,13 @@
 //! `strfry/constellation.toml` for whatever the command line leaves open.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 
 use constellation_shared::Station;
+use constellation_shared::list_file::Signature;
 use constellation_shared::settings::{ListSettings, Settings};
 use tracing::{error, info, warn};
 
 use crate::lists::Sources;
-
-/// Tells two states of the file apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Signature {
-    inode: (u64, u64),
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
 
 /// The current settings, and the state of the file that they come from.
 #[derive(Debug)]
@@ -106,12 +97,7 @@ fn complain(station: &Station, settings: &Settings) {
 
 fn signature(station: &Station) -> Option<Signature> {
     let metadata = fs::metadata(station.settings_file()).ok()?;
-    Some(Signature {
-        inode: (metadata.dev(), metadata.ino()),
-        length: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
+    Some(Signature::from(&metadata))
 }
 
 #[cfg(test)]

@@ -7,23 +7,34 @@
 /// How many characters of a foreign text a log line shows at most.
 pub const IN_LOG: usize = 100;
 
-/// Words by which the station's scripts and its captain find lines in the log, and how they are
-/// written in foreign text.
-const WORDS_OF_SCRIPTS: [(&str, &str); 9] = [
-    ("SYNC_", "SYNC·"),
-    ("Starting Astroport", "Starting·Astroport"),
-    ("Backfill process", "Backfill·process"),
-    ("❌ Batch", "× Batch"),
-    ("❌ WebSocket", "× WebSocket"),
-    ("❌ P2P", "× P2P"),
-    ("[INFO]", "[·INFO]"),
-    ("[WARN]", "[·WARN]"),
-    ("[ERROR]", "[·ERROR]"),
+/// A word that must not stand in foreign text, and what stands there instead.
+struct Respelling {
+    word: &'static str,
+    instead: &'static str,
+}
+
+const fn respelling(word: &'static str, instead: &'static str) -> Respelling {
+    Respelling { word, instead }
+}
+
+/// The words by which the station's scripts and its captain find lines in the log.
+const WORDS_OF_SCRIPTS: [Respelling; 9] = [
+    respelling("SYNC_", "SYNC·"),
+    respelling("Starting Astroport", "Starting·Astroport"),
+    respelling("Backfill process", "Backfill·process"),
+    respelling("❌ Batch", "× Batch"),
+    respelling("❌ WebSocket", "× WebSocket"),
+    respelling("❌ P2P", "× P2P"),
+    respelling("[INFO]", "[·INFO]"),
+    respelling("[WARN]", "[·WARN]"),
+    respelling("[ERROR]", "[·ERROR]"),
 ];
 
-/// Words by which the station's scripts count failures, and how they are written in foreign
-/// text.
-const WORDS_OF_FAILURE: [(&str, &str); 2] = [("failed", "fail·ed"), ("FAILED", "FAIL·ED")];
+/// The words by which the station's scripts count failures.
+const WORDS_OF_FAILURE: [Respelling; 2] = [
+    respelling("failed", "fail·ed"),
+    respelling("FAILED", "FAIL·ED"),
+];
 
 /// Whether a terminal would obey a character or show nothing for it: control characters, format
 /// characters (including those that reorder text), line separators, spaces other than the plain
@@ -147,10 +158,12 @@ pub fn without_failures(text: &str) -> String {
     respelled(text, &WORDS_OF_FAILURE)
 }
 
-fn respelled(text: &str, words: &[(&str, &str)]) -> String {
-    words.iter().fold(text.to_owned(), |text, (word, instead)| {
-        text.replace(word, instead)
-    })
+fn respelled(text: &str, respellings: &[Respelling]) -> String {
+    respellings
+        .iter()
+        .fold(text.to_owned(), |text, Respelling { word, instead }| {
+            text.replace(word, instead)
+        })
 }
 
 /// Escapes every hidden character in a JSON text, which keeps its value.

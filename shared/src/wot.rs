@@ -5,7 +5,6 @@
 //! does not grow with the file: a list is read in pieces, and a line of any length takes at most
 //! [`LINE_CUT`] bytes.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufRead};
 
@@ -211,26 +210,15 @@ pub fn read_list(reader: impl BufRead, each_key: impl FnMut(u64, Pubkey)) -> io:
 pub fn read_list_within(
     allowance: Allowance,
     mut reader: impl BufRead,
-    mut each_key: impl FnMut(u64, Pubkey),
+    each_key: impl FnMut(u64, Pubkey),
 ) -> io::Result<Faults> {
-    let mut faults = Faults::default();
-    let mut number = 0;
-    let mut bytes = 0_u64;
-    let keys = Cell::new(0_u64);
-    let mut take = |number: u64, line: &[u8]| {
-        let line = match number {
-            1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
-            _ => line,
-        };
-        match parse_line(line) {
-            Line::Key(key) => {
-                keys.set(keys.get() + 1);
-                each_key(number, key);
-            }
-            Line::Blank => {}
-            Line::Faulty => faults.add(number, line),
-        }
+    let mut lines = Lines {
+        number: 0,
+        keys: 0,
+        faults: Faults::default(),
+        each_key,
     };
+    let mut bytes = 0_u64;
     // The beginning of a line whose end has not been read yet.
     let mut begun: Vec<u8> = Vec::new();
     loop {
@@ -246,12 +234,11 @@ pub fn read_list_within(
         let mut rest = piece;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, behind) = rest.split_at(end);
-            number += 1;
             if begun.is_empty() {
-                take(number, bounded(line));
+                lines.take(bounded(line));
             } else {
                 extend_bounded(&mut begun, line);
-                take(number, &begun);
+                lines.take(&begun);
                 begun.clear();
             }
             rest = behind.get(1..).unwrap_or_default();
@@ -259,15 +246,44 @@ pub fn read_list_within(
         extend_bounded(&mut begun, rest);
         reader.consume(length);
         bytes += length as u64;
-        if allowance.is_spent(bytes, keys.get()) {
-            faults.cut_after = Some(number);
-            return Ok(faults);
+        if allowance.is_spent(bytes, lines.keys) {
+            lines.faults.cut_after = Some(lines.number);
+            return Ok(lines.faults);
         }
     }
     if !begun.is_empty() {
-        take(number + 1, &begun);
+        lines.take(&begun);
     }
-    Ok(faults)
+    Ok(lines.faults)
+}
+
+/// What the lines of a list were found to hold so far.
+struct Lines<F> {
+    /// How many lines there were.
+    number: u64,
+    /// How many of them held a key.
+    keys: u64,
+    faults: Faults,
+    each_key: F,
+}
+
+impl<F: FnMut(u64, Pubkey)> Lines<F> {
+    /// Takes the next line, without its end.
+    fn take(&mut self, line: &[u8]) {
+        self.number += 1;
+        let line = match self.number {
+            1 => line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line),
+            _ => line,
+        };
+        match parse_line(line) {
+            Line::Key(key) => {
+                self.keys += 1;
+                (self.each_key)(self.number, key);
+            }
+            Line::Blank => {}
+            Line::Faulty => self.faults.add(self.number, line),
+        }
+    }
 }
 
 /// The first [`LINE_CUT`] bytes of a line: enough to see that it is too long for a key, and

@@ -295,12 +295,11 @@ impl Cli {
             // An option that the command does not take is still defined, so that it is refused with
             // a message that says so.
             let adapted = options.iter().cloned().filter_map(|option| {
-                let is_taken = takes(&name, option.get_id().as_str());
-                match (is_taken, taken_by(&name)) {
-                    (false, _) => Some(option.hide(true)),
-                    (true, Some(taken)) => Some(grouped(option, taken.len() <= FEW_OPTIONS)),
-                    (true, None) => None,
+                if !takes(&name, option.get_id().as_str()) {
+                    return Some(option.hide(true));
                 }
+                let taken = taken_by(&name)?;
+                Some(grouped(option, taken.len() <= FEW_OPTIONS))
             });
             let adapted: Vec<Arg> = adapted.collect();
             definition = definition.mut_subcommand(name, |command| command.args(adapted));

@@ -185,10 +185,12 @@ fn write_document(
     now: u64,
     paint: Paint,
 ) -> io::Result<()> {
-    let mark = match (document.success, document.exit_code) {
-        (true, 0) => paint.good("✔"),
-        (true, _) => paint.warn("!"),
-        (false, _) => paint.bad("✘"),
+    let mark = if !document.success {
+        paint.bad("✘")
+    } else if document.exit_code == 0 {
+        paint.good("✔")
+    } else {
+        paint.warn("!")
     };
     writeln!(
         output,
@@ -199,32 +201,70 @@ fn write_document(
     if let Some(failure) = &document.failure {
         row(output, "why", failure)?;
     }
-    let ago = |time: u64| duration(now.saturating_sub(time));
-    let took = measured(document.seconds);
+    write_times(output, document, freshness, now, paint)?;
+    row(output, "events", &events(document))?;
+    if let Some(profiles) = &document.profiles {
+        let profiles = format!("{} with one, {} without", profiles.found, profiles.missing);
+        row(output, "profiles", &profiles)?;
+    }
+    if let Some(call) = &document.told {
+        let result = call.failure.as_ref().map_or_else(String::new, |failure| {
+            paint.warn(&format!("; the command failed: {failure}"))
+        });
+        let ago = ago(call.at, now);
+        row(
+            output,
+            "told",
+            &format!("a {}, {ago} ago{result}", call.event),
+        )?;
+    }
+    let mut peers: Vec<&Peer> = document.peers.iter().collect();
+    peers.sort_by_key(|peer| (peer.complete, peer.reached));
+    for peer in peers {
+        write_peer(output, peer, paint)?;
+    }
+    Ok(())
+}
+
+/// How long ago a time in Unix seconds is at `now`.
+fn ago(time: u64, now: u64) -> String {
+    duration(now.saturating_sub(time))
+}
+
+/// Writes when the last run and the last success were, and how many runs have failed since.
+fn write_times(
+    output: &mut impl Write,
+    document: &Document,
+    freshness: &Freshness,
+    now: u64,
+    paint: Paint,
+) -> io::Result<()> {
     let last = format!(
-        "{} ago, {}, in {took}, exit code {}",
-        ago(document.finished_at),
+        "{} ago, {}, in {}, exit code {}",
+        ago(document.finished_at, now),
         document.finished,
+        measured(document.seconds),
         document.exit_code
     );
     row(output, "last run", &last)?;
-    let success = match (&freshness.reason, freshness.age_seconds) {
-        (Some(reason), _) => paint.bad(reason),
-        (None, age) => format!(
+    let success = match &freshness.reason {
+        Some(reason) => paint.bad(reason),
+        None => format!(
             "{} ago, at most {} is sound",
-            duration(age.unwrap_or(0)),
+            duration(freshness.age_seconds.unwrap_or(0)),
             duration(freshness.max_age_seconds)
         ),
     };
     row(output, "last success", &success)?;
     if document.failures_in_a_row > 0 {
-        let failures = document.failures_in_a_row.to_string();
-        row(
-            output,
-            "failed so far",
-            &paint.bad(&format!("{failures} in a row")),
-        )?;
+        let failures = format!("{} in a row", document.failures_in_a_row);
+        row(output, "failed so far", &paint.bad(&failures))?;
     }
+    Ok(())
+}
+
+/// How many events were let in, how many were new, and how many were left out, by reason.
+fn events(document: &Document) -> String {
     let mut events = format!(
         "{} let in, {} of them new",
         count(document.events),
@@ -238,27 +278,7 @@ fn write_document(
     if !refused.is_empty() {
         events.push_str(&format!("; left out: {}", refused.join(", ")));
     }
-    row(output, "events", &events)?;
-    if let Some(profiles) = &document.profiles {
-        let profiles = format!("{} with one, {} without", profiles.found, profiles.missing);
-        row(output, "profiles", &profiles)?;
-    }
-    if let Some(call) = &document.told {
-        let result = call.failure.as_ref().map_or_else(String::new, |failure| {
-            paint.warn(&format!("; the command failed: {failure}"))
-        });
-        row(
-            output,
-            "told",
-            &format!("a {}, {} ago{result}", call.event, ago(call.at)),
-        )?;
-    }
-    let mut peers: Vec<&Peer> = document.peers.iter().collect();
-    peers.sort_by_key(|peer| (peer.complete, peer.reached));
-    for peer in peers {
-        write_peer(output, peer, paint)?;
-    }
-    Ok(())
+    events
 }
 
 fn row(output: &mut impl Write, title: &str, text: &str) -> io::Result<()> {
@@ -268,10 +288,12 @@ fn row(output: &mut impl Write, title: &str, text: &str) -> io::Result<()> {
 fn write_peer(output: &mut impl Write, peer: &Peer, paint: Paint) -> io::Result<()> {
     let events = number_of(peer.collected, "event");
     let (size, took) = (bytes(peer.bytes), measured(peer.seconds));
-    let (mark, title) = match (peer.complete, peer.reached) {
-        (true, _) => (paint.good("✔"), "synced"),
-        (false, true) => (paint.warn("!"), "in part"),
-        (false, false) => (paint.bad("✘"), "not reached"),
+    let (mark, title) = if peer.complete {
+        (paint.good("✔"), "synced")
+    } else if peer.reached {
+        (paint.warn("!"), "in part")
+    } else {
+        (paint.bad("✘"), "not reached")
     };
     let mut line = format!("{mark} {title:<11} {}  {events}, {size}, {took}", peer.url);
     if let Some(failure) = &peer.failure {

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
 use crate::relay::address::Address;
-use crate::relay::guard::{Denial, Guard};
+use crate::relay::guard::{Denial, Denied, Guard};
 use crate::relay::traffic::Traffic;
 use crate::relay::tunnel::TunnelError;
 use crate::relay::tunnel::tunnels::Tunnels;
@@ -264,9 +264,9 @@ impl Connector {
             .guard
             .admit(address, resolved.collect())
             .await
-            .map_err(|(denial, socket)| match denial {
-                Denial::Own => ConnectError::Own(name(), socket.ip()),
-                Denial::Private => ConnectError::Private(name(), socket.ip()),
+            .map_err(|Denied { denial, ip }| match denial {
+                Denial::Own => ConnectError::Own(name(), ip),
+                Denial::Private => ConnectError::Private(name(), ip),
             })?;
         let tcp = TcpStream::connect(admitted.as_slice())
             .await

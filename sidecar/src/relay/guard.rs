@@ -34,6 +34,15 @@ pub enum Denial {
     Private,
 }
 
+/// Why an address may not be connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Denied {
+    /// The reason.
+    pub denial: Denial,
+    /// An IP address that led to it.
+    pub ip: IpAddr,
+}
+
 /// What we recognise our own relay by.
 #[derive(Debug, Default)]
 pub struct OwnRelay {
@@ -135,12 +144,12 @@ impl Guard {
     /// The IP addresses among `resolved` that we may connect to.
     ///
     /// # Errors
-    /// If there is none: the [`Denial`], and an IP address that led to it.
+    /// [`Denied`] if there is none.
     pub async fn admit(
         &self,
         address: &Address,
         resolved: Vec<SocketAddr>,
-    ) -> Result<Vec<SocketAddr>, (Denial, SocketAddr)> {
+    ) -> Result<Vec<SocketAddr>, Denied> {
         if self.named.contains(address) {
             return Ok(resolved);
         }
@@ -150,8 +159,16 @@ impl Guard {
         for socket in resolved {
             match self.judge(socket, own) {
                 None => admitted.push(socket),
-                Some(Denial::Own) => return Err((Denial::Own, socket)),
-                Some(denial) => denied = Some((denial, socket)),
+                Some(denial) => {
+                    let found = Denied {
+                        denial,
+                        ip: socket.ip(),
+                    };
+                    if denial == Denial::Own {
+                        return Err(found);
+                    }
+                    denied = Some(found);
+                }
             }
         }
         match denied {
@@ -215,7 +232,7 @@ mod tests {
         let admitted = guard.admit(&address, sockets.collect()).await;
         admitted
             .map(|sockets| sockets.len())
-            .map_err(|(denial, _)| denial)
+            .map_err(|denied| denied.denial)
     }
 
     #[tokio::test]

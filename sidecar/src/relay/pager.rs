@@ -259,15 +259,8 @@ impl Pager {
         if after > 0 && brings_more {
             self.smallest_cut = Some(self.smallest_cut.map_or(after, |cut| cut.min(after)));
         }
-        let mut push = |window: Window, expects_until, after| {
-            self.todo.push(Task {
-                window,
-                expects_until,
-                after,
-            });
-        };
         if expects_until && bound_is_missing && until_shift == 0 {
-            push(window, expects_until, after);
+            self.ask_later(window, expects_until, after);
             self.until_shift = 1;
             return true;
         }
@@ -281,16 +274,31 @@ impl Pager {
         }
         if reached < until {
             let until = reached;
-            push(Window { until, ..window }, true, count);
-            return true;
+            self.ask_later(Window { until, ..window }, true, count);
+        } else {
+            self.go_behind_full_second(window, count);
         }
-        // All events are of this one second, or of the second after it.
+        true
+    }
+
+    fn ask_later(&mut self, window: Window, expects_until: bool, after: usize) {
+        self.todo.push(Task {
+            window,
+            expects_until,
+            after,
+        });
+    }
+
+    /// All events of a page are of the last second of its window, or of the second after it: goes on
+    /// with the seconds before, and remembers that there may be more in this one.
+    fn go_behind_full_second(&mut self, window: Window, count: usize) {
+        let Window { since, until, .. } = window;
         if since < until {
             let older = Window {
                 until: until - 1,
                 ..window.clone()
             };
-            push(older, false, count);
+            self.ask_later(older, false, count);
         }
         // Events beyond `LATEST` are refused anyway.
         if until < LATEST {
@@ -300,7 +308,6 @@ impl Pager {
             };
             self.full_seconds.push(FullSecond { window, count });
         }
-        true
     }
 
     fn remember(&mut self, subscription: u64, page: Page) {

@@ -77,18 +77,16 @@ impl RunHistory {
     /// Takes a run in, and completes its document with what is remembered.
     pub(crate) fn take(&mut self, document: &mut Document) {
         self.version = VERSION;
-        match (document.success, document.outcome) {
-            (true, _) => {
-                self.totals.succeeded += 1;
-                self.failures_in_a_row = 0;
-                self.last_success_at = Some(document.finished_at);
-            }
+        if document.success {
+            self.totals.succeeded += 1;
+            self.failures_in_a_row = 0;
+            self.last_success_at = Some(document.finished_at);
+        } else if document.outcome == Outcome::Interrupted {
             // Somebody ended it, which says nothing about the constellation.
-            (false, Outcome::Interrupted) => self.totals.interrupted += 1,
-            (false, _) => {
-                self.totals.failed += 1;
-                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-            }
+            self.totals.interrupted += 1;
+        } else {
+            self.totals.failed += 1;
+            self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         }
         let run = summary(document);
         self.totals.events += run.events;

@@ -18,6 +18,16 @@ const PREFIX: &str = "constellation_sync_";
 
 struct Text(String);
 
+/// A label of a sample.
+struct Label<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+const fn label<'a>(name: &'a str, value: &'a str) -> Label<'a> {
+    Label { name, value }
+}
+
 impl Text {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a text cannot fail.
@@ -27,10 +37,10 @@ impl Text {
         );
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    fn sample(&mut self, name: &str, labels: &[Label<'_>], value: impl Display) {
         let labels: Vec<String> = labels
             .iter()
-            .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
+            .map(|label| format!("{}=\"{}\"", label.name, escaped(label.value)))
             .collect();
         let labels = match labels.as_slice() {
             [] => String::new(),
@@ -61,7 +71,7 @@ impl Text {
         }
         self.family(name, "gauge", help);
         for peer in peers.iter().take(MOST_PEERS) {
-            self.sample(name, &[("peer", &peer.url)], value(peer));
+            self.sample(name, &[label("peer", &peer.url)], value(peer));
         }
     }
 }
@@ -76,7 +86,7 @@ fn escaped(value: &str) -> String {
 pub(crate) fn render(document: &Document, totals: &Totals) -> String {
     let mut text = Text(String::new());
     text.family("build_info", "gauge", "The program that wrote this.");
-    text.sample("build_info", &[("version", &document.version)], 1);
+    text.sample("build_info", &[label("version", &document.version)], 1);
     of_the_last_run(&mut text, document);
     of_its_peers(&mut text, document);
     of_all_runs(&mut text, totals);
@@ -136,8 +146,8 @@ fn of_the_last_run(text: &mut Text, document: &Document) {
             "gauge",
             "Followed pubkeys with and without a profile.",
         );
-        text.sample(name, &[("state", "found")], profiles.found);
-        text.sample(name, &[("state", "missing")], profiles.missing);
+        text.sample(name, &[label("state", "found")], profiles.found);
+        text.sample(name, &[label("state", "missing")], profiles.missing);
     }
 }
 
@@ -155,7 +165,7 @@ fn of_its_peers(text: &mut Text, document: &Document) {
         ("incomplete", count(|peer| !peer.complete && peer.reached)),
         ("unreachable", count(|peer| !peer.complete && !peer.reached)),
     ] {
-        text.sample(name, &[("state", state)], count);
+        text.sample(name, &[label("state", state)], count);
     }
     text.of_peers(
         peers,
@@ -197,7 +207,7 @@ fn of_all_runs(text: &mut Text, totals: &Totals) {
         ("failure", totals.failed),
         ("interrupted", totals.interrupted),
     ] {
-        text.sample(name, &[("result", result)], count);
+        text.sample(name, &[label("result", result)], count);
     }
     text.counter("events_total", "Events that were let in.", totals.events);
     text.counter(
@@ -222,7 +232,7 @@ fn of_all_runs(text: &mut Text, totals: &Totals) {
             .map(|(reason, count)| (reason.as_str(), *count)),
     );
     for (reason, count) in refused {
-        text.sample(name, &[("reason", reason)], count);
+        text.sample(name, &[label("reason", reason)], count);
     }
 }
 

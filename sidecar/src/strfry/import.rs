@@ -74,6 +74,14 @@ pub(crate) struct Import {
     imported: Imported,
 }
 
+/// How a process ended.
+struct ProcessEnd {
+    /// Its exit status, in words.
+    status: String,
+    /// Its last messages.
+    words: String,
+}
+
 impl Import {
     /// An import that starts strfry with the first event. If `verify` is set, strfry verifies the
     /// events once more.
@@ -256,7 +264,7 @@ impl Import {
     /// Ends the process, and gives the lines that it may not have stored to a new one.
     async fn replace(&mut self) -> Result<(), ImportError> {
         loop {
-            let (status, words) = self.end_process().await;
+            let ProcessEnd { status, words } = self.end_process().await;
             if !self.leave_out_too_long() {
                 self.imported.replaced_children += 1;
                 self.barren += 1;
@@ -310,10 +318,13 @@ impl Import {
         true
     }
 
-    /// Waits for the process to end, or kills it. Returns its exit status and last messages.
-    async fn end_process(&mut self) -> (String, String) {
+    /// Waits for the process to end, or kills it.
+    async fn end_process(&mut self) -> ProcessEnd {
         let Some(mut running) = self.running.take() else {
-            return ("not running".to_owned(), String::new());
+            return ProcessEnd {
+                status: "not running".to_owned(),
+                words: String::new(),
+            };
         };
         running.stdin = None;
         // It may be ending by itself; if it hangs, it is killed.
@@ -346,6 +357,9 @@ impl Import {
         } else {
             status
         };
-        (status, Vec::from(words).join(" / "))
+        ProcessEnd {
+            status,
+            words: Vec::from(words).join(" / "),
+        }
     }
 }

@@ -37,37 +37,57 @@ const STATION_S: [&str; 2] = ["_12345.sh", "20h12.process.sh"];
 /// What calls us where nothing else does.
 const CRON_LINE: &str = "*/10 * * * * constellation-sync trigger";
 
-/// The last of the runs that come by themselves is no longer ago, in seconds: some
-/// stations call once a day.
+/// How old the last run may be in seconds if runs come by themselves: some stations start one a
+/// day.
 const LATE: u64 = 26 * 3600;
 
-/// How far apart they are at the least, in seconds: whoever tries it by hand does it at once.
+/// How many seconds lie between two runs that come by themselves at least. Somebody who tries the
+/// program by hand runs it several times within minutes.
 const APART: u64 = 3000;
 
+/// How far back runs are looked at, in seconds: two days, and some time for the runs themselves.
 const TWO_DAYS: u64 = 50 * 3600;
 
-/// Where the scripts look for the program besides PATH, some below HOME.
+/// Where the scripts look for the program besides PATH. Relative folders are in HOME.
 const PROGRAM_FOLDERS: [&str; 4] = [".cargo/bin", "/usr/local/bin", ".local/bin", "/snap/bin"];
 
-/// How long crontab may take.
+/// How long `crontab -l` may take.
 const CRONTAB_PATIENCE: Duration = Duration::from_secs(4);
 
-/// What is known of the callers.
+/// What is known of everything that may start a run.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    /// Those of the station's scripts that are there: whether it calls us, and may be run.
-    scripts: Vec<(PathBuf, bool, bool)>,
-    /// Where the scripts would find the program.
+    /// The station's scripts that exist.
+    scripts: Vec<StationScript>,
+    /// The program that the scripts would start, if they find one.
     program: Option<PathBuf>,
-    /// The lines of cron's tables that name us.
+    /// The lines of cron tables that name us.
     cron: Vec<String>,
     /// Our timers.
     timers: Vec<Timer>,
-    /// What of the station's own calls its scripts.
+    /// The station's own programs that call its scripts.
     stations: Vec<String>,
-    /// How many runs there were lately, and how long ago the last, where they come by
-    /// themselves.
-    regular: Option<(usize, u64)>,
+    /// The runs of the last two days, if they show that something starts them.
+    regular: Option<Regular>,
+}
+
+/// One of the station's scripts that exists.
+#[derive(Debug)]
+struct StationScript {
+    path: PathBuf,
+    /// Whether it starts `constellation-sync`.
+    calls_us: bool,
+    /// Whether its mode allows anybody to run it.
+    may_run: bool,
+}
+
+/// Runs that were started regularly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Regular {
+    /// How many there were in the last two days.
+    count: usize,
+    /// How many seconds ago the last one ended.
+    last_ago: u64,
 }
 
 impl Facts {
@@ -95,25 +115,40 @@ impl Facts {
         }
     }
 
-    /// What is wrong with them.
+    /// What is wrong with what starts the runs.
     pub(crate) fn judge(&self) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let mut ready = Vec::new();
-        for (path, _, may_run) in self.scripts.iter().filter(|(_, calls_us, _)| *calls_us) {
-            if *may_run {
-                ready.push(path.display().to_string());
-            } else {
-                findings.push(Finding::fail(
+        let mut findings = self.judge_scripts();
+        let callers = self.callers();
+        if !callers.is_empty() {
+            let text = format!("the next run is started by {}", callers.join("; "));
+            findings.push(Finding::ok("callers", text));
+            return findings;
+        }
+        let idle = self.timers.iter().find(|timer| !timer.runs());
+        findings.extend(idle.map(Timer::judge));
+        if findings.is_empty() {
+            findings.push(self.nobody());
+        }
+        findings
+    }
+
+    /// What keeps the station's scripts from starting a run when they are called.
+    fn judge_scripts(&self) -> Vec<Finding> {
+        let ours = self.scripts.iter().filter(|script| script.calls_us);
+        let mut findings: Vec<Finding> = ours
+            .filter(|script| !script.may_run)
+            .map(|StationScript { path, .. }| {
+                Finding::fail(
                     "script_not_executable",
                     format!(
                         "{} may not be run: its callers pass it over",
                         path.display()
                     ),
                     format!("chmod a+x {}", quoted(path)),
-                ));
-            }
-        }
-        if !ready.is_empty() && self.program.is_none() {
+                )
+            })
+            .collect();
+        if !self.ready_scripts().is_empty() && self.program.is_none() {
             findings.push(Finding::fail(
                 "program_not_found",
                 format!("the station's scripts would not find {PROGRAM}: it is in none of the folders where they look"),
@@ -123,64 +158,79 @@ impl Facts {
                 ),
             ));
         }
-        let mut callers: Vec<String> = self
-            .cron
-            .iter()
-            .map(|line| format!("cron: {line}"))
-            .collect();
-        let running = self.timers.iter().filter(|timer| timer.runs());
-        callers.extend(running.map(|timer| timer.path.display().to_string()));
-        let scripts = ready.join(" and ");
-        match (ready.is_empty(), self.stations.is_empty(), self.regular) {
-            (true, ..) => {}
-            (false, false, _) => {
-                callers.push(format!("{scripts}, called by {}", self.stations.join(" and ")));
-            }
-            (false, true, Some((runs, age))) => callers.push(format!(
-                "{scripts}: who calls is not seen, and {runs} runs in the last two days, the last of them {} ago, say that somebody does",
-                duration(age)
-            )),
-            (false, true, None) => {}
-        }
-        if !callers.is_empty() {
-            let text = format!("the next run is started by {}", callers.join("; "));
-            findings.push(Finding::ok("callers", text));
-            return findings;
-        }
-        let idle = self.timers.iter().find(|timer| !timer.runs());
-        findings.extend(idle.map(Timer::judge));
-        if !findings.is_empty() {
-            return findings;
-        }
-        findings.push(if ready.is_empty() {
-                let theirs = self.scripts.first().map_or_else(
-                    || "there is no script in workspace/NIP-101".to_owned(),
-                    |(path, ..)| format!("{} is not ours", path.display()),
-                );
-                Finding::fail(
-                    "nobody_calls",
-                    format!("nobody starts the next run: {theirs}, no cron line and no timer names {PROGRAM}"),
-                    format!("{PROGRAM} install; or in crontab -e: {CRON_LINE}"),
-                )
-            } else { Finding::warn(
-                "nobody_seen_calling",
-                format!(
-                    "{scripts} would start the next run, but nobody is seen who calls: neither a process nor a cron line names {}, and no runs an hour or more apart were recorded in the last two days",
-                    STATION_S.join(" or ")
-                ),
-                format!("start the station's own programs; or in crontab -e: {CRON_LINE}"),
-            ) });
         findings
+    }
+
+    /// The names of the station's scripts that would start a run, joined by `and`.
+    fn ready_scripts(&self) -> String {
+        let ready = self.scripts.iter();
+        let ready = ready.filter(|script| script.calls_us && script.may_run);
+        let ready: Vec<String> = ready
+            .map(|script| script.path.display().to_string())
+            .collect();
+        ready.join(" and ")
+    }
+
+    /// Everything that starts the next run by itself.
+    fn callers(&self) -> Vec<String> {
+        let cron = self.cron.iter().map(|line| format!("cron: {line}"));
+        let running = self.timers.iter().filter(|timer| timer.runs());
+        let mut callers: Vec<String> = cron
+            .chain(running.map(|timer| timer.path.display().to_string()))
+            .collect();
+        let scripts = self.ready_scripts();
+        if scripts.is_empty() {
+            return callers;
+        }
+        if !self.stations.is_empty() {
+            let stations = self.stations.join(" and ");
+            callers.push(format!("{scripts}, called by {stations}"));
+        } else if let Some(Regular { count, last_ago }) = self.regular {
+            callers.push(format!(
+                "{scripts} (called by something that cannot be seen: there were {count} runs in the last two days, the last of them {} ago)",
+                duration(last_ago)
+            ));
+        }
+        callers
+    }
+
+    /// The finding of a station on which nothing seems to start the next run.
+    fn nobody(&self) -> Finding {
+        let scripts = self.ready_scripts();
+        if scripts.is_empty() {
+            let theirs = self.scripts.first().map_or_else(
+                || "there is no script in workspace/NIP-101".to_owned(),
+                |script| format!("{} is not ours", script.path.display()),
+            );
+            return Finding::fail(
+                "nobody_calls",
+                format!(
+                    "nothing starts the next run: {theirs}, and no cron line and no timer names {PROGRAM}"
+                ),
+                format!("{PROGRAM} install; or in crontab -e: {CRON_LINE}"),
+            );
+        }
+        Finding::warn(
+            "nobody_seen_calling",
+            format!(
+                "{scripts} would start the next run, but it cannot be seen that anything calls it: no process and no cron line names {}, and no two runs an hour or more apart were recorded in the last two days",
+                STATION_S.join(" or ")
+            ),
+            format!("start the station's own programs; or in crontab -e: {CRON_LINE}"),
+        )
     }
 }
 
-/// How many runs of the last two days ended, and how long ago the last one, where they say
-/// that somebody calls: the last one within [`LATE`], and another an hour before it.
-fn regular(ended: impl Iterator<Item = u64>, now: u64) -> Option<(usize, u64)> {
+/// The runs of the last two days, if they show that something starts them: the last one is no
+/// older than [`LATE`], and another one is at least [`APART`] older than that.
+fn regular(ended: impl Iterator<Item = u64>, now: u64) -> Option<Regular> {
     let ages = ended.map(|time| now.saturating_sub(time));
     let ages: Vec<u64> = ages.filter(|&age| age <= TWO_DAYS).collect();
     let (last, first) = (ages.iter().min()?, ages.iter().max()?);
-    (*last <= LATE && first - last >= APART).then_some((ages.len(), *last))
+    (*last <= LATE && first - last >= APART).then_some(Regular {
+        count: ages.len(),
+        last_ago: *last,
+    })
 }
 
 /// The processes that run one of these scripts.
@@ -201,19 +251,24 @@ fn processes_of(scripts: &[&str]) -> Vec<String> {
     found.collect()
 }
 
-fn scripts(station: &Station) -> Vec<(PathBuf, bool, bool)> {
-    let there = SCRIPTS.iter().filter_map(|script| {
+/// The station's scripts that exist.
+fn scripts(station: &Station) -> Vec<StationScript> {
+    let existing = SCRIPTS.iter().filter_map(|script| {
         let path = station.root().join(script);
         let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
         let text = fs::read(&path).unwrap_or_default();
         let calls_us = String::from_utf8_lossy(&text).contains(PROGRAM);
         let may_run = metadata.permissions().mode() & 0o111 != 0;
-        Some((path, calls_us, may_run))
+        Some(StationScript {
+            path,
+            calls_us,
+            may_run,
+        })
     });
-    there.collect()
+    existing.collect()
 }
 
-/// What the scripts would start; see `sidecar/backfill_constellation.sh`.
+/// The program that the scripts would start, found as `sidecar/backfill_constellation.sh` does.
 fn program() -> Option<PathBuf> {
     let name = env::var_os("CONSTELLATION_SYNC").filter(|name| !name.is_empty());
     let name = name.unwrap_or_else(|| OsString::from(PROGRAM));
@@ -226,7 +281,7 @@ fn program() -> Option<PathBuf> {
     found.find(|path| crate::support::program::is_program(path))
 }
 
-/// This user's table of cron, and the machine's.
+/// The cron tables of this user and of the machine.
 async fn cron_tables() -> Vec<String> {
     let mut command = Command::new("crontab");
     command
@@ -252,7 +307,7 @@ fn our_names() -> Vec<&'static str> {
     scripts.chain([PROGRAM]).collect()
 }
 
-/// The lines that are no remarks and name one of these.
+/// The lines that are not comments and contain one of these names.
 fn lines_that_name(tables: &[String], names: &[&str]) -> Vec<String> {
     let lines = tables.iter().flat_map(|table| table.lines()).map(str::trim);
     let lines =
@@ -267,7 +322,11 @@ mod tests {
 
     fn bad(change: impl Fn(&mut Facts)) -> Vec<&'static str> {
         let mut facts = Facts {
-            scripts: vec![("/zen/workspace/NIP-101/a.sh".into(), true, true)],
+            scripts: vec![StationScript {
+                path: "/zen/workspace/NIP-101/a.sh".into(),
+                calls_us: true,
+                may_run: true,
+            }],
             program: Some("/usr/local/bin/constellation-sync".into()),
             cron: Vec::new(),
             timers: Vec::new(),
@@ -286,9 +345,12 @@ mod tests {
         assert_eq!(bad(|_| ()), none);
         let nobody = |facts: &mut Facts| facts.scripts.clear();
         assert_eq!(bad(nobody), ["nobody_calls"]);
-        assert_eq!(bad(|facts| facts.scripts[0].1 = false), ["nobody_calls"]);
         assert_eq!(
-            bad(|facts| facts.scripts[0].2 = false),
+            bad(|facts| facts.scripts[0].calls_us = false),
+            ["nobody_calls"]
+        );
+        assert_eq!(
+            bad(|facts| facts.scripts[0].may_run = false),
             ["script_not_executable"]
         );
         assert_eq!(bad(|facts| facts.program = None), ["program_not_found"]);
@@ -320,7 +382,13 @@ mod tests {
             })
         };
         assert_eq!(alone(|_| ()), ["nobody_seen_calling"]);
-        assert_eq!(alone(|facts| facts.regular = Some((9, 60))), [""; 0]);
+        let regular = |facts: &mut Facts| {
+            facts.regular = Some(Regular {
+                count: 9,
+                last_ago: 60,
+            });
+        };
+        assert_eq!(alone(regular), [""; 0]);
         let cron = |facts: &mut Facts| facts.cron = vec!["* * * * * x.sh".to_owned()];
         assert_eq!(alone(cron), [""; 0]);
     }
@@ -328,7 +396,10 @@ mod tests {
     #[test]
     fn runs_that_come_by_themselves_are_an_hour_apart() {
         const NOW: u64 = 1_800_000_000;
-        let regular = |ages: &[u64]| regular(ages.iter().map(|age| NOW - age), NOW);
+        let regular = |ages: &[u64]| {
+            let found = regular(ages.iter().map(|age| NOW - age), NOW);
+            found.map(|Regular { count, last_ago }| (count, last_ago))
+        };
         assert_eq!(regular(&[]), None);
         assert_eq!(regular(&[60]), None);
         assert_eq!(regular(&[60, 120, 180]), None);

@@ -1,4 +1,5 @@
-//! The lists: readable, without faulty lines, and saying whose events are followed.
+//! `doctor` about the lists: whether they can be read, which lines are faulty, and how many keys are
+//! followed.
 
 use std::fs;
 use std::io;
@@ -15,21 +16,28 @@ use crate::support::unix_user::{ENTER, READ, UnixUser, WRITE};
 use crate::swarm::followed;
 use crate::swarm::peer::Description;
 
-/// A list and what reading it came to.
+/// A list and the outcome of reading it.
 #[derive(Debug)]
 struct Read {
     path: PathBuf,
-    /// The keys and the faulty lines; none where there is no such list.
+    /// The number of keys and the faulty lines; `None` if there is no such list.
     outcome: io::Result<Option<(usize, Faults)>>,
 }
 
-/// What the policy must be able to do, which runs as strfry's user.
+/// What the policy must be able to do with a file or folder. It runs as strfry's user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Read,
     Enter,
-    /// A list is replaced, which is a matter of its folder.
+    /// Replace a list, for which its folder must be writable.
     Replace,
+}
+
+/// A file or folder with which the policy cannot do what it must.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Closed {
+    path: PathBuf,
+    need: Need,
 }
 
 /// What is known of the lists.
@@ -38,12 +46,12 @@ pub(crate) struct Facts {
     blacklist: Read,
     friends: Vec<Read>,
     members: io::Result<Vec<Read>>,
-    /// What of the other stations' lists is not read, each in words.
+    /// What is not read of the other stations' lists, in words.
     left_out_of_swarm: Vec<String>,
-    /// How many keys are followed, where that can be told.
+    /// How many keys are followed, if that is known.
     followed: Option<usize>,
     /// What strfry's user cannot do.
-    closed_to_strfry: Vec<(PathBuf, Need)>,
+    closed_to_strfry: Vec<Closed>,
     strfry_group: Option<u32>,
     members_dir: PathBuf,
 }
@@ -72,7 +80,7 @@ impl Facts {
         }
     }
 
-    /// What is wrong with them.
+    /// What is wrong with the lists.
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = vec![judge(
             &self.blacklist,
@@ -100,41 +108,54 @@ impl Facts {
             Finding::warn(
                 "swarm_lists_cut",
                 text,
-                "look at it: no constellation fills such lists; delete its folder if it is no station's",
+                "look at these lists: no constellation fills them like that; if the folder belongs to no station, delete it",
             )
         }));
-        findings.extend(self.closed_to_strfry.iter().map(|(path, need)| {
-            let (words, remedy) = match need {
-                Need::Read => ("read", "chmod a+r"),
-                Need::Enter => ("enter", "chmod a+x"),
-                Need::Replace => ("take lines out of blacklist.txt in", "chmod g+rwx"),
-            };
-            let path_word = quoted(path);
-            let group = match (need, self.strfry_group) {
-                (Need::Replace, Some(group)) => format!("sudo chgrp {group} {path_word} && "),
-                _ => String::new(),
-            };
-            Finding::fail(
-                "lists_closed_to_strfry",
-                format!("strfry's user cannot {words} {}", path.display()),
-                format!("{group}{remedy} {path_word}"),
-            )
-        }));
-        match self.followed {
-            Some(0) => findings.push(Finding::warn(
+        let closed = self.closed_to_strfry.iter();
+        findings.extend(closed.map(|closed| closed.judge(self.strfry_group)));
+        findings.extend(self.judge_followed());
+        findings
+    }
+
+    /// How many keys are followed. If that is unknown, another finding already says why.
+    fn judge_followed(&self) -> Option<Finding> {
+        Some(match self.followed? {
+            0 => Finding::warn(
                 "nobody_followed",
                 "no key is followed: there are no members and no friends",
                 "make a MULTIPASS, or wait for amisOfAmis.txt to be rebuilt, which takes an hour a day",
-            )),
-            Some(count) => {
+            ),
+            count => {
                 let verb = if count == 1 { "is" } else { "are" };
                 let text = format!("{} {verb} followed", counted(count, "key"));
-                findings.push(Finding::ok("followed", text));
+                Finding::ok("followed", text)
             }
-            // It was said above why not.
-            None => {}
-        }
-        findings
+        })
+    }
+}
+
+impl Closed {
+    /// The finding, with a remedy for strfry's user being in this group.
+    fn judge(&self, strfry_group: Option<u32>) -> Finding {
+        let path = quoted(&self.path);
+        let (action, remedy) = match self.need {
+            Need::Read => ("read", format!("chmod a+r {path}")),
+            Need::Enter => ("enter", format!("chmod a+x {path}")),
+            Need::Replace => {
+                let group = strfry_group.map_or_else(String::new, |group| {
+                    format!("sudo chgrp {group} {path} && ")
+                });
+                (
+                    "take lines out of blacklist.txt in",
+                    format!("{group}chmod g+rwx {path}"),
+                )
+            }
+        };
+        Finding::fail(
+            "lists_closed_to_strfry",
+            format!("strfry's user cannot {action} {}", self.path.display()),
+            remedy,
+        )
     }
 }
 
@@ -202,7 +223,7 @@ fn unusual(blacklist: &Read) -> Option<Finding> {
         "blacklist_unusual",
         format!("{}: {}", blacklist.path.display(), faults.unusual),
         format!(
-            "nano +{line} {}: write one key a line, which other programs understand too; what is a remark belongs behind #",
+            "nano +{line} {}: write one key per line, so that other programs understand it too, and put # before comments",
             quoted(&blacklist.path)
         ),
     ))
@@ -251,8 +272,8 @@ fn judge_members(members: &[Read]) -> Vec<Finding> {
     findings
 }
 
-/// What the policy must be able to do and cannot, run by this user.
-fn closed_to(user: &UnixUser, station: &Station) -> Vec<(PathBuf, Need)> {
+/// The files and folders with which the policy cannot do what it must when this user runs it.
+fn closed_to(user: &UnixUser, station: &Station) -> Vec<Closed> {
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let mut closed = Vec::new();
     let lists = [vec![station.blacklist()], station.friend_lists()].concat();
@@ -262,7 +283,8 @@ fn closed_to(user: &UnixUser, station: &Station) -> Vec<(PathBuf, Need)> {
         {
             let is_list = obstacle == path;
             let need = if is_list { Need::Read } else { Need::Enter };
-            closed.push((obstacle.to_owned(), need));
+            let path = obstacle.to_owned();
+            closed.push(Closed { path, need });
         }
     }
     let blacklist = absolute(station.blacklist());
@@ -270,7 +292,8 @@ fn closed_to(user: &UnixUser, station: &Station) -> Vec<(PathBuf, Need)> {
         .parent()
         .map_or_else(|| station.strfry_dir(), PathBuf::from);
     if closed.is_empty() && user.reaches(&folder, READ | WRITE | ENTER) == Err(&folder) {
-        closed.push((folder, Need::Replace));
+        let (path, need) = (folder, Need::Replace);
+        closed.push(Closed { path, need });
     }
     closed.dedup();
     closed
@@ -375,7 +398,10 @@ mod tests {
         ] {
             mode(&strfry, of_folder);
             mode(&station.blacklist(), of_list);
-            let expected: Vec<_> = expected.into_iter().collect();
+            let expected: Vec<Closed> = expected
+                .into_iter()
+                .map(|(path, need)| Closed { path, need })
+                .collect();
             assert_eq!(closed_to(&stranger, &station), expected, "{of_folder:o}");
         }
         mode(&strfry, 0o755);

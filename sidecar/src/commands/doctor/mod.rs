@@ -1,10 +1,11 @@
-//! `constellation-sync doctor`: looks at each thing that the daily run needs, and says of
-//! each what mends it.
+//! `constellation-sync doctor`: checks everything that the daily run needs, and shows the command that
+//! repairs what is wrong.
 //!
-//! A module for each group of things: [`folders`], [`strfry`], [`lists`], [`plugin`],
-//! [`serving`] (what runs of these), [`relay`] (our own), [`peers`] and the [`clock`] beside theirs, [`callers`], [`runs`]. In each,
-//! `gather` looks at the machine and changes nothing on it, and `judge` makes a
-//! [`Finding`] of what was seen. All checks together take at most some ten seconds.
+//! There is one module for each group of checks: [`folders`], [`strfry`], [`lists`], [`plugin`],
+//! [`serving`] (which of these are running), [`relay`] (our own), [`peers`], [`clock`] (compared with
+//! the peers' clocks), [`callers`] and [`runs`]. In each, `gather` looks at the machine without changing
+//! anything, and `judge` turns what it saw into a [`Finding`]. All checks together take about ten
+//! seconds at most.
 
 pub(crate) mod callers;
 pub(crate) mod clock;
@@ -20,7 +21,7 @@ pub(crate) mod strfry;
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -52,7 +53,7 @@ pub struct DoctorOptions {
     pub tunnels: bool,
 }
 
-/// Looks at everything, and writes what was found; the exit code.
+/// Looks at everything and writes the findings. Returns the exit code.
 ///
 /// # Errors
 /// [`SyncError::Prepare`], and those of writing.
@@ -71,7 +72,7 @@ pub(crate) async fn run(
     Ok(exit_code)
 }
 
-/// 1 where something must be mended.
+/// 1 if something must be repaired, else 0.
 pub(crate) fn exit_code(findings: &[Finding]) -> u8 {
     u8::from(worst(findings) == Level::Fail)
 }
@@ -86,7 +87,8 @@ pub(crate) async fn examine(
 ) -> Result<Vec<Finding>, SyncError> {
     let station = &context.station;
     let strfry = context.strfry();
-    let data = conf::database(&strfry.conf(), &absolute(station.strfry_dir()));
+    let folder = absolute(station.strfry_dir());
+    let data = conf::database(&strfry.conf(), &folder);
     let folders = folders::Facts::gather(station, &data);
     let mut findings = folders.judge();
     if !folders.has_station() {
@@ -94,17 +96,16 @@ pub(crate) async fn examine(
     }
     let probe = Probe::prepare(context, options.tunnels)?;
     let dms = context.options.wanted_kinds().contains(&DIRECT_MESSAGE);
-    // Where the database is another's, that is to be mended first.
-    let mended = worst(&findings) < Level::Fail;
+    // A database that belongs to somebody else must be mended first.
+    let may_look = worst(&findings) < Level::Fail;
     let user = process::strfry_user(&station.strfry_dir(), &data).ok();
-    let user = user.filter(|_| mended);
-    let settings = Conf::read(&strfry.conf()).ok().flatten();
+    let user = user.filter(|_| may_look);
+    let conf = strfry.conf();
+    let settings = Conf::read(&conf).ok().flatten();
     let is_understood = settings.is_some();
     let settings = settings.unwrap_or_else(Conf::empty);
     let command = settings.text(&edit::PLUGIN).ok().flatten();
     let command = command.unwrap_or_default();
-    let folder = absolute(station.strfry_dir());
-    let conf = strfry.conf();
     // Our own relay may be asked wherever its conf has it listen.
     let to_our_relay = probe.connector.unguarded();
     let (strfry, plugin, relay, peers, callers) = tokio::join!(
@@ -117,32 +118,11 @@ pub(crate) async fn examine(
     probe.close().await;
     let lists = lists::Facts::gather(station, &probe.descriptions, user.as_ref()).judge();
     findings.extend(strfry.judge());
-    let mut plugin_works = false;
     // Without a conf there is no plugin line and no port to be right or wrong.
     if is_understood {
-        let serving = serving::Facts::gather(&folder, plugin.program());
-        let plugin = plugin.judge();
-        let is_ours = plugin.code == "plugin";
-        plugin_works = plugin.level < Level::Fail;
-        // A policy that cannot read its lists says so, and what is wrong are the lists.
-        if plugin.code != plugin::NO_ANSWER || worst(&lists) < Level::Fail {
-            findings.push(plugin);
-        }
-        // Where another one is meant to decide, or none, that is said.
-        if is_ours {
-            findings.extend(serving.judge());
-        }
+        findings.extend(judge_policy(context, &plugin, &folder, &lists));
         findings.extend(relay.judge());
     }
-    // Which lists a broken plugin uses matters once it works.
-    findings.extend(context.doubts.iter().filter(|_| plugin_works).map(|doubt| {
-        let folder = quoted(&station.strfry_dir());
-        Finding::warn(
-            "list_settings",
-            doubt.clone(),
-            format!("mend that line: nano {folder}/constellation.toml, or {folder}/strfry.conf; both programs then use the same lists"),
-        )
-    }));
     findings.extend(lists);
     findings.extend(peers.judge());
     findings.extend(callers.judge());
@@ -150,11 +130,43 @@ pub(crate) async fn examine(
     Ok(findings)
 }
 
+/// What is wrong with the policy: the plugin line, what runs of it, and which lists it uses.
+fn judge_policy(
+    context: &Context,
+    plugin: &plugin::Facts,
+    folder: &Path,
+    lists: &[Finding],
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let serving = serving::Facts::gather(folder, plugin.program());
+    let finding = plugin.judge();
+    let is_ours = finding.code == "plugin";
+    let works = finding.level < Level::Fail;
+    // A policy that cannot read its lists does not answer; then it is the lists that are wrong.
+    if finding.code != plugin::NO_ANSWER || worst(lists) < Level::Fail {
+        findings.push(finding);
+    }
+    // If another plugin is meant to decide, or none, the first finding says so.
+    if is_ours {
+        findings.extend(serving.judge());
+    }
+    // Which lists a broken plugin uses matters only once it works.
+    findings.extend(context.doubts.iter().filter(|_| works).map(|doubt| {
+        let folder = quoted(&context.station.strfry_dir());
+        Finding::warn(
+            "list_settings",
+            doubt.clone(),
+            format!("correct that line: nano {folder}/constellation.toml, or {folder}/strfry.conf; both programs then use the same lists"),
+        )
+    }));
+    findings
+}
+
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// Colours are for people: on a terminal, and only where they are not unwanted
+/// Whether to use colours: only on a terminal, and not if `NO_COLOR` is set
 /// (<https://no-color.org>).
 pub(crate) fn wants_colours() -> bool {
     let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -1,5 +1,5 @@
-//! The plugin line of `strfry.conf`: that it names our policy, and that the policy answers
-//! on [`trial`].
+//! `doctor` about the plugin line of `strfry.conf`: whether it names our policy, and whether the policy
+//! answers correctly on [`trial`].
 
 pub(crate) mod trial;
 
@@ -13,7 +13,7 @@ use crate::strfry::process::POLICY;
 use crate::support::atomic_file;
 use crate::support::unix_user::{ENTER, READ, UnixUser};
 
-/// It is our policy, and does not answer as it should.
+/// The code of the finding that our policy does not answer as it should.
 pub(crate) const NO_ANSWER: &str = "plugin_no_answer";
 
 /// How much of a script is searched for the policy's name, in bytes.
@@ -23,25 +23,51 @@ const LONGEST_SCRIPT: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Facts {
     conf: PathBuf,
-    /// The line's value; empty where there is none.
+    /// The value of the line; empty if there is none.
     command: String,
-    /// The program in it, where one is there.
+    /// The program that the line starts, if it exists.
     program: Option<PathBuf>,
     /// Whether it is our policy, or a script that calls it.
     is_ours: bool,
     /// Whether the line names the station's folder (`--zen`).
     says_where: bool,
-    /// What strfry's user cannot enter or run on the way to it, and his name.
-    closed: Option<(PathBuf, String)>,
+    /// What keeps strfry's user from running it.
+    closed: Option<Closed>,
     /// Whether strfry runs as another user than this program.
     other_user: bool,
-    /// The answers to the requests, or why there are none; only of our own.
+    /// The answers of our own policy to trial requests, or why there are none.
     answers: Option<Result<Vec<String>, String>>,
 }
 
+/// What keeps strfry's user from running the plugin.
+#[derive(Debug)]
+struct Closed {
+    /// The folder that the user cannot enter, or the program itself.
+    obstacle: PathBuf,
+    /// The name of the user.
+    user: String,
+}
+
+impl Closed {
+    fn judge(&self, program: &Path) -> Finding {
+        let obstacle = &self.obstacle;
+        let mode = if obstacle == program { "a+rx" } else { "a+x" };
+        Finding::fail(
+            "plugin_not_startable",
+            format!(
+                "strfry's user {} cannot run {}: {} is closed to that user",
+                self.user,
+                program.display(),
+                obstacle.display()
+            ),
+            format!("chmod {mode} {}", quoted(obstacle)),
+        )
+    }
+}
+
 impl Facts {
-    /// Looks at the plugin of this conf, and asks it where it is ours. `folder` is
-    /// strfry's working directory.
+    /// Looks at the plugin of this conf, and tries it if it is ours. `folder` is strfry's working
+    /// directory.
     pub(crate) async fn gather(
         conf: &Path,
         command: &str,
@@ -62,7 +88,10 @@ impl Facts {
                 };
                 let real = fs::canonicalize(path).ok()?;
                 let obstacle = user.reaches(&real, wanted).err()?;
-                Some((obstacle.to_owned(), user.name.clone()))
+                Some(Closed {
+                    obstacle: obstacle.to_owned(),
+                    user: user.name.clone(),
+                })
             });
         let us = UnixUser::ourselves();
         let other_user = us
@@ -92,7 +121,7 @@ impl Facts {
         self.program.as_deref()
     }
 
-    /// What is wrong with it.
+    /// What is wrong with the plugin.
     pub(crate) fn judge(&self) -> Finding {
         let (conf, command) = (self.conf.display(), &self.command);
         let install = "constellation-sync install --write-conf";
@@ -110,17 +139,8 @@ impl Facts {
                 install,
             );
         };
-        if let Some((obstacle, user)) = &self.closed {
-            let how = if obstacle == program { "a+rx" } else { "a+x" };
-            return Finding::fail(
-                "plugin_not_startable",
-                format!(
-                    "strfry's user {user} cannot run {}: {} is closed to him",
-                    program.display(),
-                    obstacle.display()
-                ),
-                format!("chmod {how} {}", quoted(obstacle)),
-            );
+        if let Some(closed) = &self.closed {
+            return closed.judge(program);
         }
         if !self.is_ours {
             return Finding::warn(
@@ -254,7 +274,10 @@ mod tests {
             ("plugin_not_startable", Level::Fail)
         );
         assert_eq!(
-            judge(&|facts| facts.closed = Some(("/root".into(), "strfry".to_owned()))),
+            judge(&|facts| facts.closed = Some(Closed {
+                obstacle: "/root".into(),
+                user: "strfry".to_owned()
+            })),
             ("plugin_not_startable", Level::Fail)
         );
         assert_eq!(

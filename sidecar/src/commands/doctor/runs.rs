@@ -131,25 +131,25 @@ impl Facts {
         } = self.running?;
         let age = self.now.saturating_sub(since);
         let file = quoted(&self.folder.join(state_file::PID.name));
-        Some(match (is_backfill, age > LONG) {
-            (false, _) => Finding::fail(
+        Some(if !is_backfill {
+            Finding::fail(
                 "stale_pid_file",
                 format!(
                     "{file} names process {pid}, which is no backfill: the station's scripts wait for its end"
                 ),
                 format!("rm {file}"),
-            ),
-            (true, true) => Finding::warn(
+            )
+        } else if age > LONG {
+            Finding::warn(
                 "backfill_long",
                 format!(
                     "a backfill, process {pid}, has been at work for {}",
                     duration(age)
                 ),
                 format!("kill {pid}"),
-            ),
-            (true, false) => {
-                Finding::ok("running", format!("a backfill is at work, process {pid}"))
-            }
+            )
+        } else {
+            Finding::ok("running", format!("a backfill is at work, process {pid}"))
         })
     }
 }

@@ -21,6 +21,17 @@ pub(crate) struct Draft {
     pub(crate) changes: Vec<Change>,
 }
 
+/// A script of ours that an install puts in the place of the station's.
+#[derive(Clone, Copy)]
+pub(crate) struct OurScript<'a> {
+    /// The name of its file.
+    pub name: &'a str,
+    /// Its text.
+    pub content: &'a [u8],
+    /// What is in its place now.
+    pub seen: &'a Script,
+}
+
 impl Draft {
     /// A step that writes this, unless it is there.
     pub(crate) fn write(&mut self, file: &Seen, content: &[u8], kind: Kind, why: &str) -> bool {
@@ -38,20 +49,22 @@ impl Draft {
         true
     }
 
+    /// Tells git of the scripts that are put in place, so that it neither reports nor overwrites
+    /// them.
     pub(crate) fn tell_git(
         &mut self,
         found: &Found,
         git: &GitFiles,
         record: &Record,
-        scripts: &[(&str, &[u8], &Script)],
+        scripts: &[OurScript<'_>],
     ) {
-        let names = || scripts.iter().map(|(name, ..)| *name);
+        let names = || scripts.iter().map(|script| script.name);
         let untracked = scripts
             .iter()
-            .filter(|(.., script)| script.committed.is_none());
+            .filter(|script| script.seen.committed.is_none());
         let driver = filter::driver(&found.kept.join("scripts"));
         let attributes = filter::attributes(names());
-        let exclude = filter::exclude(untracked.map(|(name, ..)| *name));
+        let exclude = filter::exclude(untracked.map(|script| script.name));
         for (file, lines, why) in [
             (
                 &git.config,
@@ -107,14 +120,16 @@ impl Draft {
         });
     }
 
-    /// A script in its place.
+    /// Puts a script in its place.
     pub(crate) fn put(
         &mut self,
         found: &Found,
         record: &Record,
-        name: &str,
-        content: &[u8],
-        script: &Script,
+        OurScript {
+            name,
+            content,
+            seen: script,
+        }: OurScript<'_>,
     ) {
         let current = script.file.content.as_deref();
         let copy = found.copy(name).content;

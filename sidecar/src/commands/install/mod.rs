@@ -181,13 +181,11 @@ fn carry_out(
         Some(("", rest)) => format!("; undone by: constellation-sync uninstall{rest}"),
         _ => String::new(),
     };
-    match (plan.steps.is_empty(), dry_run) {
-        (true, _) => writeln!(out, "Nothing is left to do{undo}")?,
-        (false, true) => match plan.steps.len() {
-            1 => writeln!(out, "This step would be done{undo}")?,
-            steps => writeln!(out, "These {steps} steps would be done{undo}")?,
-        },
-        (false, false) => writeln!(out, "Done{undo}")?,
+    match plan.steps.len() {
+        0 => writeln!(out, "Nothing is left to do{undo}")?,
+        _ if !dry_run => writeln!(out, "Done{undo}")?,
+        1 => writeln!(out, "This step would be done{undo}")?,
+        steps => writeln!(out, "These {steps} steps would be done{undo}")?,
     }
     Ok(u8::from(!plan.is_whole))
 }

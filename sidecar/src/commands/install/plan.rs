@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use crate::commands::install::draft::Draft;
-use crate::commands::install::found::{Found, Script};
+use crate::commands::install::draft::{Draft, OurScript};
+use crate::commands::install::found::Found;
 use crate::commands::install::record::Record;
 use crate::commands::install::step::{Kind, Step};
 use crate::commands::install::wanted::Wanted;
@@ -43,27 +43,35 @@ enum Way {
 pub fn install(found: &Found, wanted: &Wanted) -> Result<Plan, InstallError> {
     let record = found.recorded()?;
     let way = way(found, wanted);
-    let mut scripts: Vec<(&str, &[u8], &Script)> = Vec::new();
+    let mut scripts: Vec<OurScript<'_>> = Vec::new();
     for (name, content) in SCRIPTS {
-        if let Some(script) = found.scripts.get(name) {
-            scripts.push((name, content.as_bytes(), script));
+        if let Some(seen) = found.scripts.get(name) {
+            scripts.push(OurScript {
+                name,
+                content: content.as_bytes(),
+                seen,
+            });
         }
     }
     // Once ours, it stays ours until the uninstall.
     if matches!(way, Way::Script) || record.before(PLUGIN).is_some() {
-        let script = found.scripts.get(PLUGIN);
-        scripts.extend(script.map(|script| (PLUGIN, wanted.plugin.as_slice(), script)));
+        let seen = found.scripts.get(PLUGIN);
+        scripts.extend(seen.map(|seen| OurScript {
+            name: PLUGIN,
+            content: wanted.plugin.as_slice(),
+            seen,
+        }));
     }
     let mut draft = Draft::default();
-    for &(name, content, _) in &scripts {
+    for OurScript { name, content, .. } in &scripts {
         let why = "our copy of a script, from which git puts it in place; undone by removing it";
         draft.write(&found.copy(name), content, Kind::Script, why);
     }
     if let Some(git) = &found.git {
         draft.tell_git(found, git, &record, &scripts);
     }
-    for &(name, content, script) in &scripts {
-        draft.put(found, &record, name, content, script);
+    for &script in &scripts {
+        draft.put(found, &record, script);
     }
     if matches!(way, Way::Conf) || record.conf().is_some() {
         draft.edit_conf(found, &record, wanted, matches!(way, Way::Conf))?;

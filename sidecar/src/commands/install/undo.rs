@@ -136,25 +136,28 @@ impl Undo<'_> {
         } = script;
         let backup = self.found.backup(name).content;
         let is_ours = file.content.is_some() && file.content == self.found.copy(name).content;
-        match (is_ours, before, committed, backup) {
-            (true, Before::Kept, _, Some(backup)) => {
-                self.write(file, &backup, Kind::Script, "as it was");
-            }
-            // What git has got since, it would miss.
-            (true, _, Some(committed), _) => {
-                self.write(file, committed, Kind::Script, "git's own");
-                self.plan.steps.push(see(self.found, name));
-            }
-            (true, _, None, _) => self.remove(file, "it was not there"),
-            (false, Before::Nothing, None, _) if file.content.is_none() => {}
-            (false, _, Some(_), _) if file.content == *committed => {
-                if script.is_stale {
+        if is_ours {
+            match (before, backup, committed) {
+                (Before::Kept, Some(backup), _) => {
+                    self.write(file, &backup, Kind::Script, "as it was");
+                }
+                // What git has got since, it would miss.
+                (_, _, Some(committed)) => {
+                    self.write(file, committed, Kind::Script, "git's own");
                     self.plan.steps.push(see(self.found, name));
                 }
+                (_, _, None) => self.remove(file, "it was not there"),
             }
-            (false, _, None, _) if file.content.is_none() => {}
-            (false, _, _, backup) if backup.is_some() && file.content == backup => {}
-            (false, ..) => self.leave(file, name),
+        } else if committed.is_some() && file.content == *committed {
+            if script.is_stale {
+                self.plan.steps.push(see(self.found, name));
+            }
+        } else {
+            let is_gone = committed.is_none() && file.content.is_none();
+            let is_as_before = backup.is_some() && file.content == backup;
+            if !is_gone && !is_as_before {
+                self.leave(file, name);
+            }
         }
     }
 

@@ -1,15 +1,15 @@
-//! Why an event is here, or not.
+//! `why` about an event: whether it is here, which peers have it, and whether it would be let in.
 
 use constellation_shared::verify::verify;
 use constellation_shared::wot::KeySet;
 use constellation_shared::{Event, EventId, kinds};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::admission::rules::{Refusal, Rules};
 use crate::backfill::error::PrepareError;
 use crate::commands::error::SyncError;
 use crate::commands::probe::Probe;
-use crate::commands::why::{Answer, ask_all};
+use crate::commands::why::{Answer, Findings, ask_all};
 use crate::context::Context;
 use crate::members::profiles::render::utc;
 use crate::plan::refused::Refused;
@@ -97,95 +97,128 @@ struct Admission {
 }
 
 impl Admission {
-    /// What becomes of an event as a peer sent it; whether one was deleted or replaced
-    /// only the database tells.
+    /// What would become of an event that a peer sent under this id, and the event itself if it can
+    /// be read. Whether it was deleted or replaced is not looked at: only the database tells.
     fn fate(&self, id: EventId, json: &str) -> (Option<Event>, Fate) {
         let Ok(event) = Event::parse(json.as_bytes()) else {
             return (None, Fate::Refused(Refusal::Malformed));
         };
-        let fate = match () {
-            () if event.id != id => Fate::Refused(Refusal::Unasked),
-            () => match self.rules.judge(&event, verify(&event).is_err()) {
-                Err(refusal) => Fate::Refused(refusal),
-                Ok(_) if !self.followed.contains(&event.pubkey) => Fate::NotFollowed,
-                Ok(_) if !self.kinds.contains(&event.kind) => Fate::KindLeftOut,
-                Ok(_) if event.created_at < self.since => Fate::BeforeWindow,
-                Ok(_) => Fate::Wanted,
-            },
-        };
+        let fate = self.fate_of(id, &event);
         (Some(event), fate)
+    }
+
+    fn fate_of(&self, id: EventId, event: &Event) -> Fate {
+        if event.id != id {
+            Fate::Refused(Refusal::Unasked)
+        } else if let Err(refusal) = self.rules.judge(event, verify(event).is_err()) {
+            Fate::Refused(refusal)
+        } else if !self.followed.contains(&event.pubkey) {
+            Fate::NotFollowed
+        } else if !self.kinds.contains(&event.kind) {
+            Fate::KindLeftOut
+        } else if event.created_at < self.since {
+            Fate::BeforeWindow
+        } else {
+            Fate::Wanted
+        }
     }
 }
 
-/// Looks for an event here, at the peers, and among what was refused.
+/// Looks for an event here, at the peers, and among the refused ones.
 ///
 /// # Errors
-/// [`SyncError`] where strfry, its conf or the blacklist cannot be read.
+/// [`SyncError`] if strfry, its conf or the blacklist cannot be read.
 pub(crate) async fn look_into(
     context: &Context,
     probe: &Probe,
     id: EventId,
 ) -> Result<Answer, SyncError> {
     let now = unix_time();
+    let admission = admission(context, probe, now)?;
+    let filter = json!({"ids": [id.to_string()]});
     let strfry = context.strfry();
-    let max_event_size = conf::max_event_size(&strfry.conf())
-        .map_err(|error| PrepareError::Conf(strfry.conf(), error))?
-        .bytes;
+    let (here, replies) = tokio::join!(strfry.event(id), ask_all(probe, &filter));
+    let is_here = here?.is_some();
+    let where_it_is = if is_here { "here" } else { "not here" };
+    let mut findings = Findings::beginning_with(format!("event {id} is {where_it_is}"));
+    let mut fates: Vec<Fate> = Vec::new();
+    for reply in &replies {
+        let Some(events) = findings.events_of(reply) else {
+            continue;
+        };
+        let peer = &reply.peer;
+        let Some(event) = events.first() else {
+            findings.add_peer(
+                format!("  {peer} does not have it, or does not show it"),
+                json!({"url": peer, "has": false}),
+            );
+            continue;
+        };
+        let fate = fate(context, &admission, id, event, is_here).await?;
+        let line = match fate {
+            Fate::Here => format!("  {peer} has it too"),
+            fate => format!("  {peer} has it: {}", fate.code()),
+        };
+        findings.add_peer(line, json!({"url": peer, "has": true, "fate": fate.code()}));
+        if !fates.contains(&fate) {
+            fates.push(fate);
+        }
+    }
+    let Findings { mut lines, peers } = findings;
+    let refused_before = refused_before(context, id, now, &mut lines);
+    let advice = advice(is_here, &fates, !refused_before.is_empty());
+    lines.extend(advice.iter().map(|advice| format!("What to do: {advice}")));
+    Ok(Answer {
+        is_well: is_here,
+        lines,
+        json: json!({
+            "event": id.to_string(),
+            "here": is_here,
+            "peers": peers,
+            "refused_before": refused_before,
+            "advice": advice,
+        }),
+    })
+}
+
+/// What a run that began at `now`, in Unix seconds, would let in.
+fn admission(context: &Context, probe: &Probe, now: u64) -> Result<Admission, SyncError> {
+    let conf = context.strfry().conf();
+    let max_event_size =
+        conf::max_event_size(&conf).map_err(|error| PrepareError::Conf(conf, error))?;
     let followed = followed::followed(&context.station, &probe.descriptions)?;
-    let admission = Admission {
+    Ok(Admission {
         rules: Rules {
             now,
-            max_event_size,
+            max_event_size: max_event_size.bytes,
             blocked: followed.blocked,
         },
         followed: followed.keys.into_iter().collect(),
         kinds: context.options.wanted_kinds(),
         since: context.options.since(now),
-    };
-    let filter = json!({"ids": [id.to_string()]});
-    let (here, heard) = tokio::join!(strfry.event(id), ask_all(probe, &filter));
-    let is_here = here?.is_some();
+    })
+}
 
-    let mut lines = vec![format!(
-        "event {id} is {}",
-        if is_here { "here" } else { "not here" }
-    )];
-    let mut peers = Vec::new();
-    let mut fates: Vec<Fate> = Vec::new();
-    for heard in &heard {
-        let peer = &heard.peer;
-        if let Some((line, json)) = heard.silence() {
-            lines.push(line);
-            peers.push(json);
-            continue;
-        }
-        let Some(Ok(events)) = &heard.said else {
-            continue;
-        };
-        let Some(event) = events.first() else {
-            lines.push(format!("  {peer} does not have it, or does not show it"));
-            peers.push(json!({"url": peer, "has": false}));
-            continue;
-        };
-        let (event, mut fate) = admission.fate(id, event);
-        match (&event, fate) {
-            // What is refused is worth a word even so: it came before its author was
-            // blocked, or that peer has a forgery of it.
-            (_, Fate::Refused(_)) => {}
-            _ if is_here => fate = Fate::Here,
-            (Some(event), Fate::Wanted) => fate = fate_by_database(context, event).await?,
-            _ => {}
-        }
-        let words = match fate {
-            Fate::Here => "has it too".to_owned(),
-            fate => format!("has it: {}", fate.code()),
-        };
-        lines.push(format!("  {peer} {words}"));
-        peers.push(json!({"url": peer, "has": true, "fate": fate.code()}));
-        if !fates.contains(&fate) {
-            fates.push(fate);
-        }
+/// What became or would become of the event as a peer sent it. That it would be refused is worth
+/// saying even if it is here: it may have come before its author was blocked, or that peer may
+/// have a forgery of it.
+async fn fate(
+    context: &Context,
+    admission: &Admission,
+    id: EventId,
+    json: &str,
+    is_here: bool,
+) -> Result<Fate, SyncError> {
+    match admission.fate(id, json) {
+        (_, fate @ Fate::Refused(_)) => Ok(fate),
+        _ if is_here => Ok(Fate::Here),
+        (Some(event), Fate::Wanted) => fate_by_database(context, &event).await,
+        (_, fate) => Ok(fate),
     }
+}
+
+/// The earlier refusals of the event as JSON; for each of them a line is added.
+fn refused_before(context: &Context, id: EventId, now: u64, lines: &mut Vec<String>) -> Vec<Value> {
     let refused = Refused::load(&context.file(state_file::REFUSED.name), now);
     let mut before = Vec::new();
     for (sender, when) in refused.of(id) {
@@ -196,19 +229,7 @@ pub(crate) async fn look_into(
         });
         before.push(json!({"sender": sender, "when": when}));
     }
-    let advice = advice(is_here, &fates, !before.is_empty());
-    lines.extend(advice.iter().map(|advice| format!("What to do: {advice}")));
-    Ok(Answer {
-        is_well: is_here,
-        lines,
-        json: json!({
-            "event": id.to_string(),
-            "here": is_here,
-            "peers": peers,
-            "refused_before": before,
-            "advice": advice,
-        }),
-    })
+    before
 }
 
 fn advice(is_here: bool, fates: &[Fate], was_refused: bool) -> Vec<&'static str> {

@@ -1,4 +1,4 @@
-//! Why a key is followed, or not.
+//! `why` about a key: whether it is followed, which lists name it, and who has its profile.
 
 use constellation_shared::counted;
 use constellation_shared::explain::{Explanation, Place, places};
@@ -10,13 +10,13 @@ use serde_json::json;
 
 use crate::commands::error::SyncError;
 use crate::commands::probe::Probe;
-use crate::commands::why::{Answer, ask_all};
+use crate::commands::why::{Answer, Findings, ask_all};
 use crate::context::Context;
 use crate::support::clock::unix_time;
 use crate::support::sanitize::for_terminal;
 use crate::swarm::followed;
 
-/// How many places are named.
+/// How many places are named at most.
 const MOST_PLACES: usize = 50;
 
 /// How much of a foreign text is shown, in characters.
@@ -30,6 +30,20 @@ struct Standing {
     is_followed: bool,
 }
 
+impl Standing {
+    /// Lines for the verdict and the places.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("  verdict: {}", self.verdict.words())];
+        if self.places.is_empty() {
+            lines.push("  it stands in no list".to_owned());
+        }
+        let named = self.places.iter().take(MOST_PLACES);
+        lines.extend(named.map(|place| format!("  {place}")));
+        lines
+    }
+}
+
+/// Looks for a key in all lists and in the descriptions of the other stations.
 fn stand(context: &Context, probe: &Probe, key: &Pubkey) -> Standing {
     let station = &context.station;
     let friends = swarm_lists::swarm_friends(station).unwrap_or_default();
@@ -84,7 +98,7 @@ pub(crate) async fn is_known(
     Ok(count > 0)
 }
 
-/// Looks for a key in the lists, in the local strfry, and for its profile at the peers.
+/// Looks for a key in the lists and in the local strfry, and for its profile at the peers.
 ///
 /// # Errors
 /// [`SyncError::Scan`].
@@ -104,53 +118,37 @@ pub(crate) async fn look_into(
     });
     let profile_here = profile.to_string();
     let window = window.to_string();
-    let (in_window, profile_here, heard) = tokio::join!(
+    let (events, profile_here, replies) = tokio::join!(
         strfry.count_matching(&window),
         strfry.count_matching(&profile_here),
         ask_all(probe, &profile)
     );
-    let (in_window, has_profile) = (in_window?, profile_here? > 0);
+    let (events, has_profile) = (events?, profile_here? > 0);
     let is_followed = standing.is_followed;
-    let verdict = standing.verdict.words();
-    let mut lines = vec![
-        format!(
-            "key {key} is {}followed",
-            if is_followed { "" } else { "not " }
-        ),
-        format!("  verdict: {verdict}"),
-    ];
-    if standing.places.is_empty() {
-        lines.push("  it stands in no list".to_owned());
-    }
-    let named = standing.places.iter().take(MOST_PLACES);
-    lines.extend(named.map(|place| format!("  {place}")));
-    let days = match context.options.days {
-        0 => "of all time".to_owned(),
-        1 => "of the last day".to_owned(),
-        days => format!("of the last {days} days"),
-    };
-    lines.push(format!(
-        "  here: {} {days}, {} profile",
-        counted(in_window, "event"),
+    let not = if is_followed { "" } else { "not " };
+    let mut findings = Findings::beginning_with(format!("key {key} is {not}followed"));
+    findings.lines.extend(standing.lines());
+    findings.lines.push(format!(
+        "  here: {} {}, {} profile",
+        counted(events, "event"),
+        span(context.options.days),
         if has_profile { "a" } else { "no" }
     ));
-    let mut peers = Vec::new();
-    for heard in &heard {
-        let peer = &heard.peer;
-        if let Some((line, json)) = heard.silence() {
-            lines.push(line);
-            peers.push(json);
-        } else if let Some(Ok(events)) = &heard.said {
+    let mut peer_has_profile = false;
+    for reply in &replies {
+        if let Some(events) = findings.events_of(reply) {
+            let peer = &reply.peer;
             let has = !events.is_empty();
-            let word = if has { "a" } else { "no" };
-            lines.push(format!("  {peer} has {word} profile"));
-            peers.push(json!({"url": peer, "has": has}));
+            let a = if has { "a" } else { "no" };
+            findings.add_peer(
+                format!("  {peer} has {a} profile"),
+                json!({"url": peer, "has": has}),
+            );
+            peer_has_profile |= has;
         }
     }
-    let anybody = heard
-        .iter()
-        .any(|heard| matches!(&heard.said, Some(Ok(events)) if !events.is_empty()));
-    let advice = advice(&standing, has_profile, anybody);
+    let Findings { mut lines, peers } = findings;
+    let advice = advice(&standing, has_profile, peer_has_profile);
     lines.extend(advice.map(|advice| format!("What to do: {advice}")));
     Ok(Answer {
         is_well: is_followed,
@@ -159,9 +157,9 @@ pub(crate) async fn look_into(
             "key": author,
             "followed": is_followed,
             "blocked": standing.verdict.verdict == Verdict::Block,
-            "verdict": verdict,
+            "verdict": standing.verdict.words(),
             "places": standing.places,
-            "events": in_window,
+            "events": events,
             "profile": has_profile,
             "peers": peers,
             "advice": advice,
@@ -169,21 +167,32 @@ pub(crate) async fn look_into(
     })
 }
 
-fn advice(standing: &Standing, has_profile: bool, anybody: bool) -> Option<&'static str> {
-    match () {
-        () if standing.verdict.is_unknown => {
-            Some("make blacklist.txt readable: constellation-sync doctor")
-        }
-        () if standing.verdict.verdict == Verdict::Block => Some(
+/// The span of time that events are counted in.
+fn span(days: u64) -> String {
+    match days {
+        0 => "of all time".to_owned(),
+        1 => "of the last day".to_owned(),
+        days => format!("of the last {days} days"),
+    }
+}
+
+/// What to do so that the key is followed and its profile is here; `None` if nothing.
+fn advice(standing: &Standing, has_profile: bool, peer_has_profile: bool) -> Option<&'static str> {
+    if standing.verdict.is_unknown {
+        Some("make blacklist.txt readable: constellation-sync doctor")
+    } else if standing.verdict.verdict == Verdict::Block {
+        Some(
             "take the line out of blacklist.txt, or add the key to amisOfAmis.txt, which lets it in at once",
-        ),
-        () if !standing.is_followed => Some(
+        )
+    } else if !standing.is_followed {
+        Some(
             "add the key to amisOfAmis.txt, or have a member befriend it: constellation-sync friends",
-        ),
-        () if !has_profile && anybody => {
-            Some("a peer has its profile; the next backfill brings it: constellation-sync")
-        }
-        () if !has_profile => Some("nobody has its profile: its owner must write one"),
-        () => None,
+        )
+    } else if has_profile {
+        None
+    } else if peer_has_profile {
+        Some("a peer has its profile; the next backfill brings it: constellation-sync")
+    } else {
+        Some("nobody has its profile: its owner must write one")
     }
 }

@@ -1,5 +1,5 @@
-//! `constellation-sync why`: what is known of an event ([`event`]) or of a key ([`key`]),
-//! here and at the peers, and what would be done about it.
+//! `constellation-sync why`: whether an event is here ([`event`]) or a key is followed ([`key`]), why
+//! not, and what to do about it. The lists, the local strfry and all peers are asked.
 
 pub(crate) mod event;
 pub(crate) mod key;
@@ -57,7 +57,7 @@ pub enum Subject {
     Either([u8; 32]),
 }
 
-/// A text is neither an event nor a key.
+/// Why a text cannot be asked about: it is neither an event nor a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("neither 64 hex digits nor note1…, nevent1…, npub1… or nprofile1…")]
 pub struct NoSubject;
@@ -71,18 +71,16 @@ impl FromStr for Subject {
         let text = text.strip_prefix("nostr:").unwrap_or(text);
         let bech32 = text.to_ascii_lowercase();
         let key = || text.parse::<Pubkey>().map_err(|_| NoSubject);
-        match () {
-            () if bech32.starts_with("note1") => {
-                text.parse().map(Self::Event).map_err(|_| NoSubject)
-            }
-            () if bech32.starts_with("nevent1") => {
-                EventId::of_nevent(text).map(Self::Event).ok_or(NoSubject)
-            }
-            () if bech32.starts_with("npub1") => key().map(Self::Key),
-            () if bech32.starts_with("nprofile1") => {
-                Pubkey::of_nprofile(text).map(Self::Key).ok_or(NoSubject)
-            }
-            () => key().map(|key| Self::Either(*key.as_bytes())),
+        if bech32.starts_with("note1") {
+            text.parse().map(Self::Event).map_err(|_| NoSubject)
+        } else if bech32.starts_with("nevent1") {
+            EventId::of_nevent(text).map(Self::Event).ok_or(NoSubject)
+        } else if bech32.starts_with("npub1") {
+            key().map(Self::Key)
+        } else if bech32.starts_with("nprofile1") {
+            Pubkey::of_nprofile(text).map(Self::Key).ok_or(NoSubject)
+        } else {
+            key().map(|key| Self::Either(*key.as_bytes()))
         }
     }
 }
@@ -90,36 +88,25 @@ impl FromStr for Subject {
 /// What was found, as text and as JSON.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Whether all is as one would like it: it is here, or it is followed.
+    /// Whether the event is here, or the key is followed.
     pub is_well: bool,
-    /// Lines for people; foreign text in them is shortened already.
+    /// Lines for people, in which foreign text is already shortened.
     pub lines: Vec<String>,
     /// The answer for programs, as JSON.
     pub json: Value,
 }
 
-/// Finds out, and writes it; the exit code.
+/// Finds the answer and writes it. Returns the exit code.
 ///
 /// # Errors
-/// [`SyncError`] where strfry or the blacklist cannot be read.
+/// [`SyncError`] if strfry or the blacklist cannot be read.
 pub(crate) async fn run(
     context: &Context,
     options: &WhyOptions,
     output: &mut impl Write,
 ) -> Result<u8, SyncError> {
     let probe = Probe::prepare(context, options.tunnels)?;
-    let answer = match options.subject {
-        Subject::Event(id) => event::look_into(context, &probe, id).await,
-        Subject::Key(key) => key::look_into(context, &probe, key).await,
-        Subject::Either(bytes) => {
-            let key = Pubkey::from_bytes(bytes);
-            match key::is_known(context, &probe, &key).await {
-                Ok(true) => key::look_into(context, &probe, key).await,
-                Ok(false) => event::look_into(context, &probe, EventId::from_bytes(bytes)).await,
-                Err(error) => Err(error),
-            }
-        }
-    };
+    let answer = look_into(context, &probe, options.subject).await;
     probe.close().await;
     let answer = answer?;
     let exit_code = u8::from(!answer.is_well);
@@ -138,46 +125,105 @@ pub(crate) async fn run(
     Ok(exit_code)
 }
 
-/// The reply of one peer: the events that it sent, or a code and the reason; `None` if the peer
-/// was not asked.
+async fn look_into(
+    context: &Context,
+    probe: &Probe,
+    subject: Subject,
+) -> Result<Answer, SyncError> {
+    match subject {
+        Subject::Event(id) => event::look_into(context, probe, id).await,
+        Subject::Key(key) => key::look_into(context, probe, key).await,
+        Subject::Either(bytes) => {
+            let key = Pubkey::from_bytes(bytes);
+            if key::is_known(context, probe, &key).await? {
+                key::look_into(context, probe, key).await
+            } else {
+                event::look_into(context, probe, EventId::from_bytes(bytes)).await
+            }
+        }
+    }
+}
+
+/// The reply of one peer.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct PeerReply {
     /// The URL of the peer.
     pub peer: String,
-    /// Its answer.
-    pub said: Option<Result<Vec<String>, (&'static str, String)>>,
+    /// What came of it.
+    pub reply: Reply,
+}
+
+/// What came of a peer.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The peer is behind a tunnel, and tunnels are not wanted.
+    NotAsked,
+    /// The peer did not answer.
+    Failed {
+        /// The stable word for the reason.
+        code: &'static str,
+        /// The reason in words.
+        reason: String,
+    },
+    /// The events that the peer sent, as JSON.
+    Events(Vec<String>),
 }
 
 /// Asks all peers at once.
-pub(crate) async fn ask_all(probe: &Probe, filter: &Value) -> Vec<Heard> {
+pub(crate) async fn ask_all(probe: &Probe, filter: &Value) -> Vec<PeerReply> {
     let asking = probe.peers.iter().map(async |peer| {
-        let said = if probe.may_ask(peer) {
-            let said = probe::ask(filter, &peer.address, &probe.connector).await;
-            Some(said.map_err(|error| (error.code(), for_terminal(&chain(&error), LONGEST))))
+        let reply = if !probe.may_ask(peer) {
+            Reply::NotAsked
         } else {
-            None
+            match probe::ask(filter, &peer.address, &probe.connector).await {
+                Ok(events) => Reply::Events(events),
+                Err(error) => Reply::Failed {
+                    code: error.code(),
+                    reason: for_terminal(&chain(&error), LONGEST),
+                },
+            }
         };
         let peer = peer.address.to_string();
-        Heard { peer, said }
+        PeerReply { peer, reply }
     });
     join_all(asking).await
 }
 
-impl Heard {
-    /// A line and JSON for a peer that did not answer; none for one that did.
-    pub(crate) fn silence(&self) -> Option<(String, Value)> {
-        let peer = &self.peer;
-        match &self.said {
-            None => Some((
+/// What is found while the replies are looked through: lines for people, and the peers as JSON.
+struct Findings {
+    lines: Vec<String>,
+    peers: Vec<Value>,
+}
+
+impl Findings {
+    fn beginning_with(line: String) -> Self {
+        Self {
+            lines: vec![line],
+            peers: Vec::new(),
+        }
+    }
+
+    /// Adds what one peer's reply means.
+    fn add_peer(&mut self, line: String, json: Value) {
+        self.lines.push(line);
+        self.peers.push(json);
+    }
+
+    /// The events that a peer sent. If there is no reply with events, that is noted instead.
+    fn events_of<'a>(&mut self, reply: &'a PeerReply) -> Option<&'a [String]> {
+        let peer = &reply.peer;
+        match &reply.reply {
+            Reply::Events(events) => return Some(events),
+            Reply::NotAsked => self.add_peer(
                 format!("  {peer} is behind a tunnel, and was not asked (--tunnels asks)"),
                 json!({"url": peer, "has": null, "code": "tunnel_unwanted"}),
-            )),
-            Some(Err((code, why))) => Some((
-                format!("  {peer} did not tell: {why} [{code}]"),
-                json!({"url": peer, "has": null, "code": code, "failure": why}),
-            )),
-            Some(Ok(_)) => None,
+            ),
+            Reply::Failed { code, reason } => self.add_peer(
+                format!("  {peer} did not answer: {reason} [{code}]"),
+                json!({"url": peer, "has": null, "code": code, "failure": reason}),
+            ),
         }
+        None
     }
 }
 

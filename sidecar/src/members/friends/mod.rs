@@ -94,7 +94,7 @@ pub(crate) enum FriendsError {
     List(PathBuf, #[source] io::Error),
 }
 
-/// Gathers the friends.
+/// Gathers the friends that are not yet in this station's lists.
 ///
 /// # Errors
 /// [`FriendsError`].
@@ -104,31 +104,14 @@ pub(crate) async fn gather(
     descriptions: &[Description],
     scope: Scope,
 ) -> Result<Circle, FriendsError> {
-    let mut listed = BTreeSet::new();
-    for path in station.friend_lists() {
-        let keys = keys_of(&ListFile::own(path.clone()));
-        listed.extend(keys.map_err(|error| FriendsError::List(path, error))?);
-    }
-    let blacklist = ListFile::blacklist(station.blacklist());
-    let blacklisted =
-        keys_at_rest(&blacklist).map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
+    let lists = Lists::read(station)?;
     let mut people = BTreeSet::new();
     for list in folder_or_none(list_file::member_keys(station), &station.members_dir()) {
         people.extend(keys_or_none(&list));
     }
-    let mut swarm: BTreeMap<Pubkey, usize> = BTreeMap::new();
-    for list in folder_or_none(swarm_lists::swarm_friends(station), &station.swarm_dir()) {
-        for key in at_most(MOST_OF_A_STATION, keys_or_none(&list), list.path()) {
-            *swarm.entry(key).or_default() += 1;
-        }
-    }
     if scope.captains {
         let captains = descriptions.iter().filter_map(|station| station.captain);
-        // Somebody who may not write here does not bring his friends either.
-        let trusted = |key: &Pubkey| {
-            !blacklisted.contains(key) || listed.contains(key) || swarm.contains_key(key)
-        };
-        people.extend(captains.filter(trusted));
+        people.extend(captains.filter(|key| lists.trust(key)));
     }
     let mut contacts = Contacts::new();
     let authors: Vec<Pubkey> = people.iter().copied().collect();
@@ -144,8 +127,8 @@ pub(crate) async fn gather(
         }
     }
     if scope.swarm {
-        for (key, stations) in swarm {
-            named.entry(key).or_default().stations = stations;
+        for (key, stations) in &lists.swarm {
+            named.entry(*key).or_default().stations = *stations;
         }
     }
     let mut circle = Circle {
@@ -155,17 +138,57 @@ pub(crate) async fn gather(
         ..Circle::default()
     };
     for (key, mut friend) in named {
-        friend.blocked = blacklisted.contains(&key);
-        if listed.contains(&key) {
+        if lists.own.contains(&key) {
             continue;
         }
+        friend.blocked = lists.blacklisted.contains(&key);
         if friend.blocked && scope.keep_blocked {
             circle.kept_blocked += 1;
-            continue;
+        } else {
+            circle.new.insert(key, friend);
         }
-        circle.new.insert(key, friend);
     }
     Ok(circle)
+}
+
+/// The lists that friends are compared with.
+struct Lists {
+    /// The keys of this station's own lists of friends.
+    own: BTreeSet<Pubkey>,
+    blacklisted: BTreeSet<Pubkey>,
+    /// How many other stations list each key as a friend.
+    swarm: BTreeMap<Pubkey, usize>,
+}
+
+impl Lists {
+    fn read(station: &Station) -> Result<Self, FriendsError> {
+        let mut own = BTreeSet::new();
+        for path in station.friend_lists() {
+            let keys = keys_of(&ListFile::own(path.clone()));
+            own.extend(keys.map_err(|error| FriendsError::List(path, error))?);
+        }
+        let blacklist = ListFile::blacklist(station.blacklist());
+        let blacklisted = keys_at_rest(&blacklist)
+            .map_err(|error| BlacklistUnreadable::new(&blacklist, error))?;
+        let mut swarm: BTreeMap<Pubkey, usize> = BTreeMap::new();
+        for list in folder_or_none(swarm_lists::swarm_friends(station), &station.swarm_dir()) {
+            for key in at_most(MOST_OF_A_STATION, keys_or_none(&list), list.path()) {
+                *swarm.entry(key).or_default() += 1;
+            }
+        }
+        Ok(Self {
+            own,
+            blacklisted,
+            swarm,
+        })
+    }
+
+    /// Whether this captain may write here. A captain who may not does not bring friends either.
+    fn trust(&self, captain: &Pubkey) -> bool {
+        !self.blacklisted.contains(captain)
+            || self.own.contains(captain)
+            || self.swarm.contains_key(captain)
+    }
 }
 
 /// When each author's contact list was made, and whom it names.

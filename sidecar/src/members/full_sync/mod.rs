@@ -105,6 +105,19 @@ impl FullSync<'_> {
         (answers.unwrap_or_default(), step)
     }
 
+    /// A relay, with what is remembered of it.
+    fn source(&self, address: &Address) -> Source {
+        let known = self.peer_memory.of(&address.to_string(), self.rules.now);
+        Source {
+            address: address.clone(),
+            state: Mutex::new(SourceState {
+                is_out: known.is_some_and(|known| known.unreachable),
+                known: known.cloned(),
+            }),
+        }
+    }
+
+    /// Opens a pipeline, does some work whose events go through it, and closes it.
     async fn step<W: Future>(
         &mut self,
         addresses: &[Address],
@@ -112,32 +125,19 @@ impl FullSync<'_> {
         work: impl FnOnce(Asking) -> W,
         mut interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> (Option<W::Output>, Step) {
-        let now = self.rules.now;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut pipeline = Pipeline::open(
             Admission::new(self.rules.clone(), verify, None, cores),
             std::mem::take(&mut self.gate),
             Import::new(self.strfry.clone(), self.verify),
         );
-        let sources: Vec<Source> = addresses
-            .iter()
-            .map(|address| {
-                let known = self.peer_memory.of(&address.to_string(), now).cloned();
-                Source {
-                    address: address.clone(),
-                    state: Mutex::new(SourceState {
-                        is_out: known.as_ref().is_some_and(|known| known.unreachable),
-                        known,
-                    }),
-                }
-            })
-            .collect();
-        let sources = Arc::new(sources);
+        let sources = addresses.iter().map(|address| self.source(address));
+        let sources: Arc<Vec<Source>> = Arc::new(sources.collect());
         let asking = Asking {
             sources: Arc::clone(&sources),
             connector: self.connector.clone(),
             admission: Arc::clone(&pipeline.admission),
-            now,
+            now: self.rules.now,
             limit: self.limit,
         };
         // What is left of the work ends with this, its sessions among it.

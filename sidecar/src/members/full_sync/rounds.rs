@@ -1,10 +1,10 @@
-//! The rounds of full syncs after a backfill: the peers are asked first, then the fallback relays; and
-//! what is remembered of those who have no profile.
+//! The rounds of full syncs after a backfill: the peers are asked first, then the fallback relays.
+//! Who has no profile anywhere is remembered.
 
 use std::pin::Pin;
 use std::time::Duration;
 
-use constellation_shared::{Pubkey, kinds};
+use constellation_shared::{Pubkey, counted, kinds};
 use tracing::warn;
 
 use crate::admission::gate::Gate;
@@ -20,7 +20,8 @@ use crate::report::{Outcome, Report};
 use crate::support::state_file;
 
 impl Members<'_> {
-    /// Full syncs, then the fallback relays; the profiles that are there afterwards.
+    /// Does full syncs from the peers, then asks the fallback relays for the profiles that are still
+    /// missing, and remembers those that nobody has. Returns the profiles that are there afterwards.
     pub(crate) async fn recover(
         &self,
         keys: Vec<Pubkey>,
@@ -29,32 +30,10 @@ impl Members<'_> {
         memory: &mut MissingProfiles,
         mut interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> Profiles {
-        let options = &self.context.options;
         let peer_memory_path = self.context.file(state_file::PEERS.name);
         let mut peer_memory = PeerMemory::load(&peer_memory_path, self.rules.now);
-        let mut kinds = options.wanted_kinds();
-        if !kinds.contains(&kinds::PROFILE) {
-            kinds.push(kinds::PROFILE);
-        }
-        let mut recovery = FullSync {
-            connector: self.connector,
-            strfry: self.context.strfry(),
-            rules: self.rules,
-            kinds,
-            peer_memory: &mut peer_memory,
-            verify: options.verify,
-            limit: self.limit,
-            trust_peers: options.trust_peers,
-            parallel: usize::from(options.members.full_sync_parallel),
-            budget: Budget::new(
-                options.members.full_sync_connections,
-                Duration::from_secs(60 * options.members.full_sync_minutes),
-            ),
-            most_events: options.members.most_events(),
-            gate,
-            imported: Default::default(),
-        };
-        let (FullSyncs { answers, started }, mut step) = recovery
+        let mut full_sync = self.full_sync(&mut peer_memory, gate);
+        let (FullSyncs { answers, started }, mut step) = full_sync
             .ask_peers(keys.clone(), &self.peers, interruption.as_mut())
             .await;
         if let Some(last) = keys.get(started.saturating_sub(1)) {
@@ -66,17 +45,17 @@ impl Members<'_> {
             .filter(|key| !found.contains_key(key))
             .copied()
             .collect();
-        let mut fallback = options.members.fallback();
+        let mut fallback = self.context.options.members.fallback();
         fallback.retain(|relay| !self.peers.contains(relay));
         let mut others = Answers::default();
         if step == Step::Done && !missing.is_empty() && !fallback.is_empty() {
-            (others, step) = recovery
+            (others, step) = full_sync
                 .ask_fallback(missing.clone(), &fallback, interruption)
                 .await;
             found.extend(self.look_again(&missing, &mut step).await);
         }
-        report.by_kind = recovery.gate.by_kind().clone();
-        report.imported.add(recovery.imported);
+        report.by_kind = full_sync.gate.by_kind().clone();
+        report.imported.add(full_sync.imported);
         match step {
             Step::Done => {
                 let unfinished = keys.len().saturating_sub(answers.len());
@@ -85,14 +64,8 @@ impl Members<'_> {
                     self.say_out_of_time(report).await;
                 }
                 for (key, peers) in &answers {
-                    conclude(
-                        key,
-                        found.contains_key(key),
-                        *peers,
-                        others,
-                        memory,
-                        self.rules.now,
-                    );
+                    let is_found = found.contains_key(key);
+                    conclude(key, is_found, *peers, others, memory, self.rules.now);
                 }
             }
             Step::Interrupted => report.outcome = Outcome::Interrupted,
@@ -107,6 +80,33 @@ impl Members<'_> {
         found
     }
 
+    /// The full syncs of this run, before any has begun.
+    fn full_sync<'a>(&'a self, peer_memory: &'a mut PeerMemory, gate: Gate) -> FullSync<'a> {
+        let options = &self.context.options;
+        let mut kinds = options.wanted_kinds();
+        if !kinds.contains(&kinds::PROFILE) {
+            kinds.push(kinds::PROFILE);
+        }
+        FullSync {
+            connector: self.connector,
+            strfry: self.context.strfry(),
+            rules: self.rules,
+            kinds,
+            peer_memory,
+            verify: options.verify,
+            limit: self.limit,
+            trust_peers: options.trust_peers,
+            parallel: usize::from(options.members.full_sync_parallel),
+            budget: Budget::new(
+                options.members.full_sync_connections,
+                Duration::from_secs(60 * options.members.full_sync_minutes),
+            ),
+            most_events: options.members.most_events(),
+            gate,
+            imported: Default::default(),
+        }
+    }
+
     /// A run that had no time for everything is no success.
     async fn say_out_of_time(&self, report: &mut Report) {
         warn!("Not all full syncs were done: {}", self.limit.over().await);
@@ -115,7 +115,8 @@ impl Members<'_> {
         }
     }
 
-    /// The profiles that are there now; nobody waits for them once a signal has come.
+    /// The profiles of these keys that are there now; none if a signal has come, because nobody waits
+    /// for them then.
     async fn look_again(&self, keys: &[Pubkey], step: &mut Step) -> Profiles {
         if *step == Step::Interrupted {
             return Profiles::new();
@@ -130,13 +131,14 @@ impl Members<'_> {
 /// Says how many pubkeys there was no time or connection for.
 fn say_unfinished(count: usize) {
     if count > 0 {
+        let pubkeys = counted(count, "pubkey");
         say!(
-            "{count} pubkeys were not fully synced, because the time or the connections that a run has for full syncs were used up (--full-sync-minutes, --full-sync-connections): a later run goes on"
+            "Not fully synced: {pubkeys}, because the time or the connections that a run has for full syncs were used up (--full-sync-minutes, --full-sync-connections): a later run goes on"
         );
     }
 }
 
-/// Says how a full sync ended, and remembers it where it was in vain.
+/// Says how a full sync ended, and remembers it if it brought no profile.
 fn conclude(
     key: &Pubkey,
     found: bool,

@@ -73,10 +73,10 @@ fn render_at(document: &Document, zone: &TimeZone) -> String {
 }
 
 fn head(document: &Document, zone: &TimeZone) -> Markup {
-    let (mark, class) = match (document.success, document.exit_code) {
-        (true, 0) => ("✔", "good"),
-        (true, _) => ("!", "partly"),
-        (false, _) => ("✘", "bad"),
+    let (mark, class) = match document.exit_code {
+        _ if !document.success => ("✘", "bad"),
+        0 => ("✔", "good"),
+        _ => ("!", "partly"),
     };
     let last = document.last_success_at;
     let stale_at = last.map(|last| last.saturating_add(document.max_age_seconds));

@@ -112,16 +112,25 @@ fn label(began_at: u64, zone: &TimeZone) -> Option<String> {
     (time.hour() % 6 == 0).then(|| format!("{:02} h", time.hour()))
 }
 
-/// The kinds of the last run, and of the last 24 hours behind them.
-pub(crate) fn by_kind(document: &Document) -> Markup {
+/// How many events of one kind were let in.
+struct KindRow {
+    kind: u16,
+    /// By the last run.
+    by_run: u64,
+    /// By all runs of the last 24 hours.
+    by_day: u64,
+}
+
+/// The rows of the kinds, the most frequent ones first.
+fn kind_rows(document: &Document) -> Vec<KindRow> {
     let oldest =
         (document.finished_at - document.finished_at % HOUR).saturating_sub((HOURS - 1) * HOUR);
     let recent = document.hours.iter();
     let recent: Vec<&Hour> = recent.filter(|hour| hour.began_at >= oldest).collect();
-    let in_hours = |kind: &u16| -> u64 {
+    let in_hours = |kind: u16| -> u64 {
         let counts = recent
             .iter()
-            .filter_map(|hour| hour.events_by_kind.get(kind));
+            .filter_map(|hour| hour.events_by_kind.get(&kind));
         counts.sum()
     };
     let mut found: Vec<u16> = recent
@@ -132,16 +141,23 @@ pub(crate) fn by_kind(document: &Document) -> Markup {
         .collect();
     found.sort_unstable();
     found.dedup();
-    let mut rows: Vec<(u16, u64, u64)> = found
-        .into_iter()
-        .map(|kind| {
-            let now = document.events_by_kind.get(&kind).copied().unwrap_or(0);
-            (kind, now, in_hours(&kind).max(now))
-        })
-        .filter(|(_, _, all)| *all > 0)
-        .collect();
-    rows.sort_by_key(|(_, _, all)| std::cmp::Reverse(*all));
-    let most = rows.first().map_or(0, |(_, _, all)| *all);
+    let rows = found.into_iter().map(|kind| {
+        let by_run = document.events_by_kind.get(&kind).copied().unwrap_or(0);
+        KindRow {
+            kind,
+            by_run,
+            by_day: in_hours(kind).max(by_run),
+        }
+    });
+    let mut rows: Vec<KindRow> = rows.filter(|row| row.by_day > 0).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.by_day));
+    rows
+}
+
+/// The kinds of the last run's events, with those of the last 24 hours behind them.
+pub(crate) fn by_kind(document: &Document) -> Markup {
+    let rows = kind_rows(document);
+    let most = rows.first().map_or(0, |row| row.by_day);
     html! {
         section {
             h2 { "Events by kind" }
@@ -153,17 +169,17 @@ pub(crate) fn by_kind(document: &Document) -> Markup {
                         th { "Kind" } th {} th class="n" { "Run" } th class="n" { "24 h" }
                     } }
                     tbody {
-                        @for (kind, now, all) in rows {
+                        @for KindRow { kind, by_run, by_day } in rows {
                             tr {
                                 td { (name(kind)) " " span class="dim" { (kind) } }
                                 td class="plot" {
                                     svg width="100%" height="10" aria-hidden="true" {
-                                        rect class="back" width=(percent(share(all, most))) height="10" {}
-                                        rect class="bar" width=(percent(share(now, most))) height="10" {}
+                                        rect class="back" width=(percent(share(by_day, most))) height="10" {}
+                                        rect class="bar" width=(percent(share(by_run, most))) height="10" {}
                                     }
                                 }
-                                td class="n" { (count(now)) }
-                                td class="n" { (count(all)) }
+                                td class="n" { (count(by_run)) }
+                                td class="n" { (count(by_day)) }
                             }
                         }
                     }

@@ -67,15 +67,19 @@ pub(crate) fn peers(document: &Document) -> Markup {
 }
 
 fn peer_row(peer: &Peer) -> Markup {
-    let (mark, result, class) = match (peer.complete, peer.reached) {
-        (true, _) => ("✔", "synced", "good"),
-        (false, true) => ("!", "in part", "bad"),
-        (false, false) => ("✘", "not reached", "bad"),
+    let (mark, result, class) = if peer.complete {
+        ("✔", "synced", "good")
+    } else if peer.reached {
+        ("!", "in part", "bad")
+    } else {
+        ("✘", "not reached", "bad")
     };
-    let asked = match (peer.reached, peer.reconciled) {
-        (false, _) => "–",
-        (true, true) => "comparison (NIP-77)",
-        (true, false) => "paging",
+    let asked = if !peer.reached {
+        "–"
+    } else if peer.reconciled {
+        "comparison (NIP-77)"
+    } else {
+        "paging"
     };
     html! {
         tr class=(class) {
@@ -214,11 +218,11 @@ pub(crate) fn runs(document: &Document, zone: &TimeZone) -> Markup {
 }
 
 fn run_row(run: &RunSummary, zone: &TimeZone) -> Markup {
-    let (mark, result, class) = match (run.success, run.outcome) {
-        (_, Outcome::Interrupted) => ("–", "interrupted", ""),
-        (true, Outcome::Complete) => ("✔", "synced", "good"),
-        (true, _) => ("!", "in part", "partly"),
-        (false, _) => ("✘", "failed", "bad"),
+    let (mark, result, class) = match run.outcome {
+        Outcome::Interrupted => ("–", "interrupted", ""),
+        _ if !run.success => ("✘", "failed", "bad"),
+        Outcome::Complete => ("✔", "synced", "good"),
+        _ => ("!", "in part", "partly"),
     };
     let ended = local(run.finished_at, zone);
     html! {

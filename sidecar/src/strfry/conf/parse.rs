@@ -20,13 +20,22 @@ const MOST_FILES: usize = 64;
 /// Reads the files that a conf includes.
 pub(super) type Include<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
-/// What a conf says, before it is added up.
+/// The values of a conf before they are resolved.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) root: Slot,
     /// Behind the `{` of the last block of each name in the conf itself, in bytes. That of
     /// no name is there where the whole conf stands in braces.
     pub(super) blocks: BTreeMap<Vec<String>, usize>,
+}
+
+/// Where a name stands.
+#[derive(Clone, Copy)]
+struct NamePlace {
+    /// In the conf itself: the name, or the outermost include that leads to it.
+    at: usize,
+    /// In the text that is being read.
+    start: usize,
 }
 
 struct Parser<'a> {
@@ -125,7 +134,7 @@ impl Parser<'_> {
         let is_deleted = replaces && is_delete(cursor);
         let at = self.nested_at.unwrap_or(start);
         let depth = self.path.len();
-        let target = self.find(cursor, slot, &steps, (at, start), is_deleted)?;
+        let target = self.find(cursor, slot, &steps, NamePlace { at, start }, is_deleted)?;
         if replaces {
             target.parts.clear();
             target.replaces = true;
@@ -144,14 +153,14 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// The slot of a name below another, made where there is none; [`Parser::path`] is then
-    /// that of the name.
+    /// Finds the slot that a name leads to below another slot, and makes it if there is none.
+    /// Afterwards [`Parser::path`] is that of the name.
     fn find<'s>(
         &mut self,
         cursor: &Cursor<'_>,
         mut slot: &'s mut Slot,
         steps: &[Step],
-        (at, start): (usize, usize),
+        NamePlace { at, start }: NamePlace,
         is_implied: bool,
     ) -> Result<&'s mut Slot, Fault> {
         let none = |start| cursor.fault_at(start, "there is no such name");
@@ -269,7 +278,7 @@ impl Parser<'_> {
                 let steps = cursor.name()?;
                 let depth = self.path.len();
                 let at = self.nested_at.unwrap_or(start);
-                let target = self.find(cursor, slot, &steps, (at, start), true)?;
+                let target = self.find(cursor, slot, &steps, NamePlace { at, start }, true)?;
                 target.is_temporary = name == "temporary";
                 self.path.truncate(depth);
             }

@@ -107,7 +107,7 @@ fn combine(slot: &mut Slot) -> Result<bool, Unresolved> {
     Ok(has_changed)
 }
 
-/// Puts what an earlier block says before what a later one says.
+/// Puts the values of an earlier block before those of a later one.
 fn merge(earlier: BTreeMap<String, Slot>, later: &mut BTreeMap<String, Slot>) {
     for (name, mut before) in earlier {
         let Some(after) = later.get_mut(&name) else {
@@ -119,10 +119,12 @@ fn merge(earlier: BTreeMap<String, Slot>, later: &mut BTreeMap<String, Slot>) {
         }
         after.replaces |= before.replaces;
         after.is_temporary |= before.is_temporary;
-        after.place = match (before.parts.is_empty(), after.parts.is_empty()) {
-            (true, _) => after.place.take(),
-            (false, true) => before.place.take(),
-            (false, false) => None,
+        after.place = if before.parts.is_empty() {
+            after.place.take()
+        } else if after.parts.is_empty() {
+            before.place.take()
+        } else {
+            None
         };
         before.parts.append(&mut after.parts);
         after.parts = before.parts;

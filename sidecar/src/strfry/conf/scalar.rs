@@ -29,29 +29,15 @@ impl Cursor<'_> {
         }
     }
 
+    /// A number behind its sign.
     fn number(&mut self, is_negative: bool) -> Result<Scalar, Fault> {
         let start = self.at;
         if self.eat(b"NaN") || self.eat(b"Infinity") {
             let word = self.between(start, self.at);
-            let sign = if is_negative { "-" } else { "" };
-            return Ok(Scalar::Float(format!("{sign}{word}")));
+            return Ok(float(&word, is_negative));
         }
-        let too_large = |cursor: &Self| cursor.fault_at(start, "a number is too large");
         if self.eat(b"0x") || self.eat(b"0X") {
-            let digits = self.eat_all(|byte| byte.is_ascii_hexdigit());
-            let digits = std::str::from_utf8(digits).unwrap_or_default();
-            if digits.is_empty() {
-                return Err(self.fault("digits are missing behind 0x"));
-            }
-            let digits = digits.trim_start_matches('0');
-            let number = if digits.is_empty() {
-                Ok(0)
-            } else {
-                u64::from_str_radix(digits, 16)
-            };
-            let number = number.map_err(|_| too_large(self))?;
-            let number = whole(number, is_negative).ok_or_else(|| too_large(self))?;
-            return Ok(number);
+            return self.hex_number(start, is_negative);
         }
         let digits = self.eat_all(|byte| byte.is_ascii_digit());
         if digits.len() > 1 && digits.first() == Some(&b'0') {
@@ -66,15 +52,7 @@ impl Cursor<'_> {
                 return Err(self.fault_at(start, "a number is missing"));
             }
         } else if digits.is_empty() {
-            let what = if self.is_at_end() || self.peek() == Some(b'}') {
-                "a value is missing".to_owned()
-            } else {
-                format!(
-                    "{:?} is no value; text belongs in quotes, \"…\"",
-                    self.word()
-                )
-            };
-            return Err(self.fault_at(start, what));
+            return Err(self.no_value(start));
         }
         if self.eat(b"e") || self.eat(b"E") {
             is_whole = false;
@@ -92,12 +70,43 @@ impl Cursor<'_> {
             return Ok(number);
         }
         match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => {
-                let sign = if is_negative { "-" } else { "" };
-                Ok(Scalar::Float(format!("{sign}{text}")))
-            }
-            _ => Err(too_large(self)),
+            Ok(number) if number.is_finite() => Ok(float(&text, is_negative)),
+            _ => Err(self.too_large(start)),
         }
+    }
+
+    /// The digits behind `0x`, of a number that begins at `start`.
+    fn hex_number(&mut self, start: usize, is_negative: bool) -> Result<Scalar, Fault> {
+        let digits = self.eat_all(|byte| byte.is_ascii_hexdigit());
+        let digits = std::str::from_utf8(digits).unwrap_or_default();
+        if digits.is_empty() {
+            return Err(self.fault("digits are missing behind 0x"));
+        }
+        let digits = digits.trim_start_matches('0');
+        let number = if digits.is_empty() {
+            Ok(0)
+        } else {
+            u64::from_str_radix(digits, 16)
+        };
+        let number = number.map_err(|_| self.too_large(start))?;
+        whole(number, is_negative).ok_or_else(|| self.too_large(start))
+    }
+
+    fn too_large(&self, start: usize) -> Fault {
+        self.fault_at(start, "a number is too large")
+    }
+
+    /// The fault of a place where a value should be and none is.
+    fn no_value(&self, start: usize) -> Fault {
+        let what = if self.is_at_end() || self.peek() == Some(b'}') {
+            "a value is missing".to_owned()
+        } else {
+            format!(
+                "{:?} is no value; text belongs in quotes, \"…\"",
+                self.word()
+            )
+        };
+        self.fault_at(start, what)
     }
 
     /// `"…"`, `'…'` and either of them three times.
@@ -247,6 +256,12 @@ impl Cursor<'_> {
         self.at += 2;
         Some(byte)
     }
+}
+
+/// A number that is not whole, or too large for a whole one, as it is written.
+fn float(text: &str, is_negative: bool) -> Scalar {
+    let sign = if is_negative { "-" } else { "" };
+    Scalar::Float(format!("{sign}{text}"))
 }
 
 /// A whole number with its sign; `None` if it is too small for a signed number.
