@@ -5,8 +5,8 @@ mod tests;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use constellation_shared::Pubkey;
 use constellation_shared::verdict::Verdict;
+use constellation_shared::{Pubkey, counted};
 use tracing::warn;
 
 use crate::filters::{Filters, Wanted};
@@ -119,7 +119,8 @@ impl<V: Fn(&Pubkey) -> Result<Verdict, Undecided>> Rules<'_, V> {
             // Accepted for relays that synchronise, as the station's original plugin does.
             Request::Other { id } => Answer::Accept.write_json(id, answers),
             Request::Broken { id, reason } => {
-                warn!("a line of {} bytes was rejected: {reason}", line.len());
+                let length = counted(line.len(), "byte");
+                warn!("a line of {length} was rejected: {reason}");
                 Answer::Reject("error: request not understood").write_json(id, answers);
             }
         }

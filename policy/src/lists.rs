@@ -314,7 +314,7 @@ impl Loader {
             );
         } else if !gone.is_empty() && !retained {
             info!(
-                "{path}: {} that left it stay blocked until nobody has changed it for 10 s: who \
+                "{path}: {} no longer in it will stay blocked until nobody has changed it for 10 s: who \
                  writes it cannot be seen from here",
                 counted(gone.len(), "key")
             );

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use constellation_shared::EventId;
+use constellation_shared::{EventId, counted};
 use indicatif::ProgressBar;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -320,7 +320,8 @@ impl Progress {
             let listed = missing.len();
             reconciliation.claims.offer(peer, missing);
             reconciliation.show_progress();
-            debug!("{} lists {listed} events that are missing here", turn.url);
+            let listed = counted(listed, "missing event");
+            debug!("{} lists {listed}", turn.url);
             turn.collect(connection, intake, is_part, &mut progress)
                 .await?;
         }

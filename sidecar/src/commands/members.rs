@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use constellation_shared::{Pubkey, Station};
+use constellation_shared::{Pubkey, Station, counted};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -146,14 +146,16 @@ pub(crate) async fn print_friends(
         let added = added.map_err(|error| FriendsError::List(path.clone(), error))?;
         writeln!(
             output,
-            "Added {added} pubkeys to {}{unblocked}",
+            "Added {} to {}{unblocked}",
+            counted(added, "pubkey"),
             path.display()
         )?;
     } else {
         let count = circle.new.len();
         writeln!(
             output,
-            "Would add {count} pubkeys to {}{unblocked}; --write adds them",
+            "Would add {} to {}{unblocked}; --write does that",
+            counted(count, "pubkey"),
             path.display()
         )?;
     }
@@ -175,13 +177,15 @@ fn write_circle(output: &mut impl Write, circle: &Circle, names: &Profiles) -> i
     } = circle;
     writeln!(
         output,
-        "👥 {contact_lists} of {people} members have a contact list; {named} friends, {} of them new",
+        "👥 {contact_lists} of {} with a contact list; {}, {} of them new",
+        counted(*people, "member"),
+        counted(*named, "friend"),
         new.len()
     )?;
     if *kept_blocked > 0 {
         writeln!(
             output,
-            "   {kept_blocked} are left out: they are on blacklist.txt"
+            "   left out because of blacklist.txt: {kept_blocked}"
         )?;
     }
     for (key, friend) in new {
@@ -205,7 +209,7 @@ fn reason(friend: Friend) -> String {
         reasons.push(format!("followed by {followers}"));
     }
     if stations > 0 {
-        reasons.push(format!("listed by {stations} other stations"));
+        reasons.push(format!("listed by {}", counted(stations, "other station")));
     }
     if blocked {
         reasons.push("⚠ ON blacklist.txt: being listed unblocks it".to_owned());

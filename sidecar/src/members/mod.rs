@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use constellation_shared::list_file;
-use constellation_shared::{Pubkey, Station};
+use constellation_shared::{Pubkey, Station, counted};
 use tracing::{error, info, warn};
 
 use crate::admission::gate::Gate;
@@ -197,8 +197,9 @@ impl Members<'_> {
         say!("Found {missing} HEX pubkeys WITHOUT profiles");
         let postponed = waiting.len() - scheduled.len();
         if postponed > 0 {
+            let postponed = counted(postponed, "pubkey");
             say!(
-                "{postponed} pubkeys without a profile wait for a later run: one run fully syncs at most {most} (--full-sync-keys)"
+                "{postponed} without a profile must wait for a later run: one run fully syncs at most {most} (--full-sync-keys)"
             );
         }
         scheduled

@@ -21,7 +21,7 @@ mod split;
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
-use constellation_shared::Pubkey;
+use constellation_shared::{Pubkey, counted};
 
 use crate::relay::filter::{Filter, LATEST, Window};
 use page::{FullSecond, Page, Task};
@@ -325,8 +325,8 @@ impl Pager {
         let window = page.task.window;
         if !wants_auth || window.kinds.is_empty() {
             self.gaps.push(format!(
-                "{} authors between {} and {}: {reason}",
-                window.authors.len(),
+                "{} between {} and {}: {reason}",
+                counted(window.authors.len(), "author"),
                 window.since,
                 window.until
             ));

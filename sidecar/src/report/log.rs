@@ -1,5 +1,6 @@
 //! The last lines in the log of a run, which the station's scripts read.
 
+use constellation_shared::counted;
 use tracing::{error, info, warn};
 
 use crate::report::{Outcome, Report};
@@ -16,7 +17,8 @@ pub(crate) fn write(report: &Report, broken: Option<&ImportError>) {
         );
     }
     for (reason, count) in &report.imported.rejected {
-        warn!("strfry rejected {count} events: {reason}");
+        let events = counted(*count, "event");
+        warn!("strfry rejected {events}: {reason}");
     }
     if let Some(line) = report.refused_line() {
         info!("{line}");

@@ -176,8 +176,9 @@ impl StateFile {
     /// Warns that some entries found no room.
     pub(crate) fn warn_forgotten(self, path: &Path, entries: usize) {
         warn!(
-            "{}: {entries} of its entries are forgotten, the least useful ones: {} are the most that it takes",
+            "{}: its least useful entries are forgotten ({}): it takes at most {}",
             path.display(),
+            entries,
             Size(self.most_bytes)
         );
     }

@@ -184,7 +184,7 @@ impl SwarmKeys {
         }
         if self.cut > 0 {
             warn!(
-                "the other stations' lists name more than {} keys: {} of them are not followed, those of the longest lists",
+                "the other stations' lists name more than {} keys: {} of them, those of the longest lists, will not be followed",
                 self.most, self.cut
             );
         }
@@ -201,7 +201,7 @@ pub(crate) fn at_most(
 ) -> impl Iterator<Item = Pubkey> {
     if keys.len() > most {
         warn!(
-            "{}: of its {} keys {most} are followed, the most of one station",
+            "{}: of its {} keys only {most} will be followed, the most of one station",
             path.display(),
             keys.len()
         );

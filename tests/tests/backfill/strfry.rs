@@ -187,5 +187,5 @@ fn what_strfry_refuses_is_counted_and_said() {
     );
     assert_eq!(said(&station, "SYNC_IMPORT: ")["rejected"], 1);
     assert_eq!(refused(&report, "forged"), 0);
-    expect_logged(&station, "strfry rejected 1 events: tag val too large");
+    expect_logged(&station, "strfry rejected 1 event: tag val too large");
 }

@@ -117,7 +117,7 @@ fn a_pubkey_that_nobody_knows_is_asked_for_once_a_day() {
         with_fallback(&station, &args).output().expect_code(0);
         log(&station)
     };
-    let reason = "1 of 1 peers and 1 of 1 fallback relays answered, none with a profile";
+    let reason = "1 of 1 peer and 1 of 1 fallback relay answered, none with a profile";
     let first = run();
     assert!(first.contains(&format!(
         "  ❌ Full sync brought no profile for {}: {reason}; asked again in a day",
@@ -163,7 +163,7 @@ fn where_nobody_answers_the_pubkey_is_asked_for_next_time() {
         let text = log(&station);
         assert!(text.contains("FULL SYNC"), "{text}");
         assert!(
-            text.contains("0 of 1 peers and 0 of 1 fallback relays answered"),
+            text.contains("0 of 1 peer and 0 of 1 fallback relay answered"),
             "{text}"
         );
         assert!(text.contains("asked again next time"));

@@ -104,8 +104,8 @@ impl Backfill<'_> {
                     self.remember_what_was_not_kept(gate).await;
                 } else {
                     warn!(
-                        "strfry does not say what became of {untold} of its {} events; those that it has not stored are fetched again next time",
-                        imported.events
+                        "strfry was given {} and does not say what became of {untold} of them; what it has not stored is fetched again next time",
+                        counted(imported.events, "event")
                     );
                 }
             }

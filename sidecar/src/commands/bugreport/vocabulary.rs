@@ -9,7 +9,7 @@ use constellation_shared::kinds::KINDS;
 const HANDBOOK: &str = include_str!("../../../TROUBLESHOOTING.md");
 
 /// What the log says besides, where nothing is wrong: its messages without what changes.
-const MESSAGES: [&str; 41] = [
+const MESSAGES: [&str; 42] = [
     "Starting Astroport constellation backfill process",
     "Backfill process completed",
     "Collected … events from …",
@@ -45,6 +45,7 @@ const MESSAGES: [&str; 41] = [
     "FULL SYNC for … (all messages, no time limit)",
     "Full sync successful for",
     "Full sync of … was in vain",
+    "fallback relay answered, none with a profile",
     "fallback relays answered, none with a profile",
     "Connection refused",
     "Connection reset by peer",

@@ -133,7 +133,7 @@ fn say_unfinished(count: usize) {
     if count > 0 {
         let pubkeys = counted(count, "pubkey");
         say!(
-            "Not fully synced: {pubkeys}, because the time or the connections that a run has for full syncs were used up (--full-sync-minutes, --full-sync-connections): a later run goes on"
+            "{pubkeys} could not be fully synced, because the time or the connections that a run has for full syncs were used up (--full-sync-minutes, --full-sync-connections): a later run goes on"
         );
     }
 }
@@ -154,8 +154,11 @@ fn conclude(
         return;
     }
     let reason = format!(
-        "{} of {} peers and {} of {} fallback relays answered, none with a profile",
-        peers.whole, peers.total, others.whole, others.total
+        "{} of {} and {} of {} answered, none with a profile",
+        peers.whole,
+        counted(peers.total, "peer"),
+        others.whole,
+        counted(others.total, "fallback relay")
     );
     if peers.whole + others.whole > 0 && !others.is_cut_off {
         say!("  ❌ Full sync brought no profile for {short}: {reason}; asked again in a day");

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use constellation_shared::kinds;
+use constellation_shared::{counted, kinds};
 
 use crate::relay::filter::Window;
 use crate::relay::pager::page::{FullSecond, Task};
@@ -15,8 +15,10 @@ impl Pager {
         self.splits += 1;
         if self.splits > MOST_SPLITS {
             self.gaps.push(format!(
-                "{unreadable} events between {} and {} tell neither their author nor their time",
-                window.since, window.until
+                "{} between {} and {} without a readable author or time",
+                counted(unreadable, "event"),
+                window.since,
+                window.until
             ));
         } else if window.since < window.until {
             let middle = window.since + (window.until - window.since) / 2;
@@ -33,7 +35,8 @@ impl Pager {
             self.split_kinds(window);
         } else {
             self.gaps.push(format!(
-                "{unreadable} events of the second {} tell neither their author nor their time",
+                "{} of the second {} without a readable author or time",
+                counted(unreadable, "event"),
                 window.until
             ));
         }

@@ -7,7 +7,7 @@ use crate::report::Outcome;
 use crate::report::document::{Document, Listed, Peer, Profiles};
 use crate::report::page::local;
 use crate::report::run_summary::RunSummary;
-use crate::support::humanize::{bytes, count, measured};
+use crate::support::humanize::{bytes, count, measured, number_of};
 
 /// How many rows a table has at most; the JSON has them all.
 const MOST_PEERS: usize = 500;
@@ -27,11 +27,11 @@ const REASONS: [(&str, &str); 10] = [
     ("deleted", "its own author deleted it"),
 ];
 
-/// What is not in the table for its length.
-fn more(left: usize, what: &str) -> Markup {
+/// How many rows found no room in a table.
+fn more(left: usize, noun: &str) -> Markup {
     html! {
         @if left > 0 {
-            p class="caption" { (count(left as u64)) " more " (what) "." }
+            p class="caption" { "The JSON has " (number_of(left as u64, noun)) "." }
         }
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn peers(document: &Document) -> Markup {
                         @for peer in peers.iter().take(MOST_PEERS) { (peer_row(peer)) }
                     }
                 }
-                (more(peers.len().saturating_sub(MOST_PEERS), "peers are in the JSON"))
+                (more(peers.len().saturating_sub(MOST_PEERS), "more peer"))
                 p class="caption" {
                     "Events: those let in that no other peer had sent before. A peer that is level with the others brings few."
                 }
@@ -174,7 +174,9 @@ fn people(profiles: &Profiles) -> Markup {
                 (list(&others, shown_others))
             }
         }
-        (more(hidden, "are not listed here"))
+        @if hidden > 0 {
+            p class="caption" { (number_of(hidden as u64, "more pubkey")) "." }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use constellation_shared::EventId;
+use constellation_shared::{EventId, counted};
 
 use crate::strfry::output::Written;
 
@@ -83,7 +83,7 @@ pub(crate) enum ImportError {
     },
     /// strfry ended normally but read another number of events than it was given, so that it is
     /// unknown which events it has.
-    #[error("strfry import read {read} of the {fed} events that it was given")]
+    #[error("strfry import was given {} and read {read}", counted(*.fed, "event"))]
     Miscounted {
         /// How many lines it was given.
         fed: u64,
@@ -91,7 +91,7 @@ pub(crate) enum ImportError {
         read: u64,
     },
     /// strfry read something else than the events that it was given.
-    #[error("strfry import read {0} lines that were not the events that it was given")]
+    #[error("strfry import read {} other than the events that it was given", counted(*.0, "line"))]
     Garbled(u64),
 }
 

@@ -98,7 +98,7 @@ async fn an_import_that_did_not_read_what_it_was_given_is_a_failure() {
     let unparsable = "echo \"WARN| Unable to parse JSON on line 3\" >&2";
     let read = |number: u64| {
         Err(format!(
-            "strfry import read {number} of the 9 events that it was given"
+            "strfry import was given 9 events and read {number}"
         ))
     };
     for (script, expected) in [
@@ -113,11 +113,11 @@ async fn an_import_that_did_not_read_what_it_was_given_is_a_failure() {
         // One that changes them.
         (
             done(8, &format!("{unparsable}; {writer}")),
-            Err("strfry import read 1 lines that were not the events that it was given".to_owned()),
+            Err("strfry import read 1 line other than the events that it was given".to_owned()),
         ),
         (
             done(9, unparsable),
-            Err("strfry import read 1 lines that were not the events that it was given".to_owned()),
+            Err("strfry import read 1 line other than the events that it was given".to_owned()),
         ),
     ] {
         let (imported, result) = fed_to(&script).await;
