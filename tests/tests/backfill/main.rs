@@ -10,7 +10,7 @@
 )]
 
 mod asked_for;
-mod blocked_meanwhile;
+mod blacklist;
 mod completeness;
 mod deletions;
 mod deletions_by_strfry;
@@ -18,7 +18,6 @@ mod import_count;
 mod many_peers;
 mod output;
 mod process;
-mod settings;
 mod state_bounds;
 mod strfry;
 mod sweep;

@@ -310,6 +310,36 @@ fn every_test_bench_and_binary_that_a_document_runs_exists() {
 }
 
 #[test]
+fn every_test_that_a_document_runs_by_its_name_exists() {
+    let mut checked = 0;
+    for (path, document) in documents() {
+        for line in document.code() {
+            let mut words = shell_words(&line).into_iter();
+            let is_cargo = words.any(|word| word == "cargo");
+            if !is_cargo || !words.any(|word| word == "--test") {
+                continue;
+            }
+            let group = words.next().unwrap();
+            let folder = format!("tests/tests/{group}");
+            for word in words.filter(|word| !word.starts_with('-')) {
+                // A module of the group, or words of a test's name.
+                let is_there = match word.strip_suffix("::") {
+                    Some(module) => top().join(&folder).join(format!("{module}.rs")).exists(),
+                    None => files(&folder, ".rs").iter().any(|file| {
+                        let text = read(file);
+                        let mut names = text.split("fn ").skip(1);
+                        names.any(|name| name.split('(').next().unwrap().contains(&word))
+                    }),
+                };
+                assert!(is_there, "{path} runs `{line}`: no {word}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 8, "{checked}");
+}
+
+#[test]
 fn the_first_documents_stay_short() {
     for (path, most) in [(README, 150), (FRENCH, 100)] {
         let lines = read(path).lines().count();

@@ -9,14 +9,14 @@
 )]
 
 mod answers;
+mod blacklist_file;
 mod filters;
-mod kept;
 mod killed;
 mod lines;
 mod lists;
+mod lists_of_other_stations;
 mod load;
 mod one_verdict;
 mod process;
 mod reload;
 mod removal;
-mod swarm;

@@ -1,4 +1,5 @@
-//! A key that is blacklisted while a run goes on is kept out from then on.
+//! Who is on the blacklist stays out: from the moment that a key is on it, and also while the settings
+//! do not say for certain which list counts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -93,4 +94,30 @@ fn events_that_are_fed_again_stay_out_if_their_author_was_blacklisted_meanwhile(
     station.friends(&[authors[0].pubkey(), authors[1].pubkey()]);
     sync_all(&station, &[]);
     assert_eq!(station.stored_ids(), ids(&events));
+}
+
+#[test]
+fn nothing_is_synced_while_a_broken_settings_file_may_name_another_blacklist() {
+    let authors = Author::many(2);
+    let events = notes(&authors, &PLAIN_KINDS, 10, recent(), 300);
+    let relay = ScriptedRelay::start(&events, paged(500));
+    let station = station!();
+    follow(&station, &authors, &[&relay.url()]);
+    station.write(
+        "strfry/other.txt",
+        format!("{}\n", authors[0].pubkey().to_hex()),
+    );
+    station.friends(&[authors[1].pubkey()]);
+    let lists = "[lists]\nblacklist = 'other.txt'\n";
+    station.write("strfry/constellation.toml", format!("{lists}x = \n"));
+    let output = command(&station, &[]).output();
+    output
+        .expect_code(2)
+        .expect_stderr("constellation.toml is not understood and may name another blacklist");
+    assert_eq!(station.stored(), []);
+    // Whoever names the list on the command line leaves nothing unknown.
+    let other = station.strfry_dir().join("other.txt");
+    let named = command(&station, &["--blacklist", &other.display().to_string()]);
+    named.output().expect_code(0);
+    assert!(!station.stored().is_empty());
 }
