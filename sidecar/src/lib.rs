@@ -181,8 +181,8 @@ fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
         mut options,
         command,
     } = cli;
-    let is_scheduled = matches!(command, Some(Command::Trigger(_)));
-    options.sweep.get_or_insert(is_scheduled);
+    // Only a run by hand does not; other commands tell of scheduled runs.
+    options.sweep.get_or_insert(command.is_some());
     let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
     let found = ListsFound::look(&station, options.lists());
     let station = station.with_lists(found.lists);

@@ -236,6 +236,9 @@ impl Options {
 
     /// The oldest time that every peer is asked for at `now`, Unix seconds.
     pub fn since(&self, now: u64) -> u64 {
+        if self.sweeps() {
+            return 0;
+        }
         PeerHistory::default().since(now, now, self.reach())
     }
 

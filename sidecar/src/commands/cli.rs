@@ -94,8 +94,8 @@ struct Group {
 const GROUPS: [Group; 6] = [
     Group {
         heading: "What to fetch",
-        common: &["days", "sweep"],
-        rare: &["max_days", "kinds", "no_dms"],
+        common: &["days"],
+        rare: &["sweep", "max_days", "kinds", "no_dms"],
     },
     Group {
         heading: "Whom to ask",
@@ -202,6 +202,7 @@ fn taken_by(command: &str) -> Option<&'static [&'static str]> {
             "peer",
             "allow_private_peers",
             "days",
+            "sweep",
             "max_days",
             "kinds",
             "no_dms",

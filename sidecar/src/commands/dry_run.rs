@@ -69,6 +69,8 @@ pub(crate) struct Plan<'a> {
     pub kinds: &'a [u16],
     /// Days back, 0 for all.
     pub days: u64,
+    /// Whether everything that is missing is asked for, however old it is.
+    pub sweeps: bool,
     /// The strfry that would be fed.
     pub strfry: &'a Path,
     /// The program that would open tunnels.
@@ -91,7 +93,7 @@ impl Plan<'_> {
         for (peer, back) in self.peers {
             writeln!(output, "Would ask {}", peer.address)?;
             // An hour more or less is not worth a line.
-            if self.days > 0 && *back > self.days.saturating_mul(86_400) + 7200 {
+            if !self.sweeps && self.days > 0 && *back > self.days.saturating_mul(86_400) + 7200 {
                 writeln!(output, "  back to its last success: {}", duration(*back))?;
             }
             if let Some(id) = peer.address.tunnel() {
@@ -100,6 +102,7 @@ impl Plan<'_> {
             }
         }
         let span = match self.days {
+            _ if self.sweeps => "of all time that are missing here".to_owned(),
             0 => "of all time".to_owned(),
             1 => "of the last day".to_owned(),
             days => format!("of the last {days} days"),
@@ -195,6 +198,7 @@ pub(crate) async fn look(context: &Context, output: &mut impl Write) -> Result<O
             followed: &followed,
             kinds: &kinds,
             days: options.days,
+            sweeps: options.sweeps(),
             strfry: strfry.binary(),
             ipfs: &options.ipfs_program(),
         };

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::commands::doctor::wants_colours;
 use crate::commands::error::SyncError;
+use crate::report::completeness;
 use crate::report::document::{Document, Peer, SCHEMA};
 use crate::support::atomic_file;
 use crate::support::humanize::{bytes, count, duration, measured, number_of};
@@ -256,6 +257,9 @@ fn write_times(
         ),
     };
     row(output, "last success", &success)?;
+    if let Some(history) = completeness::of_all(document, now) {
+        row(output, "history", &history)?;
+    }
     if document.failures_in_a_row > 0 {
         let failures = format!("{} in a row", document.failures_in_a_row);
         row(output, "failed so far", &paint.bad(&failures))?;

@@ -3,6 +3,7 @@
 //! is remembered of earlier runs ([`history`]), figures for Prometheus ([`metrics`]), and
 //! who asks in between. [`publish`] writes them once a run has ended.
 
+pub(crate) mod completeness;
 pub(crate) mod document;
 pub(crate) mod history;
 mod lines;

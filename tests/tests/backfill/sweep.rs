@@ -249,10 +249,7 @@ fn a_station_that_moves_over_from_the_scripts_gets_what_they_missed() {
     let (station, _relay) = with_peer(&all, &authors);
     let last = recent() - 5 * DAY;
     station.write("strfry/last_constellation_sync", last.to_string());
-    let output = station
-        .command(PROGRAM)
-        .args(["trigger", "--now"])
-        .output();
+    let output = station.command(PROGRAM).args(["trigger", "--now"]).output();
     output.expect_code(0);
     expect_stored(&station, &all);
 }

@@ -42,7 +42,7 @@ fn each_fate_of_an_event_is_told() {
         (friend.note(recent(), "wanted"), "wanted"),
         (stranger.note(recent(), "who?"), "not_followed"),
         (blocked.note(recent(), "blocked"), "blocked"),
-        (friend.note(recent() - 3 * DAY, "old"), "before_window"),
+        (friend.note(recent() - 3 * DAY, "old"), "wanted"),
         (friend.note(recent() + DAY, "soon"), "future"),
         (friend.sign(9999, recent(), &[], "odd"), "kind_left_out"),
         (friend.sign(20_001, recent(), &[], "gone"), "ephemeral"),
@@ -67,6 +67,9 @@ fn each_fate_of_an_event_is_told() {
         assert_eq!(answer["here"], false, "{fate}");
         assert_eq!(answer["advice"].as_array().unwrap().len(), 1, "{fate}");
     }
+    let old = events.iter().find(|event| event.content == "old").unwrap();
+    let answer = why(&station, &[&old.id.to_bech32(), "--sweep=false"], 1);
+    assert_eq!(answer["peers"][0]["fate"], "before_window");
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn a_key_is_told_by_file_and_line() {
     );
     assert_eq!(
         (&of_friend["events"], &of_friend["profile"]),
-        (&json!(1), &json!(false))
+        (&json!(2), &json!(false))
     );
     assert_eq!(
         of_friend["peers"],

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use crate::report::Outcome;
+use crate::report::completeness;
 use crate::report::document::{Document, Listed, Peer, Profiles};
 use crate::report::page::local;
 use crate::report::run_summary::RunSummary;
@@ -54,7 +55,7 @@ pub(crate) fn peers(document: &Document) -> Markup {
                         th class="n" { "Events" } th class="n" { "Bytes" } th class="n" { "Time" }
                     } }
                     tbody {
-                        @for peer in peers.iter().take(MOST_PEERS) { (peer_row(peer)) }
+                        @for peer in peers.iter().take(MOST_PEERS) { (peer_row(peer, document)) }
                     }
                 }
                 (more(peers.len().saturating_sub(MOST_PEERS), "more peer"))
@@ -66,7 +67,7 @@ pub(crate) fn peers(document: &Document) -> Markup {
     }
 }
 
-fn peer_row(peer: &Peer) -> Markup {
+fn peer_row(peer: &Peer, document: &Document) -> Markup {
     let (mark, result, class) = if peer.complete {
         ("✔", "synced", "good")
     } else if peer.reached {
@@ -89,6 +90,9 @@ fn peer_row(peer: &Peer) -> Markup {
             td class="n" data-title="events" { (count(peer.collected)) }
             td class="n" data-title="received" { (bytes(peer.bytes)) }
             td class="n" data-title="took" { (measured(peer.seconds)) }
+        }
+        @if let Some(history) = completeness::of_peer(peer, document) {
+            tr class="history" { td colspan="6" class="dim" { (history) } }
         }
         @if let Some(failure) = &peer.failure {
             tr class="failure" {

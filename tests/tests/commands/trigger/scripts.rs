@@ -59,7 +59,7 @@ fn the_hourly_job_calls_the_trigger_in_the_background() {
         wait_until("its process's", || station.processes().is_empty());
     }
     assert_eq!(relay.connections(), 1);
-    assert_eq!(station.stored_ids(), ids(&notes[..1]));
+    assert_eq!(station.stored_ids(), ids(&notes));
     assert!(is_recent(last_success(&station)));
     assert_eq!(logged(&station, "No backfill"), 2);
 }
@@ -80,7 +80,7 @@ fn the_newer_hourly_job_calls_the_backfill_in_the_background() {
     });
     wait_until("its process's", || station.processes().is_empty());
     assert_eq!(relay.connections(), 1);
-    assert_eq!(station.stored_ids(), ids(&notes[..1]));
+    assert_eq!(station.stored_ids(), ids(&notes));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn the_daily_job_waits_and_sees_the_exit_code_and_the_output() {
         .output()
         .expect_code(0)
         .expect_stderr("SYNC_PEERS: success=1 total=1");
-    assert_eq!(station.stored_ids(), ids(&notes[..1]));
+    assert_eq!(station.stored_ids(), ids(&notes));
     for (argument, code) in [
         ("--days", 2),
         ("--days=x", 2),
@@ -130,7 +130,7 @@ fn arguments_stay_as_they_are() {
     }
     assert_eq!(relay.connections(), 2);
     fs::rename(&strange, station.root()).unwrap();
-    assert_eq!(station.stored_ids(), ids(&notes[..1]));
+    assert_eq!(station.stored_ids(), ids(&notes));
 }
 
 #[test]
