@@ -2,7 +2,7 @@
 
 use constellation_shared::Event;
 use constellation_shared::event::EventError;
-use constellation_shared::verify::own_length;
+use constellation_shared::verify::{is_signed_as_spelled, own_length};
 
 use crate::admission::rules::Refusal;
 use crate::relay::message::{self, Head};
@@ -58,6 +58,23 @@ impl Arrival {
         match self {
             Self::Event(head, _) => head,
             Self::Unreadable(unreadable) => &unreadable.head,
+        }
+    }
+
+    /// Whether the id is the hash of the content, so that author, kind and time are true. Of an
+    /// unreadable event the signature is checked, too.
+    pub(crate) fn has_own_id(&self) -> bool {
+        match self {
+            Self::Event(_, event) => event.has_own_id(),
+            Self::Unreadable(unreadable) => is_signed_as_spelled(&unreadable.json),
+        }
+    }
+
+    /// How long the event is, in bytes.
+    pub(crate) fn length(&self) -> usize {
+        match self {
+            Self::Event(_, event) => event.size(),
+            Self::Unreadable(unreadable) => unreadable.json.len(),
         }
     }
 

@@ -172,6 +172,27 @@ impl Claims {
         }
     }
 
+    /// Records that this peer does not have these events after all, which it did not bring: they
+    /// are missing only if another peer listed them, too.
+    pub(crate) fn withdraw(&mut self, peer: PeerIndex, ids: &[EventId]) {
+        if let Some(failed) = self.failed.get_mut(peer) {
+            ids.iter().for_each(|id| {
+                failed.remove(id);
+            });
+        }
+        let mut withdrawn: HashSet<EventId> = ids.iter().copied().collect();
+        let listed = self.queues.iter().flatten();
+        listed.for_each(|id| {
+            withdrawn.remove(id);
+        });
+        withdrawn.retain(|id| !self.failed.iter().any(|failed| failed.contains(id)));
+        for id in withdrawn {
+            if self.states.get(&id) == Some(&State::Free) {
+                self.states.remove(&id);
+            }
+        }
+    }
+
     /// Records that this peer brings nothing more.
     pub(crate) fn leave(&mut self, peer: PeerIndex) {
         if let Some(queue) = self.queues.get_mut(peer) {
@@ -284,6 +305,25 @@ mod tests {
             (Claim::Done, (10, 10))
         );
         assert!(!claims.is_fetching());
+    }
+
+    #[test]
+    fn what_a_peer_does_not_have_after_all_is_missing_only_if_another_lists_it() {
+        let mut claims = Claims::new(3);
+        claims.offer(0, ids(0..4));
+        claims.offer(1, ids(1..2));
+        claims.offer(2, ids(2..3));
+        for id in fetched(claims.claim(0, 9)) {
+            claims.release(0, id);
+        }
+        fetched(claims.claim(1, 9))
+            .into_iter()
+            .for_each(|id| claims.release(1, id));
+        let all: Vec<EventId> = ids(0..4).collect();
+        claims.withdraw(0, &all);
+        assert_eq!((claims.failures(0), claims.failures(1)), (0, 1));
+        let undelivered: Vec<EventId> = claims.undelivered().collect();
+        assert_eq!(undelivered, [id(1), id(2)]);
     }
 
     #[test]

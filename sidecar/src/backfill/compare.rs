@@ -63,7 +63,9 @@ pub enum CompareError {
 pub struct Compared {
     /// The ids of these events.
     pub needed: BTreeSet<EventId>,
-    /// Whether there may be more of them, to be found once these are here.
+    /// The ids of ours that the relay lacks.
+    pub lacked: BTreeSet<EventId>,
+    /// Whether there may be more of either, to be found once these are here.
     pub is_part: bool,
 }
 
@@ -80,7 +82,39 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
     patience: Duration,
     is_refused: impl Fn(&EventId) -> bool,
 ) -> Result<Compared, CompareError> {
-    let (mut reconciler, first) = Reconciler::begin(held, frame_limit)?;
+    let bounds = Bounds {
+        frame: frame_limit,
+        needed: usize::MAX,
+        patience,
+    };
+    compare_within(connection, filter, held, bounds, is_refused).await
+}
+
+/// The bounds of one reconciliation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// The longest message that we send, in bytes before they become hex.
+    pub frame: u64,
+    /// It ends once more than this many events are found that we lack.
+    pub needed: usize,
+    /// How long the peer may make no progress before it is given up.
+    pub patience: Duration,
+}
+
+/// Does what [`compare`] does, within these bounds.
+///
+/// # Errors
+/// [`CompareError`].
+pub(crate) async fn compare_within<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+    filter: &str,
+    held: &LocalSet,
+    bounds: Bounds,
+    is_refused: impl Fn(&EventId) -> bool,
+) -> Result<Compared, CompareError> {
+    let patience = bounds.patience;
+    let (reconciler, first) = Reconciler::begin(held, bounds.frame)?;
+    let mut reconciler = reconciler.up_to(bounds.needed);
     let mut conversation = Conversation {
         connection,
         start: Instant::now(),
@@ -110,6 +144,7 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
                 let close = format!("[\"NEG-CLOSE\",\"{NAME}\"]");
                 conversation.send(close).await?;
                 return Ok(Compared {
+                    lacked: reconciler.take_lacked(),
                     needed: reconciler.into_needed(),
                     is_part: step == Step::Enough,
                 });
@@ -185,11 +220,15 @@ fn refusal(reason: &Reason) -> CompareError {
     }
 }
 
-/// The window as a filter; without `limit`, which strfry would honour.
+/// The window as a filter, of all authors if it names none; without `limit`, which strfry would
+/// honour.
 pub(crate) fn filter(window: &Window) -> String {
     let authors: Vec<String> = window.authors.iter().map(ToString::to_string).collect();
-    let mut filter = serde_json::json!({"authors": authors, "kinds": window.kinds});
+    let mut filter = serde_json::json!({"kinds": window.kinds});
     if let Some(fields) = filter.as_object_mut() {
+        if !authors.is_empty() {
+            fields.insert("authors".to_owned(), authors.into());
+        }
         if window.since > 0 {
             fields.insert("since".to_owned(), window.since.into());
         }

@@ -7,6 +7,7 @@ use constellation_shared::EventId;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use crate::admission::arrival::Arrival;
 use crate::admission::intake::{Intake, PeerIndex};
 use crate::admission::rules::Refusal;
 use crate::backfill::claims::Claim;
@@ -14,7 +15,7 @@ use crate::backfill::compare::MOST_FAILURES;
 use crate::backfill::paging::{FetchError, close};
 use crate::backfill::shared_claims::SharedClaims;
 use crate::relay::connection::{Connection, ConnectionError};
-use crate::relay::message::{self, FromRelay, Head, Reason};
+use crate::relay::message::{self, FromRelay, Reason};
 use crate::relay::traffic::Traffic;
 
 /// How often in a row a relay may ask for fewer subscriptions although only one is open.
@@ -47,6 +48,17 @@ struct Question {
     came: HashSet<EventId>,
 }
 
+/// What becomes of an event that was asked for by its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is handed on, to be verified.
+    Wanted,
+    /// Nobody here wants it, which is remembered.
+    Unwanted,
+    /// It is not what the relay said that it has.
+    Unasked,
+}
+
 /// Something that came as an event.
 struct Came<'a> {
     subscription: &'a str,
@@ -64,7 +76,7 @@ enum Asked {
 }
 
 /// Fetches this peer's share of the claims, until nothing is left that the peer could bring or it
-/// has failed to bring too much. Events that `is_wanted` does not want are refused as unasked. If
+/// has failed to bring too much. `judge` says what becomes of each event. If
 /// this fails, what was being fetched is given back for others to fetch.
 ///
 /// # Errors
@@ -74,7 +86,7 @@ pub(crate) async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
     claims: &SharedClaims,
     intake: &mut Intake,
     manner: Manner,
-    is_wanted: impl Fn(&Head) -> bool,
+    judge: impl Fn(&Arrival) -> Verdict,
     progress: impl FnMut(),
 ) -> Result<(), FetchError> {
     let mut collector = Collector {
@@ -87,7 +99,7 @@ pub(crate) async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
         refusals: 0,
         refused_questions: 0,
     };
-    let result = collector.run(connection, intake, is_wanted, progress).await;
+    let result = collector.run(connection, intake, judge, progress).await;
     // Others wait to hear what became of what came, even if the connection broke.
     intake.flush().await;
     let unfinished = collector
@@ -119,7 +131,7 @@ impl Collector<'_> {
         &mut self,
         connection: &mut Connection<S>,
         intake: &mut Intake,
-        is_wanted: impl Fn(&Head) -> bool,
+        judge: impl Fn(&Arrival) -> Verdict,
         mut progress: impl FnMut(),
     ) -> Result<(), FetchError> {
         loop {
@@ -147,7 +159,7 @@ impl Collector<'_> {
                         json: event,
                         traffic: connection.traffic(),
                     };
-                    if self.event(intake, came, &is_wanted).await == Asked::Yes {
+                    if self.event(intake, came, &judge).await == Asked::Yes {
                         progress();
                         self.refusals = 0;
                         self.extend_deadline();
@@ -281,7 +293,7 @@ impl Collector<'_> {
         &mut self,
         intake: &mut Intake,
         came: Came<'_>,
-        is_wanted: impl Fn(&Head) -> bool,
+        judge: impl Fn(&Arrival) -> Verdict,
     ) -> Asked {
         let Came {
             subscription,
@@ -295,20 +307,35 @@ impl Collector<'_> {
         };
         let id = arrival.head().id;
         let asked = self.asked(subscription, id);
-        match asked {
-            Asked::Yes if is_wanted(arrival.head()) => {
+        if asked == Asked::No {
+            intake.refuse_garbage(Refusal::Unasked);
+            return Asked::No;
+        }
+        match (judge(&arrival), asked) {
+            (Verdict::Wanted, Asked::Yes) => {
                 traffic.credit(arrival.useful_bytes(json));
                 intake.take_fetched(arrival, json).await;
-                return Asked::Yes;
+                Asked::Yes
             }
-            Asked::Yes => {
+            (Verdict::Unwanted, Asked::Yes) => {
+                traffic.credit(json.len() as u64);
+                self.claims.settle(id);
+                Asked::Yes
+            }
+            (Verdict::Unasked, Asked::Yes) => {
                 self.claims.release(self.manner.peer, [id]);
                 intake.refuse_garbage(Refusal::Unasked);
+                Asked::No
             }
-            Asked::Again if is_wanted(arrival.head()) => intake.take_twin(arrival, json).await,
-            Asked::Again | Asked::No => intake.refuse_garbage(Refusal::Unasked),
+            (Verdict::Wanted, _) => {
+                intake.take_twin(arrival, json).await;
+                Asked::No
+            }
+            (Verdict::Unwanted | Verdict::Unasked, _) => {
+                intake.refuse_garbage(Refusal::Unasked);
+                Asked::No
+            }
         }
-        Asked::No
     }
 
     fn asked(&mut self, subscription: &str, id: EventId) -> Asked {

@@ -3,27 +3,29 @@
 
 mod local_ids;
 mod peer_reconciler;
+mod progress;
+mod task;
+mod tries;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use constellation_shared::{EventId, counted};
+use constellation_shared::EventId;
 use indicatif::ProgressBar;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use crate::admission::intake::{ArrivalListener, Intake, PeerIndex};
-use crate::backfill::compare::{CompareError, Compared, compare, filter};
+use crate::admission::intake::{ArrivalListener, PeerIndex};
+use crate::backfill::compare::CompareError;
 use crate::backfill::paging::FetchError;
 use crate::backfill::shared_claims::SharedClaims;
+use crate::plan::peer_sets::PeerSets;
 use crate::plan::refused::Refused;
 use crate::plan::selection::AT_ONCE;
 use crate::plan::wanted::{RESTRICTED_KINDS, Wanted};
 use crate::relay::about::About;
-use crate::relay::connection::Connection;
 use crate::relay::filter::{LATEST, Window};
 use crate::relay::message::Head;
 use crate::relay::nip11::Information;
@@ -33,19 +35,9 @@ use crate::support::error_chain::chain;
 use crate::support::mutex::lock;
 
 pub(crate) use peer_reconciler::PeerReconciler;
+pub(crate) use progress::Progress;
 
 use local_ids::{LocalIds, Lookup};
-
-/// How many authors one reconciliation names: with them the first message is below
-/// 64 KiB, the smallest that relays are known to take.
-///
-/// Without authors strfry compares by a tree that it keeps ready. Measured on a real one
-/// with 1,000 authors, 20,000 events of theirs and as many of others: nothing new 5.5 ms and
-/// 0.7 kB instead of 104 ms and 69 kB; but each event of others is then listed, downloaded
-/// once to learn that it is not wanted (20,000 of them 14 MB), and to be remembered, and
-/// anybody may write to a relay as much as they like. What we ask for is bounded by whom we
-/// follow, so the authors are named.
-const AUTHORS: usize = 850;
 
 /// The smallest message length with which reconciliation is tried, in bytes.
 const SMALLEST_MESSAGE: u64 = 65_536;
@@ -55,10 +47,6 @@ const MESSAGE_FRAME: u64 = 1000;
 
 /// The largest frame, in bytes: the most that strfry itself sends.
 const LARGEST_FRAME: u64 = 500_000;
-
-/// How often in a row a relay may refuse for the number of events: from all of time to a
-/// second it is halved 32 times.
-const MOST_REFUSALS: u32 = 40;
 
 /// A peer waits at most this long for the peers before it.
 pub(crate) const HEAD_START: Duration = Duration::from_secs(30);
@@ -80,6 +68,8 @@ pub struct Reconciliation {
     pub strfry: Strfry,
     /// What need not be asked for.
     pub refused: Refused,
+    /// In what the sets of the peers differ from ours.
+    sets: Mutex<PeerSets>,
     /// Who fetches what.
     pub claims: SharedClaims,
     times: Times,
@@ -101,6 +91,7 @@ impl Reconciliation {
     pub fn new(
         strfry: Strfry,
         refused: Refused,
+        sets: PeerSets,
         claims: SharedClaims,
         times: Times,
         bar: ProgressBar,
@@ -108,6 +99,7 @@ impl Reconciliation {
         Self {
             strfry,
             refused,
+            sets: Mutex::new(sets),
             claims,
             times,
             bar,
@@ -184,7 +176,7 @@ impl Reconciliation {
                 since: part.since,
                 until: part.until,
             };
-            if self.local_ids.covers(&whole) {
+            if self.local_ids.covers(&part.authors, &whole) {
                 continue;
             }
             if !*tells {
@@ -208,6 +200,11 @@ impl Reconciliation {
         true
     }
 
+    /// In what the sets of the peers differ from ours.
+    pub(crate) fn sets(&self) -> MutexGuard<'_, PeerSets> {
+        lock(&self.sets)
+    }
+
     /// What is known of an event that a peer has brought.
     pub(crate) fn arrived(&self, id: &EventId) -> Option<About> {
         self.local_ids.arrived(id)
@@ -224,18 +221,6 @@ impl ArrivalListener for Reconciliation {
             self.claims.release(peer, [event.id]);
         }
     }
-}
-
-/// How far one peer's reconciliation has come; another connection goes on from there.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    todo: Vec<Window>,
-    /// How often in a row the number of events was refused.
-    refusals: u32,
-    /// What must be paged through after all.
-    pub to_walk: Vec<Window>,
-    /// Kinds that the relay shows only to clients who say who they are.
-    pub unreadable_kinds: Vec<u16>,
 }
 
 /// Why a peer's reconciliation ended before it was done.
@@ -255,164 +240,4 @@ pub(crate) fn is_fit(information: &Information) -> bool {
         && information
             .max_message_length
             .is_none_or(|length| length >= SMALLEST_MESSAGE)
-}
-
-impl Progress {
-    /// Nothing has been compared yet of what is wanted.
-    pub(crate) fn new(wanted: &Wanted) -> Self {
-        Self {
-            todo: wanted.windows_of(AUTHORS),
-            refusals: 0,
-            to_walk: Vec::new(),
-            unreadable_kinds: Vec::new(),
-        }
-    }
-
-    /// Learns what the relay has and we lack, and fetches this peer's share of it, window by
-    /// window: so the ids of one window are in hand at a time, not those of all.
-    ///
-    /// # Errors
-    /// [`ReconciliationError`].
-    pub(crate) async fn reconcile<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        connection: &mut Connection<S>,
-        turn: &PeerReconciler<'_>,
-        intake: &mut Intake,
-        mut progress: impl FnMut(),
-    ) -> Result<(), ReconciliationError> {
-        let PeerReconciler {
-            reconciliation,
-            peer,
-            ..
-        } = *turn;
-        let length = turn.message_length();
-        let frame_limit = (length.saturating_sub(MESSAGE_FRAME) / 2).min(LARGEST_FRAME);
-        while let Some(window) = self.todo.last() {
-            let held = reconciliation.local_ids.held(window);
-            let filter = filter(window);
-            let is_refused = |id: &EventId| reconciliation.refused.contains(*id, &turn.url);
-            let compared = compare(
-                connection,
-                &filter,
-                &held,
-                frame_limit,
-                turn.patience,
-                is_refused,
-            )
-            .await;
-            drop(held);
-            let Compared { needed, is_part } = match compared {
-                Ok(compared) => compared,
-                Err(error) => {
-                    self.cope(error, reconciliation.times.now)?;
-                    continue;
-                }
-            };
-            // Others bring events while this relay tells what it has.
-            let mut missing = Vec::from_iter(needed);
-            reconciliation
-                .local_ids
-                .retain_missing(window, &mut missing);
-            if !is_part {
-                self.todo.pop();
-            }
-            self.refusals = 0;
-            let listed = missing.len();
-            reconciliation.claims.offer(peer, missing);
-            reconciliation.show_progress();
-            let listed = counted(listed, "missing event");
-            debug!("{} lists {listed}", turn.url);
-            turn.collect(connection, intake, is_part, &mut progress)
-                .await?;
-        }
-        turn.collect(connection, intake, true, &mut progress).await
-    }
-
-    /// What to do with a window that could not be reconciled.
-    fn cope(&mut self, error: CompareError, now: u64) -> Result<(), ReconciliationError> {
-        match error {
-            CompareError::Connection(error) => Err(FetchError::Connection(error).into()),
-            CompareError::TooMany if self.refusals >= MOST_REFUSALS => {
-                Err(ReconciliationError::Unfit(CompareError::TooMany))
-            }
-            CompareError::TooMany => {
-                self.refusals += 1;
-                if let Some(window) = self.todo.pop() {
-                    match halves(&window, now) {
-                        Some(halves) => self.todo.extend(halves),
-                        None => self.to_walk.push(window),
-                    }
-                }
-                Ok(())
-            }
-            CompareError::AuthRequired => {
-                if let Some(window) = self.todo.pop() {
-                    match window.kinds.as_slice() {
-                        [kind] => self.unreadable_kinds.push(*kind),
-                        _ => self.to_walk.push(window),
-                    }
-                }
-                Ok(())
-            }
-            error => Err(ReconciliationError::Unfit(error)),
-        }
-    }
-}
-
-/// The two halves of a window in time, the newer one last; `None` for a single second.
-fn halves(window: &Window, now: u64) -> Option<[Window; 2]> {
-    // Hardly anything lies ahead of now.
-    let until = match window.until {
-        LATEST => now.max(window.since),
-        until => until,
-    };
-    let middle = window.since + until.checked_sub(window.since)? / 2;
-    if window.until <= window.since || middle >= window.until {
-        return None;
-    }
-    Some([
-        Window {
-            until: middle,
-            ..window.clone()
-        },
-        Window {
-            since: middle + 1,
-            ..window.clone()
-        },
-    ])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use constellation_shared::Pubkey;
-
-    fn window(since: u64, until: u64) -> Window {
-        Window {
-            authors: vec![Pubkey::from_bytes([1; 32])],
-            kinds: vec![1],
-            since,
-            until,
-        }
-    }
-
-    #[test]
-    fn halves_cover_the_window_and_end_at_a_second() {
-        let mut todo = vec![window(10, LATEST)];
-        let mut seconds = Vec::new();
-        let mut steps = 0;
-        while let Some(part) = todo.pop() {
-            steps += 1;
-            assert!(steps < 1000, "it does not end");
-            // Everything up to 40 is refused for its number, down to single seconds.
-            match halves(&part, 40) {
-                Some(parts) if part.since <= 40 => todo.extend(parts),
-                _ => seconds.push((part.since, part.until)),
-            }
-        }
-        seconds.sort_unstable();
-        let mut expected: Vec<(u64, u64)> = (10..=40).map(|second| (second, second)).collect();
-        expected.push((41, LATEST));
-        assert_eq!(seconds, expected);
-    }
 }

@@ -89,6 +89,11 @@ impl SharedClaims {
         self.change(|claims| claims.give_back(peer, ids));
     }
 
+    /// This peer does not have these events after all, which it did not bring.
+    pub fn withdraw(&self, peer: PeerIndex, ids: &[EventId]) {
+        self.change(|claims| claims.withdraw(peer, ids));
+    }
+
     /// This peer brings nothing more.
     pub fn leave(&self, peer: PeerIndex) {
         self.change(|claims| claims.leave(peer));

@@ -127,7 +127,7 @@ impl Wanted {
     /// Groups the kinds for filters. The kinds that some relays only show to authenticated clients
     /// are asked for separately: strfry counts their events towards a page and then leaves them
     /// out, so that a page of mixed kinds could be empty although there are more events.
-    fn kinds_asked_together(&self) -> Vec<Vec<u16>> {
+    pub(crate) fn kinds_asked_together(&self) -> Vec<Vec<u16>> {
         let (restricted, open): (Vec<u16>, Vec<u16>) = self
             .kinds
             .iter()

@@ -16,6 +16,9 @@ pub(crate) const SMALLEST_FRAME: u64 = 4096;
 /// rest after the events of the first have been fetched.
 const ENOUGH: usize = 50_000;
 
+/// How many ids that the relay lacks are kept at most.
+const MOST_LACKED: usize = 100_000;
+
 /// The most rounds of one reconciliation. Half a million events in the smallest frames take about
 /// 1,200 rounds.
 const MOST_ROUNDS: u32 = 5_000;
@@ -76,6 +79,10 @@ pub struct Reconciler<'a> {
     negentropy: Negentropy<'a, NegentropyStorageVector>,
     /// A tree and not a hash table, which would hold old and new table in memory while it grows.
     needed: BTreeSet<EventId>,
+    /// The ids of ours that the relay lacks.
+    lacked: BTreeSet<EventId>,
+    /// Enough ids that we lack.
+    enough: usize,
     rounds: u32,
 }
 
@@ -92,9 +99,18 @@ impl<'a> Reconciler<'a> {
         let begun = Self {
             negentropy,
             needed: BTreeSet::new(),
+            lacked: BTreeSet::new(),
+            enough: ENOUGH,
             rounds: 0,
         };
         Ok((begun, constellation_shared::hex(&first)))
+    }
+
+    /// Ends once more than this many ids are needed, if that is less than usual.
+    #[must_use]
+    pub fn up_to(mut self, most: usize) -> Self {
+        self.enough = ENOUGH.min(most.saturating_add(1));
+        self
     }
 
     /// Takes a message from the relay, in hex. Refused ids are not counted as needed: a relay may
@@ -116,11 +132,15 @@ impl<'a> Reconciler<'a> {
             .map_err(ReconcileError::Protocol)?;
         let ids = need.into_iter().map(|id| EventId::from_bytes(*id));
         self.needed.extend(ids.filter(|id| !is_refused(id)));
+        let room = MOST_LACKED.saturating_sub(self.lacked.len());
+        let lacked = have.into_iter().take(room);
+        self.lacked
+            .extend(lacked.map(|id| EventId::from_bytes(*id)));
         if self.rounds > MOST_ROUNDS {
             return Err(ReconcileError::Endless);
         }
         Ok(match answer {
-            Some(_) if self.needed.len() >= ENOUGH => Step::Enough,
+            Some(_) if self.needed.len() >= self.enough => Step::Enough,
             Some(answer) => Step::Send(constellation_shared::hex(&answer)),
             None => Step::Done,
         })
@@ -129,6 +149,11 @@ impl<'a> Reconciler<'a> {
     /// How many ids were found that the relay has and we lack.
     pub fn needed(&self) -> usize {
         self.needed.len()
+    }
+
+    /// Takes the ids of ours that were found not to be on the relay.
+    pub fn take_lacked(&mut self) -> BTreeSet<EventId> {
+        std::mem::take(&mut self.lacked)
     }
 
     /// The ids that were found to be on the relay and not here.

@@ -31,6 +31,8 @@ pub(crate) const PEERS: StateFile = file("constellation-peers.json", 16 * MB);
 pub(crate) const COVERAGE: StateFile = file("constellation-coverage.json", 32 * MB);
 /// Refused events. If there are too many, the oldest are forgotten.
 pub const REFUSED: StateFile = file("constellation-refused.txt", 16 * MB);
+/// In what the sets of the peers differ from ours.
+pub(crate) const PEER_SETS: StateFile = file("constellation-peer-sets", 32 * MB);
 /// Pubkeys without a profile anywhere. If there are too many, those asked for first are forgotten.
 pub(crate) const MISSING_PROFILES: StateFile = file("constellation-missing-profiles.json", 8 * MB);
 /// Earlier runs. If there are too many, the oldest are forgotten.
@@ -61,10 +63,11 @@ pub(crate) const PID: StateFile = file("constellation-backfill.lock", 64);
 pub(crate) const LOCK: StateFile = file("constellation-sync.lock", 64);
 
 /// All of our files in strfry's folder.
-pub const ALL: [StateFile; 17] = [
+pub const ALL: [StateFile; 18] = [
     PEERS,
     COVERAGE,
     REFUSED,
+    PEER_SETS,
     MISSING_PROFILES,
     RUNS,
     REPORT,

@@ -11,6 +11,7 @@
 mod dead_or_silent;
 mod hostile_words;
 mod private_addresses;
+mod quiet;
 mod reconciliation;
 mod tls;
 mod trust;

@@ -1,11 +1,12 @@
 //! [`LocalIds`]: which of the wanted events are here while a run goes on, so that they can be
 //! compared with what a relay holds.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
 use constellation_shared::{EventId, Pubkey};
 
+use crate::plan::peer_sets::Lacked;
 use crate::plan::refused::Refused;
 use crate::relay::about::{About, AuthorPrefix, author_prefix, has_author};
 use crate::relay::filter::{LATEST, Window};
@@ -48,14 +49,10 @@ impl Lookup {
         }
     }
 
-    /// Whether everything in a window was looked up.
-    fn covers(&self, window: &Window) -> bool {
-        self.since <= window.since
-            && self.until >= window.until
-            && window
-                .authors
-                .iter()
-                .all(|author| self.authors.binary_search(author).is_ok())
+    /// Whether everything of these authors in the time of a window was looked up.
+    fn covers(&self, authors: &[Pubkey], window: &Window) -> bool {
+        let is_known = |author: &Pubkey| self.authors.binary_search(author).is_ok();
+        self.since <= window.since && self.until >= window.until && authors.iter().all(is_known)
     }
 
     /// The events of a span of time.
@@ -94,12 +91,22 @@ impl<'a> Inside<'a> {
     }
 
     fn has_author(&self, author: &AuthorPrefix) -> bool {
+        if self.window.authors.is_empty() {
+            return true;
+        }
         // Most events are of other authors: a search for each would take long.
         if *author < self.first || *author > self.last {
             return false;
         }
         has_author(&self.window.authors, author)
     }
+}
+
+/// Ids, divided by whether their events are here.
+#[derive(Debug, Default)]
+pub(crate) struct Divided {
+    pub(crate) here: Vec<EventId>,
+    pub(crate) missing: Vec<EventId>,
 }
 
 /// Which of the wanted events are here: what the local strfry held when it was looked up, and what
@@ -117,52 +124,80 @@ impl LocalIds {
         lock(&self.lookups).push(Arc::new(lookup));
     }
 
-    /// Whether everything in a window was looked up.
-    pub(crate) fn covers(&self, window: &Window) -> bool {
-        self.lookup(window).is_some()
+    /// Whether everything of these authors in the time of a window was looked up.
+    pub(crate) fn covers(&self, authors: &[Pubkey], window: &Window) -> bool {
+        self.lookup(authors, window).is_some()
     }
 
-    fn lookup(&self, window: &Window) -> Option<Arc<Lookup>> {
+    fn lookup(&self, authors: &[Pubkey], window: &Window) -> Option<Arc<Lookup>> {
         let lookups = lock(&self.lookups);
-        let found = lookups.iter().find(|lookup| lookup.covers(window));
+        let found = lookups.iter().find(|lookup| lookup.covers(authors, window));
         found.map(Arc::clone)
     }
 
-    /// What is here of a window.
-    pub(crate) fn held(&self, window: &Window) -> LocalSet {
+    /// What is here of a window of these authors, without what the peer lacks, and with the
+    /// unwanted events that it holds.
+    pub(crate) fn held(
+        &self,
+        authors: &[Pubkey],
+        window: &Window,
+        lacked: &Lacked,
+        unwanted: Vec<LocalEvent>,
+    ) -> LocalSet {
         let is_inside = Inside::new(window);
-        let lookup = self.lookup(window);
+        let lookup = self.lookup(authors, window);
         let looked_up = lookup.iter();
         let looked_up = looked_up.flat_map(|lookup| lookup.between(window.since, window.until));
-        let looked_up = looked_up.filter(|(about, _)| is_inside.contains(about));
-        let looked_up = looked_up.map(|(about, id)| LocalEvent {
-            created_at: about.created_at,
-            id: *id,
-        });
+        let looked_up = looked_up.map(|(about, id)| (id, about));
         let arrived = lock(&self.arrived);
-        let arrived = arrived.iter();
-        let arrived = arrived.filter(|(_, about)| is_inside.contains(about));
-        let arrived = arrived.map(|(id, about)| LocalEvent {
+        // An event that arrived and was stored before a later lookup is in both.
+        let here = looked_up.chain(arrived.iter());
+        let here = here.filter(|(id, about)| is_inside.contains(about) && !lacked.contains(id));
+        let here = here.map(|(id, about)| LocalEvent {
             created_at: about.created_at,
             id: *id,
         });
-        // An event that arrived and was stored before a later lookup is in both.
-        looked_up.chain(arrived).collect()
+        here.chain(unwanted).collect()
     }
 
-    /// Leaves of these ids those of which no event is here.
-    pub(crate) fn retain_missing(&self, window: &Window, ids: &mut Vec<EventId>) {
-        if ids.is_empty() {
-            return;
+    /// Divides the ids of a window of these authors into those that are here and the others.
+    pub(crate) fn divide(
+        &self,
+        authors: &[Pubkey],
+        window: &Window,
+        ids: impl IntoIterator<Item = EventId>,
+    ) -> Divided {
+        let mut missing: HashSet<EventId> = ids.into_iter().collect();
+        let mut here = Vec::new();
+        if missing.is_empty() {
+            return Divided::default();
         }
-        let mut missing: HashSet<EventId> = ids.iter().copied().collect();
-        if let Some(lookup) = self.lookup(window) {
-            for (_, id) in &lookup.events {
-                missing.remove(id);
-            }
+        if let Some(lookup) = self.lookup(authors, window) {
+            let ids = lookup.events.iter().map(|(_, id)| id);
+            here.extend(ids.filter(|id| missing.remove(*id)).copied());
         }
         let arrived = lock(&self.arrived);
-        ids.retain(|id| missing.contains(id) && !arrived.contains_key(id));
+        here.extend(missing.extract_if(|id| arrived.contains_key(id)));
+        Divided {
+            here,
+            missing: missing.into_iter().collect(),
+        }
+    }
+
+    /// The events among these, which are of a window of these authors, that were created before
+    /// this time, in Unix seconds.
+    pub(crate) fn created_before(
+        &self,
+        time: u64,
+        authors: &[Pubkey],
+        window: &Window,
+        ids: &BTreeSet<EventId>,
+    ) -> Vec<EventId> {
+        let lookup = self.lookup(authors, window).filter(|_| !ids.is_empty());
+        let looked_up = lookup.iter();
+        let looked_up = looked_up.flat_map(|lookup| lookup.between(window.since, time));
+        let older = looked_up.filter(|(about, id)| about.created_at < time && ids.contains(id));
+        older.map(|(_, id)| *id).collect()
     }
 
     /// An event has come that has this head.
@@ -180,6 +215,7 @@ impl LocalIds {
 mod tests {
     use super::*;
     use crate::admission::rules::Refusal;
+    use crate::plan::peer_sets::PeerSets;
 
     fn id(byte: u8) -> EventId {
         EventId::from_bytes([byte; 32])
@@ -233,18 +269,55 @@ mod tests {
         let whole = window(&[1, 2], 0, LATEST);
         local_ids.push(Lookup::new(&whole, all, &Refused::default()));
         let part = window(&[1], 10, 20);
-        assert_eq!(format!("{:?}", local_ids.held(&part)), set(&held[1..2]));
-        assert!(local_ids.covers(&part) && !local_ids.covers(&window(&[3], 10, 20)));
+        let found = |local_ids: &LocalIds| {
+            let set = local_ids.held(&part.authors, &part, &Lacked::default(), Vec::new());
+            format!("{set:?}")
+        };
+        assert_eq!(found(&local_ids), set(&held[1..2]));
+        let covers = |window: &Window| local_ids.covers(&window.authors, window);
+        assert!(covers(&part) && !covers(&window(&[3], 10, 20)));
         let late = event(6, 1, 17);
         local_ids.add(&late);
         local_ids.add(&held[1]);
+        assert_eq!(found(&local_ids), set(&[held[1], late]));
+        let listed = [id(2), id(3), id(6), id(9)];
+        let mut divided = local_ids.divide(&part.authors, &part, listed);
+        divided.here.sort_unstable();
+        assert_eq!(divided.here, [id(2), id(3), id(6)]);
+        assert_eq!(divided.missing, [id(9)]);
+        let ids = [id(1), id(2), id(4), id(9)].into();
+        let older = local_ids.created_before(16, &whole.authors, &whole, &ids);
+        assert_eq!(older, [id(1), id(2)]);
+    }
+
+    #[test]
+    fn without_names_a_set_holds_all_authors_and_what_the_peer_holds_besides() {
+        let held = [event(1, 1, 15), event(2, 2, 15)];
+        let all = held.iter().map(|event| (About::from(event), event.id));
+        let local_ids = LocalIds::default();
+        let whole = window(&[1, 2], 0, LATEST);
+        local_ids.push(Lookup::new(&whole, all.collect(), &Refused::default()));
+        let by_kinds = Window {
+            authors: Vec::new(),
+            ..whole.clone()
+        };
+        let besides = event(3, 9, 16);
+        let unwanted = vec![LocalEvent {
+            created_at: besides.created_at,
+            id: besides.id,
+        }];
+        let set_with = |lacked: &Lacked| {
+            let set = local_ids.held(&whole.authors, &by_kinds, lacked, unwanted.clone());
+            format!("{set:?}")
+        };
         assert_eq!(
-            format!("{:?}", local_ids.held(&part)),
-            set(&[held[1], late])
+            set_with(&Lacked::default()),
+            set(&[held[0], held[1], besides])
         );
-        let mut listed = vec![id(2), id(3), id(6), id(9)];
-        local_ids.retain_missing(&part, &mut listed);
-        assert_eq!(listed, [id(9)]);
+        let mut sets = PeerSets::default();
+        sets.begin("ws://a", 1);
+        sets.lacks("ws://a", [id(1)]);
+        assert_eq!(set_with(&sets.lacked("ws://a")), set(&[held[1], besides]));
     }
 
     #[test]
@@ -267,6 +340,7 @@ mod tests {
         let window = window(&[1, 2], 10, 20);
         let local_ids = LocalIds::default();
         local_ids.push(Lookup::new(&window, Vec::new(), &refused));
-        assert_eq!(format!("{:?}", local_ids.held(&window)), set(&[inside]));
+        let found = local_ids.held(&window.authors, &window, &Lacked::default(), Vec::new());
+        assert_eq!(format!("{found:?}"), set(&[inside]));
     }
 }

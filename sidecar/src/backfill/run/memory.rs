@@ -120,6 +120,10 @@ impl Backfill<'_> {
             .see(urls.iter().map(String::as_str), self.now);
         let path = refused_path(self.context);
         warn_if_unwritten(&path, self.refused.save(&path));
+        if let Some(reconciliation) = &self.reconciliation {
+            let path = peer_sets_path(self.context);
+            warn_if_unwritten(&path, reconciliation.sets().save(&path));
+        }
         let path = peer_memory_path(self.context);
         warn_if_unwritten(&path, self.peer_memory.save(&path, self.now));
     }
@@ -218,6 +222,10 @@ fn fail(report: &mut PeerReport, error: MostlyForged) {
 
 pub(super) fn refused_path(context: &Context) -> PathBuf {
     context.file(state_file::REFUSED.name)
+}
+
+pub(super) fn peer_sets_path(context: &Context) -> PathBuf {
+    context.file(state_file::PEER_SETS.name)
 }
 
 pub(super) fn ledger_path(context: &Context) -> PathBuf {

@@ -11,12 +11,13 @@ use crate::admission::rules::Rules;
 use crate::backfill::error::PrepareError;
 use crate::backfill::reconciliation::{Reconciliation, Times};
 use crate::backfill::run::Backfill;
-use crate::backfill::run::memory::{ledger_path, peer_memory_path, refused_path};
+use crate::backfill::run::memory::{ledger_path, peer_memory_path, peer_sets_path, refused_path};
 use crate::backfill::shared_claims::SharedClaims;
 use crate::backfill::stop::TimeLimit;
 use crate::context::Context;
 use crate::plan::ledger::Ledger;
 use crate::plan::peer_memory::PeerMemory;
+use crate::plan::peer_sets::PeerSets;
 use crate::plan::refused::{Present, Refused};
 use crate::relay::connection::{CertificateError, Connector};
 use crate::relay::tunnel::Patience;
@@ -64,9 +65,12 @@ impl<'a> Backfill<'a> {
             warn!("no pubkeys to follow: there are no members and no friends yet");
         }
         let mut ledger = Ledger::load(&ledger_path(context), now);
-        forget_if_another_database(&strfry, &mut ledger).await;
+        let is_another_database = forget_if_another_database(&strfry, &mut ledger).await;
         ledger.begin_run(&keys);
         let mut refused = Refused::load(&refused_path(context), now);
+        if is_another_database {
+            refused.forget_not_kept();
+        }
         refused.forget_ended(&Present {
             now,
             followed: &keys,
@@ -115,6 +119,7 @@ impl<'a> Backfill<'a> {
         Reconciliation::new(
             self.strfry.clone(),
             refused,
+            PeerSets::load(&peer_sets_path(self.context), &self.followed),
             SharedClaims::new(self.selection.most_tries()),
             Times {
                 now: self.now,
@@ -151,11 +156,11 @@ fn network(
 }
 
 /// Forgets what was had of all peers if the database is another one than at the end of the last
-/// run: what was had then is not here any more.
-async fn forget_if_another_database(strfry: &Strfry, ledger: &mut Ledger) {
+/// run: what was had then is not here any more. Returns whether it is another one.
+async fn forget_if_another_database(strfry: &Strfry, ledger: &mut Ledger) -> bool {
     let witnesses = ledger.witnesses();
     if witnesses.is_empty() {
-        return;
+        return false;
     }
     match strfry.missing(&witnesses).await {
         Ok(missing) if ledger.is_another_database(missing.len()) => {
@@ -165,12 +170,16 @@ async fn forget_if_another_database(strfry: &Strfry, ledger: &mut Ledger) {
                 counted(witnesses.len(), "event")
             );
             ledger.forget_peers();
+            true
         }
-        Ok(_) => {}
-        Err(error) => warn!(
-            "{}: whether the database is still the same is unknown",
-            chain(&error)
-        ),
+        Ok(_) => false,
+        Err(error) => {
+            warn!(
+                "{}: whether the database is still the same is unknown",
+                chain(&error)
+            );
+            false
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! by page otherwise.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -100,7 +101,7 @@ impl Session {
         let reconciler = self.reconciler(reconciliation, information);
         let reconciled = progress
             .reconciliation
-            .get_or_insert_with(|| reconciliation::Progress::new(&self.wanted));
+            .get_or_insert_with(|| reconciliation::Progress::new(&reconciler));
         let result = reconciled
             .reconcile(&mut connection, &reconciler, intake, || self.bar.inc(1))
             .await;
@@ -130,6 +131,7 @@ impl Session {
             url: self.address.to_string(),
             information,
             patience: self.patience,
+            unwanted_bytes: AtomicU64::new(0),
         }
     }
 

@@ -52,7 +52,7 @@ impl Session {
             code,
             reached: progress.reached,
             reconciled: progress.reconciliation.is_some() && !progress.is_unfit,
-            by_authors: true,
+            by_authors: progress.named_authors(),
             broke_off,
             unreadable_kinds,
             covered: None,

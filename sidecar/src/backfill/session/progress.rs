@@ -20,6 +20,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Whether the authors were named when the peer was asked.
+    pub(super) fn named_authors(&self) -> bool {
+        let reconciled = self.reconciliation.as_ref();
+        self.pager.is_some() || reconciled.is_some_and(|progress| progress.by_authors)
+    }
+
     /// The kinds that the relay shows only to clients who say who they are, in ascending order.
     pub(super) fn unreadable_kinds(&self) -> Vec<u16> {
         let reconciled = self.reconciliation.iter();
