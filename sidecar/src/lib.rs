@@ -115,7 +115,7 @@ pub mod testing {
     }
     pub mod coverage {
         pub use crate::plan::coverage::{
-            Asked, Circumstances, Completed, Coverage, Slices, TimeSpan,
+            Asked, Circumstances, Completed, Coverage, Slices, TimeSpan, horizon,
         };
         pub use crate::plan::ledger::Ledger;
     }

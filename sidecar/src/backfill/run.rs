@@ -111,6 +111,12 @@ impl Backfill<'_> {
         )
     }
 
+    /// The seconds before the horizon that a scheduled run compares again.
+    fn overlap(&self) -> u64 {
+        let days = self.context.options.reach().days;
+        days.max(1).saturating_mul(DAY)
+    }
+
     /// What this run asks a peer: a scheduled run everything that is not covered, a run by hand
     /// what its options say.
     fn asked_of(&self, peer: &Peer) -> Asked {
@@ -124,7 +130,7 @@ impl Backfill<'_> {
             now: self.now,
             followed: &self.followed,
             kinds: &self.kinds,
-            overlap: reach.days.max(1).saturating_mul(DAY),
+            overlap: self.overlap(),
             slices: self.ledger.slices(),
         };
         self.ledger.plan(&peer.name(), &url, circumstances)

@@ -76,15 +76,26 @@ const HOUR: u64 = 3600;
 
 impl Slices {
     /// Slices for a history with events at these times, in Unix seconds and in any order.
-    pub fn of(mut times: Vec<u64>) -> Self {
+    pub fn of(times: Vec<u64>) -> Self {
         let hours = if times.len() > LARGE { 7 * 24 } else { 24 };
-        let mut cuts = Vec::new();
         if times.len() > SMALL {
-            times.sort_unstable();
-            let places = (1..hours).map(|hour| times.len() * hour / hours);
-            cuts.extend(places.filter_map(|place| times.get(place)).copied());
-            cuts.dedup();
+            return Self::cut(times, hours);
         }
+        Self {
+            cuts: Vec::new(),
+            period: hours as u64 * HOUR,
+        }
+    }
+
+    /// One slice for each of this many hours.
+    pub fn cut(mut times: Vec<u64>, hours: usize) -> Self {
+        times.sort_unstable();
+        let places = (1..hours).map(|hour| times.len() * hour / hours);
+        let mut cuts: Vec<u64> = places
+            .filter_map(|place| times.get(place))
+            .copied()
+            .collect();
+        cuts.dedup();
         Self {
             cuts,
             period: hours as u64 * HOUR,
@@ -118,6 +129,23 @@ pub struct Asked {
     pub covers_all_keys: bool,
 }
 
+/// Up to when everything was had after a run that compared everything that is new, judged by when
+/// the newest events of this station were created, in Unix seconds and newest first: the last time
+/// before the first gap longer than half of `overlap`. While a clock is ahead, events come in that
+/// are dated ahead, such as those that the same station signs. What is new is older than they are,
+/// so nothing may be concluded from their times.
+pub fn horizon(newest: &[u64], overlap: u64) -> u64 {
+    let mut times = newest.iter().rev().copied();
+    let mut horizon = times.next().unwrap_or_default();
+    for time in times {
+        if time.saturating_sub(horizon) > overlap / 2 {
+            break;
+        }
+        horizon = time;
+    }
+    horizon
+}
+
 /// How a run ended with a peer that gave all that was asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Completed<'a> {
@@ -127,8 +155,8 @@ pub struct Completed<'a> {
     pub now: u64,
     /// The number of the run.
     pub run: u64,
-    /// When the newest event that this station holds was created, in Unix seconds. Up to then,
-    /// everything was had; what a clock says of the time after it proves nothing.
+    /// Up to when everything was had, in Unix seconds, by the newest events of this station (see
+    /// [`horizon`]); what a clock says of the time after them proves nothing.
     pub newest: u64,
     /// The kinds that were asked for, in ascending order.
     pub kinds: &'a [u16],
@@ -598,6 +626,19 @@ mod tests {
         // The station was off until its clock was right.
         let asked = plan(Some(&coverage), NOW + 7 * DAY + HOUR, &[1000]);
         assert_eq!(asked.earliest(), NOW - 300 - DAY);
+    }
+
+    #[test]
+    fn events_dated_ahead_by_the_same_wrong_clock_do_not_move_the_horizon() {
+        let hourly = |from: u64, hours: u64| (0..hours).map(move |hour| from - hour * HOUR);
+        let usual: Vec<u64> = hourly(NOW, 48).collect();
+        assert_eq!(horizon(&usual, DAY), NOW);
+        let ahead = hourly(NOW + 20 * DAY, 9).chain(usual);
+        assert_eq!(horizon(&ahead.collect::<Vec<_>>(), DAY), NOW);
+        let gap = |gap: u64| horizon(&[NOW + gap, NOW], DAY);
+        assert_eq!(gap(DAY / 2), NOW + DAY / 2);
+        assert_eq!(gap(DAY / 2 + 1), NOW);
+        assert_eq!(horizon(&[], DAY), 0);
     }
 
     #[test]

@@ -65,11 +65,14 @@ impl Ledger {
             let prefixes = prefixes.filter_map(|text| KeyPrefix::from_str_radix(text, 16).ok());
             ledger.runs.extend(prefixes.map(|prefix| (prefix, *run)));
         }
+        ledger.forget_the_future(now);
         ledger
-            .peers
-            .values_mut()
-            .for_each(|coverage| coverage.forget_the_future(now));
-        ledger
+    }
+
+    /// Forgets comparisons that are dated after `now`, in Unix seconds: the clock was ahead.
+    pub fn forget_the_future(&mut self, now: u64) {
+        let peers = self.peers.values_mut();
+        peers.for_each(|coverage| coverage.forget_the_future(now));
     }
 
     /// Begins the next run, which follows these keys. A key that was not followed in the last run

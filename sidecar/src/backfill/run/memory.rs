@@ -13,7 +13,7 @@ use crate::admission::pipeline::{PipelineResult, Step};
 use crate::backfill::run::Backfill;
 use crate::backfill::stop::OUT_OF_TIME;
 use crate::context::Context;
-use crate::plan::coverage::{Completed, Slices};
+use crate::plan::coverage::{self, Completed, Slices};
 use crate::plan::peer_history::PeerOutcome;
 use crate::report::{Covered, PeerReport};
 use crate::strfry::newest::NewestEvent;
@@ -24,7 +24,8 @@ use crate::swarm::peer::Peer;
 /// The stable word for a peer that lists events and does not send them.
 const WITHHELD: &str = "withheld";
 
-/// At how many of the newest events it is looked for some that the database is recognised by.
+/// At how many of the newest events it is looked for some that the database is recognised by, and
+/// for the time up to which everything is here.
 const LOOKED_AT: usize = 500;
 
 impl Backfill<'_> {
@@ -140,7 +141,8 @@ impl Backfill<'_> {
                 return;
             }
         };
-        let created_at = newest.first().map_or(0, |event| event.created_at);
+        let times: Vec<u64> = newest.iter().map(|event| event.created_at).collect();
+        let horizon = coverage::horizon(&times, self.overlap());
         // An event that a newer one may replace is no witness.
         let is_own = |event: &&NewestEvent| {
             let is_lasting =
@@ -161,7 +163,7 @@ impl Backfill<'_> {
                     address: &peer.url(),
                     now: self.now,
                     run: 0,
-                    newest: created_at,
+                    newest: horizon,
                     kinds: &self.kinds,
                     reconciled: report.reconciled,
                 };
