@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use constellation_shared::{Event, EventId};
+use constellation_shared::{Event, EventId, Pubkey};
 
 use crate::admission::counts::{Tally, count};
 use crate::admission::rules::Refusal;
@@ -28,6 +28,8 @@ pub(crate) struct Gate {
     /// A tree and not a hash table, which would hold old and new table in memory while it grows.
     passed: BTreeSet<EventId>,
     by_kind: BTreeMap<u16, u64>,
+    /// The authors of events that were kept out because they are blocked by now.
+    kept_out: BTreeSet<Pubkey>,
 }
 
 impl Gate {
@@ -55,6 +57,7 @@ impl Gate {
                 count(&tally, |counts| {
                     *counts.refused.entry(Refusal::Blocked).or_default() += 1;
                 });
+                self.kept_out.insert(event.pubkey);
                 continue;
             }
             self.passed.insert(event.id);
@@ -72,7 +75,8 @@ impl Gate {
 
     /// Forgets events that had passed and were not given to strfry.
     pub(super) fn take_back(&mut self, withdrawn: &[Withdrawn]) {
-        for Withdrawn { id, kind } in withdrawn {
+        for Withdrawn { id, author, kind } in withdrawn {
+            self.kept_out.insert(*author);
             if self.passed.remove(id)
                 && let Some(count) = self.by_kind.get_mut(kind)
             {
@@ -87,6 +91,11 @@ impl Gate {
         &self.passed
     }
 
+    /// The authors of events that were kept out because they were blocked while the run went on.
+    pub(crate) const fn kept_out(&self) -> &BTreeSet<Pubkey> {
+        &self.kept_out
+    }
+
     /// How many events of each kind have passed.
     pub(crate) const fn by_kind(&self) -> &BTreeMap<u16, u64> {
         &self.by_kind
@@ -96,7 +105,6 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use constellation_shared::Pubkey;
 
     fn event(id: u8, kind: u16) -> Admitted {
         let event = Event {
@@ -135,10 +143,12 @@ mod tests {
         passed(&mut gate, vec![event(1, 1), event(2, 1), event(3, 7)]);
         let withdrawn = |id, kind| Withdrawn {
             id: EventId::from_bytes([id; 32]),
+            author: Pubkey::from_bytes([1; 32]),
             kind,
         };
         gate.take_back(&[withdrawn(2, 1), withdrawn(2, 1), withdrawn(3, 7)]);
         assert_eq!(gate.passed().len(), 1);
+        assert_eq!(gate.kept_out().len(), 1);
         assert_eq!(gate.by_kind(), &BTreeMap::from([(1, 1)]));
     }
 }

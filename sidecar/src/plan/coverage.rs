@@ -314,8 +314,8 @@ impl Coverage {
     }
 
     /// The slices of the time before `recent` that are to be compared at `now`: those whose time
-    /// has come, and the one that waits longest. Paging through it costs what it holds, so a peer
-    /// that does not tell what it has is only asked for those whose time has come.
+    /// has come, and the one that waits longest. Paging through a slice costs what it holds, so a
+    /// peer that does not tell what it has is asked for that one only after half of the period.
     fn due(&self, slices: &Slices, recent: u64, now: u64) -> Vec<TimeSpan> {
         let mut begin = 0;
         let mut cut: Vec<(TimeSpan, u64)> = Vec::new();
@@ -333,7 +333,9 @@ impl Coverage {
         }
         let longest = slices.period.saturating_sub(GRACE);
         let oldest = cut.iter().map(|(_, at)| *at).min();
-        let mut takes_oldest = self.reconciled;
+        let half = slices.period / 2;
+        let is_spread = cut.len() > 1 && oldest.is_some_and(|at| now.saturating_sub(at) >= half);
+        let mut takes_oldest = self.reconciled || is_spread;
         let mut due: Vec<TimeSpan> = Vec::new();
         for (span, at) in cut {
             let is_old = now.checked_sub(at).is_none_or(|age| age >= longest);
@@ -680,6 +682,24 @@ mod tests {
             }
         );
         assert_eq!(plan(Some(&coverage), NOW + DAY, &[]), Asked::since(0));
+    }
+
+    #[test]
+    fn the_history_of_a_peer_that_is_paged_through_is_spread_over_the_runs_of_a_day() {
+        let cuts: Vec<u64> = (1..12).map(|cut| cut * 100_000_000).collect();
+        let paged = |now| Completed {
+            reconciled: false,
+            ..completed(now, 1)
+        };
+        let mut coverage = Coverage::settle(None, &Asked::since(0), paged(NOW)).unwrap();
+        for hour in 1..100 {
+            let now = NOW + hour * HOUR;
+            let asked = plan(Some(&coverage), now, &cuts);
+            assert!(asked.spans.len() <= 2, "hour {hour}: {asked:?}");
+            assert!(hour >= 12 || asked.spans.len() == 1);
+            coverage = Coverage::settle(Some(coverage), &asked, paged(now)).unwrap();
+            assert!(now - coverage.oldest_comparison() < DAY);
+        }
     }
 
     #[test]

@@ -87,6 +87,13 @@ impl Ledger {
         }
     }
 
+    /// Records that this run did not follow these keys to its end: their events were kept out.
+    pub fn unfollow<'a>(&mut self, keys: impl IntoIterator<Item = &'a Pubkey>) {
+        for key in keys {
+            self.runs.remove(&prefix(key));
+        }
+    }
+
     /// The events by which the database is recognised.
     pub fn witnesses(&self) -> Vec<EventId> {
         let witnesses = self.witnesses.iter();
@@ -256,6 +263,15 @@ mod tests {
         assert_eq!(asked.new_keys, keys(8..9));
         let asked = run(&mut ledger, NOW + 14_400, &keys(0..9));
         assert!(asked.new_keys.is_empty());
+    }
+
+    #[test]
+    fn a_key_that_was_blocked_while_a_run_went_on_is_new_in_the_next() {
+        let mut ledger = nothing();
+        run(&mut ledger, NOW, &keys(0..9));
+        ledger.unfollow(keys(3..4).iter());
+        let asked = run(&mut ledger, NOW + 3600, &keys(0..9));
+        assert_eq!(asked.new_keys, keys(3..4));
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl Backfill<'_> {
             let outcomes = reports.iter().map(outcome);
             self.peer_memory.settle(self.now, outcomes, &self.kinds);
             if all_is_told {
+                self.ledger.unfollow(gate.kept_out());
                 self.remember_coverage(reports).await;
             }
         }

@@ -65,12 +65,12 @@ impl<'a> Backfill<'a> {
             warn!("no pubkeys to follow: there are no members and no friends yet");
         }
         let mut ledger = Ledger::load(&ledger_path(context), now);
-        let is_another_database = forget_if_another_database(&strfry, &mut ledger).await;
-        ledger.begin_run(&keys);
         let mut refused = Refused::load(&refused_path(context), now);
-        if is_another_database {
+        if is_another_database(&strfry, &ledger).await {
+            ledger.forget_peers();
             refused.forget_not_kept();
         }
+        ledger.begin_run(&keys);
         refused.forget_ended(&Present {
             now,
             followed: &keys,
@@ -155,9 +155,9 @@ fn network(
     Ok((tunnels, connector))
 }
 
-/// Forgets what was had of all peers if the database is another one than at the end of the last
-/// run: what was had then is not here any more. Returns whether it is another one.
-async fn forget_if_another_database(strfry: &Strfry, ledger: &mut Ledger) -> bool {
+/// Whether the database is another one than at the end of the last run, which is logged: what was
+/// had then is not here any more.
+async fn is_another_database(strfry: &Strfry, ledger: &Ledger) -> bool {
     let witnesses = ledger.witnesses();
     if witnesses.is_empty() {
         return false;
@@ -169,7 +169,6 @@ async fn forget_if_another_database(strfry: &Strfry, ledger: &mut Ledger) -> boo
                 missing.len(),
                 counted(witnesses.len(), "event")
             );
-            ledger.forget_peers();
             true
         }
         Ok(_) => false,

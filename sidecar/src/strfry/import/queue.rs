@@ -132,7 +132,11 @@ impl Queue {
         self.bytes = self.lines.iter().map(|line| line.json.len()).sum();
         let withdrawn = withdrawn.into_iter();
         withdrawn
-            .map(|Line { id, kind, .. }| Withdrawn { id, kind })
+            .map(|line| Withdrawn {
+                id: line.id,
+                author: line.author,
+                kind: line.kind,
+            })
             .collect()
     }
 

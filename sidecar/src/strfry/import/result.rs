@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use constellation_shared::{EventId, counted};
+use constellation_shared::{EventId, Pubkey, counted};
 
 use crate::strfry::output::Written;
 
@@ -31,6 +31,8 @@ pub(crate) struct Imported {
 pub(crate) struct Withdrawn {
     /// Its id.
     pub id: EventId,
+    /// Its author.
+    pub author: Pubkey,
     /// Its kind.
     pub kind: u16,
 }
