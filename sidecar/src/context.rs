@@ -185,12 +185,9 @@ impl Context {
         let own = Identity::of(&peer::own_name(&self.station));
         let candidates: Vec<Candidate> = peers
             .iter()
-            .map(|peer| {
-                let url = peer.url();
-                Candidate {
-                    identity: Identity::of(&url),
-                    history: peer_memory.history(&url),
-                }
+            .map(|peer| Candidate {
+                identity: Identity::of(&peer.name()),
+                history: peer_memory.history(peer),
             })
             .collect();
         let most = match self.options.max_peers {

@@ -123,7 +123,7 @@ impl Backfill<'_> {
         let url = peer.url();
         let reach = self.context.options.reach();
         if !self.context.options.sweeps() {
-            let since = self.peer_memory.since(&url, &self.kinds, self.now, reach);
+            let since = self.peer_memory.since(peer, &self.kinds, self.now, reach);
             return Asked::since(since);
         }
         let circumstances = Circumstances {

@@ -161,7 +161,7 @@ async fn run_to_report(
         let members = Members {
             context,
             connector: &done.connector,
-            peers: done.addresses.clone(),
+            peers: done.peers.clone(),
             keys: &done.followed,
             rules: &done.rules,
             limit: done.limit,

@@ -189,7 +189,7 @@ pub(crate) async fn look(context: &Context, output: &mut impl Write) -> Result<O
             .map(|peer| {
                 (
                     peer,
-                    now - peer_memory.since(&peer.url(), &kinds, now, options.reach()),
+                    now - peer_memory.since(peer, &kinds, now, options.reach()),
                 )
             })
             .collect();

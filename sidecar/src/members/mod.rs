@@ -21,12 +21,12 @@ use crate::members::full_sync::budget::{self, Ours};
 use crate::members::missing_profiles::MissingProfiles;
 use crate::members::profiles::Profiles;
 use crate::members::profiles::render::{self, short, utc};
-use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::report::{Outcome, Person, ProfileCounts, Report};
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
 use crate::support::state_file;
+use crate::swarm::peer::Peer;
 use crate::swarm::{followed, peer};
 
 /// Says a line about profiles, in both logs.
@@ -41,8 +41,8 @@ pub(crate) struct Members<'a> {
     pub context: &'a Context,
     /// How to reach relays.
     pub connector: &'a Connector,
-    /// The peers, at the addresses at which they can be reached now.
-    pub peers: Vec<Address>,
+    /// The peers that the backfill asked.
+    pub peers: Vec<Peer>,
     /// The pubkeys that are followed.
     pub keys: &'a [Pubkey],
     /// What may come in.

@@ -25,8 +25,14 @@ const KEPT: f64 = 0.7;
 /// The outcomes of earlier runs with one peer; times in Unix seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct PeerHistory {
+    /// When the last run began that asked the peer, however that went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_asked: Option<u64>,
     /// When the last run began in which the peer gave everything.
     pub last_success: Option<u64>,
+    /// Whether a run ended in which the peer gave what it could, if not everything.
+    #[serde(default)]
+    pub has_given: bool,
     /// How many runs in a row it has failed since then.
     pub failures: u32,
     /// When the last run began in which it failed.
@@ -45,6 +51,13 @@ pub struct Reach {
 }
 
 impl PeerHistory {
+    /// When the peer was last asked, as far as the clock at `now` makes sense of it: a time of the
+    /// future was recorded before the clock was set back, and may be long ago.
+    pub fn last_asked_at(&self, now: u64) -> u64 {
+        let asked = self.last_asked.filter(|asked| *asked <= now);
+        asked.unwrap_or_default()
+    }
+
     /// Records that the peer gave what it could, though not everything, and how many new events it
     /// brought.
     pub fn give_a_part(&mut self, brought: u64) {
@@ -66,6 +79,7 @@ impl PeerHistory {
             None => brought,
         };
         self.last_success = Some(now);
+        self.has_given = true;
         self.failures = 0;
     }
 
@@ -87,6 +101,11 @@ impl PeerHistory {
         // A failure in the future was recorded before the clock was set back.
         now.checked_sub(self.last_failure)
             .is_some_and(|age| age + GRACE < rest)
+    }
+
+    /// Whether the peer once gave something, and has not failed since.
+    pub const fn is_proven(&self) -> bool {
+        self.has_given && self.failures == 0
     }
 
     /// Whether the peer failed so often in a row that it counts as dead.
@@ -116,15 +135,17 @@ pub enum PeerOutcome {
     /// The peer gave what it could, the number of whose wanted, genuine and new events this is; but
     /// it holds more. It is asked again as soon as others, and for the same events.
     Partial(u64),
-    /// The peer could not be reached, or left before it had given everything.
+    /// The peer was reached, but left before it had given everything.
     Failed,
+    /// The peer could not be reached.
+    Unreached,
     /// The run's time was over first. That does not count against the peer, and the next run
     /// asks for the same events.
     Unfinished,
 }
 
-/// Records how a run that began at `now` went with each peer. If every peer failed, the cause
-/// was our own network, and no failure is recorded.
+/// Records how a run that began at `now` went with each peer that it asked. If no peer could be
+/// reached, the cause was our own network, and no failure is recorded.
 pub fn settle<'a>(
     now: u64,
     outcomes: impl IntoIterator<Item = (&'a mut PeerHistory, PeerOutcome)>,
@@ -132,14 +153,15 @@ pub fn settle<'a>(
     let mut outcomes: Vec<_> = outcomes.into_iter().collect();
     let is_own_link = outcomes
         .iter()
-        .all(|(_, outcome)| *outcome == PeerOutcome::Failed);
+        .all(|(_, outcome)| *outcome == PeerOutcome::Unreached);
     for (history, outcome) in &mut outcomes {
+        history.last_asked = Some(now);
         match outcome {
             PeerOutcome::Complete(brought) => history.succeed(now, *brought),
             PeerOutcome::Partial(brought) => history.give_a_part(*brought),
             PeerOutcome::Unfinished => {}
-            PeerOutcome::Failed if is_own_link => {}
-            PeerOutcome::Failed => history.fail(now),
+            PeerOutcome::Unreached if is_own_link => {}
+            PeerOutcome::Unreached | PeerOutcome::Failed => history.fail(now),
         }
     }
 }
@@ -178,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn where_all_fail_nobody_is_blamed() {
+    fn where_nobody_is_reached_nobody_is_blamed() {
         let mut histories = [PeerHistory::default(); 2];
         let after = |histories: &mut [PeerHistory; 2], turns: [PeerOutcome; 2]| {
             settle(NOW, histories.iter_mut().zip(turns));
             histories.map(|history| history.failures)
         };
-        assert_eq!(after(&mut histories, [PeerOutcome::Failed; 2]), [0, 0]);
-        let one = [PeerOutcome::Failed, PeerOutcome::Complete(7)];
+        assert_eq!(after(&mut histories, [PeerOutcome::Unreached; 2]), [0, 0]);
+        let one = [PeerOutcome::Unreached, PeerOutcome::Complete(7)];
         assert_eq!(after(&mut histories, one), [1, 0]);
         assert_eq!(histories[1].score, 7.0);
         let none = [PeerOutcome::Unfinished; 2];
@@ -194,6 +216,19 @@ mod tests {
             histories.map(|history| history.last_success),
             [None, Some(NOW)]
         );
+        assert_eq!(histories.map(|history| history.last_asked), [Some(NOW); 2]);
+    }
+
+    #[test]
+    fn dead_peers_are_blamed_although_the_only_peer_that_was_reached_failed_too() {
+        let mut histories = [PeerHistory::default(); 3];
+        let outcomes = [
+            PeerOutcome::Unreached,
+            PeerOutcome::Failed,
+            PeerOutcome::Unreached,
+        ];
+        settle(NOW, histories.iter_mut().zip(outcomes));
+        assert_eq!(histories.map(|history| history.failures), [1; 3]);
     }
 
     #[test]

@@ -27,12 +27,17 @@ pub(crate) const SMALL_MEMORY: u64 = 1_000_000_000;
 /// How many of the selected peers are chosen at random, because a score can be gamed.
 const RANDOM: usize = 2;
 /// How many of the selected peers are chosen by rotation, so that each peer is asked within half
-/// as many runs as there are peers.
+/// as many runs as there are peers. Anybody can invent folders of stations, and must not keep the
+/// rotation from coming to the true ones: peers that have never given anything take at most one of
+/// the places if one of the others has waited for long.
 const ROTATION: usize = 2;
 
 /// One run in this many asks one of the dead peers. Otherwise a swarm with 300 dead stations
 /// among 1,000 would cost every run two attempts, for ever.
 const DEAD_PEER_INTERVAL: u32 = 4;
+
+/// About how long it takes from one run to the next, in seconds.
+const HOUR: u64 = 3600;
 
 /// How many of the selected peers are asked at a time. Listing its ids costs a peer a tenth of
 /// what sending the events does, so the other peers wait until the events of the first ones are
@@ -42,6 +47,10 @@ pub(crate) const AT_ONCE: usize = 2;
 
 /// A run asks at most this many times the number of selected peers, however many of them fail.
 const MOST_TRIES: usize = 4;
+
+/// If none of the selected peers can be reached, this many others are tried before our own link is
+/// taken for the cause. Trying more would take long if it is, because each may time out.
+const TRIES_WITHOUT_LINK: usize = 4;
 
 /// The name of a station or a peer as a hash that is evenly spread and the same in every run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +110,7 @@ pub struct Selection {
     /// The peers that take the places of failing ones.
     spare: BTreeMap<Reason, VecDeque<usize>>,
     failures: usize,
-    has_succeeded: bool,
+    is_anybody_reached: bool,
 }
 
 impl Selection {
@@ -114,7 +123,7 @@ impl Selection {
             reasons: BTreeMap::new(),
             spare: BTreeMap::new(),
             failures: 0,
-            has_succeeded: false,
+            is_anybody_reached: false,
         }
     }
 
@@ -138,7 +147,7 @@ impl Selection {
             reasons: BTreeMap::new(),
             spare: candidates_by_reason(own, peers, most * MOST_TRIES, now, chance),
             failures: 0,
-            has_succeeded: false,
+            is_anybody_reached: false,
         };
         for (reason, count) in [
             (Reason::Rotation, by_rotation),
@@ -178,21 +187,21 @@ impl Selection {
         }
     }
 
-    /// Records that a peer gave everything.
-    pub const fn succeeded(&mut self) {
-        self.has_succeeded = true;
+    /// Records that a peer was reached, whatever it gives.
+    pub const fn reached(&mut self) {
+        self.is_anybody_reached = true;
     }
 
-    /// Whether so many peers failed without a single success that our own network must be the
-    /// cause. No further peers are asked then.
+    /// Whether so many peers failed while none was reached that our own network must be the cause.
+    /// No further peers are asked then.
     pub const fn has_no_link(&self) -> bool {
-        !self.has_succeeded && self.failures >= self.first.len()
+        !self.is_anybody_reached && self.failures >= self.first.len() + TRIES_WITHOUT_LINK
     }
 
     /// Records that a peer failed. Returns the peer that takes its place, if there is one.
     pub fn failed(&mut self, peer: usize) -> Option<usize> {
         self.failures += 1;
-        if self.has_no_link() || self.failures > self.first.len() * (MOST_TRIES - 1) {
+        if self.failures > self.first.len() * (MOST_TRIES - 1) {
             return None;
         }
         let reason = *self.reasons.get(&peer)?;
@@ -249,10 +258,25 @@ fn candidates_by_reason(
         (Reverse(Score(history(index).score)), order(index))
     });
     let random = sample(&awake, count, chance);
-    least(&mut awake, count, |index| {
-        (history(index).last_success, order(index))
+    let (mut proven, mut unproven): (Vec<usize>, Vec<usize>) = awake
+        .into_iter()
+        .partition(|&index| history(index).is_proven());
+    let turn = proven.len() as u64 * HOUR / ROTATION as u64;
+    let longest_waiting = |index: usize| (history(index).last_asked_at(now), order(index));
+    least(&mut proven, count, longest_waiting);
+    // One that failed once has one more try, and rests for long if that fails too.
+    least(&mut unproven, count, |index| {
+        (Reverse(history(index).failures), longest_waiting(index))
     });
-    let mut rotation = VecDeque::from(awake);
+    let is_due = |&index: &usize| now - history(index).last_asked_at(now) > turn;
+    let mut rotation = if !proven.first().is_some_and(is_due) {
+        unproven.append(&mut proven);
+        VecDeque::from(unproven)
+    } else if chance.bool() {
+        alternate(proven, unproven)
+    } else {
+        alternate(unproven, proven)
+    };
     if chance.u32(..DEAD_PEER_INTERVAL) == 0 {
         // Of the dead peers, the one with the fewest failures is likeliest to be back.
         least(&mut dead, 1, |index| {
@@ -268,6 +292,17 @@ fn candidates_by_reason(
         (Reason::Random, VecDeque::from(random)),
         (Reason::Rotation, rotation),
     ])
+}
+
+/// The indices of both in turn, and at the end what is left of the longer one.
+fn alternate(first: Vec<usize>, second: Vec<usize>) -> VecDeque<usize> {
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut all = VecDeque::with_capacity(first.len() + second.len());
+    while first.len() + second.len() > 0 {
+        all.extend(first.next());
+        all.extend(second.next());
+    }
+    all
 }
 
 /// A score as a key for sorting.
@@ -321,7 +356,6 @@ mod tests {
     use super::*;
 
     const NOW: u64 = 1_800_000_000;
-    const HOUR: u64 = 3600;
 
     fn own() -> Identity {
         Identity::of("own")
@@ -333,7 +367,9 @@ mod tests {
             .map(|number| Candidate {
                 identity: Identity::of(&format!("wss://{number}.example")),
                 history: PeerHistory {
+                    last_asked: Some(NOW - HOUR),
                     last_success: Some(NOW - HOUR),
+                    has_given: true,
                     ..PeerHistory::default()
                 },
             })
@@ -364,8 +400,8 @@ mod tests {
         for (place, peer) in all.iter_mut().enumerate().take(20).skip(10) {
             peer.history.score = place as f64;
         }
-        all[70].history.last_success = None;
-        all[80].history.last_success = Some(NOW - 100 * HOUR);
+        all[70].history = PeerHistory::default();
+        all[80].history.last_asked = Some(NOW - 100 * HOUR);
         for seed in 0..20 {
             let selection = some(&all, seed);
             assert_eq!(selection.first()[..2], [19, 18], "best first");
@@ -415,21 +451,89 @@ mod tests {
     }
 
     #[test]
-    fn one_that_fails_is_replaced_unless_all_do() {
+    fn a_broken_link_is_tried_with_a_few_others_and_one_peer_that_is_reached_is_none() {
+        let all = peers(100);
+        for is_one_reached in [false, true] {
+            let mut selection = some(&all, 1);
+            let mut failing = VecDeque::from(selection.first().to_vec());
+            let mut tries = 0;
+            while !selection.has_no_link()
+                && let Some(place) = failing.pop_front()
+            {
+                tries += 1;
+                failing.extend(selection.failed(place));
+                // It was slow to answer, and eight dead ones failed meanwhile.
+                if is_one_reached && tries == PEERS_PER_RUN {
+                    selection.reached();
+                }
+            }
+            let expected = if is_one_reached {
+                selection.most_tries()
+            } else {
+                PEERS_PER_RUN + TRIES_WITHOUT_LINK
+            };
+            assert_eq!(tries, expected, "{is_one_reached}");
+        }
+    }
+
+    /// The peers that the rotation comes to in so many runs, each an hour after the other, if the
+    /// first ones fail, or change, as this function says.
+    fn asked_in_turn(
+        all: &mut Vec<Candidate>,
+        runs: u64,
+        change: impl Fn(&mut Vec<Candidate>, u64),
+    ) -> std::collections::BTreeSet<usize> {
+        let mut asked = std::collections::BTreeSet::new();
+        for run in 0..runs {
+            let now = NOW + run * HOUR;
+            let mut chance = Rng::with_seed(run);
+            let selection = Selection::some(own(), all, 2 * ROTATION, now, &mut chance);
+            let by_rotation = selection.reasons.iter();
+            let by_rotation = by_rotation.filter(|(_, reason)| **reason == Reason::Rotation);
+            for (&place, _) in by_rotation {
+                asked.insert(place);
+                all[place].history.last_asked = Some(now);
+            }
+            change(all, run);
+        }
+        asked
+    }
+
+    #[test]
+    fn peers_that_never_give_everything_do_not_keep_the_rotation_to_themselves() {
+        let mut all = peers(50);
+        for peer in &mut all[..10] {
+            peer.history.last_success = None;
+        }
+        assert_eq!(asked_in_turn(&mut all, 25, |_, _| {}).len(), 50);
+    }
+
+    #[test]
+    fn a_thousand_invented_folders_do_not_keep_the_rotation_to_themselves() {
+        let mut all = peers(1050);
+        let invent = |all: &mut Vec<Candidate>, run: u64| {
+            for (number, peer) in all.iter_mut().enumerate().skip(50) {
+                peer.identity = Identity::of(&format!("invented {number} in run {run}"));
+                peer.history = PeerHistory::default();
+            }
+        };
+        invent(&mut all, 0);
+        let asked = asked_in_turn(&mut all, 80, invent);
+        assert!((0..50).all(|place| asked.contains(&place)), "{asked:?}");
+        assert!(asked.iter().any(|place| *place >= 50), "{asked:?}");
+    }
+
+    #[test]
+    fn one_that_fails_is_replaced() {
         let all = peers(100);
         let mut selection = some(&all, 1);
         let first = selection.first().to_vec();
         let others: Vec<Option<usize>> =
             first.iter().map(|place| selection.failed(*place)).collect();
-        let replaced = others.iter().flatten().count();
-        assert_eq!(
-            replaced,
-            PEERS_PER_RUN - 1,
-            "with the last one all have failed"
-        );
+        assert_eq!(others.iter().flatten().count(), PEERS_PER_RUN);
         assert!(others.iter().flatten().all(|other| !first.contains(other)));
         let mut selection = some(&all, 1);
-        selection.succeeded();
+        selection.reached();
         let mut tries = PEERS_PER_RUN;
         let mut failing = VecDeque::from(selection.first().to_vec());
         while let Some(place) = failing.pop_front() {

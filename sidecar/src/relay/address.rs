@@ -15,7 +15,7 @@ const STRFRY_PORT: u16 = 7777;
 
 /// The longest URL of a relay that is accepted, in bytes. Other stations choose it, and it is
 /// remembered and shown in many places.
-pub(crate) const LONGEST_URL: usize = 500;
+const LONGEST_URL: usize = 500;
 
 /// A relay's URL, or the IPFS node that offers it as a service. Two spellings of the same address
 /// are equal.

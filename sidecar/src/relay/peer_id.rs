@@ -58,6 +58,13 @@ impl FromStr for PeerId {
     }
 }
 
+impl PeerId {
+    /// The one spelling that all forms of the same id share: base58.
+    pub fn in_base58(&self) -> String {
+        bs58::encode(&self.multihash).into_string()
+    }
+}
+
 fn key_of_cid(cid: &[u8]) -> Result<Vec<u8>, NoPeerId> {
     let multihash = cid.strip_prefix(CID).ok_or(NoPeerId)?;
     Ok(multihash.to_vec())
@@ -182,6 +189,7 @@ mod tests {
         let [first, ..] = ED25519_KEY;
         for other in ED25519_KEY {
             assert_eq!(parse(other), parse(first));
+            assert_eq!(parse(other).unwrap().in_base58(), first);
         }
     }
 

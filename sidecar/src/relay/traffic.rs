@@ -20,9 +20,15 @@ pub struct Traffic {
     useful: AtomicU64,
     waited_ms: AtomicU64,
     is_waiting_for_others: AtomicBool,
+    is_reached: AtomicBool,
 }
 
 impl Traffic {
+    /// Records that a connection to the relay was made.
+    pub fn reach(&self) {
+        self.is_reached.store(true, Relaxed);
+    }
+
     /// Counts a message of this many bytes, and the time that we waited for it.
     pub fn receive(&self, bytes: u64, waited: Duration) {
         self.received.fetch_add(bytes, Relaxed);
@@ -49,6 +55,11 @@ impl Traffic {
     /// relay.
     pub fn wait_for_others(&self, is_waiting: bool) {
         self.is_waiting_for_others.store(is_waiting, Relaxed);
+    }
+
+    /// Whether a connection to the relay was made.
+    pub fn is_reached(&self) -> bool {
+        self.is_reached.load(Relaxed)
     }
 
     /// How many bytes we sent.

@@ -69,17 +69,32 @@ impl Description {
 /// A peer that a run can ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
+    /// The id of its IPFS node, if its folder of the swarm is named by one. IPNS vouches for that
+    /// name; whatever else the folder holds is what its author wrote.
+    pub node: Option<PeerId>,
     /// The address of its relay.
     pub address: Address,
 }
 
 impl Peer {
-    /// The name by which it is remembered what was had of the peer.
-    pub fn name(&self) -> String {
-        self.url()
+    /// The peer at an address, of which no more is known.
+    pub const fn at(address: Address) -> Self {
+        Self {
+            node: None,
+            address,
+        }
     }
 
-    /// The URL by which the peer is remembered.
+    /// The name by which the peer is remembered: the id of its node, which stays the same when its
+    /// relay moves, or else the URL of its relay.
+    pub fn name(&self) -> String {
+        match &self.node {
+            Some(node) => node.in_base58(),
+            None => self.url(),
+        }
+    }
+
+    /// The URL of its relay.
     pub fn url(&self) -> String {
         self.address.to_string()
     }
@@ -90,8 +105,7 @@ pub(crate) fn given(addresses: &[Address]) -> Vec<Peer> {
     let mut peers: Vec<Peer> = Vec::new();
     for address in addresses {
         if !peers.iter().any(|peer| peer.address == *address) {
-            let address = address.clone();
-            peers.push(Peer { address });
+            peers.push(Peer::at(address.clone()));
         }
     }
     peers
@@ -252,8 +266,9 @@ pub(crate) fn own_name(station: &Station) -> String {
     own_node_id(station).unwrap_or_else(machine)
 }
 
-/// The peers among the described stations, each relay once and without our own. A station whose
-/// relay cannot or must not be contacted causes a warning and is passed over.
+/// The peers among the described stations, each relay and each node once and without our own: of
+/// several, the first by the name of its folder. A station whose relay cannot or must not be
+/// contacted causes a warning and is passed over.
 pub fn peers(descriptions: &[Description], own_node_id: Option<&str>, guard: &Guard) -> Vec<Peer> {
     let (peers, passed_over) = sort_out(descriptions, own_node_id, guard);
     warn_of(passed_over);
@@ -267,7 +282,7 @@ pub(crate) fn sort_out(
     guard: &Guard,
 ) -> (Vec<Peer>, Vec<PassedOver>) {
     let mut passed_over = Vec::new();
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut nodes) = (BTreeSet::new(), BTreeSet::new());
     let mut peers = Vec::new();
     for description in descriptions {
         let (Some(relay), Some(node_id)) = (&description.relay, &description.node_id) else {
@@ -280,8 +295,14 @@ pub(crate) fn sort_out(
             continue;
         }
         match address_of(description, relay, node_id, guard) {
-            Ok(address) if seen.insert(address.clone()) => peers.push(Peer { address }),
-            Ok(_) => {}
+            Ok(address) => {
+                let node: Option<PeerId> = description.folder.parse().ok();
+                let is_new = node.as_ref().is_none_or(|node| !nodes.contains(node));
+                if is_new && seen.insert(address.clone()) {
+                    nodes.extend(node.clone());
+                    peers.push(Peer { node, address });
+                }
+            }
             Err(why) => passed_over.push(*why),
         }
     }
@@ -434,6 +455,27 @@ mod tests {
             addresses,
             ["wss://a.org".to_owned(), format!("/x/strfry-{ID}")]
         );
+    }
+
+    #[test]
+    fn a_peer_is_known_by_its_folder_and_not_by_what_its_author_wrote() {
+        let described = |folder: &str, relay: &str| Description {
+            folder: folder.to_owned(),
+            relay: Some(relay.to_owned()),
+            node_id: Some("QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N".to_owned()),
+            ..Description::default()
+        };
+        let all = [
+            described(ID_IN_BASE_36, "wss://a.org"),
+            described(ID, "wss://b.org"),
+            described("copy", "wss://a.org"),
+            described("folder", "wss://c.org"),
+        ];
+        let found = peers(&all, None, &Guard::default());
+        let names: Vec<String> = found.iter().map(Peer::name).collect();
+        assert_eq!(names, [ID, "wss://c.org"], "each node and each relay once");
+        let moved = [described(ID, "wss://elsewhere.org")];
+        assert_eq!(peers(&moved, None, &Guard::default())[0].name(), ID);
     }
 
     #[test]

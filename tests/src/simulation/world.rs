@@ -270,8 +270,11 @@ impl World {
             let turn = self.turn(index, peer, run.begin, now);
             run.turns.push((peer, turn));
             match turn {
-                PeerOutcome::Complete(_) | PeerOutcome::Partial(_) => run.choice.succeeded(),
-                PeerOutcome::Failed | PeerOutcome::Unfinished => {
+                PeerOutcome::Complete(_) | PeerOutcome::Partial(_) => run.choice.reached(),
+                PeerOutcome::Failed | PeerOutcome::Unreached | PeerOutcome::Unfinished => {
+                    if turn == PeerOutcome::Failed {
+                        run.choice.reached();
+                    }
                     let place = place_of(peer, own, last);
                     let other = run.choice.failed(place);
                     run.queue
@@ -296,7 +299,7 @@ impl World {
         let failures = run
             .turns
             .iter()
-            .filter(|(_, turn)| *turn == PeerOutcome::Failed);
+            .filter(|(_, turn)| matches!(turn, PeerOutcome::Failed | PeerOutcome::Unreached));
         let failures = failures.count();
         if !station.is_off {
             self.measures.ended(run.begin, run.turns.len(), failures);
@@ -332,11 +335,11 @@ impl World {
             &self.stations[peer as usize],
         );
         if own.is_off || other.is_off || other.is_dead {
-            return PeerOutcome::Failed;
+            return PeerOutcome::Unreached;
         }
         self.measures.served(peer, now);
         if self.chance.f64() < self.scenario.failing {
-            return PeerOutcome::Failed;
+            return PeerOutcome::Unreached;
         }
         let history = own.peers.get(&peer).copied().unwrap_or_default();
         let since = history.since(begin, BEGIN, REACH);

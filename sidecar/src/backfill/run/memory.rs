@@ -19,7 +19,6 @@ use crate::report::{Covered, PeerReport};
 use crate::strfry::newest::NewestEvent;
 use crate::support::error_chain::chain;
 use crate::support::state_file;
-use crate::swarm::peer::Peer;
 
 /// The stable word for a peer that lists events and does not send them.
 const WITHHELD: &str = "withheld";
@@ -110,16 +109,19 @@ impl Backfill<'_> {
                     );
                 }
             }
-            let outcomes = reports.iter().map(outcome);
+            let outcomes = self.peers.iter().filter_map(|peer| {
+                let mut reports = reports.iter();
+                let report = reports.find(|report| report.address == peer.address)?;
+                Some((peer, outcome(report)))
+            });
             self.peer_memory.settle(self.now, outcomes, &self.kinds);
             if all_is_told {
                 self.ledger.unfollow(gate.kept_out());
                 self.remember_coverage(reports).await;
             }
         }
-        let urls: Vec<String> = self.candidates.iter().map(Peer::url).collect();
-        self.peer_memory
-            .see(urls.iter().map(String::as_str), self.now);
+        self.peer_memory.ask(&self.peers, self.now);
+        self.peer_memory.see(&self.candidates, self.now);
         let path = refused_path(self.context);
         warn_if_unwritten(&path, self.refused.save(&path));
         if let Some(reconciliation) = &self.reconciliation {
@@ -246,20 +248,21 @@ fn warn_if_unwritten(path: &Path, written: io::Result<()>) {
 }
 
 /// How asking a peer went. How many of its events were new is known only if it was reconciled with.
-pub(super) fn outcome(report: &PeerReport) -> (String, PeerOutcome) {
+pub(super) fn outcome(report: &PeerReport) -> PeerOutcome {
     let brought = if report.reconciled {
         report.counts.collected
     } else {
         0
     };
-    let outcome = if report.code == Some(OUT_OF_TIME) {
+    if report.code == Some(OUT_OF_TIME) {
         PeerOutcome::Unfinished
+    } else if report.broke_off && !report.reached {
+        PeerOutcome::Unreached
     } else if report.broke_off {
         PeerOutcome::Failed
     } else if report.failure.is_some() {
         PeerOutcome::Partial(brought)
     } else {
         PeerOutcome::Complete(brought)
-    };
-    (report.address.to_string(), outcome)
+    }
 }

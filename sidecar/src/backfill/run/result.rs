@@ -11,12 +11,12 @@ use crate::admission::rules::Rules;
 use crate::backfill::claims::ClaimsProgress;
 use crate::backfill::run::Backfill;
 use crate::backfill::stop::TimeLimit;
-use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::relay::tunnel::tunnels::Tunnels;
 use crate::report::{Outcome, PeerReport, Report, Undelivered};
 use crate::strfry::import::ImportError;
 use crate::support::error_chain::chain;
+use crate::swarm::peer::Peer;
 
 /// Why a run failed whose peers all turned out to be this station itself.
 const ONLY_OWN: &str = "No constellation peers found: all that were asked are this station itself; delete its former folders in tmp/swarm";
@@ -34,7 +34,7 @@ pub(crate) struct Done {
     /// Opens connections to relays.
     pub connector: Connector,
     /// The peers that were asked.
-    pub addresses: Vec<Address>,
+    pub peers: Vec<Peer>,
     /// The authors whose events were asked for.
     pub followed: Arc<[Pubkey]>,
     /// The rules by which events were let in.
@@ -93,7 +93,7 @@ impl Backfill<'_> {
             import_error: result.err(),
             tunnels: Arc::clone(&self.tunnels),
             connector: self.connector.clone(),
-            addresses: self.others().map(|peer| peer.address.clone()).collect(),
+            peers: self.others().cloned().collect(),
             followed: self.followed,
             rules: self.rules,
             limit: self.limit,

@@ -123,8 +123,16 @@ impl Backfill<'_> {
         }
     }
 
-    /// Starts the session of the candidate that waits longest; returns whether one was waiting.
+    /// Starts the session of the candidate that waits longest; returns whether one was waiting. None
+    /// is started as long as our own link seems to be down.
     fn start_next(&mut self, sessions: &mut Sessions, admission: &Arc<Admission>) -> bool {
+        let mut under_way = self.under_way.iter();
+        if under_way.any(|under_way| under_way.traffic.is_reached()) {
+            self.selection.reached();
+        }
+        if self.selection.has_no_link() {
+            return false;
+        }
         let Some(place) = sessions.waiting.pop_front() else {
             return false;
         };
@@ -154,22 +162,23 @@ impl Backfill<'_> {
             self.own.insert(report.address);
             return;
         }
-        match outcome(&report).1 {
+        if report.reached {
+            self.selection.reached();
+        }
+        match outcome(&report) {
             PeerOutcome::Complete(_) | PeerOutcome::Partial(_) => {
                 let took = Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
                 sessions.stragglers.done(sessions.begin.elapsed(), took);
-                self.selection.succeeded();
             }
             PeerOutcome::Unfinished => {}
-            PeerOutcome::Failed => {
+            PeerOutcome::Failed | PeerOutcome::Unreached => {
                 let replacement = place.and_then(|place| self.selection.failed(place));
                 sessions.waiting.extend(replacement);
-                if self.selection.has_no_link() {
-                    sessions.waiting.clear();
-                }
             }
         }
-        self.peer_memory.learn(report.address.to_string(), limits);
+        if let Some(peer) = place.and_then(|place| self.candidates.get(place)) {
+            self.peer_memory.learn(peer, limits);
+        }
         sessions.reports.push(report);
     }
 
@@ -226,7 +235,6 @@ impl Backfill<'_> {
     /// The session with the candidate at this place.
     fn session(&mut self, place: usize, admission: &Arc<Admission>) -> Option<Session> {
         let peer = self.candidates.get(place)?.clone();
-        let url = peer.url();
         let asked = self.asked_of(&peer);
         let tally = Tally::default();
         let traffic: Arc<Traffic> = Arc::default();
@@ -237,7 +245,7 @@ impl Backfill<'_> {
             tally: Arc::clone(&tally),
             traffic: Arc::clone(&traffic),
             stop,
-            known: self.peer_memory.of(&url, self.now).cloned(),
+            known: self.peer_memory.of(&peer, self.now).cloned(),
             bar: self.context.bar(PEER_BAR, peer.address.to_string()),
             address: peer.address.clone(),
             connector: self.connector.clone(),

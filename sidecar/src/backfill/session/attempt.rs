@@ -68,7 +68,6 @@ impl Session {
         information: &Information,
     ) -> Result<(), AttemptError> {
         let mut connection = self.open().await?;
-        progress.reached = true;
         let all = || {
             let windows = self.wanted.windows(information);
             self.wanted.pager(windows, information)
@@ -91,7 +90,6 @@ impl Session {
             return Err(ReconcileAttemptError::Unfit(error));
         }
         let mut connection = self.open().await?;
-        progress.reached = true;
         let waiting = Instant::now();
         let _turn = reconciliation.turn().await;
         if waiting.elapsed() > IDLE {
@@ -150,9 +148,10 @@ impl Session {
         Ok(())
     }
 
-    /// Opens a connection whose bytes are counted.
+    /// Opens a connection whose bytes are counted. From then on, the peer counts as reached.
     async fn open(&self) -> Result<Connection<Box<dyn Stream>>, AttemptError> {
         let connection = self.connector.open(&self.address).await?;
+        self.traffic.reach();
         Ok(connection.counted_in(Arc::clone(&self.traffic)))
     }
 }

@@ -50,7 +50,7 @@ impl Session {
             seconds: took.as_secs_f64(),
             failure,
             code,
-            reached: progress.reached,
+            reached: self.traffic.is_reached(),
             reconciled: progress.reconciliation.is_some() && !progress.is_unfit,
             by_authors: progress.named_authors(),
             broke_off,
@@ -77,7 +77,7 @@ impl Session {
 
     /// What is remembered of the relay for the next run.
     fn limits(&self, progress: Progress, now: u64) -> KnownLimits {
-        let is_unreachable = !progress.reached;
+        let is_unreachable = !self.traffic.is_reached();
         // What was not asked for again is as old as before.
         let learned_at = match &self.known {
             Some(known) if !known.unreachable && !is_unreachable => known.learned_at,

@@ -13,8 +13,6 @@ pub(super) struct Progress {
     pub reconciliation: Option<reconciliation::Progress>,
     /// Whether the relay turned out not to reconcile.
     pub is_unfit: bool,
-    /// Whether a connection was made.
-    pub reached: bool,
     /// What the relay says of itself, once it was asked.
     pub information: Option<Information>,
 }

@@ -18,10 +18,10 @@ use crate::members::full_sync::budget::{Budget, group_size};
 use crate::members::profiles::render::short;
 use crate::plan::peer_memory::KnownLimits;
 use crate::plan::wanted::Wanted;
-use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::support::log::PROFILE_LOG;
 use crate::support::mutex::lock;
+use crate::swarm::peer::Peer;
 
 /// How many relays gave all that they have, of how many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) struct FullSyncs {
 
 /// A relay, and how it has done during the full syncs.
 pub(crate) struct Source {
-    pub(crate) address: Address,
+    pub(crate) peer: Peer,
     pub(crate) state: Mutex<SourceState>,
 }
 
@@ -86,7 +86,7 @@ impl Asking {
             let session = Session {
                 index: place,
                 reconciliation: None,
-                address: source.address.clone(),
+                address: source.peer.address.clone(),
                 known: state.known.clone(),
                 connector: self.connector.clone(),
                 tally: Arc::clone(&tally),

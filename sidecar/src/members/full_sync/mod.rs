@@ -28,11 +28,11 @@ use crate::admission::rules::Rules;
 use crate::backfill::stop::TimeLimit;
 use crate::plan::peer_memory::PeerMemory;
 use crate::plan::wanted::Wanted;
-use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::strfry::Strfry;
 use crate::strfry::import::{Import, Imported};
 use crate::support::error_chain::chain;
+use crate::swarm::peer::Peer;
 
 /// How long a relay may go without bringing a full sync further.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,7 +73,7 @@ impl FullSync<'_> {
     pub(crate) async fn ask_peers(
         &mut self,
         keys: Vec<Pubkey>,
-        peers: &[Address],
+        peers: &[Peer],
         interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> (FullSyncs, Step) {
         let (kinds, parallel, most) = (self.kinds.clone(), self.parallel, self.most_events);
@@ -89,7 +89,7 @@ impl FullSync<'_> {
     pub(crate) async fn ask_fallback(
         &mut self,
         keys: Vec<Pubkey>,
-        relays: &[Address],
+        relays: &[Peer],
         interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> (Answers, Step) {
         let wanted = Wanted::since(keys.into(), vec![kinds::PROFILE], 0);
@@ -106,10 +106,10 @@ impl FullSync<'_> {
     }
 
     /// A relay, with what is remembered of it.
-    fn source(&self, address: &Address) -> Source {
-        let known = self.peer_memory.of(&address.to_string(), self.rules.now);
+    fn source(&self, peer: &Peer) -> Source {
+        let known = self.peer_memory.of(peer, self.rules.now);
         Source {
-            address: address.clone(),
+            peer: peer.clone(),
             state: Mutex::new(SourceState {
                 is_out: known.is_some_and(|known| known.unreachable),
                 known: known.cloned(),
@@ -120,7 +120,7 @@ impl FullSync<'_> {
     /// Opens a pipeline, does some work whose events go through it, and closes it.
     async fn step<W: Future>(
         &mut self,
-        addresses: &[Address],
+        peers: &[Peer],
         verify: bool,
         work: impl FnOnce(Asking) -> W,
         mut interruption: Pin<&mut impl Future<Output = ()>>,
@@ -131,7 +131,7 @@ impl FullSync<'_> {
             std::mem::take(&mut self.gate),
             Import::new(self.strfry.clone(), self.verify),
         );
-        let sources = addresses.iter().map(|address| self.source(address));
+        let sources = peers.iter().map(|peer| self.source(peer));
         let sources: Arc<Vec<Source>> = Arc::new(sources.collect());
         let asking = Asking {
             sources: Arc::clone(&sources),
@@ -152,7 +152,7 @@ impl FullSync<'_> {
         self.imported.add(imported);
         for source in sources.iter() {
             if let Some(known) = source.state().known.take() {
-                self.peer_memory.learn(source.address.to_string(), known);
+                self.peer_memory.learn(&source.peer, known);
             }
         }
         match result {

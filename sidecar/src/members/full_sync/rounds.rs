@@ -18,6 +18,7 @@ use crate::members::{Members, say};
 use crate::plan::peer_memory::PeerMemory;
 use crate::report::{Outcome, Report};
 use crate::support::state_file;
+use crate::swarm::peer::Peer;
 
 impl Members<'_> {
     /// Does full syncs from the peers, then asks the fallback relays for the profiles that are still
@@ -45,8 +46,15 @@ impl Members<'_> {
             .filter(|key| !found.contains_key(key))
             .copied()
             .collect();
-        let mut fallback = self.context.options.members.fallback();
-        fallback.retain(|relay| !self.peers.contains(relay));
+        let mut fallback: Vec<Peer> = self
+            .context
+            .options
+            .members
+            .fallback()
+            .into_iter()
+            .map(Peer::at)
+            .collect();
+        fallback.retain(|relay| self.peers.iter().all(|peer| peer.address != relay.address));
         let mut others = Answers::default();
         if step == Step::Done && !missing.is_empty() && !fallback.is_empty() {
             (others, step) = full_sync
