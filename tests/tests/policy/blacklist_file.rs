@@ -201,6 +201,12 @@ fn a_disk_that_fills_up_during_a_removal_changes_no_list() {
             rm strfry/full strfry/amisOfAmis.txt
             if cmp -s strfry/blacklist.txt before; then echo full
             elif cmp -s strfry/blacklist.txt after; then echo gone; else echo broken; fi
+            # On a busy machine it may end before it knows that nobody has the old list open. The
+            # next one finishes that.
+            if cmp -s strfry/blacklist.txt after && ls -A strfry | grep -q constellation; then
+                while ls -A strfry | grep -q constellation; do sleep 0.1; done |
+                    \"$@\" --zen . 2>> stderr
+            fi
             rm strfry/blacklist.txt; ls -A strfry
         done";
     let output = constellation_tests::command::TestCommand::new("unshare", &station.home())
