@@ -8,7 +8,7 @@
 //! wrote), [`real_relay`] (a real strfry as a relay), [`properties`] (what must hold of each
 //! reader of foreign text). [`record`] and [`filter`] are what both doubles of strfry share.
 //! [`document`] is what the tests of the documents read. [`simulation`] is many stations in
-//! simulated time.
+//! simulated time, and [`completeness`] is many to which everything happens that can go wrong.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,6 +18,7 @@
 
 pub mod author;
 pub mod command;
+pub mod completeness;
 pub mod demo;
 pub mod document;
 pub mod filter;

@@ -9,6 +9,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod completeness;
 mod differential;
 mod many_stations;
 mod readers;
