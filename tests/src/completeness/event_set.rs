@@ -5,24 +5,17 @@ use std::ops::Range;
 
 const BITS: usize = 64;
 
+const WORDS: usize = 24;
+
 /// A set of events, by their numbers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EventSet {
-    words: Vec<u64>,
+    words: [u64; WORDS],
 }
 
 impl EventSet {
-    /// The empty set of at most this many events.
-    pub fn empty(events: usize) -> Self {
-        Self {
-            words: vec![0; events.div_ceil(BITS)],
-        }
-    }
-
-    /// At most how many events it can hold.
-    pub const fn capacity(&self) -> usize {
-        self.words.len() * BITS
-    }
+    /// How many events there can be.
+    pub const CAPACITY: usize = WORDS * BITS;
 
     /// Adds one event.
     pub fn insert(&mut self, event: usize) {
@@ -117,7 +110,7 @@ mod tests {
     use super::*;
 
     fn set(events: &[usize]) -> EventSet {
-        let mut set = EventSet::empty(200);
+        let mut set = EventSet::default();
         events.iter().for_each(|event| set.insert(*event));
         set
     }

@@ -186,6 +186,10 @@ impl Planner<'_> {
         for at in self.times(0.3) {
             self.push(at, What::Mishap(Mishap::EmptyLists));
         }
+        for at in self.times(0.3) {
+            let key = self.chance.usize(..scenario.keys);
+            self.push(at, What::Mishap(Mishap::Blocks(key)));
+        }
         for at in self.times(0.06) {
             let (begin, end) = (What::FewerKinds(true), What::FewerKinds(false));
             self.lasts(at, (HOUR, DAY), begin, end);

@@ -50,6 +50,7 @@ impl Library {
     /// published at once, a fifth of these dated by the clock of their station, which may be wrong;
     /// the others are published up to 400 days late.
     pub fn new(scenario: &Scenario, happenings: &[Happening], chance: &mut Rng) -> Self {
+        assert!(scenario.events <= EventSet::CAPACITY, "too many events");
         let mut events: Vec<Event> = (0..scenario.events)
             .map(|number| {
                 let published_at = if number < scenario.events / 10 {
@@ -80,8 +81,8 @@ impl Library {
             })
             .collect();
         events.sort_by_key(|event| event.created_at);
-        let mut by_author = vec![EventSet::empty(events.len()); scenario.keys];
-        let mut usual = EventSet::empty(events.len());
+        let mut by_author = vec![EventSet::default(); scenario.keys];
+        let mut usual = EventSet::default();
         for (number, event) in events.iter().enumerate() {
             by_author[event.author].insert(number);
             if USUAL_KINDS.contains(&event.kind) {
@@ -97,7 +98,7 @@ impl Library {
 
     /// The events of these authors.
     pub fn of_authors(&self, authors: KeyBits) -> EventSet {
-        let mut all = EventSet::empty(self.events.len());
+        let mut all = EventSet::default();
         for (number, events) in self.by_author.iter().enumerate() {
             if authors & (1 << number) != 0 {
                 all.add(events);

@@ -29,8 +29,8 @@ pub enum Manners {
     ForgesSome,
 }
 
-/// What a peer gave.
-#[derive(Debug)]
+/// What a peer gave; one that could not be reached gave nothing.
+#[derive(Debug, Default)]
 pub struct Answer {
     /// What it serves at the time, asked for or not.
     pub served: EventSet,
@@ -46,17 +46,17 @@ pub struct Answer {
 
 impl Manners {
     /// What a station with such manners serves of what it holds.
-    pub fn served(self, held: &EventSet, events: usize) -> EventSet {
+    pub fn served(self, held: &EventSet) -> EventSet {
         match self {
-            Self::HidesAll => EventSet::empty(events),
+            Self::HidesAll => EventSet::default(),
             Self::HidesHalf(salt) => {
-                let mut served = held.clone();
+                let mut served = *held;
                 for event in held.iter().filter(|event| is_odd(*event, salt)) {
                     served.remove(event);
                 }
                 served
             }
-            _ => held.clone(),
+            _ => *held,
         }
     }
 
@@ -70,18 +70,17 @@ impl Manners {
         tells_what_it_has: bool,
         chance: &mut Rng,
     ) -> Answer {
-        let events = asked.capacity();
         let mut answer = Answer {
             served,
             came: missing,
-            withheld: EventSet::empty(events),
-            forged: EventSet::empty(events),
+            withheld: EventSet::default(),
+            forged: EventSet::default(),
             failed: false,
         };
         match self {
             Self::Honest | Self::HidesAll | Self::HidesHalf(_) => {}
             Self::Refuses => {
-                answer.came = EventSet::empty(events);
+                answer.came = EventSet::default();
                 answer.failed = true;
             }
             Self::Withholds => {

@@ -87,7 +87,7 @@ impl Oracle {
         }
         let mut violations = Vec::new();
         for Claim { peer, served } in &report.claims {
-            let mut missing = served.clone();
+            let mut missing = *served;
             missing.keep(&wanted);
             let overdue = record.overdue(*peer, &missing, station.size, report.at);
             let broken = overdue.map(|event| (event, Promise::Sweep));

@@ -37,8 +37,13 @@ impl Promises {
     /// A run begins that follows these keys.
     pub fn begin_run(&mut self, followed: KeyBits) {
         self.run += 1;
+        self.unfollow(!followed);
+    }
+
+    /// This run did not follow these keys, or not to its end.
+    pub fn unfollow(&mut self, keys: KeyBits) {
         for (key, unfollowed) in self.unfollowed.iter_mut().enumerate() {
-            if followed & (1 << key) == 0 {
+            if keys & (1 << key) != 0 {
                 *unfollowed = self.run;
             }
         }

@@ -90,6 +90,8 @@ pub struct Run<'a> {
     now: u64,
     clock: u64,
     followed: KeyBits,
+    /// The keys that are blocked while it goes on.
+    blocked_meanwhile: KeyBits,
     keys: Arc<[Pubkey]>,
     kinds: &'static [u16],
     /// All events of the followed keys and the wanted kinds.
@@ -118,6 +120,10 @@ impl<'a> Run<'a> {
             Some(Mishap::EmptyLists) => 0,
             _ => station.followed(),
         };
+        let blocked_meanwhile = match station.mishap {
+            Some(Mishap::Blocks(key)) => followed & (1 << key),
+            _ => 0,
+        };
         let numbers = (0..KeyBits::BITS as usize).filter(|key| followed & (1 << key) != 0);
         let mut wanted = around.library.of_authors(followed);
         let kinds: &[u16] = if station.wants_fewer_kinds {
@@ -136,6 +142,7 @@ impl<'a> Run<'a> {
             now,
             clock,
             followed,
+            blocked_meanwhile,
             keys: numbers.map(library::key).collect(),
             kinds,
             wanted,
@@ -165,7 +172,7 @@ impl<'a> Run<'a> {
         Some(Report {
             at: self.now,
             clock: self.clock,
-            followed: self.followed,
+            followed: self.followed & !self.blocked_meanwhile,
             fewer_kinds: self.station().wants_fewer_kinds,
             claims: claims.collect(),
             failures: failed.len(),
@@ -224,15 +231,14 @@ impl<'a> Run<'a> {
                     _ => {}
                 }
             }
-            match turn.outcome {
-                PeerOutcome::Complete(_) | PeerOutcome::Partial(_) => selection.succeeded(),
-                PeerOutcome::Unfinished => {}
-                PeerOutcome::Failed => {
-                    waiting.extend(selection.failed(place));
-                    if selection.has_no_link() {
-                        waiting.clear();
-                    }
-                }
+            if turn.outcome != PeerOutcome::Unreached {
+                selection.reached();
+            }
+            if matches!(turn.outcome, PeerOutcome::Failed | PeerOutcome::Unreached) {
+                waiting.extend(selection.failed(place));
+            }
+            if selection.has_no_link() {
+                waiting.clear();
             }
             self.turns.push(turn);
         }
@@ -244,20 +250,15 @@ impl<'a> Run<'a> {
         let other = &self.around.stations[peer];
         let address = other.address(self.now);
         let asked = self.asked(peer, &address);
-        let answer = if self.station().has_no_link || other.is_off {
-            None
+        let is_reached = !self.station().has_no_link && !other.is_off;
+        let answer = if is_reached {
+            self.answer(peer, &asked, chance)
         } else {
-            Some(self.answer(peer, &asked, chance))
+            Answer::default()
         };
-        let nothing = || EventSet::empty(self.around.library.events.len());
-        let answer = answer.unwrap_or_else(|| Answer {
-            served: nothing(),
-            came: nothing(),
-            withheld: nothing(),
-            forged: nothing(),
-            failed: true,
-        });
-        self.held.add(&answer.came);
+        let mut taken = answer.came;
+        taken.subtract(&self.around.library.of_authors(self.blocked_meanwhile));
+        self.held.add(&taken);
         self.forgeries
             .extend(answer.forged.iter().map(|event| Forgery {
                 event,
@@ -269,10 +270,10 @@ impl<'a> Run<'a> {
         } else {
             0
         };
-        let outcome = if answer.failed {
-            PeerOutcome::Failed
-        } else {
-            PeerOutcome::Complete(brought)
+        let outcome = match (is_reached, answer.failed) {
+            (false, _) => PeerOutcome::Unreached,
+            (true, true) => PeerOutcome::Failed,
+            (true, false) => PeerOutcome::Complete(brought),
         };
         Turn {
             peer,
@@ -307,7 +308,7 @@ impl<'a> Run<'a> {
     /// The events that are asked for.
     fn events_asked(&self, asked: &Asked) -> EventSet {
         let library = self.around.library;
-        let mut all = EventSet::empty(library.events.len());
+        let mut all = EventSet::default();
         for part in asked.parts(&self.keys) {
             let Part {
                 authors,
@@ -316,7 +317,7 @@ impl<'a> Run<'a> {
             } = part;
             let authors = authors.iter().map(library::number_of_key);
             let authors = authors.fold(0, |bits: KeyBits, key| bits | 1 << key);
-            let mut events = self.wanted.clone();
+            let mut events = self.wanted;
             if authors != self.followed {
                 events.keep(&library.of_authors(authors));
             }
@@ -329,12 +330,12 @@ impl<'a> Run<'a> {
     fn answer(&self, peer: usize, asked: &Asked, chance: &mut Rng) -> Answer {
         let library = self.around.library;
         let other = &self.around.stations[peer];
-        let mut served = other.manners.served(&other.held, library.events.len());
+        let mut served = other.manners.served(&other.held);
         let held_against = self.forgeries.iter().filter(|forgery| forgery.peer == peer);
         held_against.for_each(|forgery| served.remove(forgery.event));
         let mut asked = self.events_asked(asked);
         asked.keep(&served);
-        let mut missing = asked.clone();
+        let mut missing = asked;
         missing.subtract(&self.held);
         // What is dated ahead comes and is refused.
         missing.keep_range(&library.created(0, self.clock + TOLERANCE));
@@ -346,7 +347,7 @@ impl<'a> Run<'a> {
     /// A peer that listed events which nobody sent did not give everything.
     fn conclude(&mut self) {
         for turn in &mut self.turns {
-            let mut withheld = turn.answer.withheld.clone();
+            let mut withheld = turn.answer.withheld;
             withheld.subtract(&self.held);
             if let PeerOutcome::Complete(brought) = turn.outcome
                 && !withheld.is_empty()
@@ -359,8 +360,15 @@ impl<'a> Run<'a> {
     /// Remembers what later runs need to know.
     fn remember(&mut self) {
         let Memory {
-            ledger, histories, ..
+            ledger,
+            histories,
+            promises,
         } = &mut self.memory;
+        let kept_out = self.keys.iter();
+        let kept_out =
+            kept_out.filter(|key| self.blocked_meanwhile & (1 << library::number_of_key(key)) != 0);
+        ledger.unfollow(kept_out);
+        promises.unfollow(self.blocked_meanwhile);
         let mut asked: Vec<_> = self
             .turns
             .iter()
@@ -372,7 +380,7 @@ impl<'a> Run<'a> {
             histories[peer] = history;
         }
         let library = self.around.library;
-        let mut seen = self.held.clone();
+        let mut seen = self.held;
         seen.keep_range(&library.created(0, self.clock));
         if self.kinds.len() < ALL_KINDS.len() {
             seen.keep(library.usual());

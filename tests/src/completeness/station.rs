@@ -21,6 +21,8 @@ pub enum Mishap {
     Unwritten,
     /// All lists are empty while it runs.
     EmptyLists,
+    /// This key is blocked while it runs, and is not any more before the next run.
+    Blocks(usize),
 }
 
 /// What a station remembers between its runs; all of it may be lost or restored from a copy.

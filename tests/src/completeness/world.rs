@@ -156,14 +156,14 @@ impl World {
         let Happening { at, station, what } = *happening;
         match what {
             What::Replace(other) if other != station => {
-                self.stations[station].held = self.stations[other].held.clone();
+                self.stations[station].held = self.stations[other].held;
             }
             What::Restore => {
                 let station = &mut self.stations[station];
-                station.held = station.backup.clone();
+                station.held = station.backup;
             }
             What::Lose => {
-                self.stations[station].held = EventSet::empty(self.library.events.len());
+                self.stations[station].held = EventSet::default();
             }
             _ => {}
         }
@@ -251,7 +251,7 @@ impl World {
             wanted.subtract(&station.held);
             for &peer in &station.sees {
                 let other = &self.stations[peer];
-                let mut missing = wanted.clone();
+                let mut missing = wanted;
                 missing.keep(&other.held);
                 if other.is_off {
                     continue;
@@ -305,8 +305,8 @@ fn station(scenario: &Scenario, number: usize, chance: &mut Rng) -> Station {
         size,
         tells_what_it_has: chance.u8(..4) > 0,
         sees,
-        held: EventSet::empty(scenario.events),
-        backup: EventSet::empty(scenario.events),
+        held: EventSet::default(),
+        backup: EventSet::default(),
         listed,
         blocked: 0,
         wants_fewer_kinds: false,
@@ -329,7 +329,7 @@ fn strike(station: &mut Station, what: What) {
     };
     match what {
         What::Off(is_off) => station.is_off = is_off,
-        What::BackUp => station.backup = station.held.clone(),
+        What::BackUp => station.backup = station.held,
         What::Restore | What::Lose | What::Replace(_) => {}
         What::Clock(ahead) => station.clock = ahead,
         What::Manners(manners) => station.manners = manners,
