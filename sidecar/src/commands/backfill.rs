@@ -104,6 +104,9 @@ fn take_lock(context: &Context) -> Result<Lock, SyncError> {
     let station = &context.station;
     atomic_file::sweep(&station.strfry_dir(), |name| name.contains("constellation"));
     atomic_file::sweep(&station.profiles_dir(), |name| name.starts_with("_NIP101."));
+    if let Some(metrics) = context.options.metrics_file() {
+        atomic_file::sweep_beside(metrics);
+    }
     Ok(lock)
 }
 

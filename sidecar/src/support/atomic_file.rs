@@ -1,7 +1,8 @@
 //! Atomic writes of files, and careful reads of files that others may have written.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -130,6 +131,41 @@ fn create_beside(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
     }
 }
 
+/// Appends bytes, all of them or none: if the disk is full, the part that found room is cut off again,
+/// so that the next line does not stand behind half of this one.
+///
+/// # Errors
+/// If writing fails.
+pub(crate) fn append(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let written = match file.write(rest) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            written => written,
+        };
+        match written {
+            Ok(length) => rest = rest.get(length..).unwrap_or_default(),
+            Err(error) => {
+                let _ = cut_off(file, (bytes.len() - rest.len()) as u64);
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Cuts off the bytes that were just written, unless somebody has appended more after them.
+fn cut_off(mut file: &File, bytes: u64) -> io::Result<()> {
+    let end = file.stream_position()?;
+    if bytes > 0 && file.metadata()?.len() == end {
+        let begin = end.saturating_sub(bytes);
+        file.set_len(begin)?;
+        file.seek(io::SeekFrom::Start(begin))?;
+    }
+    Ok(())
+}
+
 /// Removes the temporary files that killed writers left beside our files in a folder. No other
 /// writer may be at work there. Files that cannot be removed stay.
 pub(crate) fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) {
@@ -142,6 +178,19 @@ pub(crate) fn sweep(folder: &Path, is_ours: impl Fn(&str) -> bool) {
         if parts.is_some_and(|(name, _)| is_ours(name)) {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+/// Removes the temporary files that killed writers of this file left beside it.
+pub(crate) fn sweep_beside(path: &Path) {
+    let name = path.file_name().and_then(OsStr::to_str);
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => return,
+    };
+    if name.is_some() {
+        sweep(folder, |found| Some(found) == name);
     }
 }
 

@@ -54,11 +54,9 @@ impl Lock {
         file.set_len(0)
             .and_then(|()| file.write_all(pid.as_bytes()))
             .map_err(io)?;
-        let opened =
-            atomic_file::open_to_write(&pid_file, File::options().write(true).truncate(true));
-        let written = opened.and_then(|mut file| file.write_all(pid.as_bytes()));
-        written.map_err(|error| {
-            // A partly written process id would mislead its readers.
+        // As a whole: an empty file or a part of a process id would mislead its readers.
+        atomic_file::write(&pid_file, pid.as_bytes()).map_err(|error| {
+            // It may name an earlier run.
             let _ = fs::remove_file(&pid_file);
             LockError::Io(pid_file.display().to_string(), error)
         })?;

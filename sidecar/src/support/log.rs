@@ -182,7 +182,7 @@ impl RunLog {
         if length <= self.room {
             self.room -= length;
             // A full disk must not end the run; the message is still shown on the terminal.
-            let _ = self.file.write_all(line.as_bytes());
+            let _ = atomic_file::append(&self.file, line.as_bytes());
         }
     }
 }
@@ -227,8 +227,8 @@ fn append_rotating(path: &Path, line: &[u8], rotation: Rotation) -> io::Result<(
         }
         fs::rename(path, numbered(1))?;
     }
-    let mut file = atomic_file::open_to_write(path, File::options().append(true))?;
-    file.write_all(line)
+    let file = atomic_file::open_to_write(path, File::options().append(true))?;
+    atomic_file::append(&file, line)
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {

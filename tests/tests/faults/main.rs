@@ -19,5 +19,6 @@ mod peers_floods;
 mod peers_frames;
 mod peers_messages;
 mod row;
+mod state_files;
 mod strfry;
 mod torture;

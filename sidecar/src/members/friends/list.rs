@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +17,8 @@ use constellation_shared::Pubkey;
 use constellation_shared::wot::{LINE_LIMIT, Line, parse_line, read_list};
 use rustix::fs::OFlags;
 use tokio::time::sleep;
+
+use crate::support::atomic_file;
 
 /// How often the end of a file that somebody writes to is looked at, and how many times.
 const TAIL_INTERVAL: Duration = Duration::from_millis(50);
@@ -29,8 +31,7 @@ const ATTEMPTS: u32 = 10;
 /// were. A missing list is made.
 ///
 /// # Errors
-/// Those of reading and writing. Where the disk is full, a part of the lines may have been
-/// written, the last of them cut: no reader takes it for a key.
+/// Those of reading and writing. If the disk is full, the list is as it was.
 pub(crate) async fn add(path: &Path, keys: &BTreeSet<Pubkey>) -> io::Result<usize> {
     let mut added = BTreeSet::new();
     for _ in 0..ATTEMPTS {
@@ -50,7 +51,7 @@ pub(crate) async fn add(path: &Path, keys: &BTreeSet<Pubkey>) -> io::Result<usiz
             lines.push_str(&format!("{key}\n"));
         }
         let before = file.metadata()?.len();
-        (&file).write_all(lines.as_bytes())?;
+        atomic_file::append(&file, lines.as_bytes())?;
         added.append(&mut missing);
         file.sync_data()?;
         let grown = before.saturating_add(lines.len() as u64);
@@ -121,6 +122,7 @@ fn tail(file: &File) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::thread;
 
     fn key(number: u32) -> Pubkey {
