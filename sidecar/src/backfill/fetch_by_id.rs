@@ -279,7 +279,7 @@ impl Collector<'_> {
             return Ok(());
         }
         if matches!(reason.prefix(), "rate-limited" | "error") {
-            return Err(FetchError::Limited(reason.to_string()));
+            return Err(FetchError::limited(reason));
         }
         if let Some(question) = self.open.remove(subscription) {
             self.may_claim = true;

@@ -14,6 +14,7 @@ use crate::relay::connection::{Connection, ConnectionError};
 use crate::relay::filter::Filter;
 use crate::relay::message::{self, FromRelay, Head, Reason};
 use crate::relay::pager::{Asked, Pager};
+use crate::relay::rate_limit::{asks_for_patience, named_wait};
 use crate::relay::traffic::Traffic;
 
 /// Why a relay was left before everything had come.
@@ -33,7 +34,10 @@ pub(crate) enum FetchError {
     /// Nothing came but words, the last of which are these.
     #[error("no progress for {seconds} s, and it says: {1}", seconds = .0.as_secs())]
     SilentAfter(Duration, String),
-    /// It would answer later.
+    /// It would answer later: after this time, if it says so.
+    #[error("it asks for patience: {0}")]
+    RateLimited(String, Option<Duration>),
+    /// It cannot answer now.
     #[error("it asks for patience: {0}")]
     Limited(String),
     /// It refuses even one question at a time.
@@ -42,6 +46,16 @@ pub(crate) enum FetchError {
 }
 
 impl FetchError {
+    /// What a relay says that would answer later.
+    pub(crate) fn limited(reason: &Reason) -> Self {
+        let text = reason.to_string();
+        if asks_for_patience(reason) {
+            Self::RateLimited(text, named_wait(reason))
+        } else {
+            Self::Limited(text)
+        }
+    }
+
     /// The stable word for it in logs and reports.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
@@ -49,7 +63,7 @@ impl FetchError {
             Self::Endless => "endless",
             Self::Garbage => "garbage",
             Self::SilentAfter(..) => "silent",
-            Self::Limited(_) => "rate_limited",
+            Self::RateLimited(..) | Self::Limited(_) => "rate_limited",
             Self::Refused(_) => "refused",
         }
     }
@@ -58,7 +72,7 @@ impl FetchError {
     pub(crate) const fn is_worth_another_try(&self) -> bool {
         match self {
             Self::Connection(error) => !matches!(error, ConnectionError::Wasteful { .. }),
-            Self::Limited(_) | Self::SilentAfter(..) => true,
+            Self::RateLimited(..) | Self::Limited(_) | Self::SilentAfter(..) => true,
             Self::Endless | Self::Garbage | Self::Refused(_) => false,
         }
     }
@@ -146,6 +160,8 @@ impl<P: FnMut()> Walk<'_, P> {
                     debug!("the relay says: {}", reason.as_str());
                     if reason.says_too_many_subscriptions() {
                         ask_fewer(connection, self.pager, &reason).await?;
+                    } else if asks_for_patience(&reason) {
+                        return Err(FetchError::limited(&reason));
                     }
                     self.last_notice = Some(reason);
                 }
@@ -220,7 +236,7 @@ impl<P: FnMut()> Walk<'_, P> {
         let subscription = subscription.parse().ok();
         let is_ours = subscription.is_some_and(|s| self.pager.is_open(s));
         if is_ours && matches!(reason.prefix(), "rate-limited" | "error") {
-            return Err(FetchError::Limited(reason.to_string()));
+            return Err(FetchError::limited(reason));
         }
         if reason.says_too_many_subscriptions() {
             return ask_fewer(connection, self.pager, reason).await;

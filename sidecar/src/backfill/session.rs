@@ -23,10 +23,10 @@ use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
 use crate::relay::connection::{Connector, OWN_RELAY};
 use crate::relay::traffic::Traffic;
-use crate::support::backoff::{MOST_ATTEMPTS, wait_after};
+use crate::support::backoff::{MOST_ATTEMPTS, MOST_FRUITLESS_WAITS, wait_after, wait_for_patience};
 use crate::support::error_chain::chain;
 
-use failure::SessionFailure;
+use failure::{AttemptError, SessionFailure};
 pub use outcome::SessionOutcome;
 use progress::Progress;
 
@@ -105,12 +105,10 @@ impl Session {
         intake: &mut Intake,
         progress: &mut Progress,
     ) -> Result<(), SessionFailure> {
-        // A relay that was dead a moment ago gets one chance to be alive again.
-        let was_unreachable = self.known.as_ref().is_some_and(|known| known.unreachable);
-        let most = if was_unreachable { 1 } else { MOST_ATTEMPTS };
-        let mut attempts = 0;
+        let mut tries = Tries::default();
         loop {
-            attempts += 1;
+            tries.attempts += 1;
+            let before = self.came(progress);
             let Err(error) = self.try_once(intake, progress).await else {
                 return Ok(());
             };
@@ -119,25 +117,71 @@ impl Session {
             if code == OWN_RELAY {
                 return Err(SessionFailure { cause, code });
             }
-            let is_last = attempts >= most || (self.silence_ends_it && error.is_silence());
-            if is_last || !error.is_worth_another_try() {
+            let brought_something = self.came(progress) > before;
+            let Some(wait) = self.wait_after(&error, brought_something, &mut tries) else {
                 error!(
                     "WebSocket backfill failed after {}: {}: {cause} [{code}]",
-                    counted(attempts, "attempt"),
+                    counted(tries.attempts, "attempt"),
                     self.address
                 );
                 return Err(SessionFailure { cause, code });
-            }
-            let wait = wait_after(attempts, chance());
+            };
             warn!(
                 "{}: {cause} [{code}]; attempt {} follows in {:.1} s",
                 self.address,
-                attempts + 1,
+                tries.attempts + 1,
                 wait.as_secs_f64()
             );
             tokio::time::sleep(wait).await;
         }
     }
+
+    /// How long to wait after an attempt that ended like this before the next one; `None` if it was
+    /// the last one.
+    fn wait_after(
+        &self,
+        error: &AttemptError,
+        brought_something: bool,
+        tries: &mut Tries,
+    ) -> Option<Duration> {
+        if let Some(named) = error.plea()
+            && !self.silence_ends_it
+        {
+            if brought_something {
+                tries.fruitless_waits = 0;
+            }
+            tries.fruitless_waits += 1;
+            let usual = wait_for_patience(tries.fruitless_waits, self.patience);
+            return (tries.fruitless_waits <= MOST_FRUITLESS_WAITS)
+                .then(|| named.map_or(usual, |named| named.max(usual)));
+        }
+        tries.failures += 1;
+        // A relay that was dead a moment ago gets one chance to be alive again.
+        let was_unreachable = self.known.as_ref().is_some_and(|known| known.unreachable);
+        let most = if was_unreachable { 1 } else { MOST_ATTEMPTS };
+        let is_last = tries.failures >= most || (self.silence_ends_it && error.is_silence());
+        (!is_last && error.is_worth_another_try()).then(|| wait_after(tries.failures, chance()))
+    }
+
+    /// A number that grows as the relay brings the session further. Pages count only once they
+    /// are complete: one that breaks off is asked for again.
+    fn came(&self, progress: &Progress) -> u64 {
+        match &progress.pager {
+            Some(pager) => pager.answered(),
+            None => self.traffic.useful(),
+        }
+    }
+}
+
+/// How often a session has tried.
+#[derive(Default)]
+struct Tries {
+    /// How many attempts it has made.
+    attempts: u32,
+    /// How many of them failed, other than because the relay asked for patience.
+    failures: u32,
+    /// How often in a row the relay asked for patience and brought nothing after it got that.
+    fruitless_waits: u32,
 }
 
 /// A random number from 0 to 1, taken from the seeds of the standard library's hash maps.

@@ -1,6 +1,6 @@
 //! The nostr protocol: addresses ([`address`], [`ip`]) and the machines to which they may lead
 //! ([`guard`]), connections ([`connection`]) and the usefulness of what they bring ([`traffic`]),
-//! messages ([`message`]), NIP-11 documents ([`nip11`]), filters ([`filter`]) and paging ([`pager`]),
+//! messages ([`message`]), requests for patience ([`rate_limit`]), NIP-11 documents ([`nip11`]), filters ([`filter`]) and paging ([`pager`]),
 //! reconciliation by NIP-77 ([`negentropy`]), and tunnels to relays without a public address
 //! ([`tunnel`]).
 
@@ -16,5 +16,6 @@ pub(crate) mod negentropy;
 pub(crate) mod nip11;
 pub(crate) mod pager;
 pub(crate) mod peer_id;
+pub(crate) mod rate_limit;
 pub(crate) mod traffic;
 pub(crate) mod tunnel;

@@ -62,6 +62,8 @@ pub struct Pager {
     most_events: usize,
     /// How many events have arrived.
     received: usize,
+    /// How many subscriptions were answered to the end.
+    answered: u64,
     /// The most events that the relay has sent for one subscription.
     largest_page: usize,
     /// The smallest number of events at which the relay was seen to cut off a page.
@@ -104,6 +106,7 @@ impl Pager {
             is_limit_told: false,
             most_events: usize::MAX,
             received: 0,
+            answered: 0,
             largest_page: 0,
             smallest_cut: None,
             refusals: 0,
@@ -188,6 +191,11 @@ impl Pager {
         self.open.len()
     }
 
+    /// How many subscriptions were answered to the end.
+    pub const fn answered(&self) -> u64 {
+        self.answered
+    }
+
     /// What could not be fetched from the relay, as sentences for people.
     pub fn gaps(&self) -> &[String] {
         &self.gaps
@@ -242,6 +250,7 @@ impl Pager {
         let Some(page) = self.open.remove(&subscription) else {
             return false;
         };
+        self.answered += 1;
         self.largest_page = self.largest_page.max(page.count);
         let Task {
             window,

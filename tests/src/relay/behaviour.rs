@@ -37,6 +37,11 @@ pub struct Behaviour {
     pub greeting: Vec<String>,
     /// Every REQ is refused with CLOSED and this reason.
     pub refuse: Option<String>,
+    /// After so many REQs on a connection, further ones are refused with CLOSED
+    /// `rate-limited:`.
+    pub requests_per_connection: Option<usize>,
+    /// After so many REQs in all, further ones are refused in the same way.
+    pub requests_in_all: Option<u64>,
     /// Raw JSON objects sent as events on every REQ, ahead of what it asked for and not
     /// counted to the limit: forged, unasked, of any shape.
     pub extra: Vec<String>,
@@ -70,6 +75,8 @@ impl Default for Behaviour {
             withholds: HashSet::new(),
             greeting: Vec::new(),
             refuse: None,
+            requests_per_connection: None,
+            requests_in_all: None,
             extra: Vec::new(),
             close_after_events: None,
             close_once: false,

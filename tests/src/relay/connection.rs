@@ -28,6 +28,7 @@ pub(super) struct Connection {
     open: HashSet<String>,
     pub(super) reconciliations: HashMap<String, Reconciliation>,
     events_sent: usize,
+    requests: usize,
 }
 
 pub(super) async fn serve(mut stream: TcpStream, behaviour: Arc<Behaviour>, shared: Arc<Shared>) {
@@ -64,6 +65,7 @@ async fn converse(stream: TcpStream, behaviour: Arc<Behaviour>, shared: Arc<Shar
         open: HashSet::new(),
         reconciliations: HashMap::new(),
         events_sent: 0,
+        requests: 0,
     };
     // However it ended, the stream is dropped, and with it the connection.
     let _ = connection.run().await;
@@ -122,6 +124,10 @@ impl Connection {
         if let Some(reason) = self.behaviour.refuse.clone() {
             return self.send(json!(["CLOSED", name, reason]).to_string()).await;
         }
+        if self.is_rate_limited() {
+            let closed = json!(["CLOSED", name, "rate-limited: slow down"]);
+            return self.send(closed.to_string()).await;
+        }
         if filters.len() > self.behaviour.max_filters {
             return self.closed(name, "bad req: arr too big").await;
         }
@@ -145,6 +151,18 @@ impl Connection {
             true => Ok(()),
             false => self.send(json!(["EOSE", name]).to_string()).await,
         }
+    }
+
+    /// Whether this request is one too many.
+    fn is_rate_limited(&mut self) -> bool {
+        self.requests += 1;
+        let most = self.behaviour.requests_per_connection;
+        let in_all = self.shared.counts.requests.load(Ordering::SeqCst);
+        most.is_some_and(|most| self.requests > most)
+            || self
+                .behaviour
+                .requests_in_all
+                .is_some_and(|most| in_all > most)
     }
 
     async fn deliver(&mut self, name: &str, filters: &[Filter]) -> Result<(), Gone> {

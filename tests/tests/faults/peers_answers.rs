@@ -103,7 +103,7 @@ fn closed_as_blocked() -> Fault {
 
 fn closed_as_rate_limited() -> Fault {
     closing("rate-limited: slow down")
-        .fails("after 3 attempts: ws://127.0.0.1:")
+        .fails("after 6 attempts: ws://127.0.0.1:")
         .says("it asks for patience: \"rate-limited: slow down")
 }
 

@@ -147,6 +147,24 @@ fn a_peer_that_breaks_off_once_is_asked_for_the_rest() {
 }
 
 #[test]
+fn a_peer_that_limits_its_rate_is_read_to_its_end_in_one_run() {
+    let events = notes(&Author::many(5), &PLAIN_KINDS, 700, recent(), 3000);
+    let limiting = Behaviour {
+        requests_per_connection: Some(2),
+        max_subscriptions: 1,
+        ..paged(100)
+    };
+    let relay = ScriptedRelay::start(&events, limiting);
+    let station = station!();
+    follow(&station, &Author::many(5), &[&relay.url()]);
+    sync(&station, &["--patience", "1"]).expect_code(0);
+    expect_stored(&station, &events);
+    expect_logged(&station, "attempt 4 follows in ");
+    let sent = relay.events_sent();
+    assert!(sent < 900, "no page is read again: {sent}");
+}
+
+#[test]
 fn a_peer_that_refuses_says_why() {
     let refusing = |reason: &str| {
         let behaviour = Behaviour {
@@ -160,7 +178,7 @@ fn a_peer_that_refuses_says_why() {
         &some_events(),
         &[(
             limited.url(),
-            3,
+            6,
             "it asks for patience: \"rate-limited: slow down\"",
         )],
     );

@@ -1,6 +1,8 @@
 //! Why a session did not bring everything: one attempt failed, or the peer holds events that it
 //! does not give.
 
+use std::time::Duration;
+
 use crate::backfill::compare::CompareError;
 use crate::backfill::paging::FetchError;
 use crate::backfill::reconciliation::ReconciliationError;
@@ -36,6 +38,14 @@ impl AttemptError {
         match self {
             Self::Connect(error) => error.is_worth_another_try(),
             Self::Fetch(error) => error.is_worth_another_try(),
+        }
+    }
+
+    /// If the relay asks for patience: how long it wants us to wait, as far as it says so.
+    pub(super) const fn plea(&self) -> Option<Option<Duration>> {
+        match self {
+            Self::Fetch(FetchError::RateLimited(_, wait)) => Some(*wait),
+            _ => None,
         }
     }
 
