@@ -38,12 +38,11 @@ use std::path::Path;
 use constellation_shared::Pubkey;
 use constellation_shared::attributes::{self, AttributeError};
 use constellation_shared::blacklist::Cuts;
+use constellation_shared::regular_file;
 
 pub use crate::blacklist::crash_recovery::recover;
 use crate::blacklist::digest::DigestReader;
-pub(crate) use crate::blacklist::open_files::{
-    is_being_rewritten, open_regular, sees_every_writer,
-};
+pub(crate) use crate::blacklist::open_files::{is_being_rewritten, sees_every_writer};
 use crate::blacklist::open_files::{is_open_elsewhere, length_of_whole_lines};
 pub use crate::blacklist::replaced_list::ReplacedList;
 use crate::blacklist::replaced_list::{ExchangeRecord, Exchanged};
@@ -109,7 +108,7 @@ pub fn remove(
     let lock = lock_folder(&list).map_err(step("lock its folder"))?;
     let _lock = lock.ok_or(RemoveError::Locked)?;
     for _ in 0..ATTEMPTS {
-        let Some(old) = unless_missing(open_regular(&list)).map_err(step("read it"))? else {
+        let Some(old) = unless_missing(regular_file::open(&list)).map_err(step("read it"))? else {
             return Ok(0);
         };
         let new = side_file(&list, "new");

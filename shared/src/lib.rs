@@ -5,8 +5,8 @@
 //! disk), [`swarm_lists`] (which of other stations' lists are read), [`verdict`] (who may
 //! write), [`explain`] (why), [`kinds`], [`event`] and [`tag`] (events), [`verify`] (whether
 //! an event is genuine), [`station`] (the files of a station), [`settings`] (the file with
-//! settings of both programs), [`attributes`] (permissions of a file that replaces another),
-//! [`sanitize`] (makes foreign text harmless).
+//! settings of both programs), [`regular_file`] (opening files of which nothing is known),
+//! [`attributes`] (permissions of a file that replaces another), [`sanitize`] (makes foreign text harmless).
 //!
 //! Nothing here touches the network, the clock or another process.
 #![cfg_attr(
@@ -25,6 +25,7 @@ pub mod explain;
 pub mod key;
 pub mod kinds;
 pub mod list_file;
+pub mod regular_file;
 pub mod sanitize;
 pub mod settings;
 mod sparse;

@@ -12,12 +12,12 @@
 //! only affects blocked authors.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use crate::regular_file;
 use crate::sanitize::for_terminal;
 
 /// The largest file that is read, in bytes.
@@ -170,15 +170,12 @@ const A_PATH: &str = "the path of a file in quotes, \"…\", written out without
 const PATHS: &str = "a list of paths, [\"…\", \"…\"], each written out without ~";
 
 fn read(path: &Path) -> io::Result<String> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    if metadata.len() > LARGEST {
+    let file = regular_file::open(path)?;
+    if file.metadata()?.len() > LARGEST {
         return Err(io::Error::other("it is larger than 256 KiB"));
     }
     let mut text = String::new();
-    File::open(path)?.take(LARGEST).read_to_string(&mut text)?;
+    file.take(LARGEST).read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -27,6 +27,7 @@ const FLOORS: [(&str, &[&[&str]]); 3] = [
                 "attributes",
                 "key",
                 "kinds",
+                "regular_file",
                 "sanitize",
                 "sparse",
                 "tag",

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::blacklist::open_files::open_regular;
+use constellation_shared::regular_file;
+
 use crate::blacklist::replaced_list::{ExchangeRecord, ReplacedList, undo};
 use crate::blacklist::side_files::{lock_folder, side_files, suffix, unless_missing};
 
@@ -29,7 +30,7 @@ pub fn recover(list: &Path) -> io::Result<Option<Vec<ReplacedList>>> {
         return Ok(None);
     };
     for path in side_files(&list)? {
-        let Some(file) = unless_missing(open_regular(&path))? else {
+        let Some(file) = unless_missing(regular_file::open(&path))? else {
             continue;
         };
         let Some(record) = ExchangeRecord::parse(suffix(&list, &path)) else {

@@ -6,28 +6,11 @@ mod tests;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::process;
 
 use rustix::fs::OFlags;
-
-/// Opens a regular file for reading. A FIFO in its place is an error, and does not keep the
-/// thread that maintains the lists waiting for a writer.
-///
-/// # Errors
-/// Fails if the file cannot be opened or is not a regular file.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("it is not a regular file"))
-    }
-}
 
 /// Appends the bytes `range` of a file to the list, in one write. If the list ends in an
 /// unfinished line, the bytes start a new line, so that two keys are not joined into no key.

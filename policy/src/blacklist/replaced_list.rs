@@ -6,12 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use constellation_shared::regular_file;
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
 use crate::blacklist::digest::digest_of;
-use crate::blacklist::open_files::{
-    append, is_open_elsewhere, length_of_whole_lines, open_regular,
-};
+use crate::blacklist::open_files::{append, is_open_elsewhere, length_of_whole_lines};
 use crate::blacklist::side_files::{side_file, unless_missing};
 
 /// How long no program may have had a replaced list open before it is deleted. A program that
@@ -306,7 +305,7 @@ pub(super) fn undo(
     path: &Path,
     record: &ExchangeRecord,
 ) -> io::Result<Option<ReplacedList>> {
-    if let Some(new) = unless_missing(open_regular(list))?
+    if let Some(new) = unless_missing(regular_file::open(list))?
         && new.metadata()?.ino() == record.new
         && put_back(list, path, record.new)?
     {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use constellation_shared::Pubkey;
 use constellation_shared::list_file::{FileTime, ListFile, OpenList, Signature};
+use constellation_shared::regular_file;
 use tracing::{error, warn};
 
-use crate::blacklist::{is_being_rewritten, open_regular};
+use crate::blacklist::is_being_rewritten;
 
 /// How long a changed file is left alone. `sort -o` empties a list and fills it again; reading it
 /// in between would return half a list.
@@ -233,5 +234,5 @@ fn is_young(time: FileTime, now: Duration, than: Duration) -> bool {
 pub(super) fn is_in_work(list: &ListFile, now: Duration) -> bool {
     let changing = |state: Signature| is_younger(&state, now, STALLED_AFTER);
     matches!(list.open(), Ok(Some(open)) if changing(open.signature()))
-        && open_regular(list.path()).is_ok_and(|file| is_being_rewritten(&file))
+        && regular_file::open(list.path()).is_ok_and(|file| is_being_rewritten(&file))
 }

@@ -6,13 +6,13 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use clap::Args;
+use constellation_shared::regular_file;
 use serde::Serialize;
 
 use crate::commands::doctor::wants_colours;
 use crate::commands::error::SyncError;
 use crate::report::completeness;
 use crate::report::document::{Document, Peer, SCHEMA};
-use crate::support::atomic_file;
 use crate::support::humanize::{bytes, count, duration, measured, number_of};
 use crate::support::sanitize::escaped_json;
 
@@ -95,7 +95,7 @@ pub(crate) fn freshness(document: Option<&Document>, max_age: Option<u64>, now: 
 /// # Errors
 /// Those of reading, and where it is no report.
 pub(crate) fn load(path: &Path) -> io::Result<Option<Document>> {
-    let file = match atomic_file::open(path) {
+    let file = match regular_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };

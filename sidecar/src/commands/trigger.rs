@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use constellation_shared::regular_file;
 use jiff::Zoned;
 use serde::{Deserialize, Serialize};
 use tracing::Level;
@@ -308,7 +309,7 @@ fn seconds(time: &Zoned) -> u64 {
 
 fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    let file = atomic_file::open(path)?;
+    let file = regular_file::open(path)?;
     file.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -21,9 +21,10 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use constellation_shared::regular_file;
+
 pub use fault::Fault;
 
-use crate::support::atomic_file;
 use tree::{Node, Scalar, Value};
 
 /// `events.maxEventSize` where the conf does not say (strfry's golpe.yaml).
@@ -209,7 +210,7 @@ impl Conf {
 /// Reads a conf, or a file that it includes.
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    let file = atomic_file::open(path)?;
+    let file = regular_file::open(path)?;
     file.take(LONGEST + 1).read_to_end(&mut text)?;
     if u64::try_from(text.len()).is_ok_and(|length| length <= LONGEST) {
         Ok(text)

@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use constellation_shared::regular_file;
 use constellation_shared::settings::ListSettings;
 
 use crate::strfry::process::POLICY;
-use crate::support::atomic_file;
 use crate::support::shell_words::split;
 
 /// How much of a script is read, in bytes.
@@ -89,7 +89,7 @@ fn is_policy(program: &Path) -> bool {
 
 /// The text of a script; none where it is none.
 fn script(path: &Path) -> Option<String> {
-    let file: File = atomic_file::open(path).ok()?;
+    let file: File = regular_file::open(path).ok()?;
     let mut text = Vec::new();
     file.take(LONGEST_SCRIPT).read_to_end(&mut text).ok()?;
     let is_script = text.starts_with(b"#!");

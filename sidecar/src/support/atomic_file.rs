@@ -1,4 +1,4 @@
-//! Atomic writes of files, and careful reads of files that others may have written.
+//! Atomic writes of files, and bounded reads of files that others may have written.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -6,8 +6,8 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use constellation_shared::attributes;
-use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use constellation_shared::{attributes, regular_file};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 /// The mode of a new file, before the umask.
@@ -57,7 +57,7 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => write(path, content),
         metadata => {
             metadata?;
-            let old = open(path)?;
+            let old = regular_file::open(path)?;
             put(path, content, PRIVATE_MODE, |file| {
                 attributes::carry_over(&old, file).map_err(io::Error::other)
             })
@@ -194,37 +194,10 @@ pub(crate) fn sweep_beside(path: &Path) {
     }
 }
 
-/// Opens a regular file for reading, without ever waiting for the writer of a FIFO.
-///
-/// # Errors
-/// If the file cannot be opened, or is a folder, a FIFO or a device.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("it is no regular file"))
-    }
-}
-
-/// Opens a file for writing as these options say. Never waits for somebody to read a FIFO.
-///
-/// # Errors
-/// Those of opening.
-pub(crate) fn open_to_write(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    options
-        .create(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-}
-
 /// Reads a regular file of at most `most` bytes. Returns `None` if it is missing, larger, no
 /// regular file, or unreadable.
 pub(crate) fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
-    let file = open(path).ok()?;
+    let file = regular_file::open(path).ok()?;
     if file.metadata().ok()?.len() > most {
         return None;
     }
@@ -302,7 +275,7 @@ mod tests {
         assert_eq!(read(&path("file"), 3), None);
         for nothing in ["folder", "zero", "fifo", "missing"] {
             assert_eq!(read(&path(nothing), 1000), None, "{nothing}");
-            assert!(open(&path(nothing)).is_err(), "{nothing}");
+            assert!(regular_file::open(&path(nothing)).is_err(), "{nothing}");
         }
     }
 

@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use constellation_shared::regular_file;
 use indicatif::MultiProgress;
 use jiff::Zoned;
 use tracing::field::{Field, Visit};
@@ -115,7 +116,10 @@ impl Log {
         rotation: Rotation,
     ) -> io::Result<Self> {
         self.run = Some(Mutex::new(RunLog {
-            file: atomic_file::open_to_write(run, File::options().write(true).truncate(true))?,
+            file: regular_file::open_without_waiting(
+                run,
+                File::options().create(true).write(true).truncate(true),
+            )?,
             room: RUN_LOG.most_bytes,
         }));
         self.errors = Some((errors, rotation));
@@ -227,7 +231,7 @@ fn append_rotating(path: &Path, line: &[u8], rotation: Rotation) -> io::Result<(
         }
         fs::rename(path, numbered(1))?;
     }
-    let file = atomic_file::open_to_write(path, File::options().append(true))?;
+    let file = regular_file::open_without_waiting(path, File::options().create(true).append(true))?;
     atomic_file::append(&file, line)
 }
 

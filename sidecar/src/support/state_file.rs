@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
+use constellation_shared::regular_file;
 use serde::Serialize;
 use tracing::warn;
 
@@ -189,7 +190,7 @@ impl StateFile {
 
 /// Reads at most `most` bytes of a file.
 fn read_beginning(path: &Path, most: u64) -> Option<Beginning> {
-    let mut file = atomic_file::open(path).ok()?;
+    let mut file = regular_file::open(path).ok()?;
     let mut bytes = Vec::new();
     file.by_ref().take(most).read_to_end(&mut bytes).ok()?;
     let is_whole = !matches!(file.read(&mut [0]), Ok(1..));

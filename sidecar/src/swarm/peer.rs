@@ -3,14 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use constellation_shared::list_file::{self, MOST_STATIONS, SwarmFolders};
-use constellation_shared::{Pubkey, Station, counted};
-use rustix::fs::OFlags;
+use constellation_shared::{Pubkey, Station, counted, regular_file};
 use serde_json::Value;
 use tracing::warn;
 
@@ -203,16 +201,8 @@ pub(crate) fn read_descriptions(station: &Station) -> (Vec<Description>, Vec<Pas
 
 /// Reads a small regular file that anybody may have written, without following links.
 fn read_foreign(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    if metadata.len() > LONGEST {
+    let file = regular_file::open_without_following(path)?;
+    if file.metadata()?.len() > LONGEST {
         return Err(io::Error::other("larger than 256 kB"));
     }
     let mut content = Vec::new();

@@ -15,7 +15,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use clap::Args;
-use constellation_shared::counted;
+use constellation_shared::{counted, regular_file};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -215,7 +215,7 @@ fn system() -> String {
 
 fn read_start(path: &Path, most: u64) -> Option<String> {
     let mut bytes = Vec::new();
-    let file = atomic_file::open(path).ok()?;
+    let file = regular_file::open(path).ok()?;
     file.take(most).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -223,7 +223,7 @@ fn read_start(path: &Path, most: u64) -> Option<String> {
 /// The last lines of a log. The first of what is read may be the rest of one whose start,
 /// and so what it is, is unknown: it is left out.
 fn log_end(path: &Path) -> Option<Vec<String>> {
-    let mut file = atomic_file::open(path).ok()?;
+    let mut file = regular_file::open(path).ok()?;
     let length = file.metadata().ok()?.len();
     let from = length.saturating_sub(LOG_END);
     file.seek(SeekFrom::Start(from)).ok()?;

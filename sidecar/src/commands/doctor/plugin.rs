@@ -8,9 +8,10 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use constellation_shared::regular_file;
+
 use crate::commands::doctor::finding::{Finding, quoted, quoted_text};
 use crate::strfry::process::POLICY;
-use crate::support::atomic_file;
 use crate::support::unix_user::{ENTER, READ, UnixUser};
 
 /// The code of the finding that our policy does not answer as it should.
@@ -208,7 +209,7 @@ fn is_policy(program: &Path) -> bool {
 /// The text of a script; empty if the file is not a script.
 fn script(path: &Path) -> String {
     let read = || -> io::Result<String> {
-        let file = atomic_file::open(path)?;
+        let file = regular_file::open(path)?;
         let mut text = Vec::new();
         file.take(LONGEST_SCRIPT).read_to_end(&mut text)?;
         Ok(if text.starts_with(b"#!") {

@@ -9,13 +9,12 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufReader};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
-use constellation_shared::Pubkey;
 use constellation_shared::wot::{LINE_LIMIT, Line, parse_line, read_list};
-use rustix::fs::OFlags;
+use constellation_shared::{Pubkey, regular_file};
 use tokio::time::sleep;
 
 use crate::support::atomic_file;
@@ -68,18 +67,8 @@ pub(crate) async fn add(path: &Path, keys: &BTreeSet<Pubkey>) -> io::Result<usiz
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        // A FIFO must not hold us.
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("not a regular file"))
-    }
+    let mut options = OpenOptions::new();
+    regular_file::open_with(path, options.read(true).append(true).create(true))
 }
 
 fn is_same(one: &Metadata, other: &Metadata) -> bool {

@@ -337,7 +337,7 @@ fn what_is_no_file_does_not_hold_it() {
     }
     trigger(&station).output().expect_code(0);
     assert_eq!(station.stored_ids(), ids(&notes));
-    assert_eq!(logged(&station, "is passed over: it is no regular file"), 1);
+    assert_eq!(logged(&station, "is passed over: not a regular file"), 1);
     assert!(is_recent(last_success(&station)));
 }
 
