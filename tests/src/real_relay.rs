@@ -18,7 +18,7 @@ pub struct RealRelay {
     child: Child,
     port: u16,
     /// Its folder must last as long as the relay runs.
-    _station: StationDir,
+    station: StationDir,
 }
 
 impl RealRelay {
@@ -53,12 +53,38 @@ impl RealRelay {
         let relay = Self {
             child,
             port,
-            _station: station,
+            station,
         };
         wait_until("the relay's port to answer", || {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
         });
         relay
+    }
+
+    /// Adds these events to its database.
+    ///
+    /// # Panics
+    /// If strfry fails.
+    pub fn add(&self, events: &[Event]) {
+        self.station.import(events);
+    }
+
+    /// Its port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How much processor time it has taken, in milliseconds.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn processor_ms(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // Behind the name of the program, which may hold blanks.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let fields = fields.split_whitespace().skip(11).take(2);
+        let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
+        ticks * 10.0
     }
 
     /// Its address.

@@ -33,6 +33,13 @@ pub(crate) const MOST_UNWANTED: usize = 100_000;
 /// nothing is learned, and the authors are named.
 const MOST_UNWANTED_IN_ALL: usize = 300_000;
 
+/// Once a peer holds, or all peers hold, this share of the most unwanted events, only those of the
+/// last days are kept: of these the most are asked for.
+const FULL: (usize, usize) = (9, 10);
+
+/// The last days, in seconds: more than what counts as recent.
+const KEPT_IF_FULL: u64 = 3 * 86_400;
+
 /// How many ids are remembered of all peers together at most. Peers that were not asked for the
 /// longest time are forgotten first.
 const MOST_IN_ALL: usize = 1_000_000;
@@ -206,13 +213,14 @@ impl PeerSets {
         }
     }
 
-    /// Writes the file atomically, without what no peer holds any more and without the peers for
-    /// which there is no room.
+    /// Writes the file atomically at `now`, in Unix seconds, without what no peer holds any more
+    /// and without the peers for which there is no room.
     ///
     /// # Errors
     /// If the file cannot be written; it is then unchanged.
-    pub(crate) fn save(&mut self, path: &Path) -> io::Result<()> {
+    pub(crate) fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
         self.forget_peers();
+        self.make_room(now);
         let mut held: BTreeSet<IdPrefix> = BTreeSet::new();
         for set in self.peers.values() {
             held.extend(&set.holds);
@@ -223,6 +231,23 @@ impl PeerSets {
             set.holds.retain(|id| known.contains(id));
         }
         PEER_SETS.write(path, &codec::encode(self))
+    }
+
+    /// Forgets older unwanted events where there are so many that soon no new ones could be learned.
+    /// For older events, the authors are named then.
+    fn make_room(&mut self, now: u64) {
+        let is_full = |held: usize, most: usize| held * FULL.1 >= most * FULL.0;
+        let are_full = is_full(self.unwanted.len(), MOST_UNWANTED_IN_ALL);
+        let oldest = now.saturating_sub(KEPT_IF_FULL);
+        let kept = self.unwanted.iter();
+        let kept = kept.filter(|(_, about)| about.created_at >= oldest);
+        let kept: BTreeSet<IdPrefix> = kept.map(|(id, _)| prefix(id)).collect();
+        for set in self.peers.values_mut() {
+            if are_full || is_full(set.holds.len(), MOST_UNWANTED) {
+                set.older = Way::failed(now);
+                set.holds.retain(|id| kept.contains(id));
+            }
+        }
     }
 
     fn forget_peers(&mut self) {

@@ -4,7 +4,8 @@
 //!
 //! `cargo bench -p constellation-tests --bench sync`; with `STRFRY=/path/to/strfry` the peers
 //! and the station are real strfrys, and `strfry import` and `strfry sync` run beside ours.
-//! `--bench sync -- many` measures half a million events instead.
+//! `--bench sync -- many` measures half a million events instead, `--bench sync -- quiet` a run in
+//! which nothing is new.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -16,6 +17,7 @@
 mod many;
 mod measure;
 mod peer;
+mod quiet;
 
 use std::env;
 use std::process::Command;
@@ -33,17 +35,26 @@ const AUTHORS: u64 = 100;
 const RUNS: usize = 5;
 
 fn main() {
-    match env::args().any(|argument| argument == "many") {
-        true => many::measure_many(),
-        false => measure_few(),
+    let is_given = |word: &str| env::args().any(|argument| argument == word);
+    if is_given("many") {
+        many::measure_many();
+    } else if is_given("quiet") {
+        quiet::measure_quiet();
+    } else {
+        measure_few();
     }
+}
+
+/// Unix time in seconds.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_secs()
 }
 
 /// Events of all kinds of the last day.
 fn recent(authors: &[Author], count: usize) -> Vec<Event> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let all_kinds = kinds::KINDS.map(|kind| kind.number);
-    let newest = now.unwrap().as_secs() - 60;
+    let newest = now() - 60;
     let mut events = notes(authors, &all_kinds, count, newest, 80_000);
     events.sort_by_key(|event| event.created_at);
     events
@@ -111,7 +122,7 @@ fn measure_few() {
         script.add(cold(&scripted[0], &[]));
         ten.add(cold(&scripted.join(","), &[]));
     }
-    println!("| {EVENTS} events of {AUTHORS} pubkeys | seconds | bytes received | peak memory |");
+    println!("| {EVENTS} events of {AUTHORS} pubkeys | seconds | bytes both ways | peak memory |");
     println!("|---|---|---|---|");
     let [
         import,

@@ -29,8 +29,10 @@ pub(crate) struct Measured {
     pub(crate) seconds: f64,
     /// Its own peak, its children's not counted.
     pub(crate) megabytes: f64,
-    /// What came from the peers.
+    /// What the peers sent, and what they were sent.
     pub(crate) bytes: f64,
+    /// Whether the authors were named to a peer.
+    pub(crate) by_authors: bool,
 }
 
 /// What several runs of one thing took.
@@ -93,7 +95,11 @@ impl Ours {
         assert_eq!(report["exit_code"], 0, "{report}");
         let peers = report["peers"].as_array().unwrap();
         Measured {
-            bytes: peers.iter().filter_map(|peer| peer["bytes"].as_f64()).sum(),
+            bytes: ["bytes", "bytes_sent"]
+                .iter()
+                .flat_map(|field| peers.iter().filter_map(|peer| peer[*field].as_f64()))
+                .sum(),
+            by_authors: peers.iter().any(|peer| peer["by_authors"] == true),
             ..measured
         }
     }
@@ -124,6 +130,7 @@ pub(crate) fn measure(command: &mut Command, input: &str) -> (Measured, String) 
         seconds: start.elapsed().as_secs_f64(),
         megabytes: peak,
         bytes: 0.0,
+        by_authors: false,
     };
     (measured, output)
 }

@@ -114,6 +114,9 @@ pub enum Nip77 {
     NeverAnswers,
     /// NEG-ERR with this reason.
     Refuses(&'static str),
+    /// The reconciliation if the filter names authors, else NEG-ERR with this reason; no answer if
+    /// the reason is empty.
+    ByAuthorsOnly(&'static str),
     /// Besides what it has it lists so many ids that nobody has, others each time.
     Invents(usize),
     /// Besides what it has it lists so many ids that nobody has, the same each time.

@@ -145,6 +145,17 @@ impl Connection {
                 let why = "auth-required: requested filter requires authentication";
                 return self.send(json!(["NEG-ERR", name, why]).to_string()).await;
             }
+            if let Nip77::ByAuthorsOnly(reason) = self.behaviour.nip77
+                && filter.authors.is_none()
+            {
+                return match reason {
+                    "" => Ok(()),
+                    reason => {
+                        self.send(json!(["NEG-ERR", name, reason]).to_string())
+                            .await
+                    }
+                };
+            }
             let store: Arc<Store> = Arc::clone(&lock(&self.shared.store));
             match Reconciliation::open(name, &filter, &store, &self.behaviour) {
                 Ok(opened) => self.reconciliations.insert(name.to_owned(), opened),

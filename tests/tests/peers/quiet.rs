@@ -3,6 +3,7 @@
 
 use constellation_shared::Event;
 use constellation_tests::author::notes;
+use constellation_tests::relay::Nip77;
 use constellation_tests::sync_program::{
     DAY, PLAIN_KINDS, expect_stored, follow, recent, sync_all,
 };
@@ -187,4 +188,48 @@ fn what_a_peer_lacks_for_good_costs_nothing_in_the_runs_after() {
     sync_all(&station, &[]);
     assert_eq!(relay.events_sent(), 0);
     assert!(bytes(&sync_all(&station, &[])) < 2_500);
+}
+
+#[test]
+fn a_relay_that_compares_only_by_authors_is_not_asked_otherwise_again_for_a_week() {
+    let wanted = events_of(&Author::many(FOLLOWED), 300);
+    for reason in [
+        "blocked: too many query results",
+        "error: authors, please",
+        "",
+    ] {
+        let behaviour = Behaviour {
+            nip77: Nip77::ByAuthorsOnly(reason),
+            ..Behaviour::default()
+        };
+        let (station, relay) = with_behaviour(&wanted, &[], behaviour);
+        sync_all(&station, &["--patience", "2"]);
+        let named = relay.reconciliations();
+        let tried = sync_all(&station, &["--patience", "2"]);
+        assert_eq!(tried["peers"][0]["reconciled"], true, "{reason}: {tried}");
+        assert!(relay.reconciliations() > 2 * named, "{reason}");
+        let before = relay.reconciliations();
+        let report = sync_all(&station, &["--patience", "2"]);
+        assert!(names_authors(&report));
+        assert_eq!(relay.reconciliations(), before + named, "{reason}");
+        expect_stored(&station, &wanted);
+    }
+}
+
+#[test]
+fn nothing_passes_for_unwanted_under_the_id_of_a_wanted_event() {
+    let wanted = events_of(&Author::many(FOLLOWED), 300);
+    let (station, liar) = with_peer(&wanted[1..], &[]);
+    until_by_kinds(&station);
+    let mut under_its_id = strangers()[0].note(recent(), "believe me");
+    under_its_id.id = wanted[0].id;
+    liar.add(&[under_its_id]);
+    for _ in 0..3 {
+        sync_all(&station, &[]);
+        expect_stored(&station, &wanted[1..]);
+    }
+    let honest = ScriptedRelay::start(&wanted, Behaviour::default());
+    station.peer("12D3KooHonest", &honest.url());
+    sync_all(&station, &[]);
+    expect_stored(&station, &wanted);
 }

@@ -126,7 +126,7 @@ impl Backfill<'_> {
         warn_if_unwritten(&path, self.refused.save(&path));
         if let Some(reconciliation) = &self.reconciliation {
             let path = peer_sets_path(self.context);
-            warn_if_unwritten(&path, reconciliation.sets().save(&path));
+            warn_if_unwritten(&path, reconciliation.sets().save(&path, self.now));
         }
         let path = peer_memory_path(self.context);
         warn_if_unwritten(&path, self.peer_memory.save(&path, self.now));

@@ -56,7 +56,7 @@ fn what_is_remembered_of_each_peer_is_read_again() {
     sets.lacks(B, [id(4)]);
     sets.set_way(A, Span::Recent, Way::ByKinds(2));
     sets.set_way(B, Span::Older, Way::Named(77));
-    sets.save(&path).unwrap();
+    sets.save(&path, 1000).unwrap();
     let loaded = PeerSets::load(&path, &[]);
     assert_eq!(loaded, sets);
     assert_eq!(unwanted(&loaded, A), [id(1), id(2)]);
@@ -93,7 +93,7 @@ fn events_of_an_author_who_is_followed_now_are_wanted() {
     let mut sets = sets();
     sets.learn(A, id(1), about(9, 50));
     sets.learn(A, id(2), about(8, 60));
-    sets.save(&path).unwrap();
+    sets.save(&path, 1000).unwrap();
     let loaded = PeerSets::load(&path, &[key(3), key(9)]);
     assert!(!loaded.is_unwanted(&id(1)) && loaded.is_unwanted(&id(2)));
     assert_eq!(unwanted(&loaded, A), [id(2)]);
@@ -129,8 +129,29 @@ fn no_peer_takes_more_than_its_share() {
     assert_eq!(sets.lacked(B).0.len(), MOST_LACKED);
     sets.lacks(B, [id(1 << 41)]);
     assert_eq!(sets.lacked(B).0.len(), 1);
-    sets.save(&path).unwrap();
+    sets.save(&path, 1000).unwrap();
     assert_eq!(PeerSets::load(&path, &[]), sets);
+}
+
+#[test]
+fn where_much_is_unwanted_the_last_days_count() {
+    const NOW: u64 = 1_800_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sets");
+    let mut sets = sets();
+    sets.set_way(A, Span::Recent, Way::ByKinds(0));
+    sets.set_way(A, Span::Older, Way::ByKinds(0));
+    for number in 0..MOST_UNWANTED as u64 {
+        sets.learn(A, id(number), about(9, NOW - 10 * number));
+    }
+    sets.learn(B, id(0), about(9, NOW));
+    sets.learn(B, id(MOST_UNWANTED as u64 - 1), about(9, 50));
+    sets.save(&path, NOW).unwrap();
+    let days = unwanted(&sets, A).len() as u64;
+    assert_eq!(days, KEPT_IF_FULL / 10 + 1);
+    assert_eq!(sets.way(A, Span::Recent), Way::ByKinds(0));
+    assert_eq!(sets.way(A, Span::Older), Way::failed(NOW));
+    assert_eq!(unwanted(&sets, B).len(), 2, "its share is small");
 }
 
 #[test]
@@ -143,7 +164,7 @@ fn the_peers_not_asked_for_longest_are_forgotten_first() {
         sets.begin(&peer, number);
         sets.learn(&peer, id(number), about(9, 50));
     }
-    sets.save(&path).unwrap();
+    sets.save(&path, 1000).unwrap();
     assert_eq!(sets.peers.len(), MOST_PEERS);
     assert!(!sets.peers.contains_key("ws://2") && sets.peers.contains_key("ws://3"));
     assert!(!sets.is_unwanted(&id(2)), "no peer holds it any more");
