@@ -6,7 +6,9 @@
 //! - a run of 128 digits is two keys without a line break between them, one of 192 is three, and
 //!   so on; a run of any other length is not a key;
 //! - `0x` may stand before a key, even directly after another key;
-//! - `npub1…` counts anywhere, if its checksum is right;
+//! - `npub1…` and `nprofile1…` count anywhere, if their checksum is right;
+//! - characters that no editor shows, such as a zero width space, may stand inside a key. Those and
+//!   `nprofile1…` are only looked for in the first [`LINE_CUT`] bytes of a line;
 //! - text in UTF-16, in which every second byte is NUL, is read too;
 //! - text after `#` does not count until the line ends. A comment also ends at a carriage return
 //!   without a line feed, and at two NULs in a row, which a file system leaves where it lost data
@@ -16,6 +18,7 @@
 //! key that counts can also be removed. Its memory grows with the number of keys on the longest
 //! line, not with the line's length.
 
+mod hidden;
 mod mention;
 mod scanner;
 #[cfg(test)]
@@ -139,6 +142,16 @@ impl Lines {
             1 if self.start.starts_with(BYTE_ORDER_MARK) => BYTE_ORDER_MARK.len(),
             _ => 0,
         };
+        for key in hidden::keys(&self.start) {
+            if self.mentions.iter().all(|mention| mention.key != key) {
+                self.mentions.push(Mention {
+                    key,
+                    place: self.offset..self.offset,
+                    joins_neighbours: false,
+                    is_utf16: false,
+                });
+            }
+        }
         each_line(&Line {
             number: self.number,
             place: self.begins + mark as u64..self.offset,
@@ -233,7 +246,7 @@ pub struct Cut {
 impl Cuts {
     /// Finds the parts to leave out of a list to remove `keys`. A line that holds no other key is
     /// left out whole, with its comment. Of any other line only the text of these keys is left
-    /// out.
+    /// out; if that text is not known, as of an `nprofile1…`, it stays.
     ///
     /// # Errors
     /// Fails if reading fails.
@@ -244,15 +257,20 @@ impl Cuts {
             if !line.mentions.iter().any(|mention| is_removed(&mention)) {
                 return;
             }
-            cuts.lines += 1;
             // In UTF-16 a part of the line break belongs to the next line.
             let stays = |mention: &Mention| mention.is_utf16 || !is_removed(&mention);
             if !line.mentions.iter().any(stays) {
+                cuts.lines += 1;
                 return cuts.add(line.place.clone(), false);
             }
-            for mention in line.mentions.iter().filter(is_removed) {
+            let removed = line.mentions.iter().filter(is_removed);
+            let known = removed.filter(|mention| !mention.place.is_empty());
+            let mut is_cut = false;
+            for mention in known {
                 cuts.add(mention.place.clone(), mention.joins_neighbours);
+                is_cut = true;
             }
+            cuts.lines += u64::from(is_cut);
         })?;
         Ok(cuts)
     }

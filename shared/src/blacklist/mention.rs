@@ -9,7 +9,8 @@ use crate::key::Pubkey;
 pub struct Mention {
     /// The key.
     pub key: Pubkey,
-    /// Where its text is in the file, in bytes from the start, including a `0x`.
+    /// Where its text is in the file, in bytes from the start, including a `0x`. It is
+    /// empty if that is not known.
     pub place: Range<u64>,
     /// Whether removing it could join the text before it and the text after it to something
     /// new, such as another key.

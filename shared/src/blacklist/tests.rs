@@ -134,6 +134,75 @@ fn a_list_in_utf_16_is_read_and_a_key_leaves_it_whole() {
     assert_eq!(keys(&text), [one, two]);
 }
 
+/// `nprofile1…` for this key with the relay `wss://a`.
+fn profile(key: Pubkey) -> String {
+    let mut data = vec![1, 7];
+    data.extend(b"wss://a");
+    data.extend([0, 32]);
+    data.extend(key.as_bytes());
+    let prefix = bech32::Hrp::parse("nprofile").unwrap();
+    bech32::encode::<bech32::Bech32>(prefix, &data).unwrap()
+}
+
+#[test]
+fn a_profile_counts_wherever_it_stands_and_leaves_with_its_line() {
+    let [one, two] = [key(0x1f), key(0x2e)];
+    let (profiled, other) = (profile(one), profile(two));
+    for text in [
+        profiled.clone(),
+        format!("nostr:{profiled}, spam\r\n"),
+        format!("{}\n", profiled.to_uppercase()),
+        format!("spam{profiled} # spam\n"),
+    ] {
+        assert_eq!(keys(text.as_bytes()), [one], "{text}");
+        assert_eq!(without(text.as_bytes(), &[one]), b"", "{text}");
+    }
+    for text in [
+        format!("# {profiled}\n"),
+        profiled.replace("nprofile1", "nprofile"),
+        profiled.replace('q', "p"),
+    ] {
+        assert_eq!(keys(text.as_bytes()), [], "{text}");
+    }
+    let both = format!("{profiled} {other}\n");
+    assert_eq!(keys(both.as_bytes()), [one, two]);
+    // Where exactly it stands is not known: it leaves no line to another key, nor takes it along.
+    assert_eq!(without(both.as_bytes(), &[one]), both.as_bytes());
+    assert_eq!(without(both.as_bytes(), &[one, two]), b"");
+    let mixed = format!("{two} {profiled}\n");
+    assert_eq!(keys(mixed.as_bytes()), [two, one]);
+    let left = without(mixed.as_bytes(), &[two]);
+    assert_eq!(keys(&left), [one]);
+}
+
+#[test]
+fn a_key_counts_with_characters_inside_that_nobody_sees() {
+    let one = key(0x1f);
+    let (first, second) = (&one.to_hex()[..20], &one.to_hex()[20..]);
+    let npub = one.to_bech32();
+    for invisible in [
+        "\u{200b}", "\u{200c}", "\u{200d}", "\u{2060}", "\u{feff}", "\u{ad}",
+    ] {
+        for text in [
+            format!("{first}{invisible}{second}\n"),
+            format!("spam {first}{invisible}{invisible}{second}, spam\r\n"),
+            format!(" {invisible}{one}{invisible}\n"),
+            format!("{}{invisible}{}", &npub[..30], &npub[30..]),
+        ] {
+            assert_eq!(keys(text.as_bytes()), [one], "{text:?}");
+            assert_eq!(without(text.as_bytes(), &[one]), b"", "{text:?}");
+        }
+        // With its end, it is no longer a key; without it, it is one.
+        let text = format!("{one}{invisible}abc\n");
+        assert_eq!(keys(text.as_bytes()), [one], "{text:?}");
+    }
+    // These are seen.
+    for shown in ["\u{a0}", "\u{2010}", "é"] {
+        let text = format!("{first}{shown}{second}\n");
+        assert_eq!(keys(text.as_bytes()), [], "{text:?}");
+    }
+}
+
 #[test]
 fn what_is_unusual_is_named_with_what_was_understood() {
     let text = format!(
