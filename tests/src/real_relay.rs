@@ -69,6 +69,15 @@ impl RealRelay {
         self.station.import(events);
     }
 
+    /// Gives a station, whose strfry must not be at work, a copy of its database.
+    ///
+    /// # Panics
+    /// If that cannot be written.
+    pub fn copy_database(&self, station: &StationDir) {
+        let database = |station: &StationDir| station.strfry_dir().join("strfry-db/data.mdb");
+        std::fs::copy(database(&self.station), database(station)).unwrap();
+    }
+
     /// Its port.
     pub const fn port(&self) -> u16 {
         self.port

@@ -5,7 +5,7 @@
 //! `cargo bench -p constellation-tests --bench sync`; with `STRFRY=/path/to/strfry` the peers
 //! and the station are real strfrys, and `strfry import` and `strfry sync` run beside ours.
 //! `--bench sync -- many` measures half a million events instead, `--bench sync -- quiet` a run in
-//! which nothing is new.
+//! which nothing is new, `--bench sync -- sweep` a day of such runs.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -18,6 +18,7 @@ mod many;
 mod measure;
 mod peer;
 mod quiet;
+mod sweep;
 
 use std::env;
 use std::process::Command;
@@ -40,6 +41,8 @@ fn main() {
         many::measure_many();
     } else if is_given("quiet") {
         quiet::measure_quiet();
+    } else if is_given("sweep") {
+        sweep::measure_sweep();
     } else {
         measure_few();
     }

@@ -74,7 +74,7 @@ pub(crate) fn measure_quiet() {
 }
 
 /// Events of all kinds that every relay serves, and that do not replace each other.
-fn of_the_table(authors: &[Author], count: usize, newest: u64, span: u64) -> Vec<Event> {
+pub(crate) fn of_the_table(authors: &[Author], count: usize, newest: u64, span: u64) -> Vec<Event> {
     let all = kinds::KINDS.map(|kind| kind.number);
     let plain: Vec<u16> = all
         .into_iter()
@@ -165,13 +165,13 @@ fn measure_new(station: &StationDir, relay: &RealRelay, new: &[Event]) {
 }
 
 /// Hands on what two sides say to each other, and counts the bytes.
-struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
-    bytes: Arc<AtomicU64>,
+    pub(crate) bytes: Arc<AtomicU64>,
 }
 
 impl Proxy {
-    fn start(to: u16) -> Self {
+    pub(crate) fn start(to: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let bytes = Arc::new(AtomicU64::new(0));
@@ -194,7 +194,7 @@ impl Proxy {
         Self { port, bytes }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
     }
 }
