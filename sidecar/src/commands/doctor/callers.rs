@@ -141,7 +141,7 @@ impl Facts {
                 Finding::fail(
                     "script_not_executable",
                     format!(
-                        "{} may not be run: its callers pass it over",
+                        "{} is not executable, so its callers ignore it",
                         path.display()
                     ),
                     format!("chmod a+x {}", quoted(path)),
@@ -151,7 +151,7 @@ impl Facts {
         if !self.ready_scripts().is_empty() && self.program.is_none() {
             findings.push(Finding::fail(
                 "program_not_found",
-                format!("the station's scripts would not find {PROGRAM}: it is in none of the folders where they look"),
+                format!("the station's scripts would not find {PROGRAM}: it is in none of the folders where they look for it"),
                 format!(
                     "sudo install -m 755 {} /usr/local/bin/",
                     env::current_exe().map_or_else(|_| PROGRAM.to_owned(), |path| quoted(&path))

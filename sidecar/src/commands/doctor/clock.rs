@@ -31,16 +31,16 @@ pub(crate) fn judge(mut ahead: Vec<i64>) -> Finding {
     let Some(&median) = ahead.get(ahead.len() / 2) else {
         return Finding::ok(
             "clock",
-            "no peer tells the time: the clock was not compared",
+            "no peer tells its time, so the clock was not checked",
         );
     };
     let off = median.unsigned_abs();
     let direction = if median > 0 { "slow" } else { "fast" };
     let text = format!(
-        "our clock is {off} s {direction} against {}",
+        "our clock is {off} s {direction} compared with {}",
         match ahead.len() {
-            1 => "one relay that tells the time".to_owned(),
-            more => format!("{more} relays that tell the time"),
+            1 => "one relay that tells its time".to_owned(),
+            more => format!("{more} relays that tell their time"),
         }
     );
     let remedy = "sudo timedatectl set-ntp true";

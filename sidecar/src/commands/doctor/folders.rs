@@ -109,7 +109,7 @@ impl Facts {
                 return Finding::fail(
                     "root_closed",
                     format!(
-                        "{} cannot be looked into by this user: {error}",
+                        "this user cannot look into {}: {error}",
                         seen.path.display()
                     ),
                     "run this as the station's owner: sudo -u OWNER -H constellation-sync doctor",
@@ -119,7 +119,7 @@ impl Facts {
         if is_folder(&self.root) {
             Finding::fail(
                 "strfry_folder_missing",
-                format!("{strfry} is no folder: strfry is not installed"),
+                format!("{strfry} is not a folder: strfry is not installed"),
                 "install strfry with the station's setup, or say where the station is with --zen DIR",
             )
         } else {
@@ -136,7 +136,7 @@ impl Facts {
         if !is_folder(&self.database) {
             return vec![Finding::fail(
                 "db_missing",
-                format!("{path} is not there: strfry does not make it"),
+                format!("{path} does not exist, and strfry does not create it"),
                 format!("mkdir {}", quoted(&self.database.path)),
             )];
         }
@@ -164,7 +164,7 @@ impl Facts {
             return vec![Finding::fail(
                 "db_not_writable",
                 format!(
-                    "{} belongs to {owner}, and this runs as {we}: strfry and the backfill must be one user",
+                    "{} belongs to {owner}, but this program runs as {we}: strfry and the backfill must run as the same user",
                     seen.path.display()
                 ),
                 match us.uid {
@@ -198,7 +198,7 @@ impl Facts {
                 (String::new(), format!("chmod u+rwx {}", quoted(path)))
             } else {
                 let (owner, we) = (name_of(owner), name_of(us.uid));
-                let words = format!(" by {we}, and belongs to {owner}");
+                let words = format!(" by {we}, because it belongs to {owner}");
                 (
                     words,
                     format!("sudo -u {owner} -H constellation-sync doctor"),
@@ -207,7 +207,7 @@ impl Facts {
             return vec![Finding::fail(
                 "strfry_folder_not_writable",
                 format!(
-                    "{} cannot be written{words}: no log, no lock",
+                    "{} cannot be written{words}: there can be no log and no lock",
                     path.display()
                 ),
                 remedy,
@@ -223,7 +223,7 @@ impl Facts {
             if !is_file {
                 findings.push(Finding::fail(
                     "own_file_not_writable",
-                    format!("{} is no file", path.display()),
+                    format!("{} is not a file", path.display()),
                     format!("mv {p} {p}.old", p = quoted(path)),
                 ));
             } else if !is_ours {

@@ -198,7 +198,7 @@ fn left_out_of_swarm(station: &Station) -> Vec<String> {
 fn judge(list: &Read, name: &'static str, consequence: &str) -> Finding {
     let path = list.path.display();
     match &list.outcome {
-        Ok(None) => Finding::ok(name, format!("{path} is not there, and counts as empty")),
+        Ok(None) => Finding::ok(name, format!("{path} does not exist, and counts as empty")),
         Ok(Some((keys, faults))) if faults.count == 0 => {
             Finding::ok(name, format!("{path} holds {}", counted(*keys, "key")))
         }
@@ -246,7 +246,7 @@ fn faulty(list: &Read, faults: &Faults, is_blacklist: bool) -> Finding {
         "list_faulty",
         format!("{}: {faults}", list.path.display()),
         format!(
-            "nano +{line} {p}; to delete what is no key: sed -i -E '/{keys}/I!d' {p}",
+            "nano +{line} {p}; to delete the lines without a key: sed -i -E '/{keys}/I!d' {p}",
             p = quoted(&list.path)
         ),
     )

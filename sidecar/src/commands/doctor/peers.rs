@@ -160,8 +160,8 @@ impl Facts {
             )),
             None => Some(Finding::warn(
                 "own_node_unknown",
-                "our own IPFS node is unknown: our own relay may be asked as if it were another's",
-                "ipfs init, where ~/.ipfs/config is missing; or export IPFSNODEID=$(ipfs id -f '<id>')",
+                "our own IPFS node is unknown, so our own relay may be taken for a peer",
+                "if ~/.ipfs/config is missing: ipfs init; or export IPFSNODEID=$(ipfs id -f '<id>')",
             )),
         }
     }
@@ -182,7 +182,7 @@ impl Facts {
                 "no_peer_reached",
                 match asked {
                     1 => format!("the only peer does not answer: {}", reasons.join("; ")),
-                    _ => format!("none of {asked} peers answers: {}", reasons.join("; ")),
+                    _ => format!("none of the {asked} peers answers: {}", reasons.join("; ")),
                 },
                 "is this machine online? ping -c 1 1.1.1.1; getent hosts example.org",
             )];
@@ -235,11 +235,11 @@ impl Facts {
             count => Some(Finding::warn(
                 "peers_keep_dms",
                 format!(
-                    "direct messages (kind 4) do not come from {}, which {} them for who says who he is: {named}",
+                    "direct messages (kind 4) cannot be fetched from {}, which {} them only to clients who authenticate: {named}",
                     counted(count, "peer"),
-                    if count == 1 { "keeps" } else { "keep" }
+                    if count == 1 { "shows" } else { "show" }
                 ),
-                "their captains decide: relay.auth.restrictedReadKinds = \"\" in their strfry.conf; or leave them out: --no-dms",
+                "their captains can change that: relay.auth.restrictedReadKinds = \"\" in their strfry.conf; or leave them out: --no-dms",
             )),
         }
     }
@@ -255,8 +255,8 @@ fn judge_one(told: &Told) -> Finding {
         Some(Err(why)) => {
             return Finding::warn(
                 "peer_unreachable",
-                format!("{address} is not reached: {why}"),
-                "nothing here, where it lasts tell its captain; the others are synced",
+                format!("{address} cannot be reached: {why}"),
+                "nothing here: the other peers are synced; if this lasts, tell its captain",
             );
         }
         Some(Ok(answer)) => answer,
@@ -264,8 +264,8 @@ fn judge_one(told: &Told) -> Finding {
     if let Shows::No(why) = &answer.shows {
         return Finding::warn(
             "peer_refuses",
-            format!("{address} answers no question: {why}"),
-            "nothing here, where it lasts tell its captain; the others are synced",
+            format!("{address} refuses every request: {why}"),
+            "nothing here: the other peers are synced; if this lasts, tell its captain",
         );
     }
     let information = match &answer.information {
@@ -273,8 +273,10 @@ fn judge_one(told: &Told) -> Finding {
         Err(why) => {
             return Finding::warn(
                 "peer_without_nip11",
-                format!("{address} tells nothing of itself: {why}; usual limits are assumed"),
-                "nothing here: the proxy before that relay must pass plain HTTP on to it",
+                format!(
+                    "{address} has no information document (NIP-11): {why}; the usual limits are assumed"
+                ),
+                "nothing here: the proxy in front of that relay must pass plain HTTP requests on to it",
             );
         }
     };

@@ -129,14 +129,14 @@ impl Facts {
         if command.is_empty() {
             return Finding::fail(
                 "plugin_unset",
-                format!("{conf} names no relay.writePolicy.plugin: everybody may write here"),
+                format!("{conf} names no relay.writePolicy.plugin, so everybody may write here"),
                 install,
             );
         }
         let Some(program) = &self.program else {
             return Finding::fail(
                 "plugin_not_startable",
-                format!("the plugin {command:?} is not there: strfry refuses every event"),
+                format!("the plugin {command:?} does not exist: strfry rejects every event"),
                 install,
             );
         };
@@ -147,7 +147,7 @@ impl Facts {
             return Finding::warn(
                 "plugin_other",
                 format!(
-                    "the plugin is {command:?}, not {POLICY}; whether it decides as the constellation does was not looked at"
+                    "the plugin is {command:?}, not {POLICY}; it was not checked whether it decides as the constellation does"
                 ),
                 install,
             );
@@ -166,7 +166,7 @@ impl Facts {
         if self.other_user && !self.says_where {
             return Finding::warn(
                 "plugin_other_home",
-                "strfry runs as another user, and the plugin line does not say where the station is: the policy looks into that user's home",
+                "strfry runs as another user, and the plugin line does not say where the station is, so the policy looks for it in that user's home",
                 format!(
                     "in {conf}: plugin = \"{command} --zen {}\"",
                     self.station().display()

@@ -76,12 +76,15 @@ impl Facts {
             Err(error) => Finding::fail(
                 "relay_not_strfry",
                 format!("what listens at {address} is not strfry: {}", chain(error)),
-                format!("see who it is: sudo ss -ltnp 'sport = :{}'", address.port()),
+                format!(
+                    "see what it is: sudo ss -ltnp 'sport = :{}'",
+                    address.port()
+                ),
             ),
             Ok(information) if !is_strfry(&self.information) => Finding::fail(
                 "relay_not_strfry",
                 format!(
-                    "what listens at {address} is {}, not strfry: no plugin decides there, and what is synced is not seen there",
+                    "what listens at {address} is {}, not strfry: it uses no plugin, and does not show what is synced",
                     information.software.as_deref().unwrap_or("nameless")
                 ),
                 format!(
@@ -126,7 +129,7 @@ impl Facts {
         };
         Some(Finding::warn(
             "dms_kept",
-            "our relay keeps direct messages (kind 4) from who does not say who he is, so that other stations cannot fetch them: relay.auth.restrictedReadKinds decides it. Shown, what they say stays encrypted, and who wrote to whom is open",
+            "our relay shows direct messages (kind 4) only to clients who authenticate, so other stations cannot fetch them (relay.auth.restrictedReadKinds). If they are shown, their text stays encrypted, but everybody can see who wrote to whom",
             format!("{remedy}; or leave them out: --no-dms"),
         ))
     }

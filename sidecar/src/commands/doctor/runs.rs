@@ -81,7 +81,7 @@ impl Facts {
             return Finding::warn(
                 "last_success_ahead",
                 format!(
-                    "{path} holds a time to come: the clock was wrong when it was written, or is now"
+                    "{path} holds a time in the future: the clock was wrong when it was written, or is wrong now"
                 ),
                 format!("rm {path}"),
             );
@@ -113,10 +113,8 @@ impl Facts {
             Finding::warn(
                 "in_vain",
                 match self.state.in_vain {
-                    1 => format!("the last attempt, {last} ago, was in vain"),
-                    more => format!(
-                        "the last {more} attempts were in vain, the last of them {last} ago"
-                    ),
+                    1 => format!("the last attempt, {last} ago, failed"),
+                    more => format!("the last {more} attempts failed, the last of them {last} ago"),
                 },
                 format!("see why: grep WARN {} | tail -n 3", quoted(&log)),
             )
@@ -135,7 +133,7 @@ impl Facts {
             Finding::fail(
                 "stale_pid_file",
                 format!(
-                    "{file} names process {pid}, which is no backfill: the station's scripts wait for its end"
+                    "{file} names process {pid}, which is not a backfill, but the station's scripts wait for its end"
                 ),
                 format!("rm {file}"),
             )
@@ -143,13 +141,13 @@ impl Facts {
             Finding::warn(
                 "backfill_long",
                 format!(
-                    "a backfill, process {pid}, has been at work for {}",
+                    "a backfill (process {pid}) has been running for {}",
                     duration(age)
                 ),
                 format!("kill {pid}"),
             )
         } else {
-            Finding::ok("running", format!("a backfill is at work, process {pid}"))
+            Finding::ok("running", format!("a backfill is running (process {pid})"))
         })
     }
 }

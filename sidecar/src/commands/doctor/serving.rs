@@ -37,7 +37,7 @@ impl Facts {
     /// What is wrong with it.
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let Some(relay) = &self.relay else {
-            let text = "no running strfry of this station is seen: whether it has the policy at work was not looked at";
+            let text = "no strfry of this station is running, so it was not checked whether it uses the policy";
             return vec![Finding::ok("serving", text)];
         };
         let mut findings = vec![self.judge_plugin(relay)];
@@ -45,7 +45,7 @@ impl Facts {
             findings.push(Finding::warn(
                 "conf_not_watched",
                 format!(
-                    "strfry (process {}) watches another file than {}, which was put in its place: it notices no change of it",
+                    "strfry (process {}) watches a file that {} has replaced, so it notices no change of the settings",
                     relay.pid,
                     self.conf.display()
                 ),
@@ -61,7 +61,7 @@ impl Facts {
             None => Finding::ok(
                 "serving",
                 format!(
-                    "strfry (process {pid}) has no plugin at work yet: it starts the policy with the next event that somebody writes"
+                    "strfry (process {pid}) has not started the policy yet: it does so when somebody writes the next event"
                 ),
             ),
             Some(Plugin {
@@ -71,13 +71,13 @@ impl Facts {
             }) if name == POLICY => Finding::warn(
                 "plugin_outdated",
                 format!(
-                    "strfry (process {pid}) has the policy at work as it was before its program was replaced (process {plugin})"
+                    "strfry (process {pid}) still uses the policy as it was before its program was replaced (process {plugin})"
                 ),
                 self.program.as_ref().map_or_else(
                     || RESTART.to_owned(),
                     |program| {
                         format!(
-                            "touch {}; the next event that somebody writes starts the new one",
+                            "touch {}; strfry starts the new one when somebody writes the next event",
                             quoted(program)
                         )
                     },
@@ -87,17 +87,17 @@ impl Facts {
                 pid: plugin, name, ..
             }) if name == POLICY => Finding::ok(
                 "serving",
-                format!("strfry (process {pid}) has the policy at work (process {plugin})"),
+                format!("strfry (process {pid}) uses the policy (process {plugin})"),
             ),
             Some(Plugin {
                 pid: plugin, name, ..
             }) => Finding::warn(
                 "plugin_not_taken_up",
                 format!(
-                    "strfry (process {pid}) has another plugin at work: {} (process {plugin}); the next event that somebody writes changes that, where strfry has noticed its conf",
+                    "strfry (process {pid}) uses another plugin: {} (process {plugin}); if it has noticed the change of its conf, that changes when somebody writes the next event",
                     for_terminal(name, LONGEST)
                 ),
-                format!("{RESTART}, if it stays so"),
+                format!("if it stays so: {RESTART}"),
             ),
         }
     }

@@ -116,16 +116,16 @@ impl Facts {
             Err(Trouble::Slow) => Finding::warn(
                 "strfry_slow",
                 format!(
-                    "{path} did not say its version within {} s: this machine has much to do, or its disk is slow",
+                    "{path} did not print its version within {} s: this machine is busy, or its disk is slow",
                     VERSION_PATIENCE.as_secs()
                 ),
-                "look again when less is going on; what keeps it: top, iostat -x 5",
+                "try again when the machine is less busy; see what keeps it busy: top, iostat -x 5",
             ),
             Err(Trouble::Broken(why)) => Finding::fail(
                 "strfry_broken",
                 format!("{path} does not run: {why}"),
                 format!(
-                    "run it by hand: {p} --version; install it anew where a library is missing or it was built for another machine",
+                    "run it by hand: {p} --version; if a library is missing or it was built for another machine, install it again",
                     p = quoted(&self.binary)
                 ),
             ),
@@ -142,7 +142,7 @@ impl Facts {
             ),
             Ok(None) => Finding::fail(
                 "conf_missing",
-                format!("{path} is not there"),
+                format!("{path} does not exist"),
                 "run the station's setup.sh, which writes it; then constellation-sync install --write-conf",
             ),
             Err(ConfError::Fault(fault)) => self.faulty(fault),
@@ -171,8 +171,8 @@ impl Facts {
         } else {
             Finding::warn(
                 "conf_not_understood",
-                format!("{text}; strfry may take it, and what depends on it is not known here"),
-                format!("write what it comes to in its place: {remedy}"),
+                format!("{text}; strfry may accept it, but what depends on it is unknown here"),
+                format!("write the resulting value in its place: {remedy}"),
             )
         }
     }
@@ -190,7 +190,7 @@ impl Facts {
         }
         let line = settings.line(path).unwrap_or(1);
         format!(
-            "nano +{line} {conf}, and make it {} = {value}",
+            "nano +{line} {conf}, and write {} = {value}",
             path.join(".")
         )
     }
@@ -216,7 +216,7 @@ impl Facts {
             Some(Ok(wanted)) if wanted > limit => Finding::fail(
                 "nofiles",
                 format!(
-                    "relay.nofiles is {wanted}, and this user may open {limit} files: every command of strfry ends with an error"
+                    "relay.nofiles is {wanted}, but this user may open only {limit} files: every command of strfry fails"
                 ),
                 remedy,
             ),
@@ -262,7 +262,10 @@ impl Facts {
                 ),
             );
         }
-        Finding::ok("event_size", format!("events of {size} bytes are taken"))
+        Finding::ok(
+            "event_size",
+            format!("events of up to {size} bytes are accepted"),
+        )
     }
 
     fn judge_map(&self) -> Option<Finding> {
@@ -273,7 +276,7 @@ impl Facts {
         };
         let percent = u128::from(length) * 100 / u128::from(map.max(1));
         let text = format!(
-            "the database is {} MB long, {percent} % of dbParams.mapsize",
+            "the database has {} MB, {percent} % of dbParams.mapsize",
             length / (1024 * 1024)
         );
         let size = DEFAULT_MAP_SIZE.max(map.saturating_mul(2));
@@ -331,7 +334,7 @@ async fn version(strfry: &Strfry) -> Result<String, Trouble> {
     if output.status.success() {
         Ok(text(&output.stdout).unwrap_or_else(|| "strfry".to_owned()))
     } else {
-        let words = text(&output.stderr).unwrap_or_else(|| "it said nothing".to_owned());
+        let words = text(&output.stderr).unwrap_or_else(|| "it printed nothing".to_owned());
         Err(broken(format!("it ended with {}: {words}", output.status)))
     }
 }
@@ -342,7 +345,7 @@ async fn scan(strfry: &Strfry) -> Result<(), String> {
     match timeout(SCAN_PATIENCE, strfry.event(nobody)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(chain(&error)),
-        Err(_) => Err(format!("nothing within {} s", SCAN_PATIENCE.as_secs())),
+        Err(_) => Err(format!("no answer within {} s", SCAN_PATIENCE.as_secs())),
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn install(
     }
 }
 
-/// Says whether a running strfry has taken up the policy, or will; the exit code.
+/// Says whether a running strfry uses the policy, or will. Returns the exit code.
 fn say_taken_up(conf: &Path, out: &mut impl Write) -> Result<u8, InstallError> {
     let folder = conf.parent().unwrap_or(conf);
     let Some(Relay {
@@ -115,25 +115,25 @@ fn say_taken_up(conf: &Path, out: &mut impl Write) -> Result<u8, InstallError> {
         watches_conf,
     }) = Relay::find(folder)
     else {
-        let words = "No running strfry of this station is seen: it starts the policy with the first event that somebody writes";
+        let words = "No strfry of this station is running: once it runs, it starts the policy when somebody writes the first event";
         writeln!(out, "{words}")?;
         return Ok(0);
     };
     if plugin.is_some_and(|plugin| plugin.name == POLICY) {
-        writeln!(out, "strfry (process {pid}) has the policy at work")?;
+        writeln!(out, "strfry (process {pid}) uses the policy")?;
         return Ok(0);
     }
     if watches_conf == Some(false) {
         writeln!(
             out,
-            "! strfry (process {pid}) watches another file than {}, which was put in its place: it notices no change of it; sudo systemctl restart strfry",
+            "! strfry (process {pid}) watches a file that {} has replaced, so it notices no change of the settings; sudo systemctl restart strfry",
             conf.display()
         )?;
         return Ok(1);
     }
     writeln!(
         out,
-        "strfry (process {pid}) starts the policy with the next event that somebody writes; `constellation-sync doctor` says when it has"
+        "strfry (process {pid}) starts the policy when somebody writes the next event; `constellation-sync doctor` says whether it has"
     )?;
     Ok(0)
 }
@@ -190,7 +190,8 @@ fn carry_out(
     Ok(u8::from(!plan.is_whole))
 }
 
-/// What we write belongs to us, and git minds whose files it works on.
+/// Refuses to work on a station of another user: what we write belongs to us, and git refuses files
+/// of other users.
 fn owned(station: &Station) -> Result<(), InstallError> {
     let root = station.root();
     let owner = fs::metadata(root).map_err(|error| InstallError::Read(root.to_owned(), error))?;
@@ -202,7 +203,8 @@ fn owned(station: &Station) -> Result<(), InstallError> {
     }
 }
 
-/// git's configuration, strfry's, systemd's and the shell each spell these their own way.
+/// Refuses a path with characters that git's configuration, strfry's, systemd's and the shell each
+/// escape in their own way.
 fn plain(path: &Path) -> Result<(), InstallError> {
     let odd = |words: &str| Err(InstallError::Odd(path.to_owned(), words.to_owned()));
     match path.to_str() {
@@ -217,7 +219,8 @@ fn plain(path: &Path) -> Result<(), InstallError> {
     }
 }
 
-/// The policy: the one that was named, the one beside us, or the one on PATH.
+/// The program of the policy: the one that was named, else the one beside this program, else the one
+/// on PATH.
 fn policy(given: Option<&Path>) -> Result<PathBuf, InstallError> {
     if let Some(given) = given.filter(|path| !path.as_os_str().is_empty()) {
         let absolute = std::path::absolute(given).unwrap_or_else(|_| given.to_owned());
@@ -236,7 +239,7 @@ fn policy(given: Option<&Path>) -> Result<PathBuf, InstallError> {
         .ok_or_else(|| InstallError::NoPolicy(PathBuf::from(POLICY)))
 }
 
-/// The path of this program, as it was called where that says it.
+/// The path of this program: as it was called if that is an absolute path, else the real one.
 pub(crate) fn invoked() -> Option<PathBuf> {
     let called = env::args_os().next().map(PathBuf::from);
     called
@@ -244,8 +247,8 @@ pub(crate) fn invoked() -> Option<PathBuf> {
         .or_else(|| env::current_exe().ok())
 }
 
-/// The plugin as strfry.conf names it: without blanks where that can be, since strfry then
-/// notices when the program is replaced.
+/// The command of the plugin line in `strfry.conf`. It has no arguments if none are needed: strfry
+/// then notices when the program is replaced.
 fn command(policy: &Path, root: &Path, strfry: &UnixUser) -> String {
     if strfry.home.join(".zen") == root {
         quoted(policy)
@@ -254,8 +257,8 @@ fn command(policy: &Path, root: &Path, strfry: &UnixUser) -> String {
     }
 }
 
-/// The script in the place of the station's plugin. strfry starts it anew when it changes,
-/// hence the version.
+/// The script that takes the place of the station's plugin. strfry restarts it when it changes, so it
+/// names our version.
 fn script(policy: &Path, root: &Path) -> Vec<u8> {
     format!(
         "#!/bin/sh\n\

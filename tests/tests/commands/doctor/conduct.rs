@@ -17,13 +17,13 @@ fn a_sound_station_has_none() {
     assert!(!output.stdout.contains('✘'), "{output}");
     assert!(!output.stdout.contains('\u{1b}'), "{output}");
     output
-        .expect_stdout("no running strfry of this station is seen")
+        .expect_stdout("no strfry of this station is running")
         .expect_stdout("2 runs in the last two days");
     let policy = sound.station.program("constellation-policy");
     sound.serve(&policy);
     assert_eq!(sound.found(), []);
     let output = sound.doctor(&[]);
-    output.expect_stdout(") has the policy at work (process ");
+    output.expect_stdout(") uses the policy (process ");
     tunnelled(&mut sound);
     assert_eq!(sound.found(), []);
     assert_eq!(sound.station.tunnels().len(), 0);

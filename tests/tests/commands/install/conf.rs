@@ -31,7 +31,7 @@ fn the_line_alone_is_changed_and_the_plugin_script_stays_theirs() {
         .expect_stdout(&format!("undone by putting back \"{old}\"\n"));
     case.run(&["install", "--write-conf"])
         .expect_code(0)
-        .expect_stdout("No running strfry of this station is seen");
+        .expect_stdout("No strfry of this station is running");
     let command = plugin(&case);
     assert_eq!(conf(&case).replace(&command, &old), before);
     case.expect_policy(&command);

@@ -79,13 +79,13 @@ impl Timer {
         if self.is_enabled {
             Finding::fail(
                 "timer_not_active",
-                format!("{path} is enabled, and systemd does not wait for its time"),
+                format!("{path} is enabled, but systemd is not running it"),
                 format!("{sudo}{systemctl} start {name}"),
             )
         } else {
             Finding::fail(
                 "timer_not_enabled",
-                format!("{path} is there, and not enabled"),
+                format!("{path} exists, but is not enabled"),
                 format!("{sudo}{systemctl} enable --now {name}"),
             )
         }

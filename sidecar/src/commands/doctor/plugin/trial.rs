@@ -67,12 +67,12 @@ pub(crate) async fn ask(command: &str, folder: &Path) -> Result<Vec<String>, Str
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
     }
     match talked {
-        Err(_) => Err(format!("nothing within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         Ok(answers) if answers.is_empty() => {
             let status = ended.and_then(Result::ok);
             Err(status.map_or_else(
-                || "it says nothing".to_owned(),
-                |status| format!("it says nothing, and ends with {status}"),
+                || "it answers nothing".to_owned(),
+                |status| format!("it answers nothing, and ends with {status}"),
             ))
         }
         Ok(answers) => Ok(answers),
