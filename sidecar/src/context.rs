@@ -1,4 +1,5 @@
-//! What a run works on, and what it can say without doing anything.
+//! [`Context`]: the options, the station and its paths, which every command works with; and the
+//! peers that a run would ask.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -27,12 +28,12 @@ pub(crate) struct Context {
     pub options: Options,
     /// The station.
     pub station: Station,
-    /// What of the settings of its lists is not understood, each in words.
+    /// What is not understood in the settings of the lists, in words.
     pub doubts: Vec<String>,
     /// Whether a settings file that is not understood may name another blacklist than the one
     /// that is used.
     pub blacklist_is_unknown: bool,
-    /// Where progress is shown.
+    /// The progress bars.
     pub bars: MultiProgress,
 }
 
@@ -85,7 +86,7 @@ impl ListsFound {
     }
 }
 
-/// What strfry's plugin line tells the policy about the lists.
+/// The settings of the lists in strfry's plugin line.
 fn by_plugin_line(station: &Station, folder: &Path) -> Result<ListSettings, String> {
     let path = folder.join("strfry.conf");
     let unknown = |why: String| {
@@ -131,7 +132,7 @@ impl Context {
         Strfry::new(binary, folder, patience)
     }
 
-    /// A bar or a number that shows progress, where somebody looks on.
+    /// A progress bar or a number, hidden if nobody looks on.
     pub(crate) fn bar(&self, template: &str, message: String) -> ProgressBar {
         if !io::stderr().is_terminal() {
             return ProgressBar::hidden();

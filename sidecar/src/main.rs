@@ -1,4 +1,4 @@
-//! The backfill's process; see the library.
+//! The executable, which only calls the library.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,8 @@
-//! The backfill as an operator or a script starts it: at once, or where one is due (`trigger`).
+//! The backfill as it is started by an operator or a script: at once, or only if one is due
+//! (`trigger`).
 //!
-//! The lock is taken, the run is logged, prepared and done; then come the members (profiles, full
-//! syncs, friends) and the report.
+//! It takes the lock, opens the log, prepares the backfill and runs it; then come the members
+//! (profiles, full syncs, friends) and the report.
 
 use std::fs;
 use std::io::Write;

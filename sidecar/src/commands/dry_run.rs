@@ -24,7 +24,7 @@ use crate::swarm::peer::{self, Peer};
 /// Writes what `--stats` shows.
 ///
 /// # Errors
-/// Those of writing.
+/// If writing fails.
 pub(crate) fn write_stats(
     output: &mut impl Write,
     events: u64,
@@ -47,7 +47,7 @@ pub(crate) fn write_stats(
 /// Writes what `--show-hex` shows.
 ///
 /// # Errors
-/// Those of writing.
+/// If writing fails.
 pub(crate) fn write_hex(output: &mut impl Write, keys: &[Pubkey]) -> io::Result<()> {
     writeln!(output, "🔍 Constellation HEX Pubkeys:")?;
     writeln!(output, "==============================")?;
@@ -65,7 +65,7 @@ pub(crate) struct Plan<'a> {
     pub peers: &'a [(&'a Peer, u64)],
     /// Whose events would be asked for.
     pub followed: &'a Followed,
-    /// Of which kinds.
+    /// The kinds that would be asked for.
     pub kinds: &'a [u16],
     /// Days back, 0 for all.
     pub days: u64,
@@ -81,7 +81,7 @@ impl Plan<'_> {
     /// Writes what `--dry-run` shows.
     ///
     /// # Errors
-    /// Those of writing.
+    /// If writing fails.
     pub(crate) fn write(&self, output: &mut impl Write) -> io::Result<()> {
         writeln!(
             output,

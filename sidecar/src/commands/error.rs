@@ -1,4 +1,4 @@
-//! Why a run could do nothing at all, and how errors are told.
+//! [`SyncError`]: why a command could do nothing at all, its exit code, and how it is reported.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub(crate) enum SyncError {
     /// The station's strfry folder is missing.
     #[error("{0} is not there; check --zen or CONSTELLATION_ZEN, or install strfry there")]
     NoFolder(PathBuf),
-    /// It is hidden from this user.
+    /// The folder is hidden from this user.
     #[error(
         "{0} cannot be looked into; run this as the station's owner, or check who may enter the folders on the way"
     )]

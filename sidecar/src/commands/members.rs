@@ -60,7 +60,7 @@ const MOST_NAMES: usize = 20_000;
 /// Writes what `--dry-run` shows of what follows a backfill.
 ///
 /// # Errors
-/// Those of writing.
+/// If writing fails.
 pub(crate) fn write_plan(
     output: &mut impl Write,
     station: &Station,

@@ -1,4 +1,5 @@
-//! `constellation-sync notify`: what would be called, and calling it by way of trial.
+//! `constellation-sync notify`: shows which commands would tell the captain of failures, and calls
+//! them as a test.
 
 use std::io::Write;
 
@@ -35,7 +36,7 @@ pub struct NotifyCommand {
 /// Does what was asked for; returns the exit code.
 ///
 /// # Errors
-/// Those of writing.
+/// If writing fails.
 pub(crate) async fn run(
     context: &Context,
     command: NotifyCommand,

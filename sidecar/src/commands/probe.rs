@@ -1,5 +1,5 @@
-//! [`Probe`]: whom a look at the constellation may ask, and how. Nothing is fetched for
-//! keeps, and no tunnel is opened unless that is wanted.
+//! [`Probe`]: asks peers for single events and documents, for commands that look at the
+//! constellation without storing anything. Tunnels are opened only if that is wanted.
 
 use std::sync::Arc;
 use std::time::Duration;

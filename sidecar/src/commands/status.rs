@@ -1,5 +1,5 @@
-//! `constellation-sync status`: the last report in the terminal, and whether the last
-//! success is recent enough.
+//! `constellation-sync status`: shows the last report, and whether the last success is recent
+//! enough.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -90,10 +90,10 @@ pub(crate) fn freshness(document: Option<&Document>, max_age: Option<u64>, now: 
     }
 }
 
-/// Reads the last report; `None` where there is none.
+/// Reads the last report; `None` if there is none.
 ///
 /// # Errors
-/// Those of reading, and where it is no report.
+/// If reading fails, or if the file is not a report.
 pub(crate) fn load(path: &Path) -> io::Result<Option<Document>> {
     let file = match regular_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -107,7 +107,7 @@ pub(crate) fn load(path: &Path) -> io::Result<Option<Document>> {
 /// Writes the last report and returns the exit code.
 ///
 /// # Errors
-/// Those of writing.
+/// If writing fails.
 pub(crate) fn run(
     command: StatusCommand,
     json: bool,
@@ -153,7 +153,7 @@ pub(crate) fn run(
     Ok(u8::from(!freshness.fresh))
 }
 
-/// Colours, where there are any.
+/// Colours the output, if colours are wanted.
 #[derive(Clone, Copy)]
 struct Paint(bool);
 

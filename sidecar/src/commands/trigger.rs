@@ -1,10 +1,10 @@
-//! `constellation-sync trigger`, what the station's scripts call as often as they like: a
-//! backfill where one is due, else a line in its log.
+//! `constellation-sync trigger`, which the station's scripts may call as often as they like: runs a
+//! backfill if one is due, and otherwise writes a line to its log.
 //!
-//! Three files in strfry's folder: `last_constellation_sync` (when the last backfill that
-//! succeeded began: Unix seconds; a day, `2025-10-30`, is read too),
-//! `constellation-trigger.json` (attempts in vain since, and the last call; safe to delete)
-//! and `constellation-trigger.log`.
+//! It keeps three files in strfry's folder: `last_constellation_sync` (when the last successful
+//! backfill began, in Unix seconds; a day such as `2025-10-30` is also understood),
+//! `constellation-trigger.json` (the failed attempts since then and the last call; it may be
+//! deleted), and `constellation-trigger.log`.
 
 pub(crate) mod schedule;
 
@@ -213,7 +213,7 @@ impl Trigger {
     /// called by one process at a time: with the lock of the backfill.
     ///
     /// # Errors
-    /// Those of the backfill, which are noted down.
+    /// The errors of the backfill, which are also recorded.
     pub(crate) fn take_turn(
         &self,
         backfill: impl FnOnce() -> Result<Report, SyncError>,

@@ -1,5 +1,5 @@
-//! The pubkeys whose profile nobody had when it was asked for, kept from run to run for
-//! about a day (`strfry/constellation-missing-profiles.json`). Safe to delete.
+//! [`MissingProfiles`]: the pubkeys whose profile nobody had, remembered for about a day
+//! (`strfry/constellation-missing-profiles.json`). The file may be deleted.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +20,7 @@ const VERSION: u32 = 1;
 /// The most pubkeys that are remembered.
 const MOST_PUBKEYS: usize = 20_000;
 
-/// When a profile was asked for in vain, and how that came.
+/// When a profile was asked for without success, and why there was none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Vain {
     /// When, Unix seconds.
@@ -57,7 +57,7 @@ impl MissingProfiles {
         is_fresh(vain, now).then_some(vain)
     }
 
-    /// Remembers that it was asked for in vain.
+    /// Remembers that nobody had the profile.
     pub(crate) fn remember(&mut self, key: &Pubkey, vain: Vain) {
         self.pubkeys.insert(key.to_hex(), vain);
     }
@@ -80,7 +80,7 @@ impl MissingProfiles {
     /// Writes what still counts at `now`, whole or not at all.
     ///
     /// # Errors
-    /// Those of writing.
+    /// If writing fails.
     pub(crate) fn save(&mut self, path: &Path, now: u64) -> io::Result<()> {
         self.version = VERSION;
         self.pubkeys.retain(|_, vain| is_fresh(vain, now));

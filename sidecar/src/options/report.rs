@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// Where a run is reported besides strfry's folder.
+/// Where a run is reported in addition to strfry's folder.
 #[derive(Debug, Clone, Args)]
 pub struct ReportOptions {
     /// Write figures for Prometheus to this file, for node_exporter's textfile collector

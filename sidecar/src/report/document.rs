@@ -1,9 +1,8 @@
-//! The report as a document: what `constellation-report.json` holds, `--json` prints and the
-//! page shows. Its JSON Schema is `package/constellation-report.schema.json`.
+//! [`Document`]: the report as `constellation-report.json` holds it, `--json` prints it and the page
+//! shows it. Its JSON Schema is `package/constellation-report.schema.json`.
 //!
-//! Within one `schema` number fields are only ever added. Everything in it that others
-//! wrote (URLs, names, reasons) is cut, one line, and free of what a terminal would run;
-//! it is not escaped for HTML.
+//! Within one `schema` number, fields are only ever added. All foreign texts in it (URLs, names,
+//! reasons) are shortened to one line without control characters; they are not escaped for HTML.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -49,7 +48,7 @@ pub(crate) struct Document {
     pub started_at: u64,
     /// When it ended.
     pub finished_at: u64,
-    /// The same as this machine's clock shows it, `2025-10-30T13:35:02+01:00`.
+    /// When the run ended by this machine's clock and time zone, `2025-10-30T13:35:02+01:00`.
     pub finished: String,
     /// How long it took.
     pub seconds: f64,
@@ -76,7 +75,7 @@ pub(crate) struct Document {
     pub undelivered: BTreeMap<String, u64>,
     /// What strfry made of the events.
     pub import: Import,
-    /// Who has a profile; nothing where nobody looked.
+    /// Who has a profile; `None` if the run did not look for profiles.
     pub profiles: Option<Profiles>,
     /// Each peer that was asked.
     pub peers: Vec<Peer>,
@@ -103,7 +102,7 @@ pub(crate) struct Import {
     pub deleted: u64,
     /// Refused, by strfry's reason.
     pub rejected: BTreeMap<String, u64>,
-    /// How many `strfry import` had to be started anew.
+    /// How many times `strfry import` had to be restarted.
     pub replaced_children: u32,
 }
 
@@ -127,7 +126,7 @@ pub(crate) struct Profiles {
 pub(crate) struct Listed {
     /// 64 hex digits.
     pub pubkey: String,
-    /// Its name, which may be empty; none without a profile.
+    /// The name in the profile, which may be empty; `None` without a profile.
     pub name: Option<String>,
     /// Whether it is a member of this station.
     pub member: bool,
@@ -150,9 +149,9 @@ pub(crate) struct Peer {
     pub reached: bool,
     /// Events that were asked for and came.
     pub received: u64,
-    /// Those that no other peer had sent before, and that were let in.
+    /// How many events were let in that no other peer had sent before.
     pub collected: u64,
-    /// Those that were not let in, by reason.
+    /// How many events were not let in, by reason.
     pub refused: BTreeMap<String, u64>,
     /// Bytes of its messages.
     pub bytes: u64,
@@ -161,7 +160,7 @@ pub(crate) struct Peer {
     pub bytes_sent: u64,
     /// How long it took.
     pub seconds: f64,
-    /// Whether it told what it has (NIP-77); else everything was paged through.
+    /// Whether the peer was reconciled with (NIP-77); otherwise its events were paged through.
     pub reconciled: bool,
     /// Whether the authors were named when it was asked; else only kinds and times were.
     #[serde(default)]
@@ -177,7 +176,7 @@ pub(crate) struct Peer {
     pub compared_since: Option<u64>,
 }
 
-/// When and where a run was.
+/// The time and the place of a run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Circumstances {
     /// The name of this machine.
@@ -186,7 +185,7 @@ pub(crate) struct Circumstances {
     pub started_at: u64,
     /// When it ended.
     pub finished_at: u64,
-    /// The same as this machine's clock shows it.
+    /// When the run ended, by this machine's clock and time zone.
     pub finished: String,
     /// How long it took, in seconds.
     pub seconds: f64,
@@ -304,7 +303,7 @@ impl Document {
     /// Writes its line of JSON.
     ///
     /// # Errors
-    /// Those of writing.
+    /// If writing fails.
     pub(crate) fn write(&self, output: &mut impl Write) -> io::Result<()> {
         let json = self.to_json().map_err(io::Error::other)?;
         writeln!(output, "{json}")

@@ -35,7 +35,7 @@ pub(crate) struct RunHistory {
     pub last_success_at: Option<u64>,
     /// How many failed since, without those that were interrupted.
     pub failures_in_a_row: u32,
-    /// Who was told of it.
+    /// What the captain was told.
     pub told: Told,
     /// Sums over all runs.
     pub totals: Totals,
@@ -135,7 +135,7 @@ impl RunHistory {
     /// Writes it, whole or not at all.
     ///
     /// # Errors
-    /// Those of writing.
+    /// If writing fails.
     pub(crate) fn save(&mut self, path: &Path) -> io::Result<()> {
         let count = |history: &Self| history.runs.len() + history.hours.len();
         RUNS.write_json(path, self, count, Self::forget)

@@ -1,4 +1,5 @@
-//! The lines of the log that the station's scripts read: their form is those scripts'.
+//! The lines of the log that the station's scripts parse (`SYNC_STATS:`, `SYNC_IMPORT:`, …). Their
+//! form must not change.
 
 use constellation_shared::kinds::{self, Group};
 
@@ -78,7 +79,7 @@ impl Report {
         )
     }
 
-    /// `Left out: forged=1 …`, or nothing where nothing was.
+    /// `Left out: forged=1 …`, or `None` if nothing was left out.
     pub(crate) fn refused_line(&self) -> Option<String> {
         let refused = self.refused();
         let words: Vec<String> = refused
@@ -88,7 +89,7 @@ impl Report {
         (!words.is_empty()).then(|| format!("Left out: {}", words.join(" ")))
     }
 
-    /// `Undelivered, by kind: 4=3 unknown=1: …`, or nothing where all came that was listed.
+    /// `Undelivered, by kind: 4=3 unknown=1: …`, or `None` if every listed event came.
     pub(crate) fn undelivered_line(&self) -> Option<String> {
         let words: Vec<String> = self
             .undelivered_by_kind()

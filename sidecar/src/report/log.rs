@@ -1,4 +1,4 @@
-//! The last lines in the log of a run, which the station's scripts read.
+//! Writes the last lines of a run's log.
 
 use constellation_shared::counted;
 use tracing::{error, info, warn};

@@ -1,7 +1,7 @@
-//! What a run says of itself: the lines that the station's scripts read, the
-//! document that programs and people read ([`document`], as JSON and as a [`page`]), what
-//! is remembered of earlier runs ([`history`]), figures for Prometheus ([`metrics`]), and
-//! who asks in between. [`publish`] writes them once a run has ended.
+//! What a run reports: the lines that the station's scripts read ([`lines`], [`log`]), the document
+//! for programs and people ([`document`], as JSON and as a [`page`]), the memory of earlier runs
+//! ([`history`]), metrics for Prometheus ([`metrics`]), and the commands that tell the captain
+//! ([`notify`]). [`publish`] writes all of it once a run has ended.
 
 pub(crate) mod completeness;
 pub(crate) mod document;
@@ -33,11 +33,11 @@ pub(crate) type Undelivered = BTreeMap<Option<u16>, u64>;
 pub(crate) enum Outcome {
     /// Every peer was synced.
     Complete,
-    /// Some peers were not.
+    /// Some peers were not synced.
     SomePeersFailed,
-    /// No peers, no strfry, or its import is broken.
+    /// There were no peers or no strfry, or the import failed.
     NothingDone,
-    /// By a signal.
+    /// A signal interrupted the run.
     Interrupted,
 }
 
@@ -56,19 +56,19 @@ impl Outcome {
 /// What became of one peer.
 #[derive(Debug, Clone)]
 pub struct PeerReport {
-    /// Its relay.
+    /// The address of its relay.
     pub address: Address,
-    /// What came from it.
+    /// The numbers of its events.
     pub counts: Counts,
-    /// Bytes of its messages.
+    /// How many bytes its messages had.
     pub bytes: u64,
     /// Bytes of our messages to it.
     pub bytes_sent: u64,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// Why not everything could be had; nothing where everything was.
+    /// Why not everything came; `None` if everything did.
     pub failure: Option<String>,
-    /// The stable word for that.
+    /// The stable word for that reason.
     pub code: Option<&'static str>,
     /// Whether it answered at all.
     pub reached: bool,
@@ -76,7 +76,7 @@ pub struct PeerReport {
     pub reconciled: bool,
     /// Whether the authors were named when it was asked; else only kinds and times were.
     pub by_authors: bool,
-    /// Whether it was left before its end; else it had what could not be had.
+    /// Whether the session ended before the peer had given everything that it gives.
     pub broke_off: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
@@ -108,22 +108,22 @@ pub(crate) struct Report {
     pub imported: Imported,
     /// Whether strfry verified once more.
     pub verify: bool,
-    /// Who has a profile; nothing where nobody looked.
+    /// Who has a profile; `None` if the run did not look for profiles.
     pub profiles: Option<ProfileCounts>,
-    /// The same by name, as far as they are listed.
+    /// The followed pubkeys by name, as far as they are listed.
     pub people: Vec<Person>,
-    /// How it ended.
+    /// How the run ended.
     pub outcome: Outcome,
-    /// Why nothing more could be stored, where that is so.
+    /// Why nothing more could be stored, if strfry failed.
     pub broken: Option<String>,
 }
 
 /// How many of the followed pubkeys have a profile in the local strfry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct ProfileCounts {
-    /// These have one.
+    /// How many have a profile.
     pub found: usize,
-    /// These have none.
+    /// How many have none.
     pub missing: usize,
 }
 
@@ -132,7 +132,7 @@ pub(crate) struct ProfileCounts {
 pub(crate) struct Person {
     /// Whose.
     pub pubkey: Pubkey,
-    /// As its author wrote it, and so not yet fit to be shown; none without a profile.
+    /// The name as its author wrote it, so not yet safe to show; `None` without a profile.
     pub name: Option<String>,
     /// Whether it is a member of this station.
     pub is_member: bool,
@@ -169,7 +169,7 @@ impl Report {
             .sum()
     }
 
-    /// Counts of what was listed and not sent, by kind as a word.
+    /// How many events were listed and not sent, by kind as a word.
     fn undelivered_by_kind(&self) -> BTreeMap<String, u64> {
         let word = |kind: Option<u16>| kind.map_or("unknown".to_owned(), |kind| kind.to_string());
         let counts = self.undelivered.iter();

@@ -1,5 +1,5 @@
-//! What happens with the report once a run has ended: it is written, its figures are, and
-//! the captain is told where that is due. Nothing of that changes how the run ended.
+//! What is done with the report once a run has ended: it is written, the metrics are written, and
+//! the captain is told if that is due. None of this changes the outcome of the run.
 
 use std::fs;
 use std::io;
@@ -84,7 +84,7 @@ fn max_age(interval: Option<u64>) -> u64 {
     interval.saturating_add(BEYOND_INTERVAL).max(LEAST_MAX_AGE)
 }
 
-/// The name of this machine; empty where it cannot be told.
+/// The name of this machine; empty if it is unknown.
 fn station_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
@@ -174,7 +174,7 @@ fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> Stri
     for_terminal(&reason, MOST_OF_A_REASON)
 }
 
-/// What a command is told.
+/// The message that a command gets.
 pub(crate) fn message(
     context: &Context,
     occasion: Occasion,

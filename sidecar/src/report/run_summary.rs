@@ -1,4 +1,4 @@
-//! Past runs in short, as the report and the memory of runs hold them.
+//! [`RunSummary`]: a past run in short, as the report and the memory of runs hold it.
 
 use std::collections::BTreeMap;
 

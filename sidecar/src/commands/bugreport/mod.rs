@@ -1,6 +1,6 @@
-//! `constellation-sync bugreport`: one file for a maintainer, sent nowhere. Everything in it
-//! is ours: versions, codes, numbers and words of our own messages ([`reduce`],
-//! [`vocabulary`]). What hooks, filters, strfry and others printed is left out.
+//! `constellation-sync bugreport`: writes one file for a maintainer, and sends nothing. The file
+//! holds only what is ours: versions, codes, numbers and words of our own messages ([`reduce`],
+//! [`vocabulary`]). Whatever hooks, filters, strfry and other programs printed is left out.
 
 mod reduce;
 mod report;
@@ -70,10 +70,10 @@ pub struct BugreportOptions {
     pub output: Option<PathBuf>,
 }
 
-/// Writes the file, and says where it lies.
+/// Writes the file, and prints its path.
 ///
 /// # Errors
-/// [`SyncError::Bugreport`] where it cannot be written, and those of the doctor.
+/// [`SyncError::Bugreport`] if the file cannot be written, and the errors of the doctor.
 pub(crate) async fn run(
     context: &Context,
     options: &BugreportOptions,
@@ -156,7 +156,7 @@ fn policy_beside() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(POLICY))
 }
 
-/// The version that a program tells; of all else that it prints nothing is taken.
+/// The version that a program prints. Nothing else of its output is used.
 async fn version(program: &OsStr) -> String {
     let mut command = Command::new(program);
     command

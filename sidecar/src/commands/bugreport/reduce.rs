@@ -1,9 +1,9 @@
-//! [`Reducer`]: what is left of a text once everything is taken out that is not ours.
+//! [`Reducer`]: removes everything from a text that is not ours.
 //!
 //! Other programs print whatever they like into our logs: a hook its bot's token, a filter a
-//! passphrase, git an address with a password. Nobody can list what a secret looks like, so
-//! the only words that are left are those of our own messages, our codes, and numbers that our
-//! messages measure. All else becomes `…`.
+//! passphrase, git an address with a password. Nobody can list what a secret looks like, so the only
+//! words that stay are those of our own messages, our codes, and the numbers that our messages
+//! contain. Everything else becomes `…`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The report of the last run, as much of it as is ours.
+//! The parts of the last run's report that may go into a bug report.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! [`Vocabulary`]: the words that are ours. Nothing else of a text gets into a bug report.
+//! [`Vocabulary`]: the words of our own messages. No other word gets into a bug report.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use constellation_shared::kinds::KINDS;
 /// error and every code stands in it.
 const HANDBOOK: &str = include_str!("../../../TROUBLESHOOTING.md");
 
-/// What the log says besides, where nothing is wrong: its messages without what changes.
+/// The messages of the log if nothing is wrong, with `…` for the parts that vary.
 const MESSAGES: [&str; 42] = [
     "Starting Astroport constellation backfill process",
     "Backfill process completed",
@@ -74,7 +74,7 @@ const NAMES: [&str; 16] = [
     "ore",
 ];
 
-/// What stands before a number that tells something.
+/// The words before numbers that may be kept.
 const BEFORE_NUMBERS: [&str; 6] = [
     "os error ",
     "HTTP error: ",
@@ -84,7 +84,7 @@ const BEFORE_NUMBERS: [&str; 6] = [
     "signal: ",
 ];
 
-/// What is counted or measured: the word behind a number that tells something.
+/// The words behind numbers that may be kept: what is counted or measured.
 const UNITS: [&str; 34] = [
     "%", "B", "kB", "MB", "GB", "bytes", "ms", "s", "min", "h", "second", "seconds", "minute",
     "minutes", "hour", "hours", "day", "days", "attempt", "attempts", "event", "events", "file",

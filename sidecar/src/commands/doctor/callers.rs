@@ -1,4 +1,4 @@
-//! Who starts the next run: the station's scripts, cron, or a timer of systemd.
+//! `doctor` about what starts the next run: the station's scripts, cron, or a systemd timer.
 
 mod timers;
 
@@ -34,7 +34,7 @@ const SCRIPTS: [&str; 2] = [
 /// The station's own that call these.
 const STATION_S: [&str; 2] = ["_12345.sh", "20h12.process.sh"];
 
-/// What calls us where nothing else does.
+/// The cron line that is suggested if nothing starts the runs.
 const CRON_LINE: &str = "*/10 * * * * constellation-sync trigger";
 
 /// How old the last run may be in seconds if runs come by themselves: some stations start one a

@@ -1,4 +1,5 @@
-//! The clock: events that it dates too early or too late are refused, here or elsewhere.
+//! `doctor` about this machine's clock, compared with the peers' clocks. With a wrong clock, events
+//! are refused because they seem to be from the future, here or elsewhere.
 
 use std::time::SystemTime;
 
@@ -7,7 +8,7 @@ use jiff::fmt::rfc2822;
 
 use crate::commands::doctor::finding::Finding;
 
-/// How far off a clock may be without a word, in seconds: more than answers take.
+/// How far off the clock may be without a warning, in seconds: more than an answer takes.
 const TOLERATED: u64 = 60;
 
 /// How far off it may be before events are refused that are not, in seconds; relays take

@@ -13,15 +13,15 @@ const SCHEMA: u32 = 1;
 /// The most characters of a finding that are shown.
 const LONGEST: usize = 600;
 
-/// How bad it is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Level {
-    /// As it should be.
+    /// Everything is as it should be.
     Ok,
     /// The daily run does its work, though not all of it, or not for long.
     Warn,
-    /// It must be mended.
+    /// Something must be repaired, or the daily run does not work.
     Fail,
 }
 
@@ -50,11 +50,11 @@ pub(crate) struct Finding {
     /// The stable word for it, which the documentation explains; of a sound one, what was
     /// looked at.
     pub code: &'static str,
-    /// How bad it is.
+    /// How serious it is.
     pub level: Level,
-    /// In words.
+    /// The finding in words.
     pub text: String,
-    /// The command that mends it, or what to do where none does.
+    /// The command that repairs it, or what to do if no command can.
     pub remedy: Option<String>,
 }
 
@@ -73,7 +73,7 @@ impl Finding {
         Self::new(code, Level::Warn, text.into(), Some(remedy.into()))
     }
 
-    /// Something must be mended.
+    /// A finding that something must be repaired.
     pub(crate) fn fail(
         code: &'static str,
         text: impl Into<String>,
@@ -98,10 +98,10 @@ pub(crate) fn worst(findings: &[Finding]) -> Level {
     levels.max().unwrap_or(Level::Ok)
 }
 
-/// Writes a line for each finding, and below it what mends it.
+/// Writes a line for each finding, and the remedy below it.
 ///
 /// # Errors
-/// Those of writing.
+/// If writing fails.
 pub(crate) fn write(
     output: &mut impl Write,
     findings: &[Finding],

@@ -1,4 +1,5 @@
-//! The station's folders and our own files in them: there, ours, and with room left.
+//! `doctor` about the station's folders and our own files in them: whether they exist, whether this
+//! user may write them, and how much disk space is left.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -51,7 +52,7 @@ pub(crate) struct Facts {
     lock: Seen,
     our_files: Vec<Seen>,
     ourselves: Option<UnixUser>,
-    /// Bytes that we may still write where the database lies.
+    /// How many bytes may still be written to the disk of the database.
     free: Option<u64>,
 }
 
@@ -80,7 +81,7 @@ impl Facts {
         is_folder(&self.root) && is_folder(&self.strfry)
     }
 
-    /// How long the database's file is, in bytes; none where there is none.
+    /// The length of the database's file in bytes; `None` if there is no such file.
     pub(crate) fn data_length(&self) -> Option<u64> {
         self.data.metadata.as_ref().ok().map(Metadata::len)
     }

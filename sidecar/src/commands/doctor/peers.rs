@@ -1,4 +1,5 @@
-//! The other stations: which of them can be reached, and what they tell and show.
+//! `doctor` about the other stations: which of them can be reached, their limits, and what they
+//! show.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(9);
 /// How long the IPFS daemon may take to answer.
 const IPFS_PATIENCE: Duration = Duration::from_secs(8);
 
-/// Below these a peer is asked so many small questions that a run takes long.
+/// With lower limits a peer must be asked so many small questions that a run takes long.
 const LEAST_LIMIT: u64 = 100;
 const LEAST_MESSAGE: u64 = 16_384;
 
@@ -36,7 +37,7 @@ const LONGEST: usize = 300;
 /// How many peers are named in one finding.
 const MOST_NAMED: usize = 5;
 
-/// What a peer said.
+/// The answers of one peer.
 #[derive(Debug)]
 struct Told {
     address: Address,
@@ -57,7 +58,7 @@ enum Shows {
 /// The answers of one that can be reached.
 #[derive(Debug)]
 struct Answer {
-    /// What it tells of itself; else why not.
+    /// The peer's information document, or why there is none.
     information: Result<Information, String>,
     /// By how many seconds its clock is ahead of ours.
     ahead: Option<i64>,
@@ -72,11 +73,11 @@ pub(crate) struct Facts {
     ipfs_program: PathBuf,
     /// This station's own IPFS peer id, if it is known.
     own_node: Option<String>,
-    /// Whether we were told whom to ask.
+    /// Whether the peers were given with `--peer`.
     given: bool,
     passed_over: Vec<String>,
     told: Vec<Told>,
-    /// Whether the IPFS daemon answers, where there are peers behind tunnels.
+    /// Whether the IPFS daemon answers; `None` if no peer is behind a tunnel.
     ipfs: Option<Result<(), IpfsError>>,
     /// Whether direct messages are wanted.
     dms: bool,

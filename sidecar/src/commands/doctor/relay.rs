@@ -1,4 +1,5 @@
-//! Our own relay: that strfry answers on its port, and shows kind 4 to the other stations.
+//! `doctor` about our own relay: whether strfry answers on its port, and whether it shows direct
+//! messages (kind 4) to other stations.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -18,12 +19,12 @@ use crate::support::error_chain::chain;
 pub(crate) struct Facts {
     conf: PathBuf,
     address: Address,
-    /// `relay.auth.restrictedReadKinds` where the conf says it.
+    /// `relay.auth.restrictedReadKinds`, if the conf sets it.
     restricted: Option<String>,
     /// Whether the conf has a block of that name.
     has_auth_block: bool,
     information: Result<Information, InformationError>,
-    /// None where nobody asked.
+    /// `None` if it was not asked.
     direct_messages: Option<Result<(), Unanswered>>,
 }
 
@@ -140,7 +141,7 @@ fn is_strfry(information: &Result<Information, InformationError>) -> bool {
     software.is_some_and(|software| software.to_ascii_lowercase().contains("strfry"))
 }
 
-/// Where strfry listens by its conf, as this machine reaches it.
+/// The address on which strfry listens according to its conf, as this machine reaches it.
 fn own_address(conf: &Conf) -> Address {
     let port = conf.relay_port();
     let bind = conf.text(&["relay", "bind"]).ok().flatten();

@@ -1,4 +1,4 @@
-//! What became of the last runs, and whether one is at work.
+//! `doctor` about the last runs, and whether one is running now.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -152,7 +152,7 @@ impl Facts {
     }
 }
 
-/// When the run ended that this is the log of, where it came to its end.
+/// When the run of this log ended; `None` if the log has no end.
 fn completed(log: &Path) -> Option<u64> {
     let text = atomic_file::read(log, LARGEST_LOG)?;
     let done = b"Backfill process completed";

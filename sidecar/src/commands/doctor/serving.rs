@@ -1,7 +1,8 @@
-//! The running strfry: that our policy decides in it, and that it notices its conf.
+//! `doctor` about the running strfry: whether it uses our policy, and whether it notices changes of
+//! its conf.
 //!
-//! strfry starts a plugin with the first event that somebody writes, and takes up another
-//! plugin line with the next one; so what runs is what decides.
+//! strfry starts its plugin when somebody writes the first event, and a changed plugin line takes
+//! effect with the next event. So it is the running process that shows which plugin decides.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::support::sanitize::for_terminal;
 /// How much of a program's name is shown, in characters.
 const LONGEST: usize = 60;
 
-/// What mends a strfry that took up neither conf nor plugin.
+/// The command that makes strfry read its conf and start its plugin.
 const RESTART: &str = "sudo systemctl restart strfry";
 
 /// What is known of it.

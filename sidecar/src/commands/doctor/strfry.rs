@@ -1,4 +1,5 @@
-//! strfry itself: that its binary runs, that its conf is one, and that it answers a scan.
+//! `doctor` about strfry itself: whether its binary runs, whether its conf is valid, and whether it
+//! answers a scan.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,13 +17,13 @@ use crate::support::error_chain::chain;
 /// How long strfry may take to say its version.
 const VERSION_PATIENCE: Duration = Duration::from_secs(8);
 
-/// How long a scan for one id may take: it waits for whoever writes.
+/// How long a scan for one id may take. It waits while other processes write.
 const SCAN_PATIENCE: Duration = Duration::from_secs(8);
 
-/// `dbParams.mapsize` where the conf does not say, in bytes (strfry's golpe.yaml).
+/// The default of `dbParams.mapsize` in bytes (strfry's golpe.yaml).
 const DEFAULT_MAP_SIZE: u64 = 10_995_116_277_760;
 
-/// `relay.maxWebsocketPayloadSize` where the conf does not say, in bytes.
+/// The default of `relay.maxWebsocketPayloadSize` in bytes.
 const DEFAULT_PAYLOAD_SIZE: u64 = 131_072;
 
 /// The smallest `events.maxEventSize` of the constellation's stations, in bytes.
@@ -47,15 +48,15 @@ const READ: [&[&str]; 10] = [
 pub(crate) struct Facts {
     binary: PathBuf,
     conf: PathBuf,
-    /// What `strfry --version` said; else why not.
+    /// What `strfry --version` printed, or why it failed.
     version: Result<String, Trouble>,
-    /// What the conf says; none where there is none.
+    /// The settings of the conf; `None` if there is no conf.
     settings: Result<Option<Conf>, ConfError>,
-    /// How many files a process of ours may ever open; none is no limit.
+    /// How many files a process of this user may open at most; `None` if there is no limit.
     hard_limit: Option<u64>,
     /// How long the database's file is, in bytes.
     data_length: Option<u64>,
-    /// What a scan came to; none where nothing was scanned.
+    /// The outcome of a scan; `None` if none was made.
     scan: Option<Result<(), String>>,
 }
 
@@ -64,9 +65,9 @@ pub(crate) struct Facts {
 pub(crate) enum Trouble {
     /// No program is there.
     Missing,
-    /// It is there, and does not run.
+    /// The binary exists, but does not run.
     Broken(String),
-    /// It is there, and says nothing in time.
+    /// The binary exists, but does not answer in time.
     Slow,
 }
 
@@ -159,7 +160,8 @@ impl Facts {
         }
     }
 
-    /// What strfry refuses has to be mended; what only strfry understands makes us guess.
+    /// The finding about a fault of the conf: an error if strfry refuses it, too, and a warning if
+    /// only strfry understands it.
     fn faulty(&self, fault: &Fault) -> Finding {
         let folder = self.conf.parent().unwrap_or(&self.conf);
         let file = fault.file.as_ref().map(|file| folder.join(file));
@@ -177,7 +179,7 @@ impl Facts {
         }
     }
 
-    /// The command that changes a setting, or where to do it by hand.
+    /// The command that changes a setting, or the place where to change it by hand.
     fn set(&self, path: &[&str], value: u64) -> String {
         let conf = quoted(&self.conf);
         let settings = self.settings.as_ref().ok().and_then(Option::as_ref);

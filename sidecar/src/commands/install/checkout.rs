@@ -1,11 +1,11 @@
-//! What is asked of git about `workspace/NIP-101`.
+//! The questions that git is asked about `workspace/NIP-101`.
 
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// git did not do what it was told.
+/// Why git failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     /// No git.
@@ -53,7 +53,7 @@ pub(crate) fn git_folder(folder: &Path) -> Result<PathBuf, GitError> {
     Ok(path.canonicalize().unwrap_or(path))
 }
 
-/// What HEAD has under this name; none where it has nothing.
+/// The content of this file in HEAD; `None` if HEAD does not have it.
 pub(crate) fn committed(folder: &Path, name: &str) -> Option<Vec<u8>> {
     git(folder, &["cat-file", "blob", &format!("HEAD:{name}")]).ok()
 }

@@ -1,5 +1,5 @@
-//! A plan of an install in the making: what is missing becomes a step, what is there is
-//! remembered all the same.
+//! [`Draft`]: a plan of an install in the making. What is missing becomes a step; what is already
+//! there is recorded without one.
 
 use std::path::Path;
 

@@ -1,9 +1,9 @@
-//! The filter through which git shows our scripts and keeps its own: a changed tracked file
-//! would stop the station's daily `git pull`.
+//! The git filter that puts our scripts into the work tree while git still sees its own: a changed
+//! tracked file would stop the station's daily `git pull`.
 //!
-//! `smudge` prints our copy wherever git writes such a file, `clean` HEAD's wherever git
-//! compares one. Where our copy or HEAD's is gone, both hand on what they are given, so
-//! that git works on as if there were no filter.
+//! `smudge` prints our copy whenever git writes such a file, and `clean` prints HEAD's whenever git
+//! compares one. If our copy or HEAD's is missing, both pass on what they are given, so that git
+//! works as if there were no filter.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub(crate) fn exclude<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("/{name}\n")).collect()
 }
 
-/// The content without these lines; none where they are not in it.
+/// The content without these lines; `None` if they are not in it.
 pub(crate) fn cut(content: &[u8], lines: &str) -> Option<Vec<u8>> {
     let lines = lines.as_bytes();
     let at = content

@@ -1,4 +1,4 @@
-//! What an install finds: all that the plan is made from, and nothing is changed.
+//! [`Found`]: what is there before an install. All plans are made from it; nothing is changed here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ const KEPT: &str = "constellation-install";
 /// A file as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Where it is, or would be.
+    /// The path of the file, whether it exists or not.
     pub path: PathBuf,
     /// What the file holds; `None` if it does not exist.
     pub content: Option<Vec<u8>>,
@@ -28,13 +28,13 @@ pub struct Seen {
 pub struct Script {
     /// The file in the work tree.
     pub file: Seen,
-    /// What git has of it, where git has it.
+    /// The content that git has committed, if git knows the file.
     pub committed: Option<Vec<u8>>,
     /// git believes that it was changed, by its size and times.
     pub is_stale: bool,
 }
 
-/// The files in which git is told of the filter.
+/// The files in which the filter is configured for git.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GitFiles {
     /// `.git/config`
@@ -52,9 +52,9 @@ pub struct Found {
     pub root: PathBuf,
     /// `workspace/NIP-101`, whether it is there or not.
     pub workspace: PathBuf,
-    /// The scripts in it by their path there; none where the folder is not there.
+    /// The scripts by their paths in the workspace; empty if there is no workspace.
     pub scripts: BTreeMap<&'static str, Script>,
-    /// Where it is a git work tree.
+    /// Git's files, if the workspace is a git work tree.
     pub git: Option<GitFiles>,
     /// `strfry.conf`
     pub conf: Seen,
@@ -72,7 +72,7 @@ impl Found {
     /// Looks at a station.
     ///
     /// # Errors
-    /// Where a file is there and cannot be read, git fails, or a script is a symbolic link.
+    /// If an existing file cannot be read, git fails, or a script is a symbolic link.
     pub fn look(station: &Station) -> Result<Self, InstallError> {
         let root = fs::canonicalize(station.root())
             .map_err(|error| InstallError::Read(station.root().to_owned(), error))?;
@@ -109,7 +109,7 @@ impl Found {
     /// What the record says.
     ///
     /// # Errors
-    /// Where there is one that cannot be understood.
+    /// If there is a record that is not understood.
     pub fn recorded(&self) -> Result<Record, InstallError> {
         match &self.record.content {
             None => Ok(Record::new(Vec::new())),
@@ -141,7 +141,7 @@ impl Seen {
     /// Looks at a file.
     ///
     /// # Errors
-    /// Where it is there and cannot be read.
+    /// If the file exists and cannot be read.
     pub fn look(path: PathBuf) -> Result<Self, InstallError> {
         match fs::read(&path) {
             Ok(content) => Ok(Self {

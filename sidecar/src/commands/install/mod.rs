@@ -1,12 +1,13 @@
-//! `constellation-sync install` and `uninstall`.
+//! `constellation-sync install` and `uninstall`: which scripts are put in place, and the execution
+//! of a plan.
 //!
-//! Read it in this order: [`found`] (what there is), [`plan`] (from that, what is left to
-//! do) and [`undo`] (the same backwards), [`step`] (each does what it says), [`record`]
-//! (what is remembered for the undoing), `filter` and [`checkout`] (how our scripts live in
-//! a git work tree that is pulled every day), [`plugin`] (whether strfry can start the
-//! policy), [`units`] (systemd's service and timer).
+//! Read it in this order: [`found`] (what is there now), [`plan`] (the steps that are left to do),
+//! [`undo`] (the plan of an uninstall), [`step`] (the execution of one step), [`record`] (what is
+//! remembered for the uninstall), `filter` and [`checkout`] (how our scripts live in a git work tree
+//! that is pulled every day), [`plugin`] (whether strfry can start the policy), [`units`] (systemd's
+//! service and timer).
 //!
-//! A dry run and a real one make one and the same plan; the real one executes it.
+//! A dry run makes the same plan as a real one, and does not execute it.
 
 pub(crate) mod checkout;
 mod draft;

@@ -1,5 +1,5 @@
-//! The plan of an install: from what was found to the steps that are left to do. Pure, so
-//! that a dry run shows what a real one does.
+//! The plan of an install: the steps that are left to do, made from what was found. It has no side
+//! effects, so a dry run shows exactly what a real run does.
 
 use std::path::Path;
 
@@ -104,7 +104,7 @@ pub fn install(found: &Found, wanted: &Wanted) -> Result<Plan, InstallError> {
     Ok(plan)
 }
 
-/// Whether the policy is in force cannot be told.
+/// The way of an install that cannot tell whether the policy is in force.
 fn not_understood(found: &Found, fault: &Fault) -> Way {
     Way::None(format!(
         "whether the policy is in force cannot be told: {} {fault}",

@@ -1,4 +1,4 @@
-//! Whether strfry can start the plugin as the user that it runs as.
+//! Whether strfry can start the plugin as the user that strfry runs as.
 
 use std::fmt;
 use std::fs;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::unix_user::{ENTER, Owned, UnixUser};
 
-/// How long strfry waits for a plugin's answer unless told otherwise.
+/// How long strfry waits for a plugin's answer by default.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often the end of a trial is looked for.

@@ -1,7 +1,8 @@
-//! What an install changed, so that it can be undone: `strfry/constellation-install.json`.
+//! [`Record`]: what an install changed, so that it can be undone
+//! (`strfry/constellation-install.json`).
 //!
-//! Written before anything is changed, and removed after everything is changed back: a
-//! run that is killed in between can be repeated, and undone.
+//! It is written before anything is changed, and removed after everything is undone. So a run that
+//! is killed in between can be repeated, and undone.
 
 use std::path::PathBuf;
 
@@ -28,7 +29,7 @@ pub enum Change {
     Lines {
         /// The file.
         path: PathBuf,
-        /// The lines, with the line break before them where one was missing.
+        /// The lines, with a line break before them if the file did not end with one.
         lines: String,
         /// There was no such file.
         created: bool,
@@ -76,10 +77,10 @@ impl Record {
         (record.version == VERSION).then_some(record)
     }
 
-    /// As it is written.
+    /// The record as it is written to its file.
     ///
     /// # Errors
-    /// Where a path is not UTF-8.
+    /// If a path is not UTF-8.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut json = serde_json::to_vec_pretty(self)?;
         json.push(b'\n');

@@ -1,4 +1,4 @@
-//! The steps of a plan: each says what it does, and does just that.
+//! [`Step`]: one step of a plan, with its description and its execution.
 
 use std::fmt;
 use std::fs;

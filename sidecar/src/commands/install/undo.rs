@@ -1,5 +1,5 @@
-//! The plan of an uninstall: from the record of what was changed, backwards. What others
-//! changed since is left alone, and named.
+//! The plan of an uninstall: the recorded changes, undone in reverse order. What others have changed
+//! since the install is left alone and reported.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::strfry::conf::edit::{is_without, without};
 /// The plan of an uninstall.
 ///
 /// # Errors
-/// Where the record is not understood, or a changed file cannot be read.
+/// If the record is not understood, or a changed file cannot be read.
 pub fn uninstall(found: &Found) -> Result<Plan, InstallError> {
     let record = found.recorded()?;
     let mut undo = Undo {

@@ -1,5 +1,5 @@
-//! systemd's service and timer for a station without `_12345.sh`: the two files that the
-//! package ships for stations in `/home/<user>/.zen`, spelled out for this one.
+//! The systemd service and timer for a station without `_12345.sh`: the two files that the package
+//! ships for stations in `/home/<user>/.zen`, with the paths of this station.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use crate::support::unix_user::UnixUser;
 const SERVICE: &str = include_str!("../../../package/constellation-sync@.service");
 const TIMER: &str = include_str!("../../../package/constellation-sync@.timer");
 
-/// Where the two files say that the program is.
+/// The path of the program in the two files.
 const PROGRAM: &str = "/usr/bin/constellation-sync";
 
-/// Where packages put units, by their age.
+/// The folders in which packages put units, old ones and new ones.
 const SHIPPED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 
 /// How a unit of ours begins; the hash of what follows the line stands behind it.
@@ -28,7 +28,8 @@ const MARK: &str = "# By `constellation-sync install --systemd`, sha256 of what 
 /// The plan of `install --systemd`.
 ///
 /// # Errors
-/// Where we may not write units, or the station cannot be looked at or spelled in a unit.
+/// If this user may not write units, or the station cannot be read or its path not be written in a
+/// unit.
 pub(crate) fn install(folder: &Path, station: &Station) -> Result<Plan, InstallError> {
     let units = Units::look(folder, station, "install")?;
     let mut plan = Plan {
@@ -106,7 +107,7 @@ struct Units {
     /// The service and the timer, and what they are to hold.
     files: [(Seen, String); 2],
     timer: String,
-    /// What is there where the timer is enabled.
+    /// The link that exists if the timer is enabled.
     link: PathBuf,
     /// The package's files say the same.
     are_shipped: bool,

@@ -1,4 +1,4 @@
-//! What an install is to bring about.
+//! What an install should achieve, as the command line says.
 
 /// What is to be in place.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! When the next backfill starts. No clock and no file: both are told.
+//! [`Schedule`]: when the next backfill is due. No clock and no file: callers pass both.
 
 use std::fmt;
 use std::str::FromStr;
@@ -57,7 +57,7 @@ pub struct Schedule {
     pub interval: u64,
     /// Not before this local time of day.
     pub not_before: Option<TimeOfDay>,
-    /// This station's own second of the hour; nothing where it may be any.
+    /// This station's own second of the hour; `None` for any second.
     pub phase: Option<u64>,
 }
 
@@ -82,7 +82,7 @@ pub enum Decision {
     },
     /// No backfill before this many seconds have passed.
     Wait {
-        /// How many.
+        /// How many seconds are left.
         left: u64,
         /// Why.
         reason: Reason,
@@ -203,7 +203,7 @@ impl Schedule {
         }
     }
 
-    /// How long to wait after one more attempt in vain.
+    /// How long to wait after one more failed attempt.
     pub fn pause_after(&self, failures: u32) -> Duration {
         Duration::from_secs(self.pause(failures))
     }

@@ -22,7 +22,7 @@ const MOST_PLACES: usize = 50;
 /// How much of a foreign text is shown, in characters.
 const LONGEST: usize = 300;
 
-/// Where a key stands: the verdict on it, and each place in words.
+/// The verdict on a key, and the places where it is listed.
 struct Standing {
     verdict: Explanation,
     places: Vec<String>,

@@ -1,10 +1,10 @@
-//! Adding keys to `amisOfAmis.txt` beside other programs, which append to it, sort it in
-//! place, and delete and rebuild it once a day, all without a lock.
+//! Adds keys to `amisOfAmis.txt` while other programs append to it, sort it in place, and delete and
+//! rebuild it once a day, all without a lock.
 //!
-//! All lines go to the end of the file in one write. Where the file was replaced, deleted
-//! or cut meanwhile, it is done again with the one that is there then. What a program
-//! that sorts it in place has read before our write and writes after our look is lost, as
-//! with everybody's `>>`: the next run adds it again.
+//! All lines are appended in one write. If the file was replaced, deleted or truncated meanwhile,
+//! they are appended again to the file that is there then. One case remains: a program that sorts
+//! the file in place may have read it before our write and write it after our check. Then our lines
+//! are lost, as those of any `>>` would be, and the next run adds them again.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -30,7 +30,7 @@ const ATTEMPTS: u32 = 10;
 /// were. A missing list is made.
 ///
 /// # Errors
-/// Those of reading and writing. If the disk is full, the list is as it was.
+/// If reading or writing fails. If the disk is full, the list is as it was.
 pub(crate) async fn add(path: &Path, keys: &BTreeSet<Pubkey>) -> io::Result<usize> {
     let mut added = BTreeSet::new();
     for _ in 0..ATTEMPTS {

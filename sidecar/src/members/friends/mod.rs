@@ -1,8 +1,8 @@
-//! Friends of friends: whom the local members follow (kind 3, NIP-02), and who of them is
-//! not yet in this station's `amisOfAmis.txt`.
+//! Friends of friends: the pubkeys that the local members follow (kind 3, NIP-02), and which of them
+//! `amisOfAmis.txt` lacks.
 //!
-//! A key in that list may write here, is followed by the next backfill, and leaves the
-//! blacklist: that is the constellation's rule.
+//! A key in that list may write here, is followed by the next backfill, and leaves the blacklist:
+//! that is the constellation's rule.
 
 pub(crate) mod list;
 
@@ -28,11 +28,11 @@ use crate::swarm::peer::Description;
 /// Whose friends count, and which of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Scope {
-    /// Those of the captains of the swarm too.
+    /// Whether the friends of the swarm's captains count, too.
     pub captains: bool,
-    /// Those that other stations list too.
+    /// Whether the friends that other stations list count, too.
     pub swarm: bool,
-    /// Not those that are blacklisted here.
+    /// Whether blacklisted friends are left out.
     pub keep_blocked: bool,
 }
 
@@ -53,16 +53,16 @@ pub(crate) struct Friend {
     pub followers: usize,
     /// How many other stations list it.
     pub stations: usize,
-    /// It is blacklisted here: in the list, it is so no more.
+    /// Whether the key is blacklisted here. Being listed as a friend unblocks it.
     pub blocked: bool,
 }
 
-/// What the list lacks.
+/// The friends that the list lacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Circle {
-    /// Whose contact lists were looked for: how many people.
+    /// How many people's contact lists were looked for.
     pub people: usize,
-    /// How many of them have one.
+    /// How many of them have a contact list.
     pub contact_lists: usize,
     /// How many keys they and the stations name.
     pub named: usize,
@@ -217,7 +217,7 @@ fn take(contacts: &mut Contacts, line: &[u8]) {
     }
 }
 
-/// The key that a `p` tag names; NIP-02 spells it in hex.
+/// The key of a `p` tag, which is in hex by NIP-02.
 fn contact(tag: &Value) -> Option<Pubkey> {
     let tag = tag.as_array()?;
     let (name, key) = (tag.first()?.as_str()?, tag.get(1)?.as_str()?);

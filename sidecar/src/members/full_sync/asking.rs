@@ -1,4 +1,4 @@
-//! Asking several relays at once, and what became of each.
+//! [`Asking`]: asks several relays at once for the same events, and records how each relay did.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};

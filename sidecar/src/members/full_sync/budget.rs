@@ -1,8 +1,9 @@
-//! How much of a run full syncs may take, and whose turn it is.
+//! [`Budget`]: how much time and how many connections of a run full syncs may use, and which pubkeys
+//! come first.
 //!
-//! Anybody can name keys that nobody knows: another station's list, for one. So a run syncs some
-//! of them, the station's own people first, and the next run goes on behind the last one. No
-//! clock and no file: both are given.
+//! Anybody can invent unknown pubkeys, for example in another station's list. So each run syncs only
+//! some of them, the station's own people first, and the next run goes on after the last one. No
+//! clock and no file: callers pass both.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

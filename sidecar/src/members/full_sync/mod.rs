@@ -1,8 +1,8 @@
-//! Full syncs: everything that pubkeys without a profile ever wrote, from all peers, and
-//! where that brings no profile, their profiles from the fallback relays.
+//! Full syncs: everything that pubkeys without a profile ever wrote is fetched from all peers. If
+//! that brings no profile, the fallback relays are asked for the profile alone.
 //!
-//! Whether it succeeded is for the database to say: a profile that came and that strfry
-//! did not keep is none.
+//! Whether a full sync succeeded is decided by the database: a profile that came but was not kept by
+//! strfry does not count.
 
 mod asking;
 pub(crate) mod budget;
@@ -41,7 +41,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct FullSync<'a> {
     /// How to reach relays.
     pub connector: &'a Connector,
-    /// Where to feed what comes.
+    /// The strfry that gets the events.
     pub strfry: Strfry,
     /// What may come in.
     pub rules: &'a Rules,

@@ -20,7 +20,7 @@ use crate::strfry::scan::ScanError;
 pub struct Profile {
     /// When its author made it, Unix seconds.
     created_at: u64,
-    /// The content, a JSON object; empty where it is anything else.
+    /// The content as a JSON object; empty if it is anything else.
     content: Box<RawValue>,
     /// The fields that are shown.
     pub fields: Fields,
@@ -32,7 +32,7 @@ pub struct Profile {
 pub struct Fields {
     /// `name`
     pub name: String,
-    /// `display_name`, or `displayName` where that is missing.
+    /// `display_name`, or `displayName` if that is missing.
     pub display_name: String,
     /// `about`
     pub about: String,

@@ -63,7 +63,7 @@ pub fn json(profiles: &Profiles, fetched_at: &str) -> String {
     text
 }
 
-/// A line for each profile below a line of names, each field quoted where it has to be.
+/// A line for each profile below a line of names. Fields are quoted if they have to be.
 pub fn csv(profiles: &Profiles, fetched_at: &str) -> String {
     let mut text = format!("{CSV_HEAD}\n");
     for (key, Profile { fields, .. }) in profiles {
@@ -100,7 +100,7 @@ fn cell(field: &str) -> String {
 /// Writes a table of these keys, those without a profile among them.
 ///
 /// # Errors
-/// Those of writing.
+/// If writing fails.
 pub fn write_table(
     output: &mut impl Write,
     keys: &[Pubkey],
@@ -157,7 +157,7 @@ pub fn log_lines(key: &Pubkey, profile: &Profile) -> Vec<String> {
 /// Writes both files below `folder`, each whole or not at all.
 ///
 /// # Errors
-/// Those of writing.
+/// If writing fails.
 pub fn write_files(folder: &Path, profiles: &Profiles, fetched_at: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     atomic_file::write(
@@ -167,7 +167,7 @@ pub fn write_files(folder: &Path, profiles: &Profiles, fetched_at: &str) -> io::
     atomic_file::write(&folder.join(CSV_FILE), csv(profiles, fetched_at).as_bytes())
 }
 
-/// A time in Unix seconds as the files spell it, `2025-10-30T12:35:02Z`.
+/// A time in Unix seconds as it is written in the files, `2025-10-30T12:35:02Z`.
 pub fn utc(seconds: u64) -> String {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     Timestamp::from_second(seconds).map_or_else(|_| String::new(), |time| time.to_string())

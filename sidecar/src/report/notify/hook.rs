@@ -1,4 +1,5 @@
-//! A command of the captain's: `sh -c`, for a bounded time, ended with its children.
+//! Runs a command of the captain's with `sh -c` for a limited time. When that is over, the command
+//! and its children are killed.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -20,7 +21,7 @@ const MOST_LINES: usize = 50;
 /// How long what a killed command printed is read.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// What is told to a command, by environment variables.
+/// The environment variables that a command gets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Message {
     /// Their names and values.

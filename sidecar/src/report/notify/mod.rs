@@ -1,6 +1,6 @@
-//! Telling the captain: `--on-failure` and `--on-recovery`, commands that a run calls once
-//! several in a row have failed, and once one succeeds again. Which command, and by which
-//! way it tells (mail, a message), is the captain's affair.
+//! When the captain is told: `--on-failure` and `--on-recovery` are commands that are called once
+//! several runs in a row have failed, and once one succeeds again. How such a command tells the
+//! captain (by mail or a message) is up to the captain.
 
 pub(crate) mod hook;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::options::hooks::HookOptions;
 
-/// The captain is told of failures at most once in this time, in seconds.
+/// The shortest time between two messages about failures, in seconds.
 const DAY: u64 = 86_400;
 
 /// What a command is called for.
@@ -18,7 +18,7 @@ const DAY: u64 = 86_400;
 pub(crate) enum Occasion {
     /// This many runs in a row failed.
     Failure,
-    /// One succeeded after that was told.
+    /// A run succeeded after the captain had been told of failures.
     FullSync,
 }
 
@@ -61,16 +61,16 @@ pub(crate) struct Call {
     pub event: String,
     /// When.
     pub at: u64,
-    /// Why the command failed; nothing where it did not.
+    /// Why the command failed; `None` if it succeeded.
     pub failure: Option<String>,
 }
 
 /// What the captain was told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Told {
-    /// When a failure was told last, Unix seconds.
+    /// When the captain was last told of a failure, in Unix seconds.
     failure_at: Option<u64>,
-    /// Whether its end is still to be told.
+    /// Whether the captain is still to be told that it is over.
     is_open: bool,
     /// The last call of a command.
     pub last: Option<Call>,
@@ -109,7 +109,7 @@ mod tests {
 
     const HOUR: u64 = 3600;
 
-    /// What is told at each of these hours, with so many failures in a row.
+    /// The occasions at each of these hours, with this many failures in a row.
     fn told(runs: &[(u64, u32)]) -> Vec<(u64, Occasion)> {
         let mut told = Told::default();
         let mut calls = Vec::new();

@@ -1,7 +1,8 @@
-//! The report as a page: one file, no script, nothing from elsewhere, light and dark.
+//! The report as a page (`constellation-report.html`): one file without scripts that loads nothing
+//! from elsewhere, for light and dark screens.
 //!
-//! `maud` escapes every text that stands in it; the Content-Security-Policy allows our own
-//! style sheet (by its hash) and nothing else, should anything ever slip through.
+//! `maud` escapes every text in it. In case anything ever slips through, the Content-Security-Policy
+//! allows nothing but our own style sheet (by its hash).
 
 mod plots;
 mod tables;

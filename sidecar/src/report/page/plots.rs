@@ -1,5 +1,5 @@
-//! The two plots. Their widths are in per cent of the page's, their heights and letters in
-//! pixels: they fit every screen, and nothing in them is distorted.
+//! The two plots of the report's page: events by hour and by kind. Widths are in per cent of the
+//! page and heights in pixels, so that the plots fit every screen and nothing in them is distorted.
 
 use constellation_shared::kinds;
 use jiff::tz::TimeZone;

@@ -1,4 +1,5 @@
-//! The tables.
+//! The tables of the report's page: peers, events left out (with what each reason means), profiles,
+//! and earlier runs.
 
 use jiff::tz::TimeZone;
 use maud::{Markup, html};

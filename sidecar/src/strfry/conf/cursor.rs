@@ -6,7 +6,7 @@ use std::path::Path;
 use super::fault::{Fault, line_of};
 use super::tree::{Reference, Step};
 
-/// How much of a word that is no value is shown, in characters.
+/// How many characters of an invalid word are shown.
 const LONGEST_WORD: usize = 40;
 
 /// How deep references and functions may lie inside each other.
@@ -19,7 +19,7 @@ const MOST_DIGITS: usize = 15;
 pub(super) struct Cursor<'a> {
     text: &'a [u8],
     pub(super) at: usize,
-    /// The included file that it is; none for the conf itself.
+    /// The included file; `None` for the conf itself.
     pub(super) file: Option<&'a Path>,
     depth: usize,
 }
@@ -193,7 +193,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `a.(b).0)` behind the parenthesis that opens it; none where this is no reference.
+    /// Reads `a.(b).0)` after the opening parenthesis; `None` if this is not a reference.
     pub(super) fn reference(&mut self) -> Result<Option<Vec<Reference>>, Fault> {
         let mut steps = Vec::new();
         loop {
@@ -234,7 +234,7 @@ impl<'a> Cursor<'a> {
         result
     }
 
-    /// What is wrong where something else has to stand.
+    /// The fault of a place where something else is expected.
     pub(super) fn unexpected(&self, missing: &str) -> Fault {
         match self.peek() {
             None => self.fault("the text ends too early"),

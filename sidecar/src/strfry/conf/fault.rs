@@ -1,4 +1,4 @@
-//! What keeps a conf from being understood.
+//! [`Fault`]: why a conf, or a value in it, is not understood.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Why a conf, or one of its settings, is not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The included file that it lies in; none for the conf itself.
+    /// The included file with the fault; `None` for the conf itself.
     pub file: Option<PathBuf>,
     /// The line, from 1.
     pub line: usize,

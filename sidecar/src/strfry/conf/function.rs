@@ -75,7 +75,7 @@ pub(super) fn close(cursor: &mut Cursor<'_>, start: usize, name: &str) -> Result
     }
 }
 
-/// An argument of a function, and the blanks behind it; none where it is a function itself.
+/// Reads an argument of a function and the blanks after it; `None` if it is a function itself.
 pub(super) fn argument(cursor: &mut Cursor<'_>) -> Result<Option<Scalar>, Fault> {
     let start = cursor.at;
     let value = match cursor.peek() {

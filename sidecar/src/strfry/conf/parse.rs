@@ -1,5 +1,5 @@
-//! From the text of a conf to what it says of each name: the grammar of taocpp/config
-//! (`config_grammar.hpp`), by recursive descent.
+//! Parses the text of a conf by recursive descent, following the grammar of taocpp/config
+//! (`config_grammar.hpp`). The result is what the text assigns to each name, not yet resolved.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,7 +29,7 @@ pub(super) struct Said {
     pub(super) blocks: BTreeMap<Vec<String>, usize>,
 }
 
-/// Where a name stands.
+/// The place of a name.
 #[derive(Clone, Copy)]
 struct NamePlace {
     /// In the conf itself: the name, or the outermost include that leads to it.
@@ -43,7 +43,7 @@ struct Parser<'a> {
     blocks: BTreeMap<Vec<String>, usize>,
     /// The names that we are inside of.
     path: Vec<String>,
-    /// Where the outermost include or `parse` stands in the conf itself.
+    /// The place of the outermost include or `parse` in the conf itself.
     nested_at: Option<usize>,
     files: usize,
 }
@@ -195,7 +195,7 @@ impl Parser<'_> {
         Ok(slot)
     }
 
-    /// `value + value`; where the last one ends.
+    /// Reads `value + value`. Returns the place where the last one ends.
     fn values(&mut self, cursor: &mut Cursor<'_>, slot: &mut Slot) -> Result<usize, Fault> {
         loop {
             self.value(cursor, slot)?;
@@ -350,7 +350,7 @@ fn is_delete(cursor: &mut Cursor<'_>) -> bool {
     is_delete && !goes_on
 }
 
-/// An element across all arrays of a slot; none where there is none or something else.
+/// An element across all arrays of a slot; `None` if there is none, or if it is something else.
 fn element(slot: &mut Slot, mut index: usize) -> Option<&mut Slot> {
     for part in &mut slot.parts {
         let Part::Array(elements) = part else {

@@ -1,5 +1,5 @@
-//! From what a conf says of each name to its values: blocks are merged, sums added up,
-//! references followed (taocpp/config's phases 2 to 5).
+//! Resolves what a conf assigns to each name into values: blocks are merged, sums are added up and
+//! references are followed (phases 2 to 5 of taocpp/config).
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -15,7 +15,7 @@ const MOST_COPIES: usize = 100_000;
 /// Why a conf has no values.
 #[derive(Debug)]
 pub(super) struct Unresolved {
-    /// Where in the conf itself, in bytes.
+    /// The place in the conf itself, in bytes.
     pub(super) at: usize,
     pub(super) what: String,
     /// Whether strfry refuses it, too.
@@ -303,7 +303,7 @@ fn access<'a>(
     }))
 }
 
-/// The value of a slot; none where it is left out.
+/// The value of a slot; `None` if it is left out.
 fn node(slot: &Slot) -> Result<Option<Node>, Unresolved> {
     let is_left_out = slot.is_implied || slot.is_temporary || slot.parts.is_empty();
     let unknown = slot.parts.iter().find_map(|part| match part {

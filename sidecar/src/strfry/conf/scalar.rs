@@ -96,7 +96,7 @@ impl Cursor<'_> {
         self.fault_at(start, "a number is too large")
     }
 
-    /// The fault of a place where a value should be and none is.
+    /// The fault of a missing value.
     fn no_value(&self, start: usize) -> Fault {
         let what = if self.is_at_end() || self.peek() == Some(b'}') {
             "a value is missing".to_owned()

@@ -1,5 +1,5 @@
-//! What a conf says: as it is written, with everything that was said about a name in turn,
-//! and as it comes out in the end.
+//! The tree of a conf: as it is written, with all assignments to a name in their order, and as it is
+//! once it is resolved.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,7 +11,7 @@ pub(super) enum Scalar {
     Bool(bool),
     Unsigned(u64),
     Signed(i64),
-    /// As it is written: none of the settings is a fraction.
+    /// A number that is not whole, as it is written: no setting that is read here is one.
     Float(String),
     Text(String),
     Binary(Vec<u8>),
@@ -44,7 +44,7 @@ pub(super) enum Part {
     Unknown(String),
 }
 
-/// Everything that is said about one name.
+/// All assignments to one name.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot {
     pub(super) parts: Vec<Part>,
@@ -54,14 +54,15 @@ pub(super) struct Slot {
     pub(super) is_implied: bool,
     /// Whether it serves others as a template, and is left out in the end.
     pub(super) is_temporary: bool,
-    /// Where the text that gives it its value stands, if one place in the conf itself does.
+    /// The place of the text that gives it its value, if a single place in the conf itself does.
     pub(super) place: Option<Range<usize>>,
-    /// Where its name stands in the conf itself, in bytes; that of the include otherwise.
+    /// The place of its name in the conf itself, in bytes, or of the include that leads to it.
     pub(super) at: usize,
 }
 
 impl Slot {
-    /// What is said next about an object belongs to the last one, else to a new one.
+    /// The object that the next assignment belongs to: the last part, or a new one if that is not an
+    /// object.
     pub(super) fn object(&mut self) -> Option<&mut BTreeMap<String, Self>> {
         if !matches!(self.parts.last(), Some(Part::Object(_))) {
             self.parts.push(Part::Object(BTreeMap::new()));
@@ -72,7 +73,8 @@ impl Slot {
         }
     }
 
-    /// What is said next about an array belongs to the last one, else to a new one.
+    /// The array that the next assignment belongs to: the last part, or a new one if that is not an
+    /// array.
     pub(super) fn array(&mut self) -> Option<&mut Vec<Self>> {
         if !matches!(self.parts.last(), Some(Part::Array(_))) {
             self.parts.push(Part::Array(Vec::new()));
@@ -118,7 +120,7 @@ pub(super) enum Value {
     Unknown(String),
 }
 
-/// A value in the end, and where it is written.
+/// A resolved value, and the place where it is written.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) value: Value,

@@ -1,4 +1,4 @@
-//! Our timers of systemd.
+//! Our systemd timers: whether they are enabled and running.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::commands::doctor::callers::PROGRAM;
 use crate::commands::doctor::finding::{Finding, quoted_text};
 
-/// Where systemd keeps what it starts, some below HOME.
+/// The folders of systemd's units. Relative ones are in HOME.
 const UNIT_FOLDERS: [&str; 4] = [
     "/etc/systemd/system",
     "/usr/lib/systemd/system",
@@ -20,7 +20,7 @@ const UNIT_FOLDERS: [&str; 4] = [
     ".config/systemd/user",
 ];
 
-/// It is there where systemd runs this machine (sd_booted(3)).
+/// The folder that exists if systemd runs this machine (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
 
 /// How long systemctl may take.
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub(crate) struct Timer {
     pub(crate) path: PathBuf,
     pub(crate) is_enabled: bool,
-    /// Whether systemd waits for its time; none where that is not known.
+    /// Whether the timer is running; `None` if that is unknown.
     pub(crate) is_active: Option<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! A trial of the plugin: it is started as strfry starts it, and asked.
+//! A trial of the plugin: it is started as strfry starts it, and gets two requests.
 
 use std::path::Path;
 use std::process::Stdio;
