@@ -265,7 +265,7 @@ impl Coverage {
         let mut coverage = match before {
             Some(coverage) if coverage.kinds == kinds => coverage,
             // What is known of more kinds than these stays as it is.
-            Some(coverage) if !is_subset(&coverage.kinds, kinds) => return Some(coverage),
+            Some(coverage) if is_subset(kinds, &coverage.kinds) => return Some(coverage),
             _ if asked.is_everything() => Self {
                 address: address.to_owned(),
                 kinds: kinds.to_vec(),
@@ -605,6 +605,23 @@ mod tests {
         assert_eq!(ask("ws://b", &[0, 1, 3]), Asked::since(0));
         assert_eq!(ask(A, &[0, 1, 3, 7]), Asked::since(0));
         assert_ne!(ask(A, &[0, 3]), Asked::since(0));
+    }
+
+    #[test]
+    fn what_was_had_of_other_kinds_gives_way_to_what_was_had_of_these() {
+        let after = |kinds: &[u16]| {
+            let completed = Completed {
+                kinds,
+                ..completed(NOW, 2)
+            };
+            let coverage = Some(covered(NOW - HOUR));
+            Coverage::settle(coverage, &Asked::since(0), completed)
+                .unwrap()
+                .kinds
+        };
+        assert_eq!(after(&[0, 7]), [0, 7], "some more and some less");
+        assert_eq!(after(&[0, 1, 3, 7]), [0, 1, 3, 7]);
+        assert_eq!(after(&[0, 1]), [0, 1, 3], "what is known of more stays");
     }
 
     #[test]

@@ -278,10 +278,18 @@ fn candidates_by_reason(
         alternate(unproven, proven)
     };
     if chance.u32(..DEAD_PEER_INTERVAL) == 0 {
-        // Of the dead peers, the one with the fewest failures is likeliest to be back.
+        // Of the dead peers, the one with the fewest failures is likeliest to be back. Whoever
+        // invents new ones all the time must not keep the true ones from their turn.
+        let is_for_true_ones = chance.bool();
         least(&mut dead, 1, |index| {
             let history = history(index);
-            (history.failures, history.last_failure, order(index))
+            let is_invented = is_for_true_ones && !history.has_given;
+            (
+                is_invented,
+                history.failures,
+                history.last_failure,
+                order(index),
+            )
         });
         for index in dead {
             rotation.push_front(index);
@@ -448,6 +456,27 @@ mod tests {
         assert_eq!(tried.iter().max(), Some(&1));
         let runs: usize = tried.iter().sum();
         assert!((60..140).contains(&runs), "one run in four: {runs}");
+    }
+
+    #[test]
+    fn invented_dead_peers_do_not_keep_a_true_one_from_its_turn() {
+        let mut all = peers(100);
+        for peer in all.iter_mut().skip(10) {
+            peer.history = PeerHistory {
+                failures: 2,
+                last_failure: NOW - 3 * HOUR,
+                ..PeerHistory::default()
+            };
+        }
+        all[99].history = PeerHistory {
+            failures: 9,
+            last_failure: NOW - 200 * HOUR,
+            has_given: true,
+            ..PeerHistory::default()
+        };
+        let is_asked = |seed: &u64| some(&all, *seed).first().contains(&99);
+        let runs = (0..400).filter(is_asked).count();
+        assert!((30..80).contains(&runs), "one run in eight: {runs}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 const LISTS: &str = "strfry/amisOfAmis.txt";
 const COVERAGE: &str = "strfry/constellation-coverage.json";
+const REFUSED: &str = "strfry/constellation-refused.txt";
 
 fn sweep(station: &StationDir) -> Value {
     sync_all(station, &["--sweep"])
@@ -239,6 +240,34 @@ fn what_was_listed_and_withheld_comes_once_the_peer_sends_it() {
     let report = sweep(&station);
     expect_stored(&station, &all);
     assert!(report["peers"][0]["complete_until"].is_u64(), "{report}");
+}
+
+/// strfry does not keep a version that is older than its own, which may be deleted later.
+#[test]
+fn an_older_version_comes_once_the_newer_one_is_deleted() {
+    let (authors, mut events) = two();
+    let version = |time, text| authors[0].sign(30_023, time, &[&["d", "x"]], text);
+    let (older, newer) = (
+        version(recent() - 200, "older"),
+        version(recent() - 100, "newer"),
+    );
+    let all = [&events[..], std::slice::from_ref(&older)].concat();
+    let (station, relay) = with_peer(&all, &authors);
+    station.import(std::slice::from_ref(&newer));
+    sweep(&station);
+    assert!(!station.stored_ids().contains(&older.id));
+    let deletion = authors[0].delete(recent(), &[newer.id]);
+    relay.add(std::slice::from_ref(&deletion));
+    sweep(&station);
+    assert!(!station.stored_ids().contains(&newer.id));
+    let refused = station.read(REFUSED);
+    let line = refused.lines().find(|line| line.contains("not_kept"));
+    let (when, _) = line.unwrap().split_once(' ').unwrap();
+    let half_a_day_ago = when.parse::<u64>().unwrap() - DAY / 2;
+    station.write(REFUSED, refused.replace(when, &half_a_day_ago.to_string()));
+    sweep(&station);
+    events.extend([older, deletion]);
+    expect_stored(&station, &events);
 }
 
 #[test]

@@ -179,6 +179,23 @@ fn listed_and_withheld_events_are_reported_by_kind() {
     );
 }
 
+/// Relays show them only to clients who say who they are, and some list them to everybody.
+#[test]
+fn any_number_of_direct_messages_may_be_listed_and_withheld() {
+    let authors = Author::many(5);
+    let events = notes(&authors, &[1, 7], 100, recent(), 3000);
+    let messages = notes(&authors, &[4], 2500, recent(), 3000);
+    let behaviour = Behaviour {
+        withholds: messages.iter().map(|event| event.id).collect(),
+        ..Behaviour::default()
+    };
+    let (station, _relay) = with_peer(&[&events[..], &messages].concat(), behaviour);
+    let report = sync_all(&station, &[]);
+    assert_eq!(report["undelivered"], json!({"4": 2500}));
+    assert!(peer(&report)["bytes_sent"].as_u64().unwrap() < 400_000);
+    expect_stored(&station, &events);
+}
+
 #[test]
 fn a_peer_that_lists_what_it_does_not_have_is_paged_through_and_holds_nobody_up() {
     let (_, events) = authors_and_events();

@@ -166,6 +166,11 @@ impl PeerReconciler<'_> {
         self.reconciliation.show_progress();
     }
 
+    /// These events are of this kind, because no other was asked for.
+    pub(super) fn name(&self, ids: &[EventId], kind: u16) {
+        self.reconciliation.name(ids.iter().copied(), kind);
+    }
+
     /// What this peer listed and did not bring.
     pub(super) fn failed(&self) -> Vec<EventId> {
         self.reconciliation.claims.failed(self.peer)

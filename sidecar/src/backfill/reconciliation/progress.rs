@@ -158,6 +158,12 @@ impl Progress {
         let missing = reconciler.missing(task, compared);
         let (url, listed) = (&reconciler.url, missing.len());
         debug!("{url} lists {}", counted(listed, "missing event"));
+        // Whatever does not come of these is no failure, however much it is.
+        if let [kind] = task.window.kinds[..]
+            && task.is_restricted()
+        {
+            reconciler.name(&missing, kind);
+        }
         match task.asking {
             Asking::ByAuthors => {
                 self.by_authors |= reconciler.is_about_everybody(task);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use constellation_shared::{EventId, Pubkey, hex, unhex};
+use constellation_shared::{EventId, Pubkey, hex, kinds, unhex};
 
 use crate::admission::rules::{FUTURE_TOLERANCE, Refusal};
 use crate::relay::about::{About, AuthorPrefix, has_author};
@@ -14,6 +14,10 @@ pub(super) const REMEMBERED: u64 = 30 * 86_400;
 /// How long a forgery is held against its sender, in seconds. A go-between that damages events
 /// for a while would otherwise keep the genuine ones out for a long time.
 pub(super) const FORGERY_REMEMBERED: u64 = 3600;
+
+/// How long it is remembered that strfry did not keep one of several versions of an event, in
+/// seconds. It may have kept a newer version that its author deleted since: then this one is wanted.
+pub(super) const VERSION_REMEMBERED: u64 = 12 * 3600;
 
 /// The word in the file for [`Reason::NotKept`].
 const NOT_KEPT: &str = "not_kept";
@@ -106,9 +110,18 @@ impl Entry {
                 about.created_at <= present.now.saturating_add(FUTURE_TOLERANCE)
             }),
             Reason::TooLong(limit) => present.max_event_size as u64 > limit,
-            Reason::Rule(_) | Reason::NotKept | Reason::Unknown => false,
+            Reason::NotKept => {
+                let age = present.now.saturating_sub(self.when);
+                age >= VERSION_REMEMBERED && about.is_none_or(|about| has_versions(about.kind))
+            }
+            Reason::Rule(_) | Reason::Unknown => false,
         }
     }
+}
+
+/// Whether events of this kind replace each other.
+const fn has_versions(kind: u16) -> bool {
+    kinds::is_replaceable(kind) || kinds::is_addressable(kind)
 }
 
 /// One line of the file.
@@ -291,6 +304,13 @@ mod tests {
             Reason::Unknown,
         ] {
             assert!(!ends(reason, present(9_000_000, &with_author, 1_000_000)));
+        }
+        for kind in [0, 10_002, 30_023] {
+            let mut version = entry(Reason::NotKept);
+            version.about = version.about.map(|about| About { kind, ..about });
+            let ended = |now| version.has_ended(&present(now, &others, 10));
+            let end = version.when + VERSION_REMEMBERED;
+            assert!(!ended(end - 1) && ended(end), "{kind}");
         }
     }
 }
