@@ -1,8 +1,9 @@
 //! [`Connector`] and [`Connection`]: WebSocket connections to relays, with limits on the size of
 //! messages and on every wait.
 
+mod error;
+
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,133 +25,19 @@ use crate::relay::traffic::Traffic;
 use crate::relay::tunnel::TunnelError;
 use crate::relay::tunnel::tunnels::Tunnels;
 
+use error::SEND_PATIENCE;
+pub(crate) use error::{CertificateError, ConnectError, ConnectionError, OWN_RELAY};
+
 /// The longest time for DNS, TCP and TLS together, and again for the WebSocket handshake.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
-
-/// How long sending one message may take.
-const SEND_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The longest message that is accepted, in bytes. strfry sends up to 1 MB (a reconciliation
 /// message in hex); the longest events that any relay is known to store have 2 MB.
 const LONGEST_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// The code in logs and reports for a peer that turned out to be this station itself.
-pub(crate) const OWN_RELAY: &str = "own_relay";
-
 /// A byte stream to a relay, with or without TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// Why a relay could not be reached.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// DNS or TCP failed.
-    #[error("cannot connect to {0}")]
-    Tcp(String, #[source] io::Error),
-    /// The TLS handshake failed, for example because of the certificate.
-    #[error("no TLS with {0}")]
-    Tls(String, #[source] io::Error),
-    /// The WebSocket handshake failed.
-    #[error("no WebSocket at {0}")]
-    WebSocket(String, #[source] Box<WebSocketError>),
-    /// Connecting took too long.
-    #[error("no connection to {0} within {patience} s", patience = .1.as_secs())]
-    Slow(String, Duration),
-    /// The tunnel to the relay could not be opened.
-    #[error(transparent)]
-    Tunnel(#[from] TunnelError),
-    /// The address leads to this station's own relay.
-    #[error("{0} leads to {1}, which is this station's own relay")]
-    Own(String, IpAddr),
-    /// The relay has the name and the pubkey of this station's own relay.
-    #[error("{0} has the name and pubkey of this station's own relay in its NIP-11 document")]
-    OwnIdentity(String),
-    /// The address leads to this machine or to a private network.
-    #[error(
-        "{0} leads to {1}, an address of this machine or of a private network, which is not connected to; --allow-private-peers allows it"
-    )]
-    Private(String, IpAddr),
-}
-
-impl ConnectError {
-    /// The stable word for it in logs and reports.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Tcp(_, error) => match error.kind() {
-                io::ErrorKind::ConnectionRefused => "connect_refused",
-                io::ErrorKind::TimedOut => "connect_timeout",
-                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no_route",
-                // Only a failed name lookup gives an error without a number.
-                _ if error.raw_os_error().is_none() => "no_such_host",
-                _ => "connect",
-            },
-            Self::Tls(..) => "tls",
-            Self::WebSocket(..) => "no_websocket",
-            Self::Slow(..) => "connect_timeout",
-            Self::Tunnel(error) => error.code(),
-            Self::Own(..) | Self::OwnIdentity(_) => OWN_RELAY,
-            Self::Private(..) => "private_address",
-        }
-    }
-
-    /// Whether another attempt may succeed.
-    pub const fn is_worth_another_try(&self) -> bool {
-        // A tunnel was retried already, and an address leads to the same place again.
-        !matches!(
-            self,
-            Self::Tunnel(_) | Self::Own(..) | Self::OwnIdentity(_) | Self::Private(..)
-        )
-    }
-}
-
-/// Why a connection cannot be used any more.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
-    /// The relay closed it.
-    #[error("the relay closed the connection")]
-    Closed,
-    /// The connection broke, or the relay violated the WebSocket protocol.
-    #[error("the connection broke")]
-    Broken(#[source] Box<WebSocketError>),
-    /// Nothing that we were waiting for arrived in time.
-    #[error("no progress for {} s", .0.as_secs())]
-    Silent(Duration),
-    /// The relay does not read our messages.
-    #[error("the relay reads nothing for {} s", SEND_PATIENCE.as_secs())]
-    Stuck,
-    /// Nearly all that the relay sends is useless.
-    #[error("{received} bytes came from it, of which {useful} were of use")]
-    Wasteful {
-        /// How many bytes arrived.
-        received: u64,
-        /// How many of them belong to events that were asked for and new.
-        useful: u64,
-    },
-}
-
-impl ConnectionError {
-    /// The stable word for it in logs and reports.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Broken(_) => "broken",
-            Self::Silent(_) => "silent",
-            Self::Stuck => "stuck",
-            Self::Wasteful { .. } => "wasteful",
-        }
-    }
-}
-
-/// Why certificates cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// The file given with `--ca-file` is missing or holds no certificate.
-    #[error("{0} holds no usable certificate (PEM)")]
-    File(
-        String,
-        #[source] Option<Box<dyn std::error::Error + Send + Sync>>,
-    ),
-}
 
 /// Opens connections to relays, through tunnels if there is no other way.
 #[derive(Clone)]
