@@ -12,6 +12,7 @@ mod child;
 mod feeding;
 mod queue;
 mod result;
+mod sample;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use crate::strfry::Strfry;
 use crate::strfry::output::{Said, Written};
 use child::{Account, Running, kind_of, listen, next_said};
 use queue::Queue;
+use sample::Sample;
 
 pub(crate) use feeding::BlockedAuthors;
 pub(crate) use queue::Line;
@@ -56,6 +58,8 @@ pub(crate) struct Import {
     blocked: Option<Arc<dyn BlockedAuthors>>,
     running: Option<Running>,
     queue: Queue,
+    /// Events that strfry says it has.
+    sample: Sample,
     /// The length of the shortest line that strfry found too long, in bytes.
     shortest_too_long: usize,
     /// How often strfry found a line too long.
@@ -92,6 +96,7 @@ impl Import {
             blocked: None,
             running: None,
             queue: Queue::default(),
+            sample: Sample::default(),
             shortest_too_long: usize::MAX,
             times_too_long: 0,
             given: 0,
@@ -118,7 +123,10 @@ impl Import {
         mut self,
         mut lines: mpsc::Receiver<Vec<Line>>,
     ) -> (Imported, Result<(), ImportError>) {
-        let result = self.feed_all(&mut lines).await;
+        let result = match self.feed_all(&mut lines).await {
+            Ok(()) => self.look_for_sample().await,
+            broken => broken,
+        };
         (self.imported, result)
     }
 
@@ -176,7 +184,8 @@ impl Import {
             Said::Written(written) => {
                 self.account.written.add(written);
                 self.imported.written.add(written);
-                if self.queue.store(written.total()) {
+                for line in self.queue.store(written.total()) {
+                    self.sample.see(&line);
                     self.barren = 0;
                 }
             }
@@ -232,7 +241,9 @@ impl Import {
                 read: processed,
             });
         }
-        self.queue = Queue::default();
+        for line in mem::take(&mut self.queue).store(u64::MAX) {
+            self.sample.see(&line);
+        }
         Ok(())
     }
 

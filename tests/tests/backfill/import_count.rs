@@ -49,6 +49,28 @@ fn a_summary_that_leaves_events_out_has_none_of_them_remembered_as_refused() {
     expect_stored(&station, &events);
 }
 
+/// It says all that a strfry says, and the number of lines is right; the database says otherwise.
+#[test]
+fn an_import_that_only_claims_to_store_is_a_failure() {
+    let authors = Author::many(5);
+    for events in [some_events(), some_events()[..1].to_vec()] {
+        let station = station!();
+        let relay = ScriptedRelay::start(&events, Behaviour::default());
+        follow(&station, &authors, &[&relay.url()]);
+        let import =
+            "n=$(grep -c .); echo \"Done. Processed $n lines. $n added, 0 rejected, 0 dups\" >&2";
+        let path = wrapper(&station, import);
+        let strfry = ["--strfry", path.to_str().unwrap()];
+        let output = command(&station, &strfry).output();
+        output.expect_code(3);
+        assert_eq!(report(&output)["outcome"], "nothing_done");
+        expect_logged(&station, "that were looked for is in the database");
+        // Nothing is held against the events.
+        sync_all(&station, &[]);
+        expect_stored(&station, &events);
+    }
+}
+
 fn some_events() -> Vec<Event> {
     notes(&Author::many(5), &PLAIN_KINDS, 300, recent(), 3000)
 }

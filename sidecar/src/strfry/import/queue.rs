@@ -95,14 +95,12 @@ impl Queue {
         self.waiting = self.waiting.saturating_sub(lines);
     }
 
-    /// Drops the first lines, which strfry has stored. Returns whether there was any.
-    pub(super) fn store(&mut self, lines: u64) -> bool {
+    /// Takes out the first lines that the running process was given, which it says it has stored.
+    pub(super) fn store(&mut self, lines: u64) -> Vec<Line> {
         let stored = usize::try_from(lines).unwrap_or(usize::MAX);
-        let stored = stored.min(self.given());
-        for line in self.lines.drain(..stored) {
-            self.bytes -= line.json.len();
-        }
-        stored > 0
+        let stored: Vec<Line> = self.lines.drain(..stored.min(self.given())).collect();
+        self.bytes -= stored.iter().map(|line| line.json.len()).sum::<usize>();
+        stored
     }
 
     /// Drops the line of an event that strfry rejected.

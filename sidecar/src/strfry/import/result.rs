@@ -95,13 +95,21 @@ pub(crate) enum ImportError {
     /// strfry read something else than the events that it was given.
     #[error("strfry import read {} other than the events that it was given", counted(*.0, "line"))]
     Garbled(u64),
+    /// strfry says that it has stored the events, and has none of those that were looked for.
+    #[error(
+        "strfry import says that it stored the events, but none of {looked_for} that were looked for is in the database"
+    )]
+    NotStored {
+        /// How many events were looked for.
+        looked_for: usize,
+    },
 }
 
 impl ImportError {
     /// What a captain can do about it.
     pub(crate) const fn remedy(&self) -> &'static str {
         match self {
-            Self::Miscounted { .. } | Self::Garbled(_) => {
+            Self::Miscounted { .. } | Self::Garbled(_) | Self::NotStored { .. } => {
                 "check what stands between us and strfry: a wrapper must hand its input on as it is (`exec strfry \"$@\"`, `docker exec -i`); then run again"
             }
             Self::Start(_) | Self::Vanished | Self::Dies { .. } => {
