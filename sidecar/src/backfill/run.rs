@@ -6,7 +6,7 @@ mod preparation;
 mod result;
 mod sessions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
@@ -25,10 +25,12 @@ use crate::context::Context;
 use crate::plan::coverage::{Asked, Circumstances};
 use crate::plan::ledger::Ledger;
 use crate::plan::peer_memory::PeerMemory;
+use crate::plan::place::Resumption;
 use crate::plan::refused::Refused;
 use crate::plan::selection::Selection;
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
+use crate::relay::filter::Window;
 use crate::relay::tunnel::tunnels::Tunnels;
 use crate::strfry::Strfry;
 use crate::strfry::import::Import;
@@ -70,6 +72,8 @@ pub(crate) struct Backfill<'a> {
     reconciliation: Option<Arc<Reconciliation>>,
     peer_memory: PeerMemory,
     ledger: Ledger,
+    /// What is left of the pages of peers with which the run broke off.
+    left: BTreeMap<Address, Vec<Window>>,
     /// The counts of each of `peers`, in the same order.
     tallies: Vec<Tally>,
     /// The session of each of `peers`, in the same order.
@@ -126,14 +130,26 @@ impl Backfill<'_> {
             let since = self.peer_memory.since(peer, &self.kinds, self.now, reach);
             return Asked::since(since);
         }
-        let circumstances = Circumstances {
+        self.ledger.plan(&peer.name(), &url, self.circumstances())
+    }
+
+    /// Where a scheduled run goes on that pages through a peer's events, if an earlier one broke
+    /// off.
+    fn resumption(&self, peer: &Peer) -> Option<Resumption> {
+        let goes_on = self.context.options.sweeps();
+        let (name, url) = (peer.name(), peer.url());
+        let resumption = || self.ledger.resumption(&name, &url, self.circumstances());
+        goes_on.then(resumption).flatten()
+    }
+
+    fn circumstances(&self) -> Circumstances<'_> {
+        Circumstances {
             now: self.now,
             followed: &self.followed,
             kinds: &self.kinds,
             overlap: self.overlap(),
             slices: self.ledger.slices(),
-        };
-        self.ledger.plan(&peer.name(), &url, circumstances)
+        }
     }
 
     /// The peers that were asked and are not this station itself.

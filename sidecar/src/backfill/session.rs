@@ -19,6 +19,7 @@ use crate::admission::intake::{Admission, Intake, PeerIndex};
 use crate::backfill::reconciliation::Reconciliation;
 use crate::backfill::stop::Stop;
 use crate::plan::peer_memory::KnownLimits;
+use crate::plan::place::Resumption;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
 use crate::relay::connection::{Connector, OWN_RELAY};
@@ -52,6 +53,8 @@ pub struct Session {
     pub admission: Arc<Admission>,
     /// The events that are wanted of the peer.
     pub wanted: Arc<Wanted>,
+    /// Where an earlier run broke off that paged through the peer's events.
+    pub resumption: Option<Resumption>,
     /// How long the peer may make no progress before it is given up.
     pub patience: Duration,
     /// Whether the peer is given up for good, instead of being tried again, once that has passed.

@@ -19,7 +19,7 @@ use crate::relay::filter::LATEST;
 const GRACE: u64 = 3600 + 600;
 
 /// A span of time, both ends included, in Unix seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeSpan {
     /// The earliest time.
     pub since: u64,

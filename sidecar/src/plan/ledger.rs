@@ -12,6 +12,7 @@ use constellation_shared::{EventId, Pubkey};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::coverage::{Asked, Circumstances, Completed, Coverage, Slices};
+use crate::plan::place::{BrokenOff, Place, Resumption};
 use crate::support::state_file::COVERAGE;
 
 /// The version of the file's format.
@@ -19,6 +20,9 @@ const VERSION: u32 = 1;
 
 /// How many peers are remembered at most.
 const MOST_PEERS: usize = 2_000;
+
+/// Of how many peers it is remembered at most how far paging came.
+const MOST_PLACES: usize = 50;
 
 /// How many events the database is recognised by at most.
 pub(crate) const MOST_WITNESSES: usize = 32;
@@ -48,6 +52,9 @@ pub struct Ledger {
     /// When the slices were chosen, in Unix seconds.
     sliced_at: u64,
     peers: BTreeMap<String, Coverage>,
+    /// How far paging through peers came that did not give everything yet.
+    #[serde(default)]
+    places: BTreeMap<String, Place>,
 }
 
 impl Ledger {
@@ -115,6 +122,7 @@ impl Ledger {
     /// Forgets what was had of all peers.
     pub fn forget_peers(&mut self) {
         self.peers.clear();
+        self.places.clear();
         self.witnesses.clear();
     }
 
@@ -127,10 +135,64 @@ impl Ledger {
         })
     }
 
-    /// Records that a peer gave all that it was asked for in this run.
+    /// How this run goes on with a peer with which an earlier run broke off, if it can.
+    pub fn resumption(
+        &self,
+        peer: &str,
+        address: &str,
+        circumstances: Circumstances<'_>,
+    ) -> Option<Resumption> {
+        let Circumstances {
+            now,
+            followed,
+            kinds,
+            overlap,
+            ..
+        } = circumstances;
+        let place = self.places.get(peer)?;
+        let is_new = |key: &&Pubkey| {
+            let since = self.runs.get(&prefix(key));
+            since.is_none_or(|since| *since > place.run())
+        };
+        place.fits(address, kinds, now).then(|| Resumption {
+            place: place.clone(),
+            new_keys: followed.iter().filter(is_new).copied().collect(),
+            overlap,
+        })
+    }
+
+    /// Remembers where this run broke off with a peer.
+    pub fn keep_place(&mut self, peer: &str, broken_off: BrokenOff<'_>) {
+        let broken_off = BrokenOff {
+            run: self.run,
+            ..broken_off
+        };
+        let before = self.places.remove(peer);
+        if let Some(place) = Place::of(before.as_ref(), broken_off)
+            && self.places.len() < MOST_PLACES
+        {
+            self.places.insert(peer.to_owned(), place);
+        }
+    }
+
+    /// Forgets where an earlier run broke off with a peer.
+    pub fn forget_place(&mut self, peer: &str) {
+        self.places.remove(peer);
+    }
+
+    /// Records that a peer gave all that it was asked for in this run. What earlier runs had of it
+    /// by paging was compared when they began.
     pub fn settle(&mut self, peer: &str, asked: &Asked, completed: Completed<'_>) {
+        let mut began = completed.now;
+        if asked.covers_all_keys
+            && let Some(place) = self.places.remove(peer)
+            && !completed.reconciled
+        {
+            began = place.begin().min(began);
+        }
         let completed = Completed {
             run: self.run,
+            now: began,
             ..completed
         };
         let before = self.peers.remove(peer);

@@ -1,6 +1,6 @@
 //! The plan of a run: which peers it asks ([`selection`]), how far back ([`coverage`],
 //! [`peer_history`]), and for which events ([`wanted`]); and what the station remembers: what it had
-//! of its peers ([`ledger`]), how they did ([`peer_memory`]), refused events ([`refused`]), and how their sets
+//! of its peers ([`ledger`]) and how far paging through them came ([`place`]), how they did ([`peer_memory`]), refused events ([`refused`]), and how their sets
 //! differ from ours ([`peer_sets`]). The only input and output is loading and saving their own files.
 
 pub(crate) mod coverage;
@@ -8,6 +8,7 @@ pub(crate) mod ledger;
 pub(crate) mod peer_history;
 pub(crate) mod peer_memory;
 pub(crate) mod peer_sets;
+pub(crate) mod place;
 pub(crate) mod refused;
 pub(crate) mod selection;
 pub(crate) mod wanted;

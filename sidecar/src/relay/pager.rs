@@ -191,6 +191,14 @@ impl Pager {
         self.open.len()
     }
 
+    /// What has not been asked for, or not been answered to the end.
+    pub fn left(&self) -> Vec<Window> {
+        let todo = self.todo.iter().map(|task| &task.window);
+        let open = self.open.values().map(|page| &page.task.window);
+        let full = self.full_seconds.iter().map(|second| &second.window);
+        todo.chain(open).chain(full).cloned().collect()
+    }
+
     /// How many subscriptions were answered to the end.
     pub const fn answered(&self) -> u64 {
         self.answered

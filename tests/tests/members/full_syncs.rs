@@ -2,6 +2,7 @@
 
 use constellation_tests::author::now;
 use constellation_tests::members::{log, messages, old_notes, old_profile, profile, sync};
+use constellation_tests::relay::Nip77;
 use constellation_tests::relay::dead_url;
 use constellation_tests::station::{PEER_IDS, ids};
 use constellation_tests::{Author, Behaviour, ScriptedRelay, station};
@@ -284,4 +285,28 @@ fn a_dry_run_says_who_would_be_asked_and_asks_nobody() {
     );
     assert!(!output.output().stdout.contains("damus"));
     assert_eq!((relay.connections(), relay.documents()), (0, 0));
+}
+
+#[test]
+fn what_a_peer_has_just_given_is_not_downloaded_again_and_the_fallback_is_asked() {
+    let station = station!();
+    let author = Author::new(1);
+    station.friends(&[author.pubkey()]);
+    let notes = old_notes(&author, 50);
+    let paged = Behaviour {
+        nip77: Nip77::Absent,
+        ..Behaviour::default()
+    };
+    let relay = ScriptedRelay::start(&notes, paged.clone());
+    let fallback = ScriptedRelay::start(&[old_profile(&author, "found")], paged);
+    station.peer("12D3KooPeer", &relay.url());
+    let url = fallback.url();
+    let args = ["--sweep", "--fallback-relay", &url];
+    with_fallback(&station, &args).output().expect_code(0);
+    let text = log(&station);
+    assert_eq!(count(&text, "✅ Full sync successful for "), 1, "{text}");
+    assert!(text.contains("SYNC_PROFILES: found=1 missing=0"), "{text}");
+    // A page repeats the last second of the page before.
+    assert!(relay.events_sent() < 60, "{}", relay.events_sent());
+    assert_eq!(relay.connections(), 1);
 }

@@ -7,11 +7,11 @@ use constellation_shared::Event;
 use constellation_tests::author::notes;
 use constellation_tests::relay::dead_url;
 use constellation_tests::sync_program::{
-    ERROR_LOG, PLAIN_KINDS, expect_logged, expect_stored, follow, paged, recent, report, said,
+    DAY, ERROR_LOG, PLAIN_KINDS, expect_logged, expect_stored, follow, paged, recent, report, said,
     sync, sync_all,
 };
 use constellation_tests::{Author, Behaviour, ScriptedRelay, station};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Runs with a good peer and these, which fail: the good one's events come in, and the log
 /// says of each of the others how often it was tried and why it was left.
@@ -165,6 +165,44 @@ fn a_peer_that_limits_its_rate_is_read_to_its_end_in_one_run() {
 }
 
 #[test]
+fn a_peer_that_limits_its_rate_is_read_to_its_end_over_several_runs() {
+    let (authors, begin) = (Author::many(5), recent() - 10 * DAY);
+    let old = notes(&authors, &PLAIN_KINDS, 900, begin, 100 * DAY);
+    let limiting = |requests: u64| Behaviour {
+        requests_in_all: Some(requests),
+        max_subscriptions: 1,
+        ..paged(100)
+    };
+    let relay = ScriptedRelay::start(&old, limiting(0));
+    let station = station!();
+    follow(&station, &authors, &[&relay.url()]);
+    let mut events = old;
+    let mut codes = Vec::new();
+    for hour in 0..6 {
+        let new = notes(&authors, &PLAIN_KINDS, 3, recent() - hour, 0);
+        relay.add(&new);
+        events.extend(new);
+        // Two or three of them are for what is new.
+        relay.behave(limiting(relay.requests() + 7));
+        let args = ["--sweep", "--patience", "1", "--no-profiles"];
+        let output = sync(&station, &args);
+        let code = output.status.code();
+        codes.push(code);
+        if code == Some(0) {
+            break;
+        }
+    }
+    assert_eq!(codes.last(), Some(&Some(0)), "{codes:?}");
+    assert!(codes.len() >= 3, "two runs are not enough: {codes:?}");
+    expect_stored(&station, &events);
+    let sent = relay.events_sent();
+    assert!(sent < 1200, "no page is read again: {sent}");
+    let ledger = station.read("strfry/constellation-coverage.json");
+    let ledger: Value = serde_json::from_str(&ledger).unwrap();
+    assert_eq!(ledger["places"], json!({}));
+}
+
+#[test]
 fn a_peer_that_refuses_says_why() {
     let refusing = |reason: &str| {
         let behaviour = Behaviour {
@@ -253,7 +291,7 @@ fn a_run_ends_with_its_time_and_the_next_goes_on() {
     assert!((1..400).contains(&stored), "{stored}");
     expect_logged(&station, "the run has taken its 1 second (--max-minutes)");
     // Nobody failed, and nothing was completed: it is asked for the same again, at once.
-    let memory: serde_json::Value =
+    let memory: Value =
         serde_json::from_str(&station.read("strfry/constellation-peers.json")).unwrap();
     let peer = &memory["peers"][relay.url()];
     assert_eq!(peer["last_success"], json!(null), "{memory}");

@@ -15,6 +15,7 @@ use crate::backfill::stop::OUT_OF_TIME;
 use crate::context::Context;
 use crate::plan::coverage::{self, Completed, Slices};
 use crate::plan::peer_history::PeerOutcome;
+use crate::plan::place::BrokenOff;
 use crate::report::{Covered, PeerReport};
 use crate::strfry::newest::NewestEvent;
 use crate::support::error_chain::chain;
@@ -146,6 +147,10 @@ impl Backfill<'_> {
         };
         let times: Vec<u64> = newest.iter().map(|event| event.created_at).collect();
         let horizon = coverage::horizon(&times, self.overlap());
+        // Our clock may be far ahead, unless events of today are here.
+        let newest_time = times.first();
+        let is_today = newest_time.is_some_and(|time| self.now.abs_diff(*time) <= self.overlap());
+        let asked_up_to = if is_today { self.now } else { horizon };
         // An event that a newer one may replace is no witness.
         let is_own = |event: &&NewestEvent| {
             let is_lasting =
@@ -161,18 +166,36 @@ impl Backfill<'_> {
                 .iter_mut()
                 .find(|report| report.address == peer.address);
             let Some(report) = report else { continue };
+            let (name, url) = (peer.name(), peer.url());
+            let left = self.left.get(&peer.address);
             if report.failure.is_none() {
                 let completed = Completed {
-                    address: &peer.url(),
+                    address: &url,
                     now: self.now,
                     run: 0,
                     newest: horizon,
                     kinds: &self.kinds,
                     reconciled: report.reconciled,
                 };
-                self.ledger.settle(&peer.name(), asked, completed);
+                self.ledger.settle(&name, asked, completed);
+            } else if report.code == Some(MostlyForged::CODE) {
+                self.ledger.forget_place(&name);
+            } else if let Some(left) = left
+                && self.context.options.sweeps()
+            {
+                let broken_off = BrokenOff {
+                    address: &url,
+                    now: self.now,
+                    run: 0,
+                    newest: asked_up_to,
+                    kinds: &self.kinds,
+                    spans: &asked.spans,
+                    followed: &self.followed,
+                    left,
+                };
+                self.ledger.keep_place(&name, broken_off);
             }
-            report.covered = self.ledger.coverage(&peer.name()).map(|coverage| Covered {
+            report.covered = self.ledger.coverage(&name).map(|coverage| Covered {
                 until: coverage.horizon(),
                 oldest_comparison: coverage.oldest_comparison(),
             });

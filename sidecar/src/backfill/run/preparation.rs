@@ -1,6 +1,6 @@
 //! What a backfill finds out before it asks anybody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +99,7 @@ impl<'a> Backfill<'a> {
             reconciliation: None,
             peer_memory,
             ledger,
+            left: BTreeMap::new(),
             tallies: Vec::new(),
             under_way: Vec::new(),
             own: BTreeSet::new(),

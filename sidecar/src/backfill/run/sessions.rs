@@ -146,7 +146,11 @@ impl Backfill<'_> {
     /// Takes the report of a session that has ended, and lets another candidate take the place of
     /// a peer that failed.
     fn conclude(&mut self, sessions: &mut Sessions, joined: Result<SessionOutcome, JoinError>) {
-        let SessionOutcome { report, limits } = match joined {
+        let SessionOutcome {
+            report,
+            limits,
+            left,
+        } = match joined {
             Ok(joined) => joined,
             Err(error) => {
                 error!("a session ended unexpectedly and failed: {error}");
@@ -175,6 +179,9 @@ impl Backfill<'_> {
                 let replacement = place.and_then(|place| self.selection.failed(place));
                 sessions.waiting.extend(replacement);
             }
+        }
+        if let Some(left) = left {
+            self.left.insert(report.address.clone(), left);
         }
         if let Some(peer) = place.and_then(|place| self.candidates.get(place)) {
             self.peer_memory.learn(peer, limits);
@@ -236,6 +243,7 @@ impl Backfill<'_> {
     fn session(&mut self, place: usize, admission: &Arc<Admission>) -> Option<Session> {
         let peer = self.candidates.get(place)?.clone();
         let asked = self.asked_of(&peer);
+        let resumption = self.resumption(&peer);
         let tally = Tally::default();
         let traffic: Arc<Traffic> = Arc::default();
         let (stop, switch) = Stop::with_switch(self.limit);
@@ -255,6 +263,7 @@ impl Backfill<'_> {
                 kinds: self.kinds.clone(),
                 most_events: usize::MAX,
             }),
+            resumption,
             patience: self.patience,
             silence_ends_it: false,
         };

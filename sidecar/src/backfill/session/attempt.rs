@@ -70,6 +70,10 @@ impl Session {
         let mut connection = self.open().await?;
         let all = || {
             let windows = self.wanted.windows(information);
+            let windows = match &self.resumption {
+                Some(resumption) => resumption.windows(windows),
+                None => windows,
+            };
             self.wanted.pager(windows, information)
         };
         self.walk(&mut connection, intake, progress, all).await?;

@@ -9,6 +9,7 @@ use crate::backfill::session::Session;
 use crate::backfill::session::failure::{SessionFailure, Shortfall, are_usually_restricted};
 use crate::backfill::session::progress::Progress;
 use crate::plan::peer_memory::KnownLimits;
+use crate::relay::filter::Window;
 use crate::relay::nip11::Information;
 use crate::relay::pager::Pager;
 use crate::report::PeerReport;
@@ -19,6 +20,8 @@ pub struct SessionOutcome {
     pub report: PeerReport,
     /// The limits of the peer's relay, for the next run.
     pub limits: KnownLimits,
+    /// What is left of the pages, if all of them were walked through and the session broke off.
+    pub left: Option<Vec<Window>>,
 }
 
 impl Session {
@@ -42,6 +45,10 @@ impl Session {
                 self.address
             );
         }
+        let reconciled = progress.reconciliation.is_some() && !progress.is_unfit;
+        let pager = progress.pager.as_ref();
+        let pager = pager.filter(|pager| broke_off && !reconciled && pager.gaps().is_empty());
+        let left = pager.map(Pager::left);
         let report = PeerReport {
             address: self.address.clone(),
             counts: Counts::default(),
@@ -51,7 +58,7 @@ impl Session {
             failure,
             code,
             reached: self.traffic.is_reached(),
-            reconciled: progress.reconciliation.is_some() && !progress.is_unfit,
+            reconciled,
             by_authors: progress.named_authors(),
             broke_off,
             unreadable_kinds,
@@ -60,6 +67,7 @@ impl Session {
         SessionOutcome {
             report,
             limits: self.limits(progress, now),
+            left,
         }
     }
 

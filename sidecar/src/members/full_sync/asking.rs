@@ -43,6 +43,17 @@ pub(crate) struct FullSyncs {
     pub started: usize,
 }
 
+impl FullSyncs {
+    /// Counts relays that gave everything before and were not asked again.
+    pub(crate) fn with_covered(mut self, relays: usize) -> Self {
+        for answers in self.answers.values_mut() {
+            answers.whole += relays;
+            answers.total += relays;
+        }
+        self
+    }
+}
+
 /// A relay, and how it has done during the full syncs.
 pub(crate) struct Source {
     pub(crate) peer: Peer,
@@ -94,6 +105,7 @@ impl Asking {
                 stop: Stop::at(self.limit),
                 admission: Arc::clone(&self.admission),
                 wanted: Arc::clone(&wanted),
+                resumption: None,
                 patience: PATIENCE,
                 silence_ends_it: true,
                 bar: ProgressBar::hidden(),
@@ -114,7 +126,7 @@ impl Asking {
                     continue;
                 }
             };
-            let SessionOutcome { report, limits } = outcome;
+            let SessionOutcome { report, limits, .. } = outcome;
             answers.whole += usize::from(report.failure.is_none());
             answers.is_cut_off |= report.code == Some(OUT_OF_TIME);
             if let Some(source) = self.sources.get(place) {

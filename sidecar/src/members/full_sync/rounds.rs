@@ -34,9 +34,15 @@ impl Members<'_> {
         let peer_memory_path = self.context.file(state_file::PEERS.name);
         let mut peer_memory = PeerMemory::load(&peer_memory_path, self.rules.now);
         let mut full_sync = self.full_sync(&mut peer_memory, gate);
-        let (FullSyncs { answers, started }, mut step) = full_sync
-            .ask_peers(keys.clone(), &self.peers, interruption.as_mut())
+        let (covered, others): (Vec<Peer>, Vec<Peer>) = self
+            .peers
+            .iter()
+            .cloned()
+            .partition(|peer| self.gave_everything(peer, report));
+        let (full_syncs, mut step) = full_sync
+            .ask_peers(keys.clone(), &others, interruption.as_mut())
             .await;
+        let FullSyncs { answers, started } = full_syncs.with_covered(covered.len());
         if let Some(last) = keys.get(started.saturating_sub(1)) {
             memory.set_last_turn(last);
         }
@@ -86,6 +92,20 @@ impl Members<'_> {
             );
         }
         found
+    }
+
+    /// Whether a peer has just given all that it holds of all followed keys, however old: asking it
+    /// again would bring nothing.
+    fn gave_everything(&self, peer: &Peer, report: &Report) -> bool {
+        let options = &self.context.options;
+        let mut reports = report.peers.iter();
+        options.sweeps()
+            && options.wanted_kinds().contains(&kinds::PROFILE)
+            && reports.any(|report| {
+                report.address == peer.address
+                    && report.failure.is_none()
+                    && report.covered.is_some()
+            })
     }
 
     /// The full syncs of this run, before any has begun.
