@@ -19,7 +19,8 @@ const PRIVATE_MODE: u32 = 0o600;
 /// How many names for a temporary file are tried before giving up.
 const MOST_TRIES: u32 = 100;
 
-/// Writes a file atomically: a new file is written beside it and renamed.
+/// Writes a file atomically: a new file is written beside it and renamed. A symbolic link in its
+/// place is replaced, and what it points at stays as it is.
 ///
 /// # Errors
 /// If writing fails; the file is then unchanged, and no temporary file is left.
@@ -241,6 +242,21 @@ mod tests {
         assert_eq!(mode(&path), 0o644);
         sweep(dir.path(), |name| name == "file");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_of_ours_is_replaced_and_what_it_points_at_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        fs::write(&target, "another's").unwrap();
+        for write in [write, write_private, write_readable] {
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(&target, &link).unwrap();
+            write(&link, b"ours").unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_file());
+            assert_eq!(fs::read(&link).unwrap(), b"ours");
+            assert_eq!(fs::read(&target).unwrap(), b"another's");
+        }
     }
 
     #[test]
