@@ -15,7 +15,7 @@ use constellation_shared::verdict::{Standing, Verdict};
 use constellation_shared::{Pubkey, Station, counted};
 use tracing::{info, warn};
 
-use crate::swarm::followed::keys_of;
+use crate::swarm::followed::Keys;
 
 /// The shortest time between two checks of the lists. Events arrive in thousands per second.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -92,8 +92,14 @@ impl BlockedNow {
         let is_first = self.seen.is_empty();
         self.seen = seen;
         let before = self.blacklisted.len();
-        match keys_of(&blacklist) {
-            Ok(keys) => self.blacklisted.extend(keys),
+        match Keys::read(&blacklist) {
+            Ok(Keys { keys, faults }) => {
+                self.blacklisted.extend(keys);
+                // At first they are known from the preparation of the run.
+                if !is_first && !faults.is_empty() {
+                    warn!("{}: {faults}", blacklist.path().display());
+                }
+            }
             Err(error) => warn!(
                 "{} cannot be read: {error}; the pubkeys that were blocked before stay blocked; check what the file is and who may read it",
                 blacklist.path().display()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use constellation_shared::list_file::{self, ListFile};
 use constellation_shared::swarm_lists;
 use constellation_shared::verdict::{Standing, Verdict};
-use constellation_shared::wot::KeySet;
+use constellation_shared::wot::{Faults, KeySet};
 use constellation_shared::{Pubkey, Station};
 use tracing::warn;
 
@@ -112,24 +112,47 @@ pub(crate) fn followed(
     })
 }
 
-/// The station's own friends of friends. A list that cannot be read is said, and counts as
-/// empty.
+/// The station's own friends of friends. A list that cannot be read is logged, and counts as empty.
 pub(crate) fn own_friends(station: &Station) -> BTreeSet<Pubkey> {
     let lists = station.friend_lists().into_iter().map(ListFile::own);
     lists.flat_map(|list| keys_or_none(&list)).collect()
 }
 
+/// The pubkeys on a list; none if there is no such list. Its faulty lines are logged.
+///
+/// # Errors
+/// If the list exists and cannot be read.
 pub(crate) fn keys_of(list: &ListFile) -> std::io::Result<BTreeSet<Pubkey>> {
-    let mut keys = BTreeSet::new();
-    if let Some(open) = list.open()? {
-        let faults = open.read(|_, key| {
-            keys.insert(key);
-        })?;
-        if !faults.is_empty() {
-            warn!("{}: {faults}", list.path().display());
-        }
+    let Keys { keys, faults } = Keys::read(list)?;
+    if !faults.is_empty() {
+        warn!("{}: {faults}", list.path().display());
     }
     Ok(keys)
+}
+
+/// What a list holds.
+pub(crate) struct Keys {
+    /// Its pubkeys.
+    pub keys: BTreeSet<Pubkey>,
+    /// Its lines that hold none.
+    pub faults: Faults,
+}
+
+impl Keys {
+    /// Reads a list without logging its faults; nothing if there is no such list.
+    ///
+    /// # Errors
+    /// If the list exists and cannot be read.
+    pub(crate) fn read(list: &ListFile) -> std::io::Result<Self> {
+        let mut keys = BTreeSet::new();
+        let mut faults = Faults::default();
+        if let Some(open) = list.open()? {
+            faults = open.read(|_, key| {
+                keys.insert(key);
+            })?;
+        }
+        Ok(Self { keys, faults })
+    }
 }
 
 /// The pubkeys on other stations' lists, up to a bound. Every list has the same share of it, and

@@ -60,6 +60,20 @@ fn a_key_that_is_blacklisted_in_the_middle_of_a_run_is_kept_out_from_then_on() {
     );
 }
 
+#[test]
+fn a_faulty_line_of_the_blacklist_is_reported_once_a_run() {
+    let authors = Author::many(2);
+    let events = notes(&authors, &PLAIN_KINDS, 20, recent(), 3000);
+    let relay = ScriptedRelay::start(&events, Behaviour::default());
+    let station = station!();
+    follow(&station, &authors, &[&relay.url()]);
+    station.write("strfry/blacklist.txt", "nonsense\n");
+    sync_all(&station, &[]);
+    assert_eq!(station.stored_ids(), ids(&events));
+    let log = station.read("strfry/constellation-backfill.log");
+    assert_eq!(log.matches("1 line skipped").count(), 1, "{log}");
+}
+
 /// What a strfry that hangs was given is fed to another one. Until then the lists may have changed.
 #[test]
 fn events_that_are_fed_again_stay_out_if_their_author_was_blacklisted_meanwhile() {
