@@ -76,8 +76,10 @@ impl Ledger {
         ledger
     }
 
-    /// Forgets comparisons that are dated after `now`, in Unix seconds: the clock was ahead.
+    /// Forgets comparisons that are dated after `now`, in Unix seconds: the clock was ahead. Places
+    /// that are too old to go on from are forgotten, too.
     pub fn forget_the_future(&mut self, now: u64) {
+        self.places.retain(|_, place| place.is_fresh(now));
         let peers = self.peers.values_mut();
         peers.for_each(|coverage| coverage.forget_the_future(now));
     }

@@ -124,10 +124,15 @@ impl Place {
 
     /// Whether a run at `now` that asks for these kinds at this address can go on from here.
     pub fn fits(&self, address: &str, kinds: &[u16], now: u64) -> bool {
-        let age = now.checked_sub(self.begin);
         self.address == address
             && kinds.iter().all(|kind| self.kinds.contains(kind))
-            && age.is_some_and(|age| age < LONGEST)
+            && self.is_fresh(now)
+    }
+
+    /// Whether the place is of the last week, seen at `now`.
+    pub fn is_fresh(&self, now: u64) -> bool {
+        let age = now.checked_sub(self.begin);
+        age.is_some_and(|age| age < LONGEST)
     }
 }
 
