@@ -262,10 +262,15 @@ impl Coverage {
             reconciled,
         } = completed;
         let before = coverage.filter(|coverage| coverage.address == address);
+        let is_out_of_use =
+            |coverage: &Self| asked.is_everything() && coverage.is_older_than_a_day(now);
         let mut coverage = match before {
             Some(coverage) if coverage.kinds == kinds => coverage,
-            // What is known of more kinds than these stays as it is.
-            Some(coverage) if is_subset(kinds, &coverage.kinds) => return Some(coverage),
+            // What is known of more kinds than these stays as it is, unless they have been left out
+            // for so long that all of it is to be compared again anyway.
+            Some(coverage) if is_subset(kinds, &coverage.kinds) && !is_out_of_use(&coverage) => {
+                return Some(coverage);
+            }
             _ if asked.is_everything() => Self {
                 address: address.to_owned(),
                 kinds: kinds.to_vec(),
@@ -301,6 +306,12 @@ impl Coverage {
     pub fn last_comparison(&self) -> u64 {
         let times = self.compared.iter().map(|compared| compared.at);
         times.max().unwrap_or_default()
+    }
+
+    /// Whether nothing has been compared within the day before `now`, in Unix seconds.
+    fn is_older_than_a_day(&self, now: u64) -> bool {
+        let age = now.checked_sub(self.last_comparison());
+        age.is_some_and(|age| age > 24 * HOUR)
     }
 
     /// Forgets comparisons that are dated after `now`, in Unix seconds: the clock was ahead.
@@ -681,6 +692,32 @@ mod tests {
         };
         let same = Coverage::settle(Some(more.clone()), &Asked::since(0), few);
         assert_eq!(same, Some(more));
+    }
+
+    #[test]
+    fn a_kind_that_is_left_out_for_good_does_not_make_each_run_ask_for_everything() {
+        let followed = keys(0..10);
+        let slices = slices(&[1000, 2000, 3000]);
+        let mut coverage = covered(NOW);
+        let mut everything = 0;
+        for hour in 1..100 {
+            let now = NOW + hour * HOUR;
+            let circumstances = Circumstances {
+                now,
+                followed: &followed,
+                kinds: &[0, 1],
+                overlap: DAY,
+                slices: &slices,
+            };
+            let asked = Coverage::plan(Some(&coverage), A, circumstances, |_| 1);
+            everything += usize::from(asked == Asked::since(0));
+            let few = Completed {
+                kinds: &[0, 1],
+                ..completed(now, 2)
+            };
+            coverage = Coverage::settle(Some(coverage), &asked, few).unwrap();
+        }
+        assert!(everything < 5, "{everything} runs asked for everything");
     }
 
     #[test]
