@@ -323,12 +323,13 @@ impl Intake {
         if self.batch.is_empty() {
             return;
         }
-        let batch = mem::take(&mut self.batch);
-        self.batch_bytes = 0;
         // Acquiring only fails after the semaphore is closed, which never happens.
         let Ok(core) = Arc::clone(&self.admission.cores).acquire_owned().await else {
             return;
         };
+        // Only now: a session may be stopped while it waits, and the next run goes on behind these.
+        let batch = mem::take(&mut self.batch);
+        self.batch_bytes = 0;
         let admission = Arc::clone(&self.admission);
         let from = self.from.clone();
         tokio::task::spawn_blocking(move || {
@@ -385,6 +386,31 @@ mod tests {
         assert_eq!(honest.novelty(&id, &spelled(0)), Novelty::Known);
         assert_eq!(admission.seen.lock().unwrap().len(), 5);
         assert_eq!((liar.twins.len(), honest.twins.len()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_not_lost_with_a_session_that_is_stopped_while_it_waits_for_a_core() {
+        let rules = Rules {
+            now: 1,
+            max_event_size: 65_536,
+            blocked: Vec::new().into_iter().collect(),
+        };
+        let (admission, _verified) = Admission::new(rules, true, None, 1);
+        let busy = Arc::clone(&admission.cores).acquire_owned().await;
+        let (tally, traffic) = (Tally::default(), Arc::default());
+        let mut intake = Intake::new(admission, tally, traffic, 0);
+        let json = event().to_json();
+        let arrival = intake.read(&json).unwrap();
+        assert!(intake.take(arrival, &json).await);
+        tokio::select! {
+            biased;
+            () = intake.flush() => panic!("all cores are busy"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(intake.batch.len(), 1);
+        drop(busy);
+        intake.flush().await;
+        assert!(intake.batch.is_empty());
     }
 
     #[test]
