@@ -5,6 +5,7 @@ mod memory;
 mod preparation;
 mod result;
 mod sessions;
+mod witnesses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -130,15 +131,15 @@ impl Backfill<'_> {
             let since = self.peer_memory.since(peer, &self.kinds, self.now, reach);
             return Asked::since(since);
         }
-        self.ledger.plan(&peer.name(), &url, self.circumstances())
+        self.ledger.plan(&url, &url, self.circumstances())
     }
 
     /// Where a scheduled run goes on that pages through a peer's events, if an earlier one broke
     /// off.
     fn resumption(&self, peer: &Peer) -> Option<Resumption> {
         let goes_on = self.context.options.sweeps();
-        let (name, url) = (peer.name(), peer.url());
-        let resumption = || self.ledger.resumption(&name, &url, self.circumstances());
+        let url = peer.url();
+        let resumption = || self.ledger.resumption(&url, &url, self.circumstances());
         goes_on.then(resumption).flatten()
     }
 

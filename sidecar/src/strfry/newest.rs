@@ -6,6 +6,9 @@ use serde::Deserialize;
 use crate::strfry::Strfry;
 use crate::strfry::scan::ScanError;
 
+/// The name of the tag that says when an event expires (NIP-40), as it stands in JSON.
+const EXPIRATION: &[u8] = b"\"expiration\"";
+
 /// What is read of an event.
 #[derive(Deserialize)]
 struct Fields<'a> {
@@ -23,6 +26,8 @@ pub(crate) struct NewestEvent {
     pub kind: u16,
     /// When it was created, in Unix seconds.
     pub created_at: u64,
+    /// Whether it seems to have a time at which it expires (NIP-40).
+    pub may_expire: bool,
 }
 
 impl Strfry {
@@ -49,6 +54,9 @@ impl Strfry {
                     author,
                     kind,
                     created_at: fields.created_at,
+                    may_expire: line
+                        .windows(EXPIRATION.len())
+                        .any(|part| part == EXPIRATION),
                 });
             }
         };

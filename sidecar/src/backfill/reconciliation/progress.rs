@@ -21,6 +21,9 @@ use crate::relay::filter::{LATEST, Window};
 /// is halved 32 times.
 const MOST_REFUSALS: u32 = 40;
 
+/// A relay may list only events that are here, and say that there is more, this often in a row.
+const MOST_EMPTY_PARTS: u32 = 20;
+
 /// How far one peer's reconciliation has come; another connection goes on from there.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -36,6 +39,8 @@ pub(crate) struct Progress {
     pub by_authors: bool,
     /// How many events were listed that were missing here.
     listed: usize,
+    /// How many answers in a row listed only events that are here, and said that there is more.
+    empty_parts: u32,
     /// The events that were listed when no authors were named.
     listed_by_kinds: Vec<EventId>,
     doubts: Doubts,
@@ -79,6 +84,7 @@ impl Progress {
             unreadable_kinds: Vec::new(),
             by_authors: false,
             listed: 0,
+            empty_parts: 0,
             listed_by_kinds: Vec::new(),
             doubts: Doubts::default(),
             tries: Tries::new(naming(wanted)),
@@ -108,6 +114,9 @@ impl Progress {
                         self.refusals = 0;
                         let is_more = compared.is_part || compared.needed.len() > most;
                         let waits = self.take(&task, compared, is_more, reconciler);
+                        if self.empty_parts > MOST_EMPTY_PARTS {
+                            return Err(ReconciliationError::Unfit(CompareError::Invents));
+                        }
                         let by_kinds = !self.listed_by_kinds.is_empty();
                         reconciler
                             .collect(connection, intake, waits, by_kinds, &mut progress)
@@ -176,6 +185,10 @@ impl Progress {
                     self.todo.pop();
                 }
                 self.listed += listed;
+                self.empty_parts = match listed {
+                    0 if is_more => self.empty_parts + 1,
+                    _ => 0,
+                };
                 reconciler.offer(missing);
                 return is_more;
             }

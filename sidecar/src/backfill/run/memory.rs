@@ -4,20 +4,20 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use constellation_shared::{EventId, counted, kinds};
+use constellation_shared::{EventId, counted};
 use tracing::{error, info, warn};
 
 use crate::admission::counts::{self, MostlyForged};
 use crate::admission::gate::Gate;
 use crate::admission::pipeline::{PipelineResult, Step};
 use crate::backfill::run::Backfill;
+use crate::backfill::run::witnesses::witnesses;
 use crate::backfill::stop::OUT_OF_TIME;
 use crate::context::Context;
 use crate::plan::coverage::{self, Completed, Slices};
 use crate::plan::peer_history::PeerOutcome;
 use crate::plan::place::BrokenOff;
 use crate::report::{Covered, PeerReport};
-use crate::strfry::newest::NewestEvent;
 use crate::support::error_chain::chain;
 use crate::support::state_file;
 
@@ -101,7 +101,8 @@ impl Backfill<'_> {
             if imported.written.added < gate.passed().len() as u64 {
                 let untold = imported.untold();
                 all_is_told = untold == 0;
-                if all_is_told {
+                // The id of an unverified event may belong to another event.
+                if all_is_told && !self.context.options.trust_peers {
                     self.remember_what_was_not_kept(gate).await;
                 } else {
                     warn!(
@@ -151,13 +152,7 @@ impl Backfill<'_> {
         let newest_time = times.first();
         let is_today = newest_time.is_some_and(|time| self.now.abs_diff(*time) <= self.overlap());
         let asked_up_to = if is_today { self.now } else { horizon };
-        // An event that a newer one may replace is no witness.
-        let is_own = |event: &&NewestEvent| {
-            let is_lasting =
-                !kinds::is_replaceable(event.kind) && !kinds::is_addressable(event.kind);
-            is_lasting && self.followed.binary_search(&event.author).is_ok()
-        };
-        let witnesses: Vec<EventId> = newest.iter().filter(is_own).map(|event| event.id).collect();
+        let witnesses = witnesses(&newest, &self.followed);
         if !witnesses.is_empty() {
             self.ledger.witness(&witnesses);
         }
@@ -166,7 +161,8 @@ impl Backfill<'_> {
                 .iter_mut()
                 .find(|report| report.address == peer.address);
             let Some(report) = report else { continue };
-            let (name, url) = (peer.name(), peer.url());
+            // By its address: any folder of the swarm may give another node's address.
+            let url = peer.url();
             let left = self.left.get(&peer.address);
             if report.failure.is_none() {
                 let completed = Completed {
@@ -177,9 +173,9 @@ impl Backfill<'_> {
                     kinds: &self.kinds,
                     reconciled: report.reconciled,
                 };
-                self.ledger.settle(&name, asked, completed);
+                self.ledger.settle(&url, asked, completed);
             } else if report.code == Some(MostlyForged::CODE) {
-                self.ledger.forget_place(&name);
+                self.ledger.forget_place(&url);
             } else if let Some(left) = left
                 && self.context.options.sweeps()
             {
@@ -193,9 +189,9 @@ impl Backfill<'_> {
                     followed: &self.followed,
                     left,
                 };
-                self.ledger.keep_place(&name, broken_off);
+                self.ledger.keep_place(&url, broken_off);
             }
-            report.covered = self.ledger.coverage(&name).map(|coverage| Covered {
+            report.covered = self.ledger.coverage(&url).map(|coverage| Covered {
                 until: coverage.horizon(),
                 oldest_comparison: coverage.oldest_comparison(),
             });
@@ -264,7 +260,7 @@ pub(super) fn peer_memory_path(context: &Context) -> PathBuf {
     context.file(state_file::PEERS.name)
 }
 
-fn warn_if_unwritten(path: &Path, written: io::Result<()>) {
+pub(super) fn warn_if_unwritten(path: &Path, written: io::Result<()>) {
     if let Err(error) = written {
         warn!("{} could not be written: {error}", path.display());
     }

@@ -11,7 +11,9 @@ use crate::admission::rules::Rules;
 use crate::backfill::error::PrepareError;
 use crate::backfill::reconciliation::{Reconciliation, Times};
 use crate::backfill::run::Backfill;
-use crate::backfill::run::memory::{ledger_path, peer_memory_path, peer_sets_path, refused_path};
+use crate::backfill::run::memory::{
+    ledger_path, peer_memory_path, peer_sets_path, refused_path, warn_if_unwritten,
+};
 use crate::backfill::shared_claims::SharedClaims;
 use crate::backfill::stop::TimeLimit;
 use crate::context::Context;
@@ -68,6 +70,9 @@ impl<'a> Backfill<'a> {
         let mut refused = Refused::load(&refused_path(context), now);
         if is_another_database(&strfry, &ledger).await {
             ledger.forget_peers();
+            // At once: if this run is killed, the next one may find its events and not see the loss.
+            let path = ledger_path(context);
+            warn_if_unwritten(&path, ledger.save(&path));
             refused.forget_not_kept();
         }
         ledger.begin_run(&keys);
