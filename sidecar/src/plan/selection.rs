@@ -26,8 +26,8 @@ pub(crate) const SMALL_MEMORY: u64 = 1_000_000_000;
 
 /// How many of the selected peers are chosen at random, because a score can be gamed.
 const RANDOM: usize = 2;
-/// How many of the selected peers are chosen by rotation, so that each peer is asked within half
-/// as many runs as there are peers. Anybody can invent folders of stations, and must not keep the
+/// How many of the selected peers are chosen by rotation, so that all peers but one at times are
+/// asked within half as many runs as there are. Anybody can invent folders of stations, and must not keep the
 /// rotation from coming to the true ones: peers that have never given anything take at most one of
 /// the places if one of the others has waited for long.
 const ROTATION: usize = 2;

@@ -58,14 +58,19 @@ fn dead_stations_cost_little_once_they_are_known() {
 }
 
 #[test]
-fn every_live_peer_is_spoken_to_within_half_as_many_runs_as_there_are() {
+fn all_live_peers_but_one_at_most_are_spoken_to_within_half_as_many_runs_as_there_are() {
     let scenario = Scenario {
         stations: 101,
         hours: (40, 24),
         events: 20,
         ..small()
     };
-    assert_eq!(World::new(scenario).run().unspoken(), Some(0));
+    // A proven peer whose turn has come takes the place of a new one at times.
+    let unspoken = World::new(scenario).run().unspoken();
+    assert!(
+        unspoken.is_some_and(|unspoken| unspoken <= 1),
+        "{unspoken:?}"
+    );
 }
 
 #[test]
