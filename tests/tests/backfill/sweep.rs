@@ -187,7 +187,7 @@ fn a_lost_database_is_noticed_and_said() {
     expect_stored(&station, &events);
     expect_logged(
         &station,
-        "The database lacks 32 of 32 events that it held after the last run",
+        "The database lacks 8 of 8 events that it held after the last run",
     );
 }
 
