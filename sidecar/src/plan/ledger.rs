@@ -43,7 +43,7 @@ pub struct Ledger {
     /// For each run, the keys that have been followed since then without a break, as prefixes in
     /// hex, one after the other.
     followed_since: BTreeMap<u64, String>,
-    /// The same, for looking up.
+    /// The run since which each key has been followed, by key.
     #[serde(skip)]
     runs: BTreeMap<KeyPrefix, u64>,
     /// Events that the database held at the end of the last run.

@@ -102,9 +102,10 @@ impl PeerReconciler<'_> {
         let is_by_kinds = task.asking != Asking::ByAuthors;
         let (lacked, unwanted) = {
             let sets = shared.sets();
-            let unwanted = match is_by_kinds {
-                true => sets.unwanted(&self.url, &task.window),
-                false => Vec::new(),
+            let unwanted = if is_by_kinds {
+                sets.unwanted(&self.url, &task.window)
+            } else {
+                Vec::new()
             };
             (sets.lacked(&self.url), unwanted)
         };

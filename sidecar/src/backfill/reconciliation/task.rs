@@ -31,10 +31,10 @@ pub(super) enum Asking {
     ByAuthors,
     /// Only kinds and times are named.
     ByKinds(Span),
-    /// The same, to find out how much the peer holds of other authors. Everything that is wanted
-    /// was had before.
+    /// Only kinds and times are named, to find out how much the peer holds of other authors.
+    /// Everything that is wanted was had before.
     Try(Span),
-    /// The same about the newest part of the time, which is tried first.
+    /// Like [`Self::Try`], but about the newest part of the time only, which is tried first.
     TryNewest(Span),
 }
 
@@ -55,12 +55,12 @@ impl Task {
         kinds.all(|kind| RESTRICTED_KINDS.contains(kind))
     }
 
-    /// The same question with the authors named.
+    /// The questions that ask for this window with the authors named.
     pub(super) fn by_authors(&self) -> Vec<Self> {
         by_authors(&self.authors, &self.window)
     }
 
-    /// The same question about a part of its time.
+    /// This question about another window, a part of its own.
     pub(super) fn within(&self, window: Window) -> Self {
         Self {
             window,

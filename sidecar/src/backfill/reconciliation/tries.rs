@@ -154,9 +154,10 @@ impl Tries {
                 self.learn(connection, reconciler, intake, (span, found))
                     .await;
             } else if found.went_by_kinds {
-                let unwanted = match self.had_doubts {
-                    true => u64::MAX / 2,
-                    false => reconciler.unwanted_bytes(),
+                let unwanted = if self.had_doubts {
+                    u64::MAX / 2
+                } else {
+                    reconciler.unwanted_bytes()
                 };
                 let mut sets = reconciler.reconciliation.sets();
                 let way = sets.way(&reconciler.url, span);
@@ -176,9 +177,10 @@ impl Tries {
         let mut unknown = found.unknown;
         reconciler.retain_unknown(&mut unknown);
         // Where there was much to catch up with, most of what was listed has come by now.
-        let most = match found.fell_back {
-            true => MOST_UNKNOWN / 2,
-            false => self.worth(reconciler),
+        let most = if found.fell_back {
+            MOST_UNKNOWN / 2
+        } else {
+            self.worth(reconciler)
         };
         if unknown.len() > most || found.is_too_much {
             self.fail(reconciler, span);

@@ -54,9 +54,10 @@ impl FromStr for Reason {
 
     fn from_str(word: &str) -> Result<Self, ()> {
         if let Some((code, limit)) = word.split_once(':') {
-            return match code == Refusal::TooLong.code() {
-                true => limit.parse().map(Self::TooLong).map_err(|_| ()),
-                false => Err(()),
+            return if code == Refusal::TooLong.code() {
+                limit.parse().map(Self::TooLong).map_err(|_| ())
+            } else {
+                Err(())
             };
         }
         let is_rule = |refusal: &&Refusal| refusal.code() == word;
