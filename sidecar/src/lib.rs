@@ -115,9 +115,10 @@ pub mod testing {
     }
     pub mod coverage {
         pub use crate::plan::coverage::{
-            Asked, Circumstances, Completed, Coverage, Slices, TimeSpan, horizon,
+            Asked, Circumstances, Completed, Coverage, TimeSpan, horizon,
         };
         pub use crate::plan::ledger::Ledger;
+        pub use crate::plan::slices::Slices;
     }
     pub mod undo {
         pub use crate::commands::install::undo::uninstall;

@@ -125,15 +125,13 @@ impl ReplacedList {
             verified: None,
             closed_since: None,
         };
-        match replaced.install_new(exchange) {
-            Ok(true) => {}
-            not_installed => {
-                let _ = fs::remove_file(&replaced.path);
-                return not_installed.map(|_| Exchanged {
-                    holds: false,
-                    watched: None,
-                });
-            }
+        let installed = replaced.install_new(exchange);
+        if !matches!(installed, Ok(true)) {
+            let _ = fs::remove_file(&replaced.path);
+            return installed.map(|_| Exchanged {
+                holds: false,
+                watched: None,
+            });
         }
         if replaced.is_what_was_copied() {
             return Ok(Exchanged {

@@ -46,7 +46,7 @@ pub(crate) async fn run(
     let history = RunHistory::load(&context.file(RUNS.name));
     let mut code = 0;
     let mut found = false;
-    for occasion in [Occasion::Failure, Occasion::FullSync] {
+    for occasion in [Occasion::Failure, Occasion::Recovery] {
         let Some(line) = occasion.command(options) else {
             writeln!(output, "{}: no command", occasion.option())?;
             continue;
@@ -71,7 +71,7 @@ pub(crate) async fn run(
             output,
             "Failed runs in a row: {failures}; a failure is told from {after} on"
         )?;
-        match &history.told.last {
+        match &history.notified.last {
             None => writeln!(output, "Nothing was told yet")?,
             Some(call) => {
                 let age = duration(unix_time().saturating_sub(call.at));

@@ -208,7 +208,7 @@ fn write_document(
         let profiles = format!("{} with one, {} without", profiles.found, profiles.missing);
         row(output, "profiles", &profiles)?;
     }
-    if let Some(call) = &document.told {
+    if let Some(call) = &document.last_call {
         let result = call.failure.as_ref().map_or_else(String::new, |failure| {
             paint.warn(&format!("; the command failed: {failure}"))
         });

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use constellation_shared::Pubkey;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::slices::{HOUR, Slices};
 use crate::plan::wanted::Part;
 use crate::relay::filter::LATEST;
 
@@ -54,53 +55,6 @@ pub struct Coverage {
     compared: Vec<Compared>,
     /// Whether the peer told what it has (NIP-77), so that comparing costs next to nothing.
     reconciled: bool,
-}
-
-/// How the history is swept.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Slices {
-    /// The times at which the history is cut, in ascending order: about the same number of events
-    /// lies in each slice. Where there are none, all of history is one slice.
-    pub cuts: Vec<u64>,
-    /// The time in which all slices are compared, in seconds.
-    pub period: u64,
-}
-
-/// Up to this many events, all of history is one slice.
-const SMALL: usize = 20_000;
-
-/// Above this many events, a sweep takes a week.
-const LARGE: usize = 1_000_000;
-
-const HOUR: u64 = 3600;
-
-impl Slices {
-    /// Slices for a history with events at these times, in Unix seconds and in any order.
-    pub fn of(times: Vec<u64>) -> Self {
-        let hours = if times.len() > LARGE { 7 * 24 } else { 24 };
-        if times.len() > SMALL {
-            return Self::cut(times, hours);
-        }
-        Self {
-            cuts: Vec::new(),
-            period: hours as u64 * HOUR,
-        }
-    }
-
-    /// One slice for each of this many hours.
-    pub fn cut(mut times: Vec<u64>, hours: usize) -> Self {
-        times.sort_unstable();
-        let places = (1..hours).map(|hour| times.len() * hour / hours);
-        let mut cuts: Vec<u64> = places
-            .filter_map(|place| times.get(place))
-            .copied()
-            .collect();
-        cuts.dedup();
-        Self {
-            cuts,
-            period: hours as u64 * HOUR,
-        }
-    }
 }
 
 /// What a run knows of itself when it plans what it asks a peer.

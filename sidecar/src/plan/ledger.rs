@@ -11,8 +11,9 @@ use std::path::Path;
 use constellation_shared::{EventId, Pubkey};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::coverage::{Asked, Circumstances, Completed, Coverage, Slices};
+use crate::plan::coverage::{Asked, Circumstances, Completed, Coverage};
 use crate::plan::place::{BrokenOff, Place, Resumption};
+use crate::plan::slices::Slices;
 use crate::support::state_file::COVERAGE;
 
 /// The version of the file's format.

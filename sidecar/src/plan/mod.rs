@@ -1,7 +1,8 @@
-//! The plan of a run: which peers it asks ([`selection`]), how far back ([`coverage`],
+//! The plan of a run: which peers it asks ([`selection`]), how far back ([`coverage`], [`slices`],
 //! [`peer_history`]), and for which events ([`wanted`]); and what the station remembers: what it had
-//! of its peers ([`ledger`]) and how far paging through them came ([`place`]), how they did ([`peer_memory`]), refused events ([`refused`]), and how their sets
-//! differ from ours ([`peer_sets`]). The only input and output is loading and saving their own files.
+//! of its peers ([`ledger`]), how far it paged through them ([`place`]), how they did
+//! ([`peer_memory`]), which events were refused ([`refused`]), and how their sets differ from ours
+//! ([`peer_sets`]). The only input and output is loading and saving their own files.
 
 pub(crate) mod coverage;
 pub(crate) mod ledger;
@@ -11,4 +12,5 @@ pub(crate) mod peer_sets;
 pub(crate) mod place;
 pub(crate) mod refused;
 pub(crate) mod selection;
+pub(crate) mod slices;
 pub(crate) mod wanted;

@@ -33,9 +33,9 @@ pub(crate) const MOST_UNWANTED: usize = 100_000;
 /// nothing is learned, and the authors are named.
 const MOST_UNWANTED_IN_ALL: usize = 300_000;
 
-/// Once a peer holds, or all peers hold, this share of the most unwanted events, only those of the
-/// last days are kept: of these the most are asked for.
-const FULL: (usize, usize) = (9, 10);
+/// Once a peer, or all peers together, reach this percentage of the most unwanted events, only
+/// those of the last days are kept: these are the ones that most runs ask for.
+const FULL_PERCENT: usize = 90;
 
 /// The last days, in seconds: more than what counts as recent.
 const KEPT_IF_FULL: u64 = 3 * 86_400;
@@ -236,7 +236,7 @@ impl PeerSets {
     /// Forgets older unwanted events where there are so many that soon no new ones could be learned.
     /// For older events, the authors are named then.
     fn make_room(&mut self, now: u64) {
-        let is_full = |held: usize, most: usize| held * FULL.1 >= most * FULL.0;
+        let is_full = |held: usize, most: usize| held * 100 >= most * FULL_PERCENT;
         let are_full = is_full(self.unwanted.len(), MOST_UNWANTED_IN_ALL);
         let oldest = now.saturating_sub(KEPT_IF_FULL);
         let kept = self.unwanted.iter();

@@ -61,7 +61,8 @@ pub(crate) struct Document {
     /// How many runs failed in a row, this one included.
     pub failures_in_a_row: u32,
     /// The last call of `--on-failure` or `--on-recovery`.
-    pub told: Option<Call>,
+    #[serde(rename = "told")]
+    pub last_call: Option<Call>,
     /// How many pubkeys are followed.
     pub followed: usize,
     /// Events let in, each once.
@@ -218,7 +219,7 @@ impl Document {
             last_success_at: None,
             max_age_seconds: when.max_age,
             failures_in_a_row: 0,
-            told: None,
+            last_call: None,
             followed: 0,
             events: 0,
             events_by_kind: BTreeMap::new(),

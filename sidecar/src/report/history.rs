@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::Outcome;
 use crate::report::document::Document;
-use crate::report::notify::Told;
+use crate::report::notify::Notified;
 use crate::report::run_summary::{Hour, RunSummary};
 use crate::support::sanitize::for_terminal;
 use crate::support::state_file::RUNS;
@@ -35,8 +35,9 @@ pub(crate) struct RunHistory {
     pub last_success_at: Option<u64>,
     /// How many failed since, without those that were interrupted.
     pub failures_in_a_row: u32,
-    /// What the captain was told.
-    pub told: Told,
+    /// Which messages the captain was sent.
+    #[serde(rename = "told")]
+    pub notified: Notified,
     /// Sums over all runs.
     pub totals: Totals,
     /// The last ones, the newest first.
@@ -100,7 +101,7 @@ impl RunHistory {
         self.take_hour(document);
         document.last_success_at = self.last_success_at;
         document.failures_in_a_row = self.failures_in_a_row;
-        document.told = self.told.last.clone();
+        document.last_call = self.notified.last.clone();
         document.runs.clone_from(&self.runs);
         document.hours.clone_from(&self.hours);
     }

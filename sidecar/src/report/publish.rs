@@ -107,7 +107,7 @@ pub(crate) async fn publish(
     let failures_before = history.failures_in_a_row;
     history.take(&mut document);
     let due = due(context, &mut history, &document);
-    said(&history_path, history.save(&history_path));
+    warn_if_failed(&history_path, history.save(&history_path));
     write(context, &document, &history);
     let Some((occasion, command)) = due else {
         return document;
@@ -124,13 +124,13 @@ pub(crate) async fn publish(
     if let Err(error) = &called {
         error!("{option} failed: {}", chain(error));
     }
-    history.told.last = Some(Call {
+    history.notified.last = Some(Call {
         event: occasion.to_string(),
         at: document.finished_at,
         failure: called.err().map(|error| chain(&error)),
     });
-    document.told.clone_from(&history.told.last);
-    said(&history_path, history.save(&history_path));
+    document.last_call.clone_from(&history.notified.last);
+    warn_if_failed(&history_path, history.save(&history_path));
     write(context, &document, &history);
     document
 }
@@ -146,11 +146,13 @@ fn due(
     }
     let (options, now) = (&context.options.hooks, document.finished_at);
     let failures = history.failures_in_a_row;
-    let occasion = history.told.due(failures, options.on_failure_after, now)?;
+    let occasion = history
+        .notified
+        .due(failures, options.on_failure_after, now)?;
     let command = occasion.command(options).map(ToOwned::to_owned);
-    // Who was not told of a failure is not told of its end.
-    if command.is_some() || occasion == Occasion::FullSync {
-        history.told.note(occasion, now);
+    // A captain who was sent no message about a failure is sent none about its end.
+    if command.is_some() || occasion == Occasion::Recovery {
+        history.notified.note(occasion, now);
     }
     Some((occasion, command?))
 }
@@ -165,7 +167,7 @@ fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> Stri
                 failures => format!("{failures} runs in a row failed; the last one: {cause}"),
             }
         }
-        Occasion::FullSync => {
+        Occasion::Recovery => {
             let headline = document.headline();
             // Without the word by which the station's scripts count failures in the log.
             format!("a run succeeded after {failures_before} in vain: {headline}")
@@ -211,20 +213,21 @@ pub(crate) fn message(
 fn write(context: &Context, document: &Document, history: &RunHistory) {
     let json = document.to_json().map_err(io::Error::other);
     let path = context.file(REPORT.name);
-    said(
+    warn_if_failed(
         &path,
         json.and_then(|json| REPORT.write(&path, (json + "\n").as_bytes())),
     );
     let path = context.file(REPORT_PAGE.name);
     let page = page::render(document);
-    said(&path, REPORT_PAGE.write(&path, page.as_bytes()));
+    warn_if_failed(&path, REPORT_PAGE.write(&path, page.as_bytes()));
     if let Some(path) = context.options.metrics_file() {
         let text = metrics::render(document, &history.totals);
-        said(path, atomic_file::write_readable(path, text.as_bytes()));
+        warn_if_failed(path, atomic_file::write_readable(path, text.as_bytes()));
     }
 }
 
-fn said(path: &Path, written: io::Result<()>) {
+/// Warns if one of the files that a run leaves behind could not be written.
+fn warn_if_failed(path: &Path, written: io::Result<()>) {
     if let Err(error) = written {
         warn!(
             "{} could not be written: {error}; check its folder, who may write there, and the free disk space",

@@ -41,7 +41,7 @@ fn document_of(document: &Document, reducer: &mut Reducer) -> Value {
         "days": document.days,
         "last_success_at": document.last_success_at,
         "failures_in_a_row": document.failures_in_a_row,
-        "told": document.told.as_ref().map(|call| json!({
+        "told": document.last_call.as_ref().map(|call| json!({
             "at": call.at,
             "failure": text(call.failure.as_deref(), reducer),
         })),

@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(9);
 /// How long the IPFS daemon may take to answer.
 const IPFS_PATIENCE: Duration = Duration::from_secs(8);
 
-/// With lower limits a peer must be asked so many small questions that a run takes long.
+/// With lower limits than these, a peer has to be sent so many small requests that a run takes
+/// long.
 const LEAST_LIMIT: u64 = 100;
 const LEAST_MESSAGE: u64 = 16_384;
 
@@ -37,9 +38,9 @@ const LONGEST: usize = 300;
 /// How many peers are named in one finding.
 const MOST_NAMED: usize = 5;
 
-/// The answers of one peer.
+/// What one peer replied.
 #[derive(Debug)]
-struct Told {
+struct PeerReply {
     address: Address,
     /// `None` if the peer is behind a tunnel and none was to be opened.
     answer: Option<Result<Answer, String>>,
@@ -55,7 +56,7 @@ enum Shows {
     No(String),
 }
 
-/// The answers of one that can be reached.
+/// What a peer that can be reached says and shows.
 #[derive(Debug)]
 struct Answer {
     /// The peer's information document, or why there is none.
@@ -76,7 +77,7 @@ pub(crate) struct Facts {
     /// Whether the peers were given with `--peer`.
     given: bool,
     passed_over: Vec<String>,
-    told: Vec<Told>,
+    replies: Vec<PeerReply>,
     /// Whether the IPFS daemon answers; `None` if no peer is behind a tunnel.
     ipfs: Option<Result<(), IpfsError>>,
     /// Whether direct messages are wanted.
@@ -94,7 +95,7 @@ impl Facts {
                 None
             };
             let address = peer.address.clone();
-            Told { address, answer }
+            PeerReply { address, answer }
         });
         let behind_tunnels = |peer: &Peer| peer.address.tunnel().is_some();
         let ipfs_program = context.options.ipfs_program();
@@ -106,7 +107,7 @@ impl Facts {
                 None
             }
         };
-        let (told, ipfs) = tokio::join!(join_all(asking), ipfs);
+        let (replies, ipfs) = tokio::join!(join_all(asking), ipfs);
         let show = |why: &PassedOver| for_terminal(&why.to_string(), LONGEST);
         Self {
             passed_over: probe.passed_over.iter().map(show).collect(),
@@ -114,7 +115,7 @@ impl Facts {
             ipfs_program,
             own_node: probe.own_node.clone(),
             given: !context.options.peer.is_empty(),
-            told,
+            replies,
             ipfs,
             dms,
         }
@@ -128,7 +129,7 @@ impl Facts {
             let remedy = "nothing here: that station's captain must mend it, or its folder in tmp/swarm be deleted";
             Finding::warn("peer_passed_over", why, remedy)
         }));
-        if self.told.is_empty() {
+        if self.replies.is_empty() {
             let path = self.swarm.display();
             findings.push(Finding::fail(
                 "no_peers",
@@ -146,9 +147,9 @@ impl Facts {
     }
 
     fn answers(&self) -> impl Iterator<Item = (&Address, &Answer)> {
-        self.told.iter().filter_map(|told| {
-            let answer = told.answer.as_ref()?.as_ref().ok()?;
-            Some((&told.address, answer))
+        self.replies.iter().filter_map(|reply| {
+            let answer = reply.answer.as_ref()?.as_ref().ok()?;
+            Some((&reply.address, answer))
         })
     }
 
@@ -169,14 +170,14 @@ impl Facts {
 
     fn judge_reached(&self) -> Vec<Finding> {
         let asked = self
-            .told
+            .replies
             .iter()
-            .filter(|told| told.answer.is_some())
+            .filter(|reply| reply.answer.is_some())
             .count();
         if asked > 0 && self.answers().next().is_none() {
-            let reasons = self.told.iter().filter_map(|told| {
-                let why = told.answer.as_ref()?.as_ref().err()?;
-                Some(format!("{}: {why}", told.address))
+            let reasons = self.replies.iter().filter_map(|reply| {
+                let why = reply.answer.as_ref()?.as_ref().err()?;
+                Some(format!("{}: {why}", reply.address))
             });
             let reasons: Vec<String> = reasons.take(MOST_NAMED).collect();
             return vec![Finding::fail(
@@ -190,8 +191,9 @@ impl Facts {
         }
         // Without IPFS there are no tunnels, which is said of IPFS.
         let without_ipfs = matches!(self.ipfs, Some(Err(_)));
-        let told = self.told.iter();
-        told.filter(|told| !without_ipfs || told.address.tunnel().is_none())
+        let replies = self.replies.iter();
+        replies
+            .filter(|reply| !without_ipfs || reply.address.tunnel().is_none())
             .map(judge_one)
             .collect()
     }
@@ -246,9 +248,9 @@ impl Facts {
     }
 }
 
-fn judge_one(told: &Told) -> Finding {
-    let address = &told.address;
-    let answer = match &told.answer {
+fn judge_one(reply: &PeerReply) -> Finding {
+    let address = &reply.address;
+    let answer = match &reply.answer {
         None => {
             let text = format!("{address} is behind a tunnel, and was not asked (--tunnels asks)");
             return Finding::ok("peer", text);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::plan::slices::{LARGE, SMALL};
 
 const NOW: u64 = 1_800_000_000;
 const DAY: u64 = 24 * HOUR;

@@ -19,7 +19,7 @@ pub(crate) enum Occasion {
     /// This many runs in a row failed.
     Failure,
     /// A run succeeded after the captain had been told of failures.
-    FullSync,
+    Recovery,
 }
 
 impl Occasion {
@@ -27,7 +27,7 @@ impl Occasion {
     pub(crate) const fn option(self) -> &'static str {
         match self {
             Self::Failure => "--on-failure",
-            Self::FullSync => "--on-recovery",
+            Self::Recovery => "--on-recovery",
         }
     }
 }
@@ -36,7 +36,7 @@ impl fmt::Display for Occasion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Failure => "failure",
-            Self::FullSync => "recovery",
+            Self::Recovery => "recovery",
         })
     }
 }
@@ -46,7 +46,7 @@ impl Occasion {
     pub(crate) fn command(self, options: &HookOptions) -> Option<&str> {
         let command = match self {
             Self::Failure => &options.on_failure,
-            Self::FullSync => &options.on_recovery,
+            Self::Recovery => &options.on_recovery,
         };
         command
             .as_deref()
@@ -65,9 +65,9 @@ pub(crate) struct Call {
     pub failure: Option<String>,
 }
 
-/// What the captain was told.
+/// Which messages the captain was sent, and which is still to follow.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct Notified {
     /// When the captain was last told of a failure, in Unix seconds.
     failure_at: Option<u64>,
     /// Whether the captain is still to be told that it is over.
@@ -76,29 +76,29 @@ pub(crate) struct Told {
     pub last: Option<Call>,
 }
 
-impl Told {
-    /// What is to be told after a run: `failures` in a row by now, 0 where it succeeded;
-    /// `after` so many it matters. A command that fails has been called nevertheless:
-    /// nobody is called every hour.
+impl Notified {
+    /// Which command is to be called after a run, when this many runs have failed in a row (0 if
+    /// the run succeeded) and `after` failures are worth a message. A command that was called and
+    /// failed counts as called, so that it is not called again every hour.
     pub(crate) fn due(&self, failures: u32, after: u32, now: u64) -> Option<Occasion> {
         if failures == 0 {
-            return self.is_open.then_some(Occasion::FullSync);
+            return self.is_open.then_some(Occasion::Recovery);
         }
-        // A time ahead of us was told before the clock was set back.
-        let age = self.failure_at.and_then(|told| now.checked_sub(told));
+        // A time in the future is from before the clock was set back.
+        let age = self.failure_at.and_then(|at| now.checked_sub(at));
         let is_due = failures >= after && age.is_none_or(|age| age >= DAY);
         is_due.then_some(Occasion::Failure)
     }
 
-    /// Takes down that it is being told; before the command is called, so that one that
-    /// never comes back is not called again by the next run.
+    /// Records that the command is called. This comes before the call, so that a command that
+    /// never ends is not called again by the next run.
     pub(crate) const fn note(&mut self, occasion: Occasion, now: u64) {
         match occasion {
             Occasion::Failure => {
                 self.failure_at = Some(now);
                 self.is_open = true;
             }
-            Occasion::FullSync => self.is_open = false,
+            Occasion::Recovery => self.is_open = false,
         }
     }
 }
@@ -110,13 +110,13 @@ mod tests {
     const HOUR: u64 = 3600;
 
     /// The occasions at each of these hours, with this many failures in a row.
-    fn told(runs: &[(u64, u32)]) -> Vec<(u64, Occasion)> {
-        let mut told = Told::default();
+    fn notifications(runs: &[(u64, u32)]) -> Vec<(u64, Occasion)> {
+        let mut notified = Notified::default();
         let mut calls = Vec::new();
         for &(hour, failures) in runs {
             let now = 1000 * DAY + hour * HOUR;
-            if let Some(occasion) = told.due(failures, 3, now) {
-                told.note(occasion, now);
+            if let Some(occasion) = notified.due(failures, 3, now) {
+                notified.note(occasion, now);
                 calls.push((hour, occasion));
             }
         }
@@ -127,36 +127,36 @@ mod tests {
     fn a_failure_is_told_after_three_and_then_once_a_day() {
         let runs: Vec<(u64, u32)> = (0..60).map(|hour| (hour, hour as u32 + 1)).collect();
         assert_eq!(
-            told(&runs),
+            notifications(&runs),
             [2, 26, 50].map(|hour| (hour, Occasion::Failure))
         );
     }
 
     #[test]
     fn a_recovery_is_told_once_and_only_after_a_failure_was() {
-        assert_eq!(told(&[(0, 1), (1, 2), (2, 0), (3, 0)]), []);
+        assert_eq!(notifications(&[(0, 1), (1, 2), (2, 0), (3, 0)]), []);
         assert_eq!(
-            told(&[(0, 3), (1, 0), (2, 0), (3, 0)]),
-            [(0, Occasion::Failure), (1, Occasion::FullSync)]
+            notifications(&[(0, 3), (1, 0), (2, 0), (3, 0)]),
+            [(0, Occasion::Failure), (1, Occasion::Recovery)]
         );
         // The next failure of the same day is not told, and so its end is not either.
         assert_eq!(
-            told(&[(0, 3), (1, 0), (2, 3), (3, 0), (24, 3), (25, 0)]),
+            notifications(&[(0, 3), (1, 0), (2, 3), (3, 0), (24, 3), (25, 0)]),
             [
                 (0, Occasion::Failure),
-                (1, Occasion::FullSync),
+                (1, Occasion::Recovery),
                 (24, Occasion::Failure),
-                (25, Occasion::FullSync)
+                (25, Occasion::Recovery)
             ]
         );
     }
 
     #[test]
     fn a_clock_that_was_set_back_silences_nobody() {
-        let mut told = Told::default();
-        told.note(Occasion::Failure, 1000 * DAY);
-        assert_eq!(told.due(4, 3, 900 * DAY), Some(Occasion::Failure));
-        assert_eq!(told.due(4, 3, 1000 * DAY + HOUR), None);
+        let mut notified = Notified::default();
+        notified.note(Occasion::Failure, 1000 * DAY);
+        assert_eq!(notified.due(4, 3, 900 * DAY), Some(Occasion::Failure));
+        assert_eq!(notified.due(4, 3, 1000 * DAY + HOUR), None);
     }
 
     #[test]
@@ -168,6 +168,6 @@ mod tests {
             hook_patience: 60,
         };
         assert_eq!(Occasion::Failure.command(&options), None);
-        assert_eq!(Occasion::FullSync.command(&options), Some("true"));
+        assert_eq!(Occasion::Recovery.command(&options), Some("true"));
     }
 }

@@ -107,7 +107,7 @@ fn head(document: &Document, zone: &TimeZone) -> Markup {
             @if document.failures_in_a_row > 1 {
                 p class="alert" { (document.failures_in_a_row) " runs in a row have failed." }
             }
-            @if let Some(call) = &document.told {
+            @if let Some(call) = &document.last_call {
                 p {
                     "Told last: a " (call.event) ", " (moment(call.at, zone))
                     @match &call.failure {
@@ -225,7 +225,7 @@ mod tests {
         document.peers[1].failure = Some(hostile.to_owned());
         document.refused.insert(hostile.to_owned(), 1);
         document.import.rejected.insert(hostile.to_owned(), 1);
-        document.told = Some(crate::report::notify::Call {
+        document.last_call = Some(crate::report::notify::Call {
             event: hostile.to_owned(),
             at: 1,
             failure: Some(hostile.to_owned()),

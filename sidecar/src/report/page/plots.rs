@@ -61,7 +61,7 @@ pub(crate) fn by_hour(document: &Document, zone: &TimeZone) -> Markup {
                     @let x = index * width;
                     @let tall = share(events(hour), most) * TALLEST / 10_000;
                     g {
-                        title { (told(*began_at, *hour, zone)) }
+                        title { (tooltip(*began_at, *hour, zone)) }
                         rect class="hit" x=(percent(x)) y="0" width=(percent(width)) height=(height) {}
                         rect class="bar" x=(percent(x + width / 8)) y=(base - tall)
                             width=(percent(width * 3 / 4)) height=(tall) {}
@@ -92,7 +92,8 @@ pub(crate) fn by_hour(document: &Document, zone: &TimeZone) -> Markup {
     }
 }
 
-fn told(began_at: u64, hour: Option<&Hour>, zone: &TimeZone) -> String {
+/// What an hour of the plot shows when the pointer rests on it.
+fn tooltip(began_at: u64, hour: Option<&Hour>, zone: &TimeZone) -> String {
     let time = local(began_at, zone).map(|time| time.strftime("%a %H:%M").to_string());
     let time = time.unwrap_or_default();
     match hour {
