@@ -12,6 +12,7 @@ pub(crate) mod mutex;
 pub(crate) mod program;
 pub(crate) mod runtime;
 pub(crate) mod sanitize;
+pub(crate) mod shell_json;
 pub(crate) mod shell_words;
 pub(crate) mod signals;
 pub(crate) mod state_file;

@@ -16,6 +16,7 @@ use crate::relay::address::{Address, AddressError};
 use crate::relay::guard::{Denial, Guard};
 use crate::relay::peer_id::{NoPeerId, PeerId};
 use crate::support::atomic_file;
+use crate::support::shell_json::text_fields;
 
 /// The longest description that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
@@ -44,21 +45,23 @@ pub struct Description {
 }
 
 impl Description {
-    /// Reads a description; `None` if it is no JSON object.
+    /// Reads a description; `None` if it is no JSON object. A shell script wrote it, so it may
+    /// hold what only `jq` takes for JSON.
     pub fn parse(json: &[u8]) -> Option<Self> {
-        let value: Value = serde_json::from_slice(json).ok()?;
-        let fields = value.as_object()?;
-        let text = |name: &str| {
-            let text = fields.get(name)?.as_str()?.trim();
+        let names = ["myRELAY", "ipfsnodeid", "captainHEX", "NODEHEX"];
+        let texts = text_fields(json, names)?.map(|text| {
+            let text = text?;
+            let text = text.trim();
             (!text.is_empty()).then(|| text.chars().take(LONGEST_TEXT).collect::<String>())
-        };
-        let key = |name: &str| text(name)?.parse().ok();
+        });
+        let [relay, node_id, captain, node] = texts;
+        let key = |text: Option<String>| text?.parse().ok();
         Some(Self {
             folder: String::new(),
-            relay: text("myRELAY"),
-            node_id: text("ipfsnodeid"),
-            captain: key("captainHEX"),
-            node: key("NODEHEX"),
+            relay,
+            node_id,
+            captain: key(captain),
+            node: key(node),
             offers_tunnel: false,
         })
     }
