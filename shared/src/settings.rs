@@ -1,15 +1,19 @@
-//! `strfry/constellation.toml`: settings of the lists for both programs.
+//! `strfry/constellation.toml`: settings of the lists for both programs, and of the backfill.
 //!
 //! ```toml
 //! [lists]
 //! blacklist = "blacklist.txt"      # relative to the station's folder strfry/
 //! amis = ["amisOfAmis.txt"]
 //! swarm = false                    # friends of other stations do not count
+//!
+//! [sync]                           # options of constellation-sync, by their long names
+//! kinds = "uplanet,-4"             # or a list: ["uplanet", -4]
+//! any-author-kinds = [30800, 30850, 30851]
 //! ```
 //!
 //! The command line and the environment win over the file. If the file is not understood, other
 //! stations cannot pardon anybody: that is the strictest thing that it may have said, and it
-//! only affects blocked authors.
+//! only affects blocked authors. A faulty value in `[sync]` is passed over alone.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -17,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use crate::kinds::KindList;
 use crate::regular_file;
 use crate::sanitize::for_terminal;
 
@@ -24,7 +29,10 @@ use crate::sanitize::for_terminal;
 const LARGEST: u64 = 256 * 1024;
 
 /// The known tables and their keys.
-const KNOWN: [(&str, &[&str]); 1] = [("lists", &["blacklist", "amis", "swarm"])];
+const KNOWN: [(&str, &[&str]); 2] = [
+    ("lists", &["blacklist", "amis", "swarm"]),
+    ("sync", &["kinds", "any-author-kinds"]),
+];
 
 /// Settings of the lists from one source. `None` if the source does not mention them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +64,15 @@ impl ListSettings {
             swarm: Some(false),
         }
     }
+}
+
+/// Settings of the backfill. `None` if the file does not mention them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SyncSettings {
+    /// The kinds that are fetched.
+    pub kinds: Option<KindList>,
+    /// The kinds that are fetched whoever wrote them.
+    pub any_author_kinds: Option<KindList>,
 }
 
 /// Something that is wrong in the file.
@@ -91,7 +108,11 @@ pub enum SettingsError {
 pub struct Settings {
     /// The settings of its table `[lists]`.
     pub lists: ListSettings,
-    /// The names in it that are unknown, and skipped.
+    /// The settings of its table `[sync]`.
+    pub sync: SyncSettings,
+    /// Whether there is a table `[sync]`, whatever it holds.
+    pub has_sync: bool,
+    /// What is unknown or wrong in it, and is passed over.
     pub complaints: Vec<Complaint>,
 }
 
@@ -137,28 +158,28 @@ impl Settings {
                     format!("{} is no table: write [{0}]", name.get_ref()),
                 ));
             };
+            settings.has_sync |= name.get_ref() == "sync";
             for (key, value) in table {
-                let (name, at) = (key.get_ref(), key.span().start);
-                let wrong = |kind| complaint(at, format!("{name} is not {kind}"));
-                let value = value.get_ref();
-                match name.as_ref() {
-                    "blacklist" => {
-                        let path = path(value, folder).ok_or_else(|| wrong(A_PATH))?;
-                        settings.lists.blacklist = Some(path);
+                let at = key.span().start;
+                let entry = Entry {
+                    name: key.get_ref(),
+                    value: value.get_ref(),
+                };
+                let wrong = if keys.contains(&entry.name) {
+                    match name.get_ref().as_ref() {
+                        "lists" => {
+                            let read = settings.lists.take(entry, folder);
+                            read.map_err(|what| complaint(at, what))?;
+                            None
+                        }
+                        _ => settings.sync.take(entry).err(),
                     }
-                    "amis" => {
-                        let paths = paths(value, folder).ok_or_else(|| wrong(PATHS))?;
-                        settings.lists.amis = Some(paths);
-                    }
-                    "swarm" => {
-                        let swarm = value.as_bool().ok_or_else(|| wrong("true or false"))?;
-                        settings.lists.swarm = Some(swarm);
-                    }
-                    _ => {
-                        let what = unknown(name, keys, "key");
-                        settings.complaints.push(complaint(at, what));
-                    }
-                }
+                } else {
+                    Some(unknown(entry.name, keys, "key"))
+                };
+                settings
+                    .complaints
+                    .extend(wrong.map(|what| complaint(at, what)));
             }
         }
         settings.complaints.sort_by_key(|complaint| complaint.line);
@@ -166,6 +187,64 @@ impl Settings {
     }
 }
 
+/// A key of a table, and its value.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    name: &'a str,
+    value: &'a DeValue<'a>,
+}
+
+impl ListSettings {
+    /// Takes a known key, whose paths are relative to `folder`.
+    fn take(&mut self, Entry { name, value }: Entry<'_>, folder: &Path) -> Result<(), String> {
+        let wrong = |kind| format!("{name} is not {kind}");
+        match name {
+            "blacklist" => {
+                self.blacklist = Some(path(value, folder).ok_or_else(|| wrong(A_PATH))?);
+            }
+            "amis" => self.amis = Some(paths(value, folder).ok_or_else(|| wrong(PATHS))?),
+            _ => self.swarm = Some(value.as_bool().ok_or_else(|| wrong("true or false"))?),
+        }
+        Ok(())
+    }
+}
+
+impl SyncSettings {
+    /// Takes a known key.
+    fn take(&mut self, Entry { name, value }: Entry<'_>) -> Result<(), String> {
+        let text =
+            words(value).ok_or_else(|| format!("{name} is not {KINDS}, and is passed over"))?;
+        let kinds: KindList = text
+            .parse()
+            .map_err(|error| format!("{name} is passed over: {error}"))?;
+        match name {
+            "kinds" => self.kinds = Some(kinds),
+            _ => self.any_author_kinds = Some(kinds),
+        }
+        Ok(())
+    }
+}
+
+/// The words of a list of kinds: a text, a number, or a list of both.
+fn words(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.clone().into_owned()),
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Array(values) => {
+            let words: Option<Vec<String>> = values
+                .iter()
+                .map(|value| match value.get_ref() {
+                    DeValue::Array(_) => None,
+                    value => words(value),
+                })
+                .collect();
+            Some(words?.join(","))
+        }
+        _ => None,
+    }
+}
+
+const KINDS: &str = "a list of kinds, such as \"seed,+30850\" or [\"seed\", 30850]";
 const A_PATH: &str = "the path of a file in quotes, \"…\", written out without ~";
 const PATHS: &str = "a list of paths, [\"…\", \"…\"], each written out without ~";
 
@@ -262,8 +341,45 @@ mod tests {
             [
                 "line 2: unknown key blaklist, which is passed over; did you mean blacklist?",
                 "line 4: unknown table list, which is passed over; did you mean lists?",
-                "line 5: unknown table z, which is passed over; known are lists",
+                "line 5: unknown table z, which is passed over; known are lists, sync",
             ]
+        );
+    }
+
+    #[test]
+    fn kinds_are_written_in_several_ways() {
+        let kinds = |text: &str| {
+            let settings = parse(&format!("[sync]\nkinds = {text}")).unwrap();
+            assert_eq!(settings.complaints, []);
+            settings.sync.kinds.unwrap().over(&[4, 9])
+        };
+        assert_eq!(kinds("\"0,1\""), [0, 1]);
+        assert_eq!(kinds("[0, 1]"), [0, 1]);
+        assert_eq!(kinds("7"), [7]);
+        assert_eq!(kinds("[\"+7\", -4]"), [7, 9]);
+        assert_eq!(kinds("\"uplanet\"").len(), 57);
+        let settings = parse("sync.any-author-kinds = [30800]").unwrap();
+        assert_eq!(settings.sync.any_author_kinds.unwrap().over(&[]), [30_800]);
+    }
+
+    #[test]
+    fn a_fault_in_the_settings_of_the_backfill_is_passed_over_alone() {
+        let settings = parse(
+            "[sync]\nkinds = \"seeds\"\nany-author-kinds = [[1]]\nkind = 1\n[lists]\nswarm = false",
+        )
+        .unwrap();
+        assert_eq!(settings.sync, SyncSettings::default());
+        assert_eq!(settings.lists.swarm, Some(false));
+        let said: Vec<String> = settings
+            .complaints
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(said[0].starts_with("line 2: kinds is passed over: seeds is no kind; write "));
+        assert!(said[1].starts_with("line 3: any-author-kinds is not a list of kinds, such as "));
+        assert_eq!(
+            said[2],
+            "line 4: unknown key kind, which is passed over; did you mean kinds?"
         );
     }
 
@@ -298,7 +414,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_stops_the_reading(text in "([a-z =\\[\\]\"\n.~]|lists|swarm|blacklist|true){0,30}") {
+        fn no_text_stops_the_reading(text in "([a-z =\\[\\]\"\n.~]|lists|sync|kinds|swarm|blacklist|true){0,30}") {
             let _ = parse(&text);
         }
     }

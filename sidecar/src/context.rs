@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use constellation_shared::Station;
-use constellation_shared::settings::{ListSettings, Settings};
+use constellation_shared::settings::{ListSettings, Settings, SyncSettings};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::options::Options;
@@ -37,18 +37,20 @@ pub(crate) struct Context {
     pub bars: MultiProgress,
 }
 
-/// Which lists count, and what is not understood of it.
+/// Which lists count, what the settings file says of the backfill, and what is not understood of it.
 #[derive(Debug, Default)]
-pub(crate) struct ListsFound {
+pub(crate) struct SettingsFound {
     /// The lists.
     pub lists: ListSettings,
+    /// The settings of the backfill in the file.
+    pub sync: SyncSettings,
     /// What is not understood, each in words.
     pub doubts: Vec<String>,
     /// Whether a settings file that is not understood may name another blacklist.
     pub blacklist_is_unknown: bool,
 }
 
-impl ListsFound {
+impl SettingsFound {
     /// What counts for a station: what was `given` on our own command line or by our own
     /// variables, else what strfry's plugin line tells the policy, else the file that both
     /// programs read.
@@ -63,10 +65,12 @@ impl ListsFound {
         let path = folder.join("constellation.toml");
         let named = given.or(plugin);
         let mut blacklist_is_unknown = false;
+        let mut sync = SyncSettings::default();
         let file = match Settings::load(&path) {
             Ok(settings) => {
                 let complaints = settings.complaints.iter();
                 doubts.extend(complaints.map(|words| format!("{} {words}", path.display())));
+                sync = settings.sync;
                 settings.lists
             }
             Err(why) => {
@@ -80,6 +84,7 @@ impl ListsFound {
         };
         Self {
             lists: named.or(file),
+            sync,
             doubts,
             blacklist_is_unknown,
         }

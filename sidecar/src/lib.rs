@@ -105,7 +105,7 @@ pub mod testing {
         pub use crate::plan::selection::{Candidate, Identity, Selection};
     }
     pub mod session {
-        pub use crate::backfill::session::{Session, SessionOutcome};
+        pub use crate::backfill::session::{AnyAuthor, Session, SessionOutcome};
     }
     pub mod state_file {
         pub use crate::support::state_file::{ALL, REFUSED};
@@ -140,7 +140,7 @@ use tokio::runtime::Runtime;
 use crate::commands::cli::{Cli, Command};
 use crate::commands::error::{SyncError, complain};
 use crate::commands::{bugreport, doctor, install, notify, status, why};
-use crate::context::{Context, ListsFound};
+use crate::context::{Context, SettingsFound};
 use crate::report::document::Document;
 use crate::report::publish::Begin;
 use crate::support::clock::unix_time;
@@ -185,8 +185,9 @@ fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
     // Only a run by hand does not; other commands tell of scheduled runs.
     options.sweep.get_or_insert(command.is_some());
     let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
-    let found = ListsFound::look(&station, options.lists());
+    let found = SettingsFound::look(&station, options.lists());
     let station = station.with_lists(found.lists);
+    options.file = found.sync;
     let context = Context {
         options,
         doubts: found.doubts,

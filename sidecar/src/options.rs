@@ -4,14 +4,13 @@ pub(crate) mod hooks;
 pub(crate) mod members;
 pub(crate) mod report;
 
-use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use constellation_shared::kinds;
-use constellation_shared::settings::ListSettings;
+use constellation_shared::kinds::{self, KindList};
+use constellation_shared::settings::{ListSettings, SyncSettings};
 
 use crate::options::hooks::HookOptions;
 use crate::options::members::MemberOptions;
@@ -117,9 +116,25 @@ pub struct Options {
     /// The ipfs program, for peers behind tunnels [default: ipfs on PATH]
     #[arg(long, value_name = "PATH", env = "CONSTELLATION_IPFS")]
     pub ipfs: Option<PathBuf>,
-    /// Fetch only events of these kinds, separated by commas [default: the constellation's 20]
-    #[arg(long, value_name = "LIST", value_parser = parse_kinds, env = "CONSTELLATION_KINDS")]
-    pub kinds: Option<Kinds>,
+    /// The kinds that are fetched: numbers, the sets seed (20) and uplanet (57), or changes (+30850,-4) [default: as set in strfry/constellation.toml, else seed]
+    #[arg(
+        long,
+        value_name = "LIST",
+        allow_hyphen_values = true,
+        env = "CONSTELLATION_KINDS"
+    )]
+    pub kinds: Option<KindList>,
+    /// Also fetch these kinds of authors whom nobody lists, at most 1,000 events of each peer in a run [default: as set in strfry/constellation.toml, else none]
+    #[arg(
+        long,
+        value_name = "LIST",
+        allow_hyphen_values = true,
+        env = "CONSTELLATION_ANY_AUTHOR_KINDS"
+    )]
+    pub any_author_kinds: Option<KindList>,
+    /// What the settings file says where this command line and the environment say nothing.
+    #[arg(skip)]
+    pub file: SyncSettings,
     /// Trust the certificate authorities in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", env = "CONSTELLATION_CA_FILE")]
     pub ca_file: Option<PathBuf>,
@@ -175,20 +190,31 @@ fn parse_minutes(text: &str) -> Result<MaxMinutes, String> {
     Ok(MaxMinutes((!limit.is_zero()).then_some(limit)))
 }
 
-/// A list of kinds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kinds(pub Vec<u16>);
+/// What comes of several sources, the weaker first.
+fn layered<const N: usize>(sources: [&Option<KindList>; N], default: Vec<u16>) -> Vec<u16> {
+    let given = sources.into_iter().flatten();
+    let mut kinds = given.fold(default, |weaker, list| list.over(&weaker));
+    kinds.sort_unstable();
+    kinds
+}
 
-fn parse_kinds(text: &str) -> Result<Kinds, ParseIntError> {
-    let numbers = text.split([',', ' ']).filter(|number| !number.is_empty());
-    let mut numbers = numbers.map(str::parse).collect::<Result<Vec<u16>, _>>()?;
-    numbers.sort_unstable();
-    numbers.dedup();
-    if numbers.is_empty() {
-        // Makes the error that says that a number is missing.
-        "".parse::<u16>()?;
+/// One of the options that name kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KindOption {
+    /// `--kinds`.
+    Kinds,
+    /// `--any-author-kinds`.
+    AnyAuthor,
+}
+
+impl KindOption {
+    /// Its long name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kinds => "kinds",
+            Self::AnyAuthor => "any-author-kinds",
+        }
     }
-    Ok(Kinds(numbers))
 }
 
 impl Options {
@@ -197,17 +223,42 @@ impl Options {
         self.sweep.unwrap_or(false)
     }
 
-    /// The kinds that are asked for.
+    /// The kinds that are asked for, in ascending order.
     pub fn wanted_kinds(&self) -> Vec<u16> {
-        let all = || kinds::KINDS.iter().map(|kind| kind.number).collect();
-        let mut wanted = self
-            .kinds
-            .as_ref()
-            .map_or_else(all, |kinds| kinds.0.clone());
-        if self.no_dms {
-            wanted.retain(|&kind| kind != kinds::DIRECT_MESSAGE);
-        }
-        wanted
+        let sources = [&self.file.kinds, &self.kinds];
+        let seed = kinds::Set::Seed.numbers();
+        self.without_dms(layered(sources, seed))
+    }
+
+    /// The kinds that are also asked for without naming authors, in ascending order.
+    pub fn any_author_kinds(&self) -> Vec<u16> {
+        let sources = [&self.file.any_author_kinds, &self.any_author_kinds];
+        self.without_dms(layered(sources, Vec::new()))
+    }
+
+    /// What to type so that a kind is asked for as well as those that already are, in one run and
+    /// in all runs.
+    pub fn how_to_add(&self, option: KindOption, kind: u16) -> String {
+        let (given, set) = match option {
+            KindOption::Kinds => (&self.kinds, &self.file.kinds),
+            KindOption::AnyAuthor => (&self.any_author_kinds, &self.file.any_author_kinds),
+        };
+        let with = |list: &Option<KindList>| {
+            let alone = || format!("+{kind}");
+            list.as_ref()
+                .map_or_else(alone, |list| list.text_with(kind))
+        };
+        let name = option.name();
+        format!(
+            "constellation-sync --{name} {}; for good, in the table [sync] of strfry/constellation.toml: {name} = \"{}\"",
+            with(given),
+            with(set),
+        )
+    }
+
+    fn without_dms(&self, mut kinds: Vec<u16>) -> Vec<u16> {
+        kinds.retain(|&kind| !self.no_dms || kind != kinds::DIRECT_MESSAGE);
+        kinds
     }
 
     /// The settings of the lists that these options make.
@@ -239,6 +290,11 @@ impl Options {
         if self.sweeps() {
             return 0;
         }
+        self.since_by_days(now)
+    }
+
+    /// The oldest time that a run by hand asks every peer for at `now`, in Unix seconds.
+    pub fn since_by_days(&self, now: u64) -> u64 {
         PeerHistory::default().since(now, now, self.reach())
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::SystemTime;
 
-use constellation_shared::kinds::{self, KINDS};
+use constellation_shared::kinds::{self, Set};
 use constellation_shared::{Event, Pubkey};
 use serde_json::{Value, json};
 
@@ -133,7 +133,7 @@ fn show_sync(out: &mut impl Write, station: &StationDir, people: &People) -> io:
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |time| time.as_secs());
-    let numbers: Vec<u16> = KINDS.iter().map(|kind| kind.number).collect();
+    let numbers = Set::Seed.numbers();
     let followed = [1, 2, 3].map(Author::new);
     let genuine: Vec<Event> = notes(&followed, &numbers, 2000, now - 60, 72_000);
     let first = ScriptedRelay::start(&genuine[..1500], Behaviour::default());

@@ -23,10 +23,10 @@ const FLOORS: [(&str, &[&[&str]]); 3] = [
             &["blacklist", "verify"],
             &["event", "station", "wot"],
             &["settings"],
+            &["kinds"],
             &[
                 "attributes",
                 "key",
-                "kinds",
                 "regular_file",
                 "sanitize",
                 "sparse",

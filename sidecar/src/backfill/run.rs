@@ -21,6 +21,7 @@ use crate::admission::intake::{Admission, ArrivalListener};
 use crate::admission::pipeline::{Pipeline, Step};
 use crate::admission::rules::Rules;
 use crate::backfill::reconciliation::Reconciliation;
+use crate::backfill::session::AnyAuthor;
 use crate::backfill::stop::TimeLimit;
 use crate::context::Context;
 use crate::plan::coverage::{Asked, Circumstances};
@@ -33,6 +34,7 @@ use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::relay::filter::Window;
 use crate::relay::tunnel::tunnels::Tunnels;
+use crate::report::{ANY_AUTHOR, PeerReport};
 use crate::strfry::Strfry;
 use crate::strfry::import::Import;
 use crate::swarm::blocked_now::BlockedNow;
@@ -99,6 +101,7 @@ impl Backfill<'_> {
         self.count(&mut reports);
         self.report_withheld(&mut reports);
         self.remember(&mut reports, &imported, step).await;
+        report_any_author(&mut reports);
         self.done(reports, imported, step)
     }
 
@@ -134,6 +137,17 @@ impl Backfill<'_> {
         self.ledger.plan(&url, &url, self.circumstances())
     }
 
+    /// What this run asks a peer for whoever wrote it. It goes back as far as a run by hand, whose
+    /// reach is bounded: nothing is remembered of what was had of unknown authors.
+    fn any_author(&self, peer: &Peer) -> Option<AnyAuthor> {
+        let options = &self.context.options;
+        let kinds = options.any_author_kinds();
+        let since = self
+            .peer_memory
+            .since(peer, &self.kinds, self.now, options.reach());
+        (!kinds.is_empty()).then_some(AnyAuthor { kinds, since })
+    }
+
     /// Where a scheduled run goes on that pages through a peer's events, if an earlier one broke
     /// off.
     fn resumption(&self, peer: &Peer) -> Option<Resumption> {
@@ -157,5 +171,17 @@ impl Backfill<'_> {
     fn others(&self) -> impl Iterator<Item = &Peer> {
         let is_other = |peer: &&Peer| !self.own.contains(&peer.address);
         self.peers.iter().filter(is_other)
+    }
+}
+
+/// A peer that did not give what was wanted of any author did not give everything. This is said once
+/// it is remembered what was had of the followed authors.
+fn report_any_author(reports: &mut [PeerReport]) {
+    for report in reports.iter_mut().filter(|report| report.failure.is_none()) {
+        let of_any_author = report.of_any_author.as_ref();
+        if let Some(why) = of_any_author.and_then(|of_any_author| of_any_author.failure.clone()) {
+            report.failure = Some(format!("events of any author did not all come: {why}"));
+            report.code = Some(ANY_AUTHOR);
+        }
     }
 }

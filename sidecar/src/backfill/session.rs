@@ -1,6 +1,7 @@
 //! [`Session`]: everything that is wanted of one peer. Connect, ask, and try again if the connection
 //! breaks. The steps are in the files of this folder.
 
+mod any_author;
 mod attempt;
 mod failure;
 mod limits;
@@ -27,6 +28,8 @@ use crate::relay::traffic::Traffic;
 use crate::support::backoff::{MOST_ATTEMPTS, MOST_FRUITLESS_WAITS, wait_after, wait_for_patience};
 use crate::support::error_chain::chain;
 
+pub use any_author::AnyAuthor;
+pub(crate) use any_author::MOST_EVENTS as MOST_EVENTS_OF_ANY_AUTHOR;
 use failure::{AttemptError, SessionFailure};
 pub use outcome::SessionOutcome;
 use progress::Progress;
@@ -53,6 +56,8 @@ pub struct Session {
     pub admission: Arc<Admission>,
     /// The events that are wanted of the peer.
     pub wanted: Arc<Wanted>,
+    /// What is wanted of the peer whoever wrote it.
+    pub any_author: Option<AnyAuthor>,
     /// Where an earlier run broke off that paged through the peer's events.
     pub resumption: Option<Resumption>,
     /// How long the peer may make no progress before it is given up.
@@ -77,11 +82,17 @@ impl Session {
         );
         let mut progress = Progress::default();
         let result = self.try_until_stopped(&mut intake, &mut progress).await;
+        let mut of_any_author = None;
+        if result.is_ok() {
+            let information = progress.information.as_ref();
+            of_any_author = self.fetch_of_any_author(&mut intake, information).await;
+        }
         intake.flush().await;
         if let (Some(reconciliation), Err(_)) = (&self.reconciliation, &result) {
             reconciliation.claims.leave(self.index);
         }
-        let outcome = self.outcome(result, progress, start.elapsed(), now);
+        let mut outcome = self.outcome(result, progress, start.elapsed(), now);
+        outcome.report.of_any_author = of_any_author;
         self.bar.finish_and_clear();
         outcome
     }

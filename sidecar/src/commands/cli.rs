@@ -95,7 +95,7 @@ const GROUPS: [Group; 6] = [
     Group {
         heading: "What to fetch",
         common: &["days"],
-        rare: &["sweep", "max_days", "kinds", "no_dms"],
+        rare: &["sweep", "max_days", "kinds", "any_author_kinds", "no_dms"],
     },
     Group {
         heading: "Whom to ask",
@@ -193,6 +193,7 @@ fn taken_by(command: &str) -> Option<&'static [&'static str]> {
             "peer",
             "allow_private_peers",
             "kinds",
+            "any_author_kinds",
             "no_dms",
             "ca_file",
             "ipfs",
@@ -205,6 +206,7 @@ fn taken_by(command: &str) -> Option<&'static [&'static str]> {
             "sweep",
             "max_days",
             "kinds",
+            "any_author_kinds",
             "no_dms",
             "ca_file",
             "ipfs",
@@ -393,7 +395,12 @@ mod tests {
         assert_eq!(options(&["--no-dms"]).wanted_kinds().len(), 19);
         assert_eq!(options(&["--kinds", "7,1, 1"]).wanted_kinds(), [1, 7]);
         assert_eq!(options(&["--kinds", "1,4", "--no-dms"]).wanted_kinds(), [1]);
-        for wrong in ["", "x", "70000", "-1"] {
+        assert_eq!(options(&["--kinds", "-4"]).wanted_kinds().len(), 19);
+        assert_eq!(options(&["--kinds", "+9,uplanet"]).wanted_kinds().len(), 58);
+        assert_eq!(options(&[]).any_author_kinds(), [0; 0]);
+        let any_author = ["--any-author-kinds", "30850,4", "--no-dms"];
+        assert_eq!(options(&any_author).any_author_kinds(), [30_850]);
+        for wrong in ["", "x", "70000", "-x", "4,-4"] {
             assert!(cli(&["--kinds", wrong]).is_err(), "{wrong}");
         }
     }

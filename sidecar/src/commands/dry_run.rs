@@ -8,6 +8,7 @@ use std::path::Path;
 use constellation_shared::counted;
 use constellation_shared::{Pubkey, kinds};
 
+use crate::backfill::session::MOST_EVENTS_OF_ANY_AUTHOR;
 use crate::commands::error::SyncError;
 use crate::commands::members;
 use crate::context::Context;
@@ -58,6 +59,15 @@ pub(crate) fn write_hex(output: &mut impl Write, keys: &[Pubkey]) -> io::Result<
     Ok(())
 }
 
+/// These kinds with their names.
+fn named(numbers: &[u16]) -> String {
+    let names = numbers.iter().map(|&number| match kinds::find(number) {
+        Some(kind) => format!("{number} {}", kind.name),
+        None => number.to_string(),
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// What a run would do.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
@@ -67,6 +77,8 @@ pub(crate) struct Plan<'a> {
     pub followed: &'a Followed,
     /// The kinds that would be asked for.
     pub kinds: &'a [u16],
+    /// The kinds that would be asked for whoever wrote them.
+    pub any_author_kinds: &'a [u16],
     /// Days back, 0 for all.
     pub days: u64,
     /// Whether everything that is missing is asked for, however old it is.
@@ -107,21 +119,20 @@ impl Plan<'_> {
             1 => "of the last day".to_owned(),
             days => format!("of the last {days} days"),
         };
-        let names: Vec<String> = self
-            .kinds
-            .iter()
-            .map(|&number| match kinds::find(number) {
-                Some(kind) => format!("{number} {}", kind.name),
-                None => number.to_string(),
-            })
-            .collect();
         writeln!(
             output,
             "Would ask for the events {span} of {} (none of the {} blocked ones)",
             counted(self.followed.keys.len(), "pubkey"),
             self.followed.blocked.len()
         )?;
-        writeln!(output, "Would ask for the kinds: {}", names.join(", "))?;
+        writeln!(output, "Would ask for the kinds: {}", named(self.kinds))?;
+        if !self.any_author_kinds.is_empty() {
+            writeln!(
+                output,
+                "Would ask for at most {MOST_EVENTS_OF_ANY_AUTHOR} events of any author of each peer, of the kinds: {}",
+                named(self.any_author_kinds)
+            )?;
+        }
         writeln!(
             output,
             "Would feed what is genuine to {} import",
@@ -197,6 +208,7 @@ pub(crate) async fn look(context: &Context, output: &mut impl Write) -> Result<O
             peers: &peers,
             followed: &followed,
             kinds: &kinds,
+            any_author_kinds: &options.any_author_kinds(),
             days: options.days,
             sweeps: options.sweeps(),
             strfry: strfry.binary(),

@@ -87,7 +87,8 @@ impl PeerRecord {
 
     /// When the peer last gave all of these kinds, in Unix seconds, if that is known.
     fn gave(&self, kinds: &[u16]) -> Option<u64> {
-        let usual = kinds.iter().all(|kind| kinds::find(*kind).is_some());
+        let usual = usual();
+        let usual = kinds.iter().all(|kind| usual.contains(kind));
         match &self.gave {
             Some(gave) if kinds.iter().all(|kind| gave.kinds.contains(kind)) => {
                 self.history.last_success
@@ -101,7 +102,7 @@ impl PeerRecord {
 
 /// The 20 kinds that the constellation syncs unless it is told otherwise.
 fn usual() -> Vec<u16> {
-    kinds::KINDS.iter().map(|kind| kind.number).collect()
+    kinds::Set::Seed.numbers()
 }
 
 /// What is remembered of all peers, by name.

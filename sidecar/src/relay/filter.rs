@@ -11,7 +11,7 @@ pub(crate) const LATEST: u64 = (1 << 53) - 1;
 /// A part of the wanted events: authors, kinds and a span of time, both ends included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// The authors.
+    /// The authors; if there are none, those of everybody.
     pub authors: Vec<Pubkey>,
     /// The kinds.
     pub kinds: Vec<u16>,
@@ -24,6 +24,7 @@ pub struct Window {
 /// A filter as a REQ message carries it (NIP-01).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Filter {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authors: Vec<String>,
     pub kinds: Vec<u16>,
     #[serde(skip_serializing_if = "is_zero")]

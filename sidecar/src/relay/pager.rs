@@ -60,6 +60,8 @@ pub struct Pager {
     is_limit_told: bool,
     /// After how many events no further page is asked for.
     most_events: usize,
+    /// Whether more events than that are too many.
+    is_strict: bool,
     /// How many events have arrived.
     received: usize,
     /// How many subscriptions were answered to the end.
@@ -105,6 +107,7 @@ impl Pager {
             limit: limit.max(1),
             is_limit_told: false,
             most_events: usize::MAX,
+            is_strict: false,
             received: 0,
             answered: 0,
             largest_page: 0,
@@ -123,6 +126,13 @@ impl Pager {
     #[must_use]
     pub const fn with_most_events(mut self, most_events: usize) -> Self {
         self.most_events = most_events;
+        self
+    }
+
+    /// The same pager, but it takes no event beyond the most that it asks for.
+    #[must_use]
+    pub const fn strictly(mut self) -> Self {
+        self.is_strict = true;
         self
     }
 
@@ -157,7 +167,12 @@ impl Pager {
             kinds: window.kinds.clone(),
             since: window.since.saturating_sub(1),
             until: window.until + self.until_shift,
-            limit: self.limit,
+            limit: if self.is_strict {
+                let left = self.most_events.saturating_sub(self.received);
+                self.limit.min(left.max(1))
+            } else {
+                self.limit
+            },
         };
         let subscription = self.next_number;
         self.next_number += 1;
@@ -199,6 +214,11 @@ impl Pager {
         todo.chain(open).chain(full).cloned().collect()
     }
 
+    /// How many events have arrived.
+    pub const fn received(&self) -> usize {
+        self.received
+    }
+
     /// How many subscriptions were answered to the end.
     pub const fn answered(&self) -> u64 {
         self.answered
@@ -235,7 +255,8 @@ impl Pager {
         if !page.holds(author, kind, created_at) {
             return Asked::No;
         }
-        if page.count >= self.limit.saturating_add(MOST_SURPLUS) {
+        let is_beyond = self.is_strict && self.received >= self.most_events;
+        if is_beyond || page.count >= self.limit.saturating_add(MOST_SURPLUS) {
             return Asked::TooMany;
         }
         page.count += 1;
@@ -341,11 +362,13 @@ impl Pager {
         };
         let window = page.task.window;
         if !wants_auth || window.kinds.is_empty() {
+            let authors = match window.authors.len() {
+                0 => "all authors".to_owned(),
+                named => counted(named, "author"),
+            };
             self.gaps.push(format!(
-                "{} between {} and {}: {reason}",
-                counted(window.authors.len(), "author"),
-                window.since,
-                window.until
+                "{authors} between {} and {}: {reason}",
+                window.since, window.until
             ));
             return true;
         }

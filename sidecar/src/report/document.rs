@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::admission::rules::Refusal;
 use crate::report::notify::Call;
 use crate::report::run_summary::{Hour, RunSummary};
-use crate::report::{Outcome, PeerReport, Person, Report};
+use crate::report::{OfAnyAuthor, Outcome, PeerReport, Person, Report};
 use crate::support::sanitize::{escaped_json, for_terminal};
 
 /// The number of its layout.
@@ -175,6 +175,20 @@ pub(crate) struct Peer {
     /// Since when each part of its history has been compared at least once.
     #[serde(default)]
     pub compared_since: Option<u64>,
+    /// What came of it of `--any-author-kinds`; nothing if no such kinds are wanted.
+    #[serde(default)]
+    pub any_author: Option<AnyAuthor>,
+}
+
+/// What came of a peer that was wanted whoever wrote it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AnyAuthor {
+    /// How many events came, repetitions included.
+    pub received: usize,
+    /// Whether the peer may hold more than it is asked for in one run.
+    pub bound_hit: bool,
+    /// Why not all of it came.
+    pub failure: Option<String>,
 }
 
 /// The time and the place of a run.
@@ -347,6 +361,16 @@ fn peer(peer: &PeerReport) -> Peer {
         unreadable_kinds: peer.unreadable_kinds.clone(),
         complete_until: peer.covered.map(|covered| covered.until),
         compared_since: peer.covered.map(|covered| covered.oldest_comparison),
+        any_author: peer.of_any_author.as_ref().map(any_author),
+    }
+}
+
+fn any_author(of_any_author: &OfAnyAuthor) -> AnyAuthor {
+    let failure = of_any_author.failure.as_deref();
+    AnyAuthor {
+        received: of_any_author.received,
+        bound_hit: of_any_author.is_cut,
+        failure: failure.map(|reason| for_terminal(reason, MOST_OF_A_REASON)),
     }
 }
 

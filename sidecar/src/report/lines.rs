@@ -6,6 +6,53 @@ use constellation_shared::kinds::{self, Group};
 use crate::report::{ProfileCounts, Report};
 use crate::strfry::import::Imported;
 
+/// The keys of `SYNC_STATS` that come before those of groups of kinds, and those that come behind
+/// them. Scripts look for `files=` and take the last place where that stands, so a key that ends with
+/// another key (`profiles`) comes before it.
+const BEFORE_THE_GROUPS: [&str; 6] = [
+    "deletions",
+    "videos",
+    "profiles",
+    "files",
+    "comments",
+    "did",
+];
+const BEHIND_THE_GROUPS: [&str; 33] = [
+    "text",
+    "contacts",
+    "reposts",
+    "reactions",
+    "blog",
+    "nip52_calendar",
+    "calendar",
+    "ore_spaces",
+    "ore_meetings",
+    "economic_health",
+    "n2_memory",
+    "badge_awards",
+    "badge_definitions",
+    "profile_badges",
+    "voice",
+    "encrypted_analytics",
+    "analytics",
+    "tags",
+    "tmdb",
+    "channels",
+    "playlists",
+    "status",
+    "workflows",
+    "wotx2_objects",
+    "wotx2_justice",
+    "vibration_matches",
+    "friction_reports",
+    "zaps",
+    "crowdfunding",
+    "training",
+    "authentications",
+    "app_data",
+    "relay_data",
+];
+
 impl ProfileCounts {
     /// `SYNC_PROFILES: …`
     pub(crate) fn line(&self) -> String {
@@ -33,22 +80,12 @@ impl Report {
             "SYNC_STATS: events={events} dms={dms} public={}",
             events - dms
         );
-        for key in ["deletions", "videos", "files", "comments", "did"] {
+        for key in BEFORE_THE_GROUPS {
             line.push_str(&format!(" {key}={}", self.key(key)));
         }
         let (oracle, ore) = (self.group(Group::Oracle), self.group(Group::Ore));
         line.push_str(&format!(" oracle={oracle} ore={ore}"));
-        for key in [
-            "profiles",
-            "text",
-            "contacts",
-            "reposts",
-            "reactions",
-            "blog",
-            "calendar",
-            "ore_spaces",
-            "ore_meetings",
-        ] {
+        for key in BEHIND_THE_GROUPS {
             line.push_str(&format!(" {key}={}", self.key(key)));
         }
         line
@@ -107,16 +144,58 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::report::tests::report;
+    use constellation_shared::kinds::KINDS;
+
+    /// What upstream's `sync_report.sh` finds: the number behind the last place where the key stands.
+    fn value(line: &str, key: &str) -> u64 {
+        let (_, behind) = line.rsplit_once(&format!("{key}=")).unwrap();
+        let digits = behind.split(|c: char| !c.is_ascii_digit()).next();
+        digits.unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn scripts_find_the_count_of_every_kind_under_its_key() {
+        for kind in KINDS {
+            let mut report = report();
+            report.by_kind = [(kind.number, 7)].into();
+            let line = report.stats_line();
+            let mut keys = vec!["events", kind.statistics_key];
+            match kind.group {
+                Group::Oracle => keys.push("oracle"),
+                Group::Ore => keys.push("ore"),
+                Group::Core | Group::Uplanet => {}
+            }
+            for key in &keys {
+                assert_eq!(
+                    value(&line, key),
+                    7,
+                    "{key} of kind {}: {line}",
+                    kind.number
+                );
+            }
+            keys.push(if kind.number == 4 { "dms" } else { "public" });
+            for word in line.split(' ').skip(1) {
+                let (key, count) = word.split_once('=').unwrap();
+                assert_eq!(count, if keys.contains(&key) { "7" } else { "0" }, "{word}");
+                assert_eq!(value(&line, key).to_string(), count, "{word}");
+            }
+        }
+    }
 
     #[test]
     fn the_lines_that_scripts_read() {
         let report = report();
         assert_eq!(
             report.stats_line(),
-            "SYNC_STATS: events=36 dms=3 public=33 deletions=0 videos=9 files=0 comments=0 did=0 \
-             oracle=6 ore=7 profiles=1 text=2 contacts=0 reposts=0 reactions=0 blog=0 calendar=0 \
-             ore_spaces=7 ore_meetings=0"
+            "SYNC_STATS: events=36 dms=3 public=33 deletions=0 videos=9 profiles=1 files=0 comments=0 \
+             did=0 oracle=6 ore=7 text=2 contacts=0 reposts=0 reactions=0 blog=0 nip52_calendar=0 \
+             calendar=0 ore_spaces=7 ore_meetings=0 economic_health=0 n2_memory=0 badge_awards=0 \
+             badge_definitions=0 profile_badges=0 voice=0 encrypted_analytics=0 analytics=0 tags=0 \
+             tmdb=0 channels=0 playlists=0 status=0 workflows=0 wotx2_objects=0 wotx2_justice=0 \
+             vibration_matches=0 friction_reports=0 zaps=0 crowdfunding=0 training=0 \
+             authentications=0 app_data=0 relay_data=0"
         );
         assert_eq!(
             report.import_line(),

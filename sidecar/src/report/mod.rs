@@ -82,6 +82,30 @@ pub struct PeerReport {
     pub unreadable_kinds: Vec<u16>,
     /// What was had of it, completely; `None` if its whole history was never had.
     pub covered: Option<Covered>,
+    /// What came that was wanted whoever wrote it; `None` if nothing was.
+    pub of_any_author: Option<OfAnyAuthor>,
+}
+
+/// What came of a peer that was wanted whoever wrote it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OfAnyAuthor {
+    /// How many events came, repetitions included.
+    pub received: usize,
+    /// Whether it may hold more than it is asked for in one run.
+    pub is_cut: bool,
+    /// Why not all of it came.
+    pub failure: Option<String>,
+}
+
+/// The code of a peer that gave everything of the followed authors, but not what is wanted of any
+/// author.
+pub(crate) const ANY_AUTHOR: &str = "any_author";
+
+impl PeerReport {
+    /// Whether everything of the followed authors came.
+    fn gave_what_is_followed(&self) -> bool {
+        self.failure.is_none() || self.code == Some(ANY_AUTHOR)
+    }
 }
 
 /// What was had of a peer, in this run and those before it.
@@ -153,7 +177,11 @@ impl Report {
     pub(crate) fn why_in_vain(&self) -> Option<&'static str> {
         match self.outcome {
             Outcome::Complete => None,
-            Outcome::SomePeersFailed if self.succeeded() > 0 => None,
+            Outcome::SomePeersFailed
+                if self.peers.iter().any(PeerReport::gave_what_is_followed) =>
+            {
+                None
+            }
             Outcome::SomePeersFailed => Some("no peer gave all it has"),
             Outcome::NothingDone => Some("nothing could be stored"),
             Outcome::Interrupted => Some("it was interrupted"),
@@ -225,6 +253,7 @@ pub(crate) mod tests {
             by_authors: true,
             broke_off: failure.is_some(),
             covered: None,
+            of_any_author: None,
             unreadable_kinds: vec![4],
         };
         let person = |byte, name: Option<&str>| Person {

@@ -22,8 +22,7 @@ pub(crate) fn text_fields<const N: usize>(
             Token::Open(kind) => object.open(kind),
             Token::Close(kind) => {
                 if let Some(texts) = object.close(kind, &names) {
-                    let found: &mut [Option<String>; N] =
-                        found.get_or_insert_with(|| [const { None }; N]);
+                    let found: &mut [Option<String>; N] = found.get_or_insert([const { None }; N]);
                     for (found, text) in found.iter_mut().zip(texts) {
                         *found = found.take().or(text);
                     }
@@ -294,7 +293,7 @@ mod tests {
         b"#c\n{\"a\":\"x\",\"b\":\"y\"}",
         b"{\"c\":\"1\n2\",\"a\":\"x\",\"b\":\"y\"}",
         b"{\"c\":\"\x01\",\"a\":\"x\",\"b\":\"y\"}",
-        b"{\"c\":\"1\02\",\"a\":\"x\",\"b\":\"y\"}",
+        b"{\"c\":\"1\x002\",\"a\":\"x\",\"b\":\"y\"}",
         br#"{"c":"\ud800","a":"x","b":"y"}"#,
         br#"{"c":"\q","a":"x","b":"y"}"#,
         br#"{"c":"\u12","a":"x","b":"y"}"#,
@@ -369,7 +368,7 @@ mod tests {
             let Ok(Value::Array(values)) = serde_json::from_slice(line) else {
                 continue;
             };
-            let found = found.get_or_insert_with(|| [None, None]);
+            let found = found.get_or_insert([None, None]);
             for (found, value) in found.iter_mut().zip(values) {
                 *found = found.take().or(value.as_str().map(str::to_owned));
             }

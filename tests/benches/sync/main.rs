@@ -56,7 +56,7 @@ fn now() -> u64 {
 
 /// Events of all kinds of the last day.
 fn recent(authors: &[Author], count: usize) -> Vec<Event> {
-    let all_kinds = kinds::KINDS.map(|kind| kind.number);
+    let all_kinds = kinds::Set::Seed.numbers();
     let newest = now() - 60;
     let mut events = notes(authors, &all_kinds, count, newest, 80_000);
     events.sort_by_key(|event| event.created_at);
@@ -80,7 +80,7 @@ fn measure_few() {
         keys: authors.iter().map(Author::pubkey).collect(),
     };
     let spelled: Vec<String> = ours.keys.iter().map(ToString::to_string).collect();
-    let all_kinds = kinds::KINDS.map(|kind| kind.number);
+    let all_kinds = kinds::Set::Seed.numbers();
     let filter = serde_json::json!({"authors": spelled, "kinds": all_kinds});
     let filter = format!("--filter={filter}");
     let sync = ["sync", &one, "--dir=down", &filter];

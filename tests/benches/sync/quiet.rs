@@ -75,7 +75,7 @@ pub(crate) fn measure_quiet() {
 
 /// Events of all kinds that every relay serves, and that do not replace each other.
 pub(crate) fn of_the_table(authors: &[Author], count: usize, newest: u64, span: u64) -> Vec<Event> {
-    let all = kinds::KINDS.map(|kind| kind.number);
+    let all = kinds::Set::Seed.numbers();
     let plain: Vec<u16> = all
         .into_iter()
         .filter(|kind| *kind != 4 && !kinds::is_replaceable(*kind) && *kind != kinds::DELETION)

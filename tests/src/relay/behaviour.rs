@@ -37,6 +37,8 @@ pub struct Behaviour {
     pub greeting: Vec<String>,
     /// Every REQ is refused with CLOSED and this reason.
     pub refuse: Option<String>,
+    /// A REQ with a filter that names neither authors nor ids is refused with CLOSED.
+    pub refuse_without_authors: bool,
     /// After so many REQs on a connection, further ones are refused with CLOSED
     /// `rate-limited:`.
     pub requests_per_connection: Option<usize>,
@@ -75,6 +77,7 @@ impl Default for Behaviour {
             withholds: HashSet::new(),
             greeting: Vec::new(),
             refuse: None,
+            refuse_without_authors: false,
             requests_per_connection: None,
             requests_in_all: None,
             extra: Vec::new(),

@@ -135,6 +135,10 @@ impl Connection {
             Ok(filters) => filters,
             Err(why) => return self.closed(name, &format!("bad req: {why}")).await,
         };
+        let is_broad = |filter: &Filter| filter.authors.is_none() && filter.ids.is_none();
+        if self.behaviour.refuse_without_authors && filters.iter().any(is_broad) {
+            return self.closed(name, "blocked: filter too broad").await;
+        }
         if self.behaviour.restrict_dms && filters.iter().all(only_dms) {
             self.send(json!(["AUTH", "challenge"]).to_string()).await?;
             let why = "auth-required: requested filter requires authentication";

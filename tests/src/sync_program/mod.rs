@@ -37,7 +37,7 @@ pub const PLAIN_KINDS: [u16; 5] = [1, 6, 7, 1063, 1111];
 
 /// All kinds of the table.
 pub fn all_kinds() -> Vec<u16> {
-    kinds::KINDS.iter().map(|kind| kind.number).collect()
+    kinds::Set::Seed.numbers()
 }
 
 /// A relay that is only ever asked by REQ.

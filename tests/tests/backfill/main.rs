@@ -9,6 +9,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod any_author;
 mod asked_for;
 mod blacklist;
 mod completeness;

@@ -73,6 +73,62 @@ fn each_fate_of_an_event_is_told() {
 }
 
 #[test]
+fn it_is_told_how_to_add_a_kind_without_losing_the_others() {
+    let [friend, stranger] = &Author::many(2)[..] else {
+        panic!("two")
+    };
+    let odd = friend.sign(9999, recent(), &[], "odd");
+    let economy = stranger.sign(30_850, recent(), &[&["d", "x"]], "{}");
+    let (station, _relay) = station_with(&[odd.clone(), economy.clone()]);
+    let advice = |event: &Event, arguments: &[&str]| {
+        let answer = why(
+            &station,
+            &[&[&event.id.to_bech32()[..]], arguments].concat(),
+            1,
+        );
+        answer["advice"][0].as_str().unwrap().to_owned()
+    };
+    let for_good = "in the table [sync] of strfry/constellation.toml: ";
+    let usual = advice(&odd, &[]);
+    assert!(
+        usual.contains("constellation-sync --kinds +9999; "),
+        "{usual}"
+    );
+    assert!(
+        usual.ends_with(&format!("{for_good}kinds = \"+9999\"")),
+        "{usual}"
+    );
+    let of_strangers = advice(&economy, &[]);
+    let command = "constellation-sync --any-author-kinds +30850; ";
+    assert!(of_strangers.contains(command), "{of_strangers}");
+    station.write(
+        "strfry/constellation.toml",
+        "[sync]\nkinds = [\"uplanet\", -4]\nany-author-kinds = 30800\n",
+    );
+    let set = advice(&odd, &["--kinds", "+7"]);
+    assert!(set.contains("--kinds +7,+9999; "), "{set}");
+    assert!(set.ends_with("kinds = \"uplanet,-4,+9999\""), "{set}");
+    let set = advice(&economy, &[]);
+    assert!(
+        set.ends_with("any-author-kinds = \"30800,+30850\""),
+        "{set}"
+    );
+    let answer = why(
+        &station,
+        &[&economy.id.to_bech32(), "--any-author-kinds", "+30850"],
+        1,
+    );
+    assert_eq!(answer["peers"][0]["fate"], "wanted");
+    // What is advised does it.
+    sync(
+        &station,
+        &["--kinds", "+9999", "--any-author-kinds", "+30850"],
+    )
+    .expect_code(0);
+    assert_eq!(station.stored_ids().len(), 2);
+}
+
+#[test]
 fn what_is_here_and_at_a_peer_is_just_that_however_old_it_is() {
     let friend = &Author::many(1)[0];
     let stranger = &Author::many(2)[1];

@@ -263,6 +263,7 @@ impl Backfill<'_> {
                 kinds: self.kinds.clone(),
                 most_events: usize::MAX,
             }),
+            any_author: self.any_author(&peer),
             resumption,
             patience: self.patience,
             silence_ends_it: false,
@@ -299,6 +300,7 @@ fn unfinished(peer: &Peer) -> PeerReport {
         by_authors: false,
         broke_off: true,
         covered: None,
+        of_any_author: None,
         unreadable_kinds: Vec::new(),
     }
 }

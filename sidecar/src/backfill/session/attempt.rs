@@ -153,7 +153,7 @@ impl Session {
     }
 
     /// Opens a connection whose bytes are counted. From then on, the peer counts as reached.
-    async fn open(&self) -> Result<Connection<Box<dyn Stream>>, AttemptError> {
+    pub(super) async fn open(&self) -> Result<Connection<Box<dyn Stream>>, AttemptError> {
         let connection = self.connector.open(&self.address).await?;
         self.traffic.reach();
         Ok(connection.counted_in(Arc::clone(&self.traffic)))

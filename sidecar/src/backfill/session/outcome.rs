@@ -63,6 +63,7 @@ impl Session {
             broke_off,
             unreadable_kinds,
             covered: None,
+            of_any_author: None,
         };
         SessionOutcome {
             report,

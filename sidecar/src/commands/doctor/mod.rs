@@ -3,7 +3,7 @@
 //!
 //! There is one module for each group of checks: [`folders`], [`strfry`], [`lists`], [`plugin`],
 //! [`serving`] (which of these are running), [`relay`] (our own), [`peers`], [`clock`] (compared with
-//! the peers' clocks), [`callers`] and [`runs`]. In each, `gather` looks at the machine without changing
+//! the peers' clocks), [`callers`], [`kinds`] (which events are fetched) and [`runs`]. In each, `gather` looks at the machine without changing
 //! anything, and `judge` turns what it saw into a [`Finding`]. All checks together take about ten
 //! seconds at most.
 
@@ -11,6 +11,7 @@ pub(crate) mod callers;
 pub(crate) mod clock;
 pub(crate) mod finding;
 pub(crate) mod folders;
+pub(crate) mod kinds;
 pub(crate) mod lists;
 pub(crate) mod peers;
 pub(crate) mod plugin;
@@ -126,6 +127,7 @@ pub(crate) async fn examine(
     findings.extend(lists);
     findings.extend(peers.judge());
     findings.extend(callers.judge());
+    findings.extend(kinds::Facts::gather(context).judge());
     findings.extend(runs::Facts::gather(&station.strfry_dir(), unix_time()).judge());
     Ok(findings)
 }

@@ -82,8 +82,19 @@ impl Draft {
         }
     }
 
+    /// The lines that an earlier install put into a file stay there.
+    pub(crate) fn keep_lines(&mut self, file: &Seen, record: &Record) {
+        if let Some((lines, created)) = record.lines(&file.path) {
+            self.changes.push(Change::Lines {
+                path: file.path.clone(),
+                lines: lines.to_owned(),
+                created,
+            });
+        }
+    }
+
     /// Lines at the end of a file; what an earlier install put there goes.
-    fn add_lines(&mut self, file: &Seen, lines: &str, record: &Record, why: &str) {
+    pub(crate) fn add_lines(&mut self, file: &Seen, lines: &str, record: &Record, why: &str) {
         let recorded = record.lines(&file.path);
         let content = file.content.clone().unwrap_or_default();
         let (old, created) = recorded.unwrap_or((lines, file.content.is_none()));

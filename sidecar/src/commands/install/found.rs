@@ -58,6 +58,8 @@ pub struct Found {
     pub git: Option<GitFiles>,
     /// `strfry.conf`
     pub conf: Seen,
+    /// `constellation.toml`
+    pub settings: Seen,
     /// The record of an earlier install.
     pub record: Seen,
     /// The folder for what is kept.
@@ -98,6 +100,7 @@ impl Found {
             scripts,
             git,
             conf: Seen::look(folder.join("strfry.conf"))?,
+            settings: Seen::look(folder.join("constellation.toml"))?,
             record: Seen::look(folder.join("constellation-install.json"))?,
             kept,
             kept_files,

@@ -3,7 +3,8 @@
 //!
 //! Read it in this order: [`found`] (what is there now), [`plan`] (the steps that are left to do),
 //! [`undo`] (the plan of an uninstall), [`step`] (the execution of one step), [`record`] (what is
-//! remembered for the uninstall), `filter` and [`checkout`] (how our scripts live in a git work tree
+//! remembered for the uninstall), [`kinds`] (which events the station's own backfill
+//! fetches), `filter` and [`checkout`] (how our scripts live in a git work tree
 //! that is pulled every day), [`plugin`] (whether strfry can start the policy), [`units`] (systemd's
 //! service and timer).
 //!
@@ -14,6 +15,7 @@ mod draft;
 mod error;
 mod filter;
 pub(crate) mod found;
+pub(crate) mod kinds;
 pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod plugin;

@@ -73,6 +73,7 @@ pub fn install(found: &Found, wanted: &Wanted) -> Result<Plan, InstallError> {
     for &script in &scripts {
         draft.put(found, &record, script);
     }
+    let note_on_kinds = draft.set_kinds(found, &record);
     if matches!(way, Way::Conf) || record.conf().is_some() {
         draft.edit_conf(found, &record, wanted, matches!(way, Way::Conf))?;
     }
@@ -81,6 +82,7 @@ pub fn install(found: &Found, wanted: &Wanted) -> Result<Plan, InstallError> {
         notes: Vec::new(),
         is_whole: true,
     };
+    plan.notes.extend(note_on_kinds);
     if found.scripts.is_empty() {
         plan.notes.push(format!(
             "{} is not there, so no scripts are put in place: a station without _12345.sh calls \

@@ -12,6 +12,7 @@ use crate::commands::probe::Probe;
 use crate::commands::why::{Answer, Findings, ask_all};
 use crate::context::Context;
 use crate::members::profiles::render::utc;
+use crate::options::{KindOption, Options};
 use crate::plan::refused::Refused;
 use crate::strfry::conf;
 use crate::support::clock::unix_time;
@@ -27,10 +28,10 @@ pub(crate) enum Fate {
     Wanted,
     /// It is refused.
     Refused(Refusal),
-    /// Nobody here follows its author.
-    NotFollowed,
+    /// Nobody here follows its author, and its kind is not asked for whoever wrote it.
+    NotFollowed(u16),
     /// Its kind is not asked for.
-    KindLeftOut,
+    KindLeftOut(u16),
     /// It is older than the backfill goes back.
     BeforeWindow,
     /// A newer one of its author is here, which takes its place (NIP-01).
@@ -44,16 +45,16 @@ impl Fate {
             Self::Here => "here",
             Self::Wanted => "wanted",
             Self::Refused(refusal) => refusal.code(),
-            Self::NotFollowed => "not_followed",
-            Self::KindLeftOut => "kind_left_out",
+            Self::NotFollowed(_) => "not_followed",
+            Self::KindLeftOut(_) => "kind_left_out",
             Self::BeforeWindow => "before_window",
             Self::Replaced => "replaced",
         }
     }
 
-    /// What to do about it.
-    pub(crate) const fn advice(self) -> &'static str {
-        match self {
+    /// What to do about it, with these options.
+    pub(crate) fn advice(self, options: &Options) -> String {
+        let advice = match self {
             Self::Here => "nothing: it is here",
             Self::Wanted => "nothing, the next backfill brings it; at once: constellation-sync",
             Self::Refused(Refusal::Malformed) => {
@@ -78,14 +79,33 @@ impl Fate {
                 "raise events.maxEventSize in strfry.conf above its length, restart strfry, then constellation-sync --days 0"
             }
             Self::Refused(Refusal::Deleted) => "nothing: its own author deleted it",
-            Self::NotFollowed => {
-                "its author must be a member, a friend in amisOfAmis.txt, or a captain of the swarm: constellation-sync why AUTHOR"
-            }
-            Self::KindLeftOut => "ask for its kind: constellation-sync --kinds KIND",
+            Self::NotFollowed(kind) => return advice_on_author(kind, options),
+            Self::KindLeftOut(kind) => return advice_on_kind(kind, options),
             Self::BeforeWindow => "go back further: constellation-sync --days 0",
             Self::Replaced => "nothing: a newer one is here",
-        }
+        };
+        advice.to_owned()
     }
+}
+
+fn advice_on_author(kind: u16, options: &Options) -> String {
+    let mut advice = "its author must be a member, a friend in amisOfAmis.txt, or a captain of the swarm: constellation-sync why AUTHOR".to_owned();
+    if kinds::ANY_AUTHOR.contains(&kind) {
+        let how = options.how_to_add(KindOption::AnyAuthor, kind);
+        advice.push_str(&format!(
+            "; or fetch events of kind {kind} whoever wrote them: {how}"
+        ));
+    }
+    advice
+}
+
+fn advice_on_kind(kind: u16, options: &Options) -> String {
+    if options.no_dms && kind == kinds::DIRECT_MESSAGE {
+        return "direct messages are left out: take away --no-dms or CONSTELLATION_NO_DMS"
+            .to_owned();
+    }
+    let how = options.how_to_add(KindOption::Kinds, kind);
+    format!("ask for its kind, too: {how}")
 }
 
 /// What a run would let in.
@@ -93,7 +113,10 @@ struct Admission {
     rules: Rules,
     followed: KeySet,
     kinds: Vec<u16>,
+    any_author_kinds: Vec<u16>,
     since: u64,
+    /// How far back a run asks for what is wanted of any author, in Unix seconds.
+    since_of_any_author: u64,
 }
 
 impl Admission {
@@ -112,10 +135,17 @@ impl Admission {
             Fate::Refused(Refusal::Unasked)
         } else if let Err(refusal) = self.rules.judge(event, verify(event).is_err()) {
             Fate::Refused(refusal)
+        } else if self.any_author_kinds.contains(&event.kind)
+            && event.created_at >= self.since_of_any_author
+        {
+            Fate::Wanted
         } else if !self.followed.contains(&event.pubkey) {
-            Fate::NotFollowed
+            match self.any_author_kinds.contains(&event.kind) {
+                true => Fate::BeforeWindow,
+                false => Fate::NotFollowed(event.kind),
+            }
         } else if !self.kinds.contains(&event.kind) {
-            Fate::KindLeftOut
+            Fate::KindLeftOut(event.kind)
         } else if event.created_at < self.since {
             Fate::BeforeWindow
         } else {
@@ -166,7 +196,8 @@ pub(crate) async fn look_into(
     }
     let Findings { mut lines, peers } = findings;
     let refused_before = refused_before(context, id, now, &mut lines);
-    let advice = advice(is_here, &fates, !refused_before.is_empty());
+    let options = &context.options;
+    let advice = advice(is_here, &fates, !refused_before.is_empty(), options);
     lines.extend(advice.iter().map(|advice| format!("What to do: {advice}")));
     Ok(Answer {
         is_well: is_here,
@@ -195,7 +226,9 @@ fn admission(context: &Context, probe: &Probe, now: u64) -> Result<Admission, Sy
         },
         followed: followed.keys.into_iter().collect(),
         kinds: context.options.wanted_kinds(),
+        any_author_kinds: context.options.any_author_kinds(),
         since: context.options.since(now),
+        since_of_any_author: context.options.since_by_days(now),
     })
 }
 
@@ -232,18 +265,18 @@ fn refused_before(context: &Context, id: EventId, now: u64, lines: &mut Vec<Stri
     before
 }
 
-fn advice(is_here: bool, fates: &[Fate], was_refused: bool) -> Vec<&'static str> {
+fn advice(is_here: bool, fates: &[Fate], was_refused: bool, options: &Options) -> Vec<String> {
     if is_here {
         return Vec::new();
     }
-    let mut advice: Vec<&'static str> = fates.iter().map(|fate| fate.advice()).collect();
+    let mut advice: Vec<String> = fates.iter().map(|fate| fate.advice(options)).collect();
     if fates.is_empty() {
         advice.push(
-            "no peer that was asked shows it: ask its author to send it again, or look elsewhere: --peer URL",
+            "no peer that was asked shows it: ask its author to send it again, or look elsewhere: --peer URL".to_owned(),
         );
     }
     if was_refused && fates.contains(&Fate::Wanted) {
-        advice.push("it is not asked for again for 30 days: constellation-sync --days 0 asks for everything");
+        advice.push("it is not asked for again for 30 days: constellation-sync --days 0 asks for everything".to_owned());
     }
     advice
 }

@@ -105,6 +105,7 @@ impl Asking {
                 stop: Stop::at(self.limit),
                 admission: Arc::clone(&self.admission),
                 wanted: Arc::clone(&wanted),
+                any_author: None,
                 resumption: None,
                 patience: PATIENCE,
                 silence_ends_it: true,

@@ -51,7 +51,7 @@ impl Page {
         let until = window.until + self.until_shift;
         (since..=until).contains(&created_at)
             && window.kinds.contains(&kind)
-            && window.authors.contains(author)
+            && (window.authors.is_empty() || window.authors.contains(author))
     }
 
     /// The time from which on, downwards, there may be more events: that of the last event or, if

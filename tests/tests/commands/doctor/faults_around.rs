@@ -24,6 +24,23 @@ pub(crate) const AROUND: &[Fault] = &[
     fault("peer_passed_over", "warn", ForPeople, |sound| {
         sound.station.peer("12D3KooHidden", "ws://127.0.0.1:7777");
     }),
+    fault("kinds_left_out", "warn", ForPeople, |sound| {
+        let script = "backfill_constellation.sh";
+        let ours = sound.station.read(format!("workspace/NIP-101/{script}"));
+        let theirs = r#""kinds": [0, 1, 3, 4, 5, 6, 7, 8, 21, 22, 30850], "#;
+        let kept = "strfry/constellation-install";
+        sound
+            .station
+            .write(format!("{kept}/scripts/{script}"), ours);
+        sound
+            .station
+            .write(format!("{kept}/before/{script}"), theirs);
+        let change = format!(r#"{{"change":"script","name":"{script}","before":"kept"}}"#);
+        let record = format!(r#"{{"version":1,"changes":[{change}]}}"#);
+        sound
+            .station
+            .write("strfry/constellation-install.json", record);
+    }),
     fault("no_peers", "fail", ForPeople, |sound| {
         fs::remove_dir_all(sound.path("tmp/swarm")).unwrap();
     }),

@@ -89,6 +89,55 @@ fn a_station_with_commits_of_its_own_pulls_too() {
     }
 }
 
+/// As upstream's script asks for kinds.
+const KINDS_OF_THEIRS: &str = r#"
+        req_message+='"kinds": [0, 1, 3, 4, 5, 6, 7, 8, 21, 22, 40, 30850], '
+    local req_message='["REQ", "station_events", {"kinds": [30800, 30850], "since": '"$since"', "limit": 1000}]'
+"#;
+
+#[test]
+fn kinds_that_the_station_s_own_backfill_asks_for_are_asked_for_by_ours() {
+    let settings = "strfry/constellation.toml";
+    for before in [None, Some("[lists]\nswarm = true"), Some("# mine\n")] {
+        let case = Case::new();
+        case.publish(&[(BACKFILL, Some(KINDS_OF_THEIRS))]);
+        case.pull();
+        if let Some(text) = before {
+            case.station.write(settings, text);
+        }
+        let snapshot = case.snapshot();
+        let output = case.run(&["install"]);
+        output
+            .expect_code(0)
+            .expect_stdout("the station's own backfill asks for 12 kinds, so ours does, too");
+        let text = case.station.read(settings);
+        assert!(text.starts_with(before.unwrap_or_default()), "{text}");
+        let dry_run = case.run(&["--dry-run"]);
+        dry_run
+            .expect_stdout("30904 crowdfunding campaign")
+            .expect_stdout("at most 1000 events of any author of each peer, of the kinds: 30800 DID document, 30850 economic");
+        // A second install finds nothing to do.
+        let again = case.run(&["install"]);
+        again.expect_code(0).expect_stdout("Nothing is left to do");
+        case.run(&["uninstall"]).expect_code(0);
+        assert_eq!(case.snapshot(), snapshot);
+    }
+}
+
+#[test]
+fn a_captain_s_own_choice_of_kinds_stays_and_what_it_leaves_out_is_named() {
+    let case = Case::new();
+    case.publish(&[(BACKFILL, Some(KINDS_OF_THEIRS))]);
+    case.pull();
+    let settings = "[sync]\nkinds = \"seed\"\n";
+    case.station.write("strfry/constellation.toml", settings);
+    let output = case.run(&["install"]);
+    output
+        .expect_code(0)
+        .expect_stdout("also asks for the kinds [8, 40, 30850]");
+    assert_eq!(case.station.read("strfry/constellation.toml"), settings);
+}
+
 #[test]
 fn install_and_uninstall_leave_every_byte_as_it_was() {
     let endings = ["", "# no line break at the end", "a line\n"];
