@@ -1,10 +1,12 @@
-//! [`Address`]: a relay's `ws://` or `wss://` URL, parsed and in a canonical form, or the IPFS node
-//! that offers the relay through a tunnel.
+//! [`Address`]: a relay's `ws://` or `wss://` URL, or the IPFS node that offers the relay through a
+//! tunnel.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 
-use hyper::Uri;
+use url::{Host, ParseError, Url};
 
 use crate::relay::ip::embedded;
 use crate::relay::peer_id::PeerId;
@@ -17,13 +19,26 @@ const STRFRY_PORT: u16 = 7777;
 /// remembered and shown in many places.
 const LONGEST_URL: usize = 500;
 
-/// A relay's URL, or the IPFS node that offers it as a service. Two spellings of the same address
-/// are equal.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A relay's URL, or the IPFS node that offers it as a service. It is requested as it was written;
+/// two spellings of the address of one relay are equal.
+#[derive(Debug, Clone)]
 pub struct Address {
+    relay: Relay,
+    /// The host as the URL has it: an IPv6 address in brackets, a name perhaps with a final dot.
+    host: String,
+    /// The path and the query as the URL has them; empty if the path is `/` and there is no query.
+    path: String,
+}
+
+/// What tells one relay from another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Relay {
     secure: bool,
+    /// A name in lower case without a final dot, or an IP address without brackets; an IPv4
+    /// address if an IPv6 address embeds one.
     host: String,
     port: u16,
+    /// The path without slashes at its end, and the query.
     path: String,
     tunnel: Option<PeerId>,
 }
@@ -31,60 +46,83 @@ pub struct Address {
 /// Why a text is not a relay's URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// The text is no URL.
-    #[error("not a URL")]
-    Url,
+    /// The text is no URL (WHATWG URL Standard).
+    #[error("not a URL: {0}")]
+    Url(ParseError),
     /// The text is longer than any relay's URL.
     #[error("longer than {LONGEST_URL} characters")]
     TooLong,
     /// The URL has another scheme.
     #[error("a relay's URL begins with ws:// or wss://")]
     Scheme,
+    /// The host has characters that no name in DNS has.
+    #[error("not a URL: its host is neither a name nor an IP address")]
+    Host,
+    /// The URL contains a user name or a password.
+    #[error(
+        "it contains a user name or a password, which are not sent: leave out what stands before the @"
+    )]
+    Credentials,
+    /// The port is 0.
+    #[error("not a URL: nothing can listen on port 0")]
+    Port,
 }
 
 impl Address {
-    /// Reads a URL. Upper case, a default port, a final slash, a final dot of the host and the
-    /// spelling of an IP address make no difference.
+    /// Reads a URL as the WHATWG URL Standard says: names in any script, and IP addresses in each
+    /// of their spellings. Upper case, a default port, final slashes, a final dot of the host and
+    /// the spelling of an IP address do not make it the address of another relay. A fragment is
+    /// dropped, since it is never sent.
     ///
     /// # Errors
-    /// [`AddressError`].
+    /// [`AddressError`]. A URL with credentials is refused, so that no password ends up in a log.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
         if text.len() > LONGEST_URL {
             return Err(AddressError::TooLong);
         }
-        // The library lets other characters into a path; a terminal might run them.
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(AddressError::Url);
-        }
-        let uri: Uri = text.parse().map_err(|_| AddressError::Url)?;
-        let secure = match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
-            Some("ws") => false,
-            Some("wss") => true,
+        let url = Url::parse(text).map_err(|error| match error {
+            ParseError::RelativeUrlWithoutBase => AddressError::Scheme,
+            error => AddressError::Url(error),
+        })?;
+        let secure = match url.scheme() {
+            "ws" => false,
+            "wss" => true,
             _ => return Err(AddressError::Scheme),
         };
-        let host = uri.host().and_then(canonical_host);
-        let host = host.ok_or(AddressError::Url)?;
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        // The URL parser returns no port for one that is not a 16-bit number.
-        let named_port = !authority.ends_with(uri.host().unwrap_or_default());
-        let port = match uri.port_u16() {
-            Some(0) => return Err(AddressError::Url),
-            Some(port) => port,
-            None if named_port => return Err(AddressError::Url),
-            None if secure => 443,
-            None => 80,
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(AddressError::Credentials);
+        }
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let canonical = match url.host() {
+            Some(Host::Domain(name)) => canonical_name(name).ok_or(AddressError::Host)?,
+            Some(Host::Ipv4(ip)) => ip.to_string(),
+            Some(Host::Ipv6(ip)) => embedded(IpAddr::V6(ip)).to_string(),
+            None => return Err(AddressError::Host),
         };
-        let path = uri
-            .path_and_query()
-            .map_or("/", |path| path.as_str())
-            .trim_end_matches('/');
+        let port = match url.port_or_known_default() {
+            Some(0) | None => return Err(AddressError::Port),
+            Some(port) => port,
+        };
+        let query = url.query().map(|query| format!("?{query}"));
+        let query = query.unwrap_or_default();
+        let path = match url.path() {
+            "/" if query.is_empty() => String::new(),
+            path => format!("{path}{query}"),
+        };
+        if url.as_str().len() > LONGEST_URL {
+            return Err(AddressError::TooLong);
+        }
         Ok(Self {
-            secure,
+            relay: Relay {
+                secure,
+                host: canonical,
+                port,
+                path: format!("{}{query}", url.path().trim_end_matches('/')),
+                tunnel: None,
+            },
             host,
-            port,
-            path: path.to_owned(),
-            tunnel: None,
+            path,
         })
     }
 
@@ -92,55 +130,66 @@ impl Address {
     /// a web server.
     #[must_use]
     pub fn without_query(mut self) -> Self {
-        let path = self.path.split('?').next().unwrap_or_default();
-        self.path = path.trim_end_matches('/').to_owned();
+        for path in [&mut self.path, &mut self.relay.path] {
+            let end = path.find('?').unwrap_or(path.len());
+            path.truncate(end);
+        }
+        if self.path == "/" {
+            self.path.clear();
+        }
         self
     }
 
     /// The relay that this IPFS node offers through a tunnel.
     pub fn behind(peer: PeerId) -> Self {
-        Self {
-            tunnel: Some(peer),
-            ..Self::on_this_machine(STRFRY_PORT)
-        }
+        let mut address = Self::on_this_machine(STRFRY_PORT);
+        address.relay.tunnel = Some(peer);
+        address
     }
 
     /// The address of a port of this machine.
     pub fn on_this_machine(port: u16) -> Self {
+        let host = Ipv4Addr::LOCALHOST.to_string();
         Self {
-            secure: false,
-            host: Ipv4Addr::LOCALHOST.to_string(),
-            port,
+            relay: Relay {
+                secure: false,
+                host: host.clone(),
+                port,
+                path: String::new(),
+                tunnel: None,
+            },
+            host,
             path: String::new(),
-            tunnel: None,
         }
     }
 
     /// The IPFS node through which the relay is reached. Host and port are then those on that
     /// node's machine.
     pub const fn tunnel(&self) -> Option<&PeerId> {
-        self.tunnel.as_ref()
+        self.relay.tunnel.as_ref()
     }
 
-    /// The relay's URL; behind a tunnel, the URL on the machine of the IPFS node.
+    /// The relay's URL as it was written, but for upper case, a default port and characters that
+    /// are not ASCII; behind a tunnel, the URL on the machine of the IPFS node.
     pub fn url(&self) -> String {
-        let scheme = if self.secure { "wss" } else { "ws" };
+        let scheme = if self.relay.secure { "wss" } else { "ws" };
         format!("{scheme}://{}{}", self.authority(), self.path)
     }
 
     /// Whether the connection uses TLS.
     pub const fn is_secure(&self) -> bool {
-        self.secure
+        self.relay.secure
     }
 
-    /// The host, an IPv6 address without its brackets.
+    /// The host to connect to: a name in lower case without a final dot, or an IP address without
+    /// brackets.
     pub fn host(&self) -> &str {
-        self.host.trim_start_matches('[').trim_end_matches(']')
+        &self.relay.host
     }
 
     /// The TCP port.
     pub const fn port(&self) -> u16 {
-        self.port
+        self.relay.port
     }
 
     /// The path and query, beginning with `/`.
@@ -154,11 +203,11 @@ impl Address {
 
     /// The value of a `Host` header: `host` or `host:port`.
     pub fn authority(&self) -> String {
-        let default = if self.secure { 443 } else { 80 };
-        if self.port == default {
+        let default = if self.relay.secure { 443 } else { 80 };
+        if self.relay.port == default {
             self.host.clone()
         } else {
-            format!("{}:{}", self.host, self.port)
+            format!("{}:{}", self.host, self.relay.port)
         }
     }
 
@@ -172,76 +221,48 @@ impl Address {
             || host
                 .parse::<IpAddr>()
                 .is_ok_and(|address| address.is_loopback() || address.is_unspecified());
-        loopback && self.port == STRFRY_PORT && self.tunnel.is_none()
+        loopback && self.port() == STRFRY_PORT && self.tunnel().is_none()
     }
 }
 
-/// The canonical form of a host: a name in lower case without a final dot, an IPv4 address with
-/// four decimal parts, or a shortened IPv6 address in brackets. `None` if the text is no host.
-fn canonical_host(host: &str) -> Option<String> {
-    if let Some(address) = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
-        return match embedded(IpAddr::V6(address.parse().ok()?)) {
-            IpAddr::V4(address) => Some(address.to_string()),
-            IpAddr::V6(address) => Some(format!("[{address}]")),
-        };
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.relay == other.relay
     }
-    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+}
+
+impl Eq for Address {}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.relay.cmp(&other.relay)
+    }
+}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.relay.hash(state);
+    }
+}
+
+/// A name without a final dot; `None` if it is not a name as DNS has them. The URL standard also
+/// lets in quotes and brackets, which scripts that read our log might stumble over.
+fn canonical_name(name: &str) -> Option<String> {
+    let name = name.strip_suffix('.').unwrap_or(name);
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(in_name);
-    if !name.split('.').all(is_label) {
-        return None;
-    }
-    let last = name.rsplit('.').next()?;
-    let is_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
-        || last.strip_prefix("0x").is_some_and(is_hex);
-    if is_number {
-        // A host name never ends with a number, so this is an IPv4 address or invalid.
-        return ipv4(&name).map(|address| address.to_string());
-    }
-    Some(name)
-}
-
-/// Reads an IPv4 address in any form that `inet_aton` accepts, such as `127.1`, `0x7f.1` and
-/// `2130706433`, because the system's resolver accepts them, too.
-fn ipv4(text: &str) -> Option<Ipv4Addr> {
-    let parts: Option<Vec<u64>> = text.split('.').map(number).collect();
-    let parts = parts?;
-    let (last, first) = parts.split_last()?;
-    if first.len() > 3 || first.iter().any(|part| *part > 255) {
-        return None;
-    }
-    // The last part stands for all remaining bytes.
-    let left = 8 * (4 - u32::try_from(first.len()).ok()?);
-    if *last >> left != 0 {
-        return None;
-    }
-    let bits = first.iter().fold(0, |bits, part| bits << 8 | part);
-    u32::try_from(bits << left | last)
-        .ok()
-        .map(Ipv4Addr::from_bits)
-}
-
-/// Reads a number as C does: octal after `0`, hexadecimal after `0x`, otherwise decimal.
-fn number(text: &str) -> Option<u64> {
-    let (digits, radix) = match text.as_bytes() {
-        [b'0', b'x'] => return Some(0),
-        [b'0', b'x', ..] => (text.get(2..)?, 16),
-        [b'0', _, ..] => (text.get(1..)?, 8),
-        _ => (text, 10),
-    };
-    // `from_str_radix` would accept a sign, too.
-    let is_plain = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let number = u64::from_str_radix(digits, radix).ok()?;
-    (is_plain && number <= u64::from(u32::MAX)).then_some(number)
+    name.split('.').all(is_label).then(|| name.to_owned())
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.tunnel {
+        match self.tunnel() {
             Some(peer) => f.write_str(&ipfs::service(peer)),
             None => f.write_str(&self.url()),
         }
@@ -270,6 +291,59 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_requested_as_it_was_written() {
+        for (text, url, path) in [
+            (
+                "wss://relay.example.org/relay/",
+                "wss://relay.example.org/relay/",
+                "/relay/",
+            ),
+            ("wss://host/a//", "wss://host/a//", "/a//"),
+            ("wss://host//", "wss://host//", "//"),
+            ("wss://host", "wss://host", "/"),
+            ("wss://host/?x", "wss://host/?x", "/?x"),
+            ("wss://host./", "wss://host.", "/"),
+            ("wss://host/A%2fb#part", "wss://host/A%2fb", "/A%2fb"),
+            (
+                "wss://Host/\u{202e}é",
+                "wss://host/%E2%80%AE%C3%A9",
+                "/%E2%80%AE%C3%A9",
+            ),
+            ("wss://bücher.example", "wss://xn--bcher-kva.example", "/"),
+            ("wss://例え.テスト", "wss://xn--r8jz45g.xn--zckzah", "/"),
+            ("ws://[2A01:0::1]:81", "ws://[2a01::1]:81", "/"),
+            ("ws://[::ffff:7f00:1]", "ws://[::ffff:7f00:1]", "/"),
+        ] {
+            let address = Address::parse(text).unwrap();
+            assert_eq!(address.url(), url, "{text}");
+            assert_eq!(address.path(), path, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_relay_has_one_address_however_it_is_written() {
+        for (one, other) in [
+            ("wss://host/relay/", "wss://host/relay"),
+            ("wss://host/relay/?x", "wss://host/relay?x"),
+            ("wss://host./", "wss://HOST"),
+            ("wss://BÜCHER.example", "wss://xn--bcher-kva.example"),
+            ("ws://[::ffff:10.0.0.1]", "ws://10.0.0.1"),
+        ] {
+            let [one, other] = [one, other].map(|text| Address::parse(text).unwrap());
+            assert_eq!(one, other);
+            assert_eq!(one.host(), other.host());
+        }
+        for (one, other) in [
+            ("wss://host/relay", "wss://host/Relay"),
+            ("wss://host/relay", "wss://host/relay?x"),
+            ("wss://host", "ws://host:443"),
+            ("wss://host", "wss://host:444"),
+        ] {
+            assert_ne!(Address::parse(one), Address::parse(other));
+        }
+    }
+
+    #[test]
     fn a_relay_behind_a_node_is_named_after_it() {
         let id = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
         let address = Address::behind(id.parse().unwrap());
@@ -281,22 +355,39 @@ mod tests {
     #[test]
     fn what_is_no_relay_is_refused() {
         for (text, error) in [
-            ("", AddressError::Url),
+            ("", AddressError::Scheme),
             (
                 &format!("ws://a.org/{}", "x".repeat(LONGEST_URL)),
                 AddressError::TooLong,
             ),
             ("relay.example.org", AddressError::Scheme),
             ("https://relay.example.org", AddressError::Scheme),
-            ("wss://", AddressError::Url),
-            ("ws://host:99999", AddressError::Url),
-            ("ws://host:0", AddressError::Url),
-            ("ws://ho st", AddressError::Url),
-            ("wss://host/\u{202e}x", AddressError::Url),
-            ("wss://host/é", AddressError::Url),
-            ("wss://user[2001:db8::1]:4848", AddressError::Url),
-            ("wss://[relay.example.org]", AddressError::Url),
-            ("wss://host'$(reboot)", AddressError::Url),
+            ("wss://", AddressError::Url(ParseError::EmptyHost)),
+            (
+                "ws://host:99999",
+                AddressError::Url(ParseError::InvalidPort),
+            ),
+            ("ws://host:0", AddressError::Port),
+            (
+                "ws://ho st",
+                AddressError::Url(ParseError::IdnaError),
+            ),
+            ("wss://alice@host", AddressError::Credentials),
+            ("wss://alice:secret@host/", AddressError::Credentials),
+            ("wss://:secret@host/", AddressError::Credentials),
+            (
+                "wss://user[2001:db8::1]:4848",
+                AddressError::Url(ParseError::IdnaError),
+            ),
+            (
+                "wss://[relay.example.org]",
+                AddressError::Url(ParseError::InvalidIpv6Address),
+            ),
+            ("wss://host'$(reboot)", AddressError::Host),
+            (
+                &format!("ws://a.org/{}", "é".repeat(LONGEST_URL / 4)),
+                AddressError::TooLong,
+            ),
         ] {
             assert_eq!(Address::parse(text), Err(error), "{text}");
         }
@@ -322,7 +413,14 @@ mod tests {
             ("ws://localhost.", "ws://localhost"),
             ("wss://Relay.Example.ORG.", "wss://relay.example.org"),
         ] {
-            assert_eq!(Address::parse(text).unwrap().to_string(), url, "{text}");
+            assert_eq!(Address::parse(text), Address::parse(url), "{text}");
+            let host = url.split("//").nth(1).unwrap_or_default();
+            let host = host
+                .trim_start_matches('[')
+                .split(']')
+                .next()
+                .unwrap_or_default();
+            assert_eq!(Address::parse(text).unwrap().host(), host, "{text}");
         }
         for nothing in [
             "ws://1.2.3.4.5",
@@ -339,14 +437,14 @@ mod tests {
             "ws://.",
             "ws://[fe80::1%25eth0]",
         ] {
-            assert_eq!(Address::parse(nothing), Err(AddressError::Url), "{nothing}");
+            assert!(Address::parse(nothing).is_err(), "{nothing}");
         }
     }
 
     #[test]
     fn a_query_can_be_dropped() {
         let address = Address::parse("ws://host/a/?x=/b/").unwrap();
-        assert_eq!(address.without_query().to_string(), "ws://host/a");
+        assert_eq!(address.without_query().to_string(), "ws://host/a/");
         let address = Address::parse("ws://host?x").unwrap();
         assert_eq!(address.without_query().path(), "/");
     }
