@@ -4,7 +4,7 @@
 //! [`blacklist`] (the list that is read so that no key is missed), [`list_file`] (lists on
 //! disk), [`swarm_lists`] (which of other stations' lists are read), [`verdict`] (who may
 //! write), [`explain`] (why), [`kinds`], [`event`] and [`tag`] (events), [`verify`] (whether
-//! an event is genuine), [`station`] (the files of a station), [`settings`] (the file with
+//! an event is genuine), [`station`] (the files of a station), [`kubo`] (its IPFS node), [`settings`] (the file with
 //! settings of both programs), [`regular_file`] (opening files of which nothing is known),
 //! [`attributes`] (permissions of a file that replaces another), [`sanitize`] (makes foreign text harmless).
 //!
@@ -24,6 +24,7 @@ pub mod event;
 pub mod explain;
 pub mod key;
 pub mod kinds;
+pub mod kubo;
 pub mod list_file;
 pub mod regular_file;
 pub mod sanitize;

@@ -119,12 +119,9 @@ impl Station {
         self.root.join("tmp/coucou")
     }
 
-    /// The configuration of kubo (IPFS), beside the station's folder.
-    pub fn ipfs_config(&self) -> PathBuf {
-        self.root
-            .parent()
-            .unwrap_or(Path::new("/"))
-            .join(".ipfs/config")
+    /// The usual folder of kubo (IPFS), beside the station's folder.
+    pub fn ipfs_dir(&self) -> PathBuf {
+        self.root.parent().unwrap_or(Path::new("/")).join(".ipfs")
     }
 }
 
@@ -158,6 +155,6 @@ mod tests {
         assert_eq!(station.swarm_dir(), at(".zen/tmp/swarm"));
         assert_eq!(station.members_dir(), at(".zen/game/nostr"));
         assert_eq!(station.flashmem_dir(), at(".zen/flashmem"));
-        assert_eq!(station.ipfs_config(), at(".ipfs/config"));
+        assert_eq!(station.ipfs_dir(), at(".ipfs"));
     }
 }

@@ -1,11 +1,13 @@
 //! [`Context`]: the options, the station and its paths, which every command works with; and the
 //! peers that a run would ask.
 
+use std::env;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use constellation_shared::Station;
+use constellation_shared::kubo::Repository;
 use constellation_shared::settings::{ListSettings, Settings, SyncSettings};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -14,6 +16,7 @@ use crate::plan::peer_memory::PeerMemory;
 use crate::plan::selection::{self, Candidate, Identity, Selection};
 use crate::relay::guard::{Guard, OwnRelay};
 use crate::relay::identity::RelayIdentity;
+use crate::relay::tunnel::ipfs::IpfsProgram;
 use crate::strfry::Strfry;
 use crate::strfry::conf::edit::PLUGIN;
 use crate::strfry::conf::{Conf, ConfError};
@@ -135,6 +138,16 @@ impl Context {
         let binary = given.map_or_else(|| folder.join("strfry"), absolute);
         let patience = Duration::from_secs(self.options.strfry_patience);
         Strfry::new(binary, folder, patience)
+    }
+
+    /// The ipfs program, and the daemon that it talks to.
+    pub(crate) fn ipfs_program(&self) -> IpfsProgram {
+        let given = self.options.ipfs_api.clone();
+        let found = || Repository::find(&self.station, env::var_os("IPFS_PATH"))?.api();
+        IpfsProgram {
+            path: self.options.ipfs_program(),
+            api: given.filter(|api| !api.is_empty()).or_else(found),
+        }
     }
 
     /// A progress bar or a number, hidden if nobody looks on.

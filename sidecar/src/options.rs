@@ -116,6 +116,9 @@ pub struct Options {
     /// The ipfs program, for peers behind tunnels [default: ipfs on PATH]
     #[arg(long, value_name = "PATH", env = "CONSTELLATION_IPFS")]
     pub ipfs: Option<PathBuf>,
+    /// The API of the IPFS daemon, such as /ip4/127.0.0.1/tcp/5001 [default: as the ipfs program finds it, by IPFS_PATH or in ~/.ipfs; else that of /var/lib/ipfs]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_api, env = "CONSTELLATION_IPFS_API")]
+    pub ipfs_api: Option<String>,
     /// The kinds that are fetched: numbers, the sets seed (20) and uplanet (57), or changes (+30850,-4) [default: as set in strfry/constellation.toml, else seed]
     #[arg(
         long,
@@ -188,6 +191,15 @@ fn parse_minutes(text: &str) -> Result<MaxMinutes, String> {
     let minutes: f64 = text.trim().parse().map_err(|_| words.to_owned())?;
     let limit = Duration::try_from_secs_f64(minutes * 60.0).map_err(|_| words.to_owned())?;
     Ok(MaxMinutes((!limit.is_zero()).then_some(limit)))
+}
+
+fn parse_api(text: &str) -> Result<String, String> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.is_empty() || (text.starts_with('/') && is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("not an address as IPFS writes it, such as /ip4/127.0.0.1/tcp/5001".to_owned())
+    }
 }
 
 /// What comes of several sources, the weaker first.

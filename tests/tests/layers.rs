@@ -18,7 +18,7 @@ const FLOORS: [(&str, &[&[&str]]); 3] = [
         "shared",
         &[
             &["lib"],
-            &["explain", "swarm_lists"],
+            &["explain", "kubo", "swarm_lists"],
             &["list_file"],
             &["blacklist", "verify"],
             &["event", "station", "wot"],

@@ -105,6 +105,7 @@ const GROUPS: [Group; 6] = [
             "allow_private_peers",
             "no_negentropy",
             "ipfs",
+            "ipfs_api",
             "ca_file",
             "fallback_relay",
             "no_fallback",
@@ -197,6 +198,7 @@ fn taken_by(command: &str) -> Option<&'static [&'static str]> {
             "no_dms",
             "ca_file",
             "ipfs",
+            "ipfs_api",
             "strfry_patience",
         ],
         "why" => &[
@@ -210,6 +212,7 @@ fn taken_by(command: &str) -> Option<&'static [&'static str]> {
             "no_dms",
             "ca_file",
             "ipfs",
+            "ipfs_api",
             "strfry_patience",
         ],
         "profiles" => &["strfry_patience"],

@@ -13,7 +13,7 @@ use crate::commands::error::SyncError;
 use crate::commands::members;
 use crate::context::Context;
 use crate::plan::peer_memory::PeerMemory;
-use crate::relay::tunnel::ipfs;
+use crate::relay::tunnel::ipfs::{self, IpfsProgram};
 use crate::report::Outcome;
 use crate::strfry::conf;
 use crate::support::clock::unix_time;
@@ -86,7 +86,7 @@ pub(crate) struct Plan<'a> {
     /// The strfry that would be fed.
     pub strfry: &'a Path,
     /// The program that would open tunnels.
-    pub ipfs: &'a Path,
+    pub ipfs: &'a IpfsProgram,
 }
 
 impl Plan<'_> {
@@ -212,7 +212,7 @@ pub(crate) async fn look(context: &Context, output: &mut impl Write) -> Result<O
             days: options.days,
             sweeps: options.sweeps(),
             strfry: strfry.binary(),
-            ipfs: &options.ipfs_program(),
+            ipfs: &context.ipfs_program(),
         };
         plan.write(output)?;
         members::write_plan(output, &context.station, &options.members)?;

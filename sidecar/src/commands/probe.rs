@@ -117,7 +117,7 @@ impl Probe {
         // backfill may be in use.
         let tunnels = tunnels.then(|| {
             Arc::new(Tunnels::new(
-                options.ipfs_program(),
+                context.ipfs_program(),
                 context.file(state_file::PROBE_TUNNELS.name),
                 Patience {
                     waits: Vec::new(),

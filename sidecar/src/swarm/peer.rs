@@ -7,15 +7,14 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use constellation_shared::kubo::Repository;
 use constellation_shared::list_file::{self, MOST_STATIONS, SwarmFolders};
 use constellation_shared::{Pubkey, Station, counted, regular_file};
-use serde_json::Value;
 use tracing::warn;
 
 use crate::relay::address::{Address, AddressError};
 use crate::relay::guard::{Denial, Guard};
 use crate::relay::peer_id::{NoPeerId, PeerId};
-use crate::support::atomic_file;
 use crate::support::shell_json::text_fields;
 
 /// The longest description that is read, in bytes.
@@ -213,18 +212,14 @@ fn read_foreign(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// This station's own IPFS peer id: the variable `IPFSNODEID`, else `Identity.PeerID` of
-/// kubo's configuration.
+/// This station's own IPFS peer id: the variable `IPFSNODEID`, else the one in kubo's configuration.
 pub(crate) fn own_node_id(station: &Station) -> Option<String> {
     if let Ok(id) = env::var("IPFSNODEID")
         && !id.trim().is_empty()
     {
         return Some(id.trim().to_owned());
     }
-    let config = atomic_file::read(&station.ipfs_config(), LONGEST)?;
-    let config: Value = serde_json::from_slice(&config).ok()?;
-    let id = config.pointer("/Identity/PeerID")?.as_str()?;
-    Some(id.to_owned())
+    Repository::find(station, env::var_os("IPFS_PATH"))?.peer_id()
 }
 
 /// The addresses of this station's own relay in the description that it publishes
@@ -477,7 +472,7 @@ mod tests {
         let station = Station::new(dir.path().join(".zen"));
         fs::create_dir(dir.path().join(".ipfs")).unwrap();
         fs::write(
-            station.ipfs_config(),
+            station.ipfs_dir().join("config"),
             r#"{"Identity":{"PeerID":"12D3KooSelf"}}"#,
         )
         .unwrap();

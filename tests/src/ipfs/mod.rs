@@ -36,12 +36,15 @@ const LISTEN: &str = "stand-in-listen";
 /// Runs the command; the arguments are those behind the program's name. kubo's exit code.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let words: Vec<String> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let home = std::env::var_os("HOME").unwrap_or_default();
+    let repository = Repository::of_home(Path::new(&home));
+    if words.first().is_some_and(|word| word.starts_with("--api=")) {
+        repository.note_api(words.remove(0));
+    }
     if let [LISTEN, folder, port, late] = words[..] {
         return forward::listen(&Repository::at(folder), port, late);
     }
-    let home = std::env::var_os("HOME").unwrap_or_default();
-    let repository = Repository::of_home(Path::new(&home));
     repository.note_call(&words);
     match obey(&repository, &words) {
         Ok(text) => {

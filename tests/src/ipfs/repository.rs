@@ -58,6 +58,16 @@ impl Repository {
         fs::rename(beside, path).unwrap();
     }
 
+    /// Remembers how the daemon was addressed.
+    pub(super) fn note_api(&self, argument: &str) {
+        self.write("api", argument);
+    }
+
+    /// The last argument `--api=…`; empty if there was none.
+    pub fn api(&self) -> String {
+        fs::read_to_string(self.0.join("api")).unwrap_or_default()
+    }
+
     /// Another node offers what listens at `port` of this machine as this service.
     pub fn offer(&self, service: &str, port: u16) {
         let name = service.trim_start_matches("/x/");

@@ -56,6 +56,37 @@ fn two_peers_behind_tunnels_and_one_in_the_open_serve_at_once() {
 }
 
 #[test]
+fn a_daemon_in_a_container_is_addressed_as_the_option_says() {
+    let (station, _relay, events) = with_tunnelled_peer(Behaviour::default());
+    backfill(&station)
+        .env("CONSTELLATION_IPFS_API", "/ip4/127.0.0.1/tcp/5001")
+        .output()
+        .expect_code(0);
+    assert_eq!(station.stored_ids(), ids(&events));
+    assert_eq!(station.ipfs().api(), "--api=/ip4/127.0.0.1/tcp/5001");
+    expect_nothing_left(&station);
+    let wrong = backfill(&station)
+        .args(["--ipfs-api", "localhost:5001"])
+        .output();
+    wrong
+        .expect_code(2)
+        .expect_stderr("not an address as IPFS writes it");
+}
+
+#[test]
+fn the_own_node_is_that_of_the_repository_that_ipfs_path_names() {
+    let (station, _relay, _) = with_tunnelled_peer(Behaviour::default());
+    let elsewhere = station.home().join("nextcloud-data/ipfs");
+    std::fs::create_dir_all(&elsewhere).unwrap();
+    let config = format!("{{\"Identity\":{{\"PeerID\":\"{}\"}}}}", PEER_IDS[0]);
+    std::fs::write(elsewhere.join("config"), config).unwrap();
+    let run = backfill(&station).env("IPFS_PATH", &elsewhere).output();
+    run.expect_code(3)
+        .expect_stderr("No constellation peers found");
+    assert!(station.ipfs().calls().is_empty());
+}
+
+#[test]
 fn the_commands_are_those_of_the_constellation() {
     let (station, _relay, events) = with_tunnelled_peer(Behaviour::default());
     // By its name on PATH, as on a station.

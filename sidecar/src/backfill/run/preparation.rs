@@ -151,7 +151,7 @@ fn network(
 ) -> Result<(Arc<Tunnels>, Connector), CertificateError> {
     let options = &context.options;
     let tunnels = Arc::new(Tunnels::new(
-        options.ipfs_program(),
+        context.ipfs_program(),
         context.file(state_file::TUNNELS.name),
         Patience::within(patience),
     ));

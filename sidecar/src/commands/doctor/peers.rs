@@ -98,10 +98,10 @@ impl Facts {
             PeerReply { address, answer }
         });
         let behind_tunnels = |peer: &Peer| peer.address.tunnel().is_some();
-        let ipfs_program = context.options.ipfs_program();
+        let ipfs_program = context.ipfs_program();
         let ipfs = async {
             if probe.peers.iter().any(behind_tunnels) {
-                let ipfs = Ipfs::new(&ipfs_program, IPFS_PATIENCE);
+                let ipfs = Ipfs::new(ipfs_program.clone(), IPFS_PATIENCE);
                 Some(ipfs.list().await.map(drop))
             } else {
                 None
@@ -112,7 +112,7 @@ impl Facts {
         Self {
             passed_over: probe.passed_over.iter().map(show).collect(),
             swarm: context.station.swarm_dir(),
-            ipfs_program,
+            ipfs_program: ipfs_program.path,
             own_node: probe.own_node.clone(),
             given: !context.options.peer.is_empty(),
             replies,
@@ -163,7 +163,7 @@ impl Facts {
             None => Some(Finding::warn(
                 "own_node_unknown",
                 "our own IPFS node is unknown, so our own relay may be taken for a peer",
-                "if ~/.ipfs/config is missing: ipfs init; or export IPFSNODEID=$(ipfs id -f '<id>')",
+                "if ~/.ipfs/config is missing: ipfs init; if kubo keeps it elsewhere: export IPFS_PATH=FOLDER; or export IPFSNODEID=$(ipfs id -f '<id>')",
             )),
         }
     }
@@ -219,7 +219,7 @@ impl Facts {
             Err(error) => Finding::fail(
                 "ipfs_daemon",
                 format!("peers are behind tunnels, and {}", chain(error)),
-                "sudo systemctl restart ipfs",
+                "sudo systemctl restart ipfs; if it runs in a container or as another user: --ipfs-api /ip4/127.0.0.1/tcp/5001",
             ),
         })
     }

@@ -2,7 +2,7 @@
 //! forward`, `p2p close` and `p2p ls`. It is run directly, without a shell.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,27 @@ const LONGEST_OUTPUT: u64 = 256 * 1024;
 /// How many `ipfs` commands run at once; each of them takes 100 MB of memory.
 const MOST_AT_ONCE: usize = 4;
 
-/// The `ipfs` program.
+/// The `ipfs` program, and which daemon it talks to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IpfsProgram {
+    /// Its name or path.
+    pub path: PathBuf,
+    /// The address of the daemon's API; `None` if the program finds it by itself.
+    pub api: Option<String>,
+}
+
+impl IpfsProgram {
+    /// The arguments in front of a command.
+    fn first_arguments(&self) -> impl Iterator<Item = String> {
+        let api = self.api.iter().map(|api| format!("--api={api}"));
+        api.collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// Runs the commands of the `ipfs` program.
 #[derive(Debug, Clone)]
 pub(crate) struct Ipfs {
-    program: PathBuf,
+    program: IpfsProgram,
     patience: Duration,
     turns: Arc<Semaphore>,
 }
@@ -82,16 +99,17 @@ fn forward_arguments(peer: &PeerId, listen_address: String) -> [String; 5] {
 }
 
 /// The command that opens a tunnel, for people to read.
-pub(crate) fn forward_command(program: &Path, peer: &PeerId) -> String {
-    let arguments = forward_arguments(peer, "/ip4/127.0.0.1/tcp/PORT".to_owned());
-    format!("{} {}", program.display(), arguments.join(" "))
+pub(crate) fn forward_command(program: &IpfsProgram, peer: &PeerId) -> String {
+    let forward = forward_arguments(peer, "/ip4/127.0.0.1/tcp/PORT".to_owned());
+    let arguments: Vec<String> = program.first_arguments().chain(forward).collect();
+    format!("{} {}", program.path.display(), arguments.join(" "))
 }
 
 impl Ipfs {
-    /// The program of this name or path. `patience` is the timeout for each command.
-    pub(crate) fn new(program: impl Into<PathBuf>, patience: Duration) -> Self {
+    /// Runs this program. `patience` is the timeout for each command.
+    pub(crate) fn new(program: IpfsProgram, patience: Duration) -> Self {
         Self {
-            program: program.into(),
+            program,
             patience,
             turns: Arc::new(Semaphore::new(MOST_AT_ONCE)),
         }
@@ -119,7 +137,8 @@ impl Ipfs {
 
     /// Starts the command of [`Ipfs::close`] without waiting for it, for use in `Drop`.
     pub(crate) fn start_close(&self, port: u16) {
-        let mut command = std::process::Command::new(&self.program);
+        let mut command = std::process::Command::new(&self.program.path);
+        command.args(self.program.first_arguments());
         command.args(close_arguments(port));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         // If this fails, the next run closes the tunnel.
@@ -138,8 +157,9 @@ impl Ipfs {
     async fn run(&self, name: &'static str, arguments: &[String]) -> Result<String, IpfsError> {
         // Acquiring only fails after the semaphore is closed, which never happens.
         let _turn = self.turns.acquire().await;
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.program.path);
         command
+            .args(self.program.first_arguments())
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -148,8 +168,8 @@ impl Ipfs {
             .process_group(0)
             .kill_on_drop(true);
         let started = command.spawn();
-        let mut child =
-            started.map_err(|error| IpfsError::Start(self.program.display().to_string(), error))?;
+        let path = self.program.path.display();
+        let mut child = started.map_err(|error| IpfsError::Start(path.to_string(), error))?;
         let stdout = read_all(child.stdout.take());
         let stderr = read_all(child.stderr.take());
         let waited = timeout(self.patience, child.wait()).await;
@@ -223,9 +243,18 @@ mod tests {
             close_arguments(9999).join(" "),
             "p2p close --listen-address /ip4/127.0.0.1/tcp/9999"
         );
+        let shown = |api: Option<&str>| {
+            let program = IpfsProgram {
+                path: "ipfs".into(),
+                api: api.map(ToOwned::to_owned),
+            };
+            forward_command(&program, &peer)
+        };
+        let forward = format!("p2p forward /x/strfry-{ID} /ip4/127.0.0.1/tcp/PORT /p2p/{ID}");
+        assert_eq!(shown(None), format!("ipfs {forward}"));
         assert_eq!(
-            forward_command(Path::new("ipfs"), &peer),
-            format!("ipfs p2p forward /x/strfry-{ID} /ip4/127.0.0.1/tcp/PORT /p2p/{ID}")
+            shown(Some("/unix/x")),
+            format!("ipfs --api=/unix/x {forward}")
         );
     }
 

@@ -183,15 +183,17 @@ fn write(path: &Path, entries: &[Entry]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::tunnel::ipfs::IpfsProgram;
     use std::time::Duration;
 
     const ID: &str = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
 
     fn ledger(path: &Path) -> Ledger {
-        Ledger::load(
-            path.to_owned(),
-            Ipfs::new("/nonexistent/ipfs", Duration::ZERO),
-        )
+        let program = IpfsProgram {
+            path: "/nonexistent/ipfs".into(),
+            api: None,
+        };
+        Ledger::load(path.to_owned(), Ipfs::new(program, Duration::ZERO))
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use tracing::{info, warn};
 
 use crate::relay::peer_id::PeerId;
-use crate::relay::tunnel::ipfs::{Ipfs, listen_address, service};
+use crate::relay::tunnel::ipfs::{Ipfs, IpfsProgram, listen_address, service};
 use crate::relay::tunnel::ledger::{Entry, Ledger};
 use crate::relay::tunnel::{Patience, Tunnel, TunnelError, close};
 use crate::support::mutex::lock;
@@ -28,9 +28,9 @@ pub struct Tunnels {
 }
 
 impl Tunnels {
-    /// No tunnels yet. They will be opened by the `ipfs` program of this name or path; the file at
-    /// `ledger_path` lists those that an earlier run left open.
-    pub fn new(program: PathBuf, ledger_path: PathBuf, patience: Patience) -> Self {
+    /// No tunnels yet. They will be opened by this program; the file at `ledger_path` lists those that
+    /// an earlier run left open.
+    pub fn new(program: IpfsProgram, ledger_path: PathBuf, patience: Patience) -> Self {
         let ipfs = Ipfs::new(program, patience.command);
         Self {
             ledger: Arc::new(Ledger::load(ledger_path, ipfs.clone())),
