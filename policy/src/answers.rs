@@ -10,7 +10,7 @@ use constellation_shared::{Pubkey, counted};
 use tracing::warn;
 
 use crate::filters::{Filters, Wanted};
-use crate::lists::Undecided;
+use crate::lists::{Standing, Stranger, Undecided};
 use crate::message::{Answer, Request};
 
 /// How many bytes are read at once: as many as a pipe holds.
@@ -26,11 +26,11 @@ const KEPT_CAPACITY: usize = 1_048_576;
 /// The rules that decide whether an event is accepted.
 #[derive(Debug)]
 pub struct Rules<'a, V> {
-    /// Returns the verdict on an author.
-    pub verdict: V,
+    /// Returns what the lists say of an author.
+    pub standing: V,
     /// Whether blocked authors are told that their events were accepted.
     pub shadow: bool,
-    /// The filters for the events of authors who may write.
+    /// The filters for the events of authors who are not blocked.
     pub filters: Option<&'a Filters>,
 }
 
@@ -42,7 +42,7 @@ pub struct Rules<'a, V> {
 pub fn answer_all(
     mut input: BufReader<impl Read>,
     output: &mut impl Write,
-    rules: &Rules<'_, impl Fn(&Pubkey) -> Result<Verdict, Undecided>>,
+    rules: &Rules<'_, impl Fn(&Pubkey) -> Result<Standing, Undecided>>,
 ) -> io::Result<()> {
     // The beginning of a line whose end has not been read yet.
     let mut begun = Vec::new();
@@ -88,7 +88,7 @@ fn extend(begun: &mut Vec<u8>, more: &[u8]) {
     begun.extend_from_slice(more.get(..room).unwrap_or(more));
 }
 
-impl<V: Fn(&Pubkey) -> Result<Verdict, Undecided>> Rules<'_, V> {
+impl<V: Fn(&Pubkey) -> Result<Standing, Undecided>> Rules<'_, V> {
     /// Answers a line, unless it is blank: appends to `answers`, which are written to `output`
     /// before a filter is waited for.
     fn answer(
@@ -102,18 +102,24 @@ impl<V: Fn(&Pubkey) -> Result<Verdict, Undecided>> Rules<'_, V> {
         }
         match Request::parse(line) {
             Request::New { id, author, kind } => {
-                let mut answer = self.decide(author);
-                if let (Answer::Accept, Some(filters)) = (answer, self.filters) {
-                    answer = match filters.wanted(kind) {
-                        Wanted::Nothing => answer,
-                        Wanted::Refusal(refusal) => refusal,
-                        Wanted::Filter(kind) => {
-                            output.write_all(answers)?;
-                            answers.clear();
-                            filters.ask(kind, line)
-                        }
-                    };
-                }
+                let answer = match self.decide(author) {
+                    Decision::Final(answer) => answer,
+                    Decision::Filtered(stranger) => {
+                        let wanted = self
+                            .filters
+                            .map_or(Wanted::Nothing, |filters| filters.wanted(kind));
+                        let filtered = match (wanted, self.filters) {
+                            (Wanted::Refusal(refusal), _) => Some(refusal),
+                            (Wanted::Filter(kind), Some(filters)) => {
+                                output.write_all(answers)?;
+                                answers.clear();
+                                filters.ask(kind, line)
+                            }
+                            _ => None,
+                        };
+                        filtered.unwrap_or_else(|| without_filter(stranger))
+                    }
+                };
                 answer.write_json(id, answers);
             }
             // Accepted for relays that synchronise, as the station's original plugin does.
@@ -127,19 +133,45 @@ impl<V: Fn(&Pubkey) -> Result<Verdict, Undecided>> Rules<'_, V> {
         Ok(())
     }
 
-    fn decide(&self, author: Option<Pubkey>) -> Answer {
+    fn decide(&self, author: Option<Pubkey>) -> Decision {
         let Some(author) = author else {
-            return Answer::Reject("invalid: pubkey is not 32 bytes of hex");
+            return Decision::Final(Answer::Reject("invalid: pubkey is not 32 bytes of hex"));
         };
-        match (self.verdict)(&author) {
-            Err(Undecided::Unavailable) => Answer::Reject("error: policy lists unavailable"),
-            // Not a shadow reject: a friend would believe that the event was accepted.
-            Err(Undecided::SwarmUnread) => {
-                Answer::Reject("error: the lists of friends are still being read, try again")
+        let standing = match (self.standing)(&author) {
+            Ok(standing) => standing,
+            Err(Undecided::Unavailable) => {
+                return Decision::Final(Answer::Reject("error: policy lists unavailable"));
             }
-            Ok(Verdict::Allow | Verdict::Pardon) => Answer::Accept,
-            Ok(Verdict::Block) if self.shadow => Answer::ShadowReject,
-            Ok(Verdict::Block) => Answer::Reject("blocked: pubkey is blacklisted"),
+            // Not a shadow reject: a friend would believe that the event was accepted.
+            Err(Undecided::SwarmUnread) => return Decision::Final(UNREAD),
+        };
+        match standing.verdict {
+            Verdict::Allow | Verdict::Pardon => Decision::Filtered(standing.stranger),
+            Verdict::Block if self.shadow => Decision::Final(Answer::ShadowReject),
+            Verdict::Block => Decision::Final(Answer::Reject("blocked: pubkey is blacklisted")),
         }
+    }
+}
+
+/// The answer to an author whom lists that have not been read may know.
+const UNREAD: Answer =
+    Answer::Reject("error: the lists of friends are still being read, try again");
+
+/// What the lists alone say of an event.
+enum Decision {
+    /// The answer, whatever filters there are.
+    Final(Answer),
+    /// If there is a filter for its kind, that decides.
+    Filtered(Stranger),
+}
+
+/// The answer about an event for whose kind there is no filter.
+const fn without_filter(author: Stranger) -> Answer {
+    match author {
+        Stranger::No => Answer::Accept,
+        Stranger::Unread => UNREAD,
+        Stranger::Yes => Answer::Reject(
+            "restricted: this relay takes this kind only from members, friends and stations",
+        ),
     }
 }

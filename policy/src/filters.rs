@@ -6,12 +6,13 @@
 //! a filter that looks there would see nothing and accept. So such an event is rejected, unless
 //! the filter declares in a comment that it reads its standard input.
 //!
-//! A filter that exceeds its time limit is killed with its children. If it ends in time,
-//! processes that it leaves running are left alone, as scripts rely on that. A filter inherits
-//! none of our open files, so that nothing it leaves behind can hold up strfry.
+//! A filter that exceeds its time limit is killed with its children, at once or after a grace
+//! period. If it ends in time, processes that it leaves running are left alone, as scripts rely on
+//! that. A filter inherits none of our open files, so that nothing it leaves behind can hold up
+//! strfry. What it prints is appended to the station's log of the plugin.
 
 mod declaration;
-mod output;
+mod log;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -25,16 +26,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::fs::{Access, access};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::filters::run::{End, Runner};
 use crate::message::Answer;
+
+/// How long a filter may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For how long the answer is waited for.
+    pub timeout: Duration,
+    /// For how long a filter may then go on before it is killed.
+    pub grace: Duration,
+}
 
 /// The filters of a folder.
 #[derive(Debug)]
 pub struct Filters {
     folder: PathBuf,
-    timeout: Duration,
+    limits: Limits,
     /// The kinds that have a filter, or `None` if the folder exists but was never readable.
     kinds: RwLock<Option<BTreeSet<u64>>>,
     /// What was last logged about each file, so that it is logged once.
@@ -56,19 +66,19 @@ pub enum Wanted {
 }
 
 impl Filters {
-    /// The filters in this folder, each of which may take at most `timeout`.
+    /// The filters in this folder. What they print is appended to the file `log`.
     ///
     /// # Errors
     /// Fails if the working directory cannot be found, or a thread cannot be started.
-    pub fn start(folder: &Path, timeout: Duration) -> io::Result<Self> {
+    pub fn start(folder: &Path, limits: Limits, log: &Path) -> io::Result<Self> {
         let filters = Self {
             // Absolute, so that a filter finds its own folder from any working directory.
             folder: std::path::absolute(folder)?,
-            timeout,
+            limits,
             kinds: RwLock::new(None),
             complaints: Mutex::default(),
             too_long: Mutex::default(),
-            runner: Runner::start()?,
+            runner: Runner::start(std::path::absolute(log)?)?,
         };
         filters.refresh();
         Ok(filters)
@@ -85,7 +95,7 @@ impl Filters {
     fn refresh_from(&self, names: io::Result<impl Iterator<Item = io::Result<OsString>>>) {
         let mut complaints = BTreeMap::new();
         let listed = match names {
-            Ok(names) => self.kinds_among(names, &mut complaints),
+            Ok(names) => kinds_among(&self.folder, names, &mut complaints),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let complaint = "does not exist: until it does, no filter is run; check --filters";
                 complaints.insert(self.folder.clone(), complaint.to_owned());
@@ -119,44 +129,6 @@ impl Filters {
         self.log_complaints(complaints);
     }
 
-    /// The kinds that have a filter, judging by the names in the folder.
-    ///
-    /// # Errors
-    /// Fails if a name cannot be read, because it may be that of any filter.
-    fn kinds_among(
-        &self,
-        names: impl Iterator<Item = io::Result<OsString>>,
-        complaints: &mut BTreeMap<PathBuf, String>,
-    ) -> io::Result<BTreeSet<u64>> {
-        let mut kinds = BTreeSet::new();
-        for name in names {
-            let name = name?;
-            let Some(kind) = name.to_str().and_then(kind_of) else {
-                continue;
-            };
-            let path = self.folder.join(&name);
-            let wrong = match fs::metadata(&path) {
-                // A folder or a FIFO in the place of a filter is no wish to do without it: it
-                // cannot be started, and its events are rejected.
-                Ok(metadata) if !metadata.is_file() => {
-                    kinds.insert(kind);
-                    continue;
-                }
-                Ok(_) if access(&path, Access::EXEC_OK).is_err() => "is not executable",
-                Err(error) if error.kind() == io::ErrorKind::NotFound => "is a broken link",
-                // Any other fault shows when the filter is started.
-                _ => {
-                    kinds.insert(kind);
-                    continue;
-                }
-            };
-            let complaint =
-                format!("{wrong}: it is skipped; chmod +x it, or remove it from the folder");
-            complaints.insert(path, complaint);
-        }
-        Ok(kinds)
-    }
-
     /// Whether a filter must be asked about an event whose request has this kind, as it is
     /// written there.
     pub fn wanted(&self, kind: Option<&[u8]>) -> Wanted {
@@ -179,52 +151,87 @@ impl Filters {
         }
     }
 
-    /// Asks the filter of this kind about a request.
-    pub fn ask(&self, kind: u64, request: &[u8]) -> Answer {
+    /// Asks the filter of this kind about a request. `None` if the filter no longer exists.
+    pub fn ask(&self, kind: u64, request: &[u8]) -> Option<Answer> {
         let path = self.folder.join(format!("{kind}.sh"));
-        let filter = path.display();
-        let end = self.runner.run(&path, kind, request, self.timeout);
-        let Err(error) = end else {
-            self.complaints().remove(&path);
-            return match end {
-                Ok(End::Exited(status)) if status.success() => Answer::Accept,
-                Ok(End::Exited(status)) if status.code().is_some() => {
-                    debug!("{filter} refused an event ({status})");
-                    Answer::Reject("blocked: refused by a filter of this relay")
-                }
-                Ok(End::Exited(status)) => {
-                    warn!("{filter} crashed or was killed ({status}): the event is rejected");
-                    Answer::Reject("error: filter failed")
-                }
-                Ok(End::TooLong) => {
-                    self.warn_too_long(kind, request.len());
-                    Answer::Reject("error: too long for this relay's filters")
-                }
-                _ => {
-                    warn!(
-                        "{filter} took longer than {:?} and was killed with its children: the \
-                         event is rejected; start what takes long in the background with &, or \
-                         pass --filter-timeout",
-                        self.timeout
-                    );
-                    Answer::Reject("error: filter timed out")
-                }
-            };
-        };
-        if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(&path).is_err() {
-            debug!("{filter} was removed: its kind has no filter any more");
-            return Answer::Accept;
+        match self.runner.run(&path, request, self.limits) {
+            Ok(end) => {
+                self.complaints().remove(&path);
+                Some(self.answer(kind, &path, request.len(), &end))
+            }
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && fs::symlink_metadata(&path).is_err() =>
+            {
+                debug!(
+                    "{} was removed: its kind has no filter any more",
+                    path.display()
+                );
+                None
+            }
+            Err(error) => {
+                self.complain_of_start(path, &error);
+                Some(Answer::Reject("error: filter cannot be started"))
+            }
         }
+    }
+
+    /// The answer to a request of this length whose filter ended like this.
+    fn answer(&self, kind: u64, path: &Path, length: usize, end: &End) -> Answer {
+        let filter = path.display();
+        match end {
+            End::Exited(status) if status.success() => Answer::Accept,
+            End::Exited(status) if status.code().is_some() => {
+                debug!("{filter} refused an event ({status})");
+                Answer::Reject("blocked: refused by a filter of this relay")
+            }
+            End::Exited(status) => {
+                warn!("{filter} crashed or was killed ({status}): the event is rejected");
+                Answer::Reject("error: filter failed")
+            }
+            End::TooLong => {
+                self.warn_too_long(kind, length);
+                Answer::Reject("error: too long for this relay's filters")
+            }
+            End::Flooded => {
+                warn!(
+                    "{filter} printed more than 16 MiB and was killed with its children: the event \
+                     is rejected; see the end of strfry.log for what it printed"
+                );
+                Answer::Reject("error: filter failed")
+            }
+            End::Late => {
+                warn!(
+                    "{filter} took longer than {:?}: the event is rejected, and the filter may go \
+                     on for {:?}; start what takes long in the background with &, or pass \
+                     --filter-timeout",
+                    self.limits.timeout, self.limits.grace
+                );
+                Answer::Reject("error: filter timed out")
+            }
+            End::TimedOut => {
+                warn!(
+                    "{filter} took longer than {:?} and was killed with its children: the \
+                     event is rejected; start what takes long in the background with &, or \
+                     pass --filter-timeout or --filter-grace",
+                    self.limits.timeout
+                );
+                Answer::Reject("error: filter timed out")
+            }
+        }
+    }
+
+    /// Reports, once, that a filter cannot be started.
+    fn complain_of_start(&self, path: PathBuf, error: &io::Error) {
         let complaint = format!(
             "cannot be started ({error}): every event of its kind is rejected until it can; check \
              its first line (#!/bin/bash) and who may execute it"
         );
         let mut complaints = self.complaints();
         if complaints.get(&path) != Some(&complaint) {
-            error!("{filter} {complaint}");
+            error!("{} {complaint}", path.display());
             complaints.insert(path, complaint);
         }
-        Answer::Reject("error: filter cannot be started")
     }
 
     /// Warns, once for each filter, that an event is too long for it.
@@ -238,15 +245,6 @@ impl Filters {
                  CONSTELLATION_EVENT is stdin, and declare it in its first lines: \
                  # constellation: reads stdin",
                 path.display()
-            );
-        }
-    }
-
-    /// Waits a moment for the last output of the filters.
-    pub fn close(&self) {
-        if !self.runner.close() {
-            info!(
-                "programs that filters left running may still print something; it is not waited for"
             );
         }
     }
@@ -269,6 +267,60 @@ impl Filters {
         complaints.retain(|path, complaint| complaint.starts_with(NOT_STARTED) && path.exists());
         complaints.extend(new);
     }
+}
+
+/// The kinds that have a filter in this folder. A missing folder has none.
+///
+/// # Errors
+/// Fails if the folder cannot be read.
+pub fn kinds_in(folder: &Path) -> io::Result<BTreeSet<u64>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => {
+            let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+            kinds_among(folder, names, &mut BTreeMap::new())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The kinds that have a filter, judging by the names in the folder. What is no filter is described
+/// in `complaints`.
+///
+/// # Errors
+/// Fails if a name cannot be read, because it may be that of any filter.
+fn kinds_among(
+    folder: &Path,
+    names: impl Iterator<Item = io::Result<OsString>>,
+    complaints: &mut BTreeMap<PathBuf, String>,
+) -> io::Result<BTreeSet<u64>> {
+    let mut kinds = BTreeSet::new();
+    for name in names {
+        let name = name?;
+        let Some(kind) = name.to_str().and_then(kind_of) else {
+            continue;
+        };
+        let path = folder.join(&name);
+        let wrong = match fs::metadata(&path) {
+            // A folder or a FIFO in the place of a filter is no wish to do without it: it
+            // cannot be started, and its events are rejected.
+            Ok(metadata) if !metadata.is_file() => {
+                kinds.insert(kind);
+                continue;
+            }
+            Ok(_) if access(&path, Access::EXEC_OK).is_err() => "is not executable",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "is a broken link",
+            // Any other fault shows when the filter is started.
+            _ => {
+                kinds.insert(kind);
+                continue;
+            }
+        };
+        let complaint =
+            format!("{wrong}: it is skipped; chmod +x it, or remove it from the folder");
+        complaints.insert(path, complaint);
+    }
+    Ok(kinds)
 }
 
 /// How complaints begin that looking at the folder again does not settle.

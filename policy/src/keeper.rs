@@ -25,7 +25,7 @@ use crate::keeper::publish::publish;
 use crate::keeper::remover::Remover;
 use crate::keeper::schedule::{LOOK_EVERY, since_1970};
 use crate::keeper::swarm::Board;
-use crate::lists::{Lists, Loader, Own, Sources, Swarm, Undecided};
+use crate::lists::{Lists, Loader, Own, Sources, Standing, Stranger, Swarm, Undecided};
 use crate::settings::WatchedSettings;
 
 /// How long the first answers wait for the search of other stations' lists. Most searches are
@@ -117,24 +117,29 @@ impl Keeper {
         })
     }
 
-    /// The verdict on an author. The lines of a pardoned author are removed from the blacklist a
-    /// little later.
+    /// What the lists say of an author. The lines of a pardoned author are removed from the blacklist
+    /// a little later.
     ///
     /// # Errors
     /// [`Undecided`] if there is no verdict yet. The author's events must be rejected until then.
-    pub fn verdict(&self, author: &Pubkey) -> Result<Verdict, Undecided> {
+    pub fn standing(&self, author: &Pubkey) -> Result<Standing, Undecided> {
         // Without the thread, keys that are blocked from now on would be let in.
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return Err(Undecided::Unavailable);
         }
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
-        let verdict = lists.verdict(author);
+        let verdict = lists.verdict(author)?;
+        let stranger = if verdict == Verdict::Allow {
+            lists.stranger(author)
+        } else {
+            Stranger::No
+        };
         drop(lists);
-        if let (Ok(Verdict::Pardon), Some(pardoned)) = (verdict, &self.pardoned) {
+        if let (Verdict::Pardon, Some(pardoned)) = (verdict, &self.pardoned) {
             // It only fails if the thread is gone. The author is let in either way.
             let _ = pardoned.send(*author);
         }
-        verdict
+        Ok(Standing { verdict, stranger })
     }
 
     /// Finishes the removals that were begun, and ends the threads.
@@ -245,7 +250,8 @@ impl Work {
                 Remover::new(blacklist)
             });
         }
-        if sources.swarm != self.sources.swarm {
+        let others = (sources.swarm, sources.strangers);
+        if others != (self.sources.swarm, self.sources.strangers) {
             self.board.close();
             self.board = Arc::new(Board::default());
             let swarm = sources.swarm.then(Swarm::default);

@@ -25,6 +25,7 @@ pub mod lists;
 mod logged;
 pub mod message;
 pub mod options;
+mod running;
 mod scan;
 pub mod settings;
 mod stderr;
@@ -33,25 +34,27 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
 use constellation_shared::Pubkey;
-use constellation_shared::verdict::Verdict;
+use constellation_shared::verdict::{Strangers, Verdict};
 use tracing::warn;
 
 use crate::answers::{READ_SIZE, Rules, answer_all};
-use crate::filters::Filters;
+use crate::explain::{Question, Rule};
+use crate::filters::{Filters, Limits};
 use crate::keeper::Keeper;
 use crate::lists::Sources;
 use crate::options::{Command, Options};
+use crate::running::Running;
 use crate::settings::WatchedSettings;
 use crate::stderr::Stderr;
 
 /// Runs the program and returns its exit code: 0 at the end of the input, 2 if it cannot start
-/// or cannot read on. `explain` returns 0 if all keys may write, and 1 if one is blocked.
+/// or cannot read on. `explain` returns 0 if all keys may write, and 1 if one may not.
 pub fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
@@ -81,14 +84,21 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         .log_internal_errors(false)
         .init();
     let located = options.lists.locate()?;
+    let told = located.settings.strangers.is_some();
     let settings = WatchedSettings::start(located.station, located.settings);
     let sources = settings.sources();
-    if let Some(Command::Explain { pubkeys }) = options.command {
-        return explain_keys(&sources, &pubkeys);
+    if let Some(Command::Explain { pubkeys, kind }) = options.command {
+        let rule = rule(&sources, options.filters, told);
+        return explain_keys(&sources, &pubkeys, kind, &rule);
     }
     check_folder(sources.station.root());
+    let limits = Limits {
+        timeout: options.filter_timeout,
+        grace: options.filter_grace,
+    };
+    let log = sources.station.filter_log();
     let filters = match &options.filters {
-        Some(folder) => Some(Arc::new(Filters::start(folder, options.filter_timeout)?)),
+        Some(folder) => Some(Arc::new(Filters::start(folder, limits, &log)?)),
         None => None,
     };
     let keeper = Keeper::start_watching(settings, !options.no_remove, filters.clone())?;
@@ -99,21 +109,55 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         BufReader::with_capacity(READ_SIZE, input),
         &mut output,
         &Rules {
-            verdict: |author: &Pubkey| keeper.verdict(author),
+            standing: |author: &Pubkey| keeper.standing(author),
             shadow: options.shadow,
             filters: filters.as_deref(),
         },
     );
     keeper.close();
-    if let Some(filters) = filters {
-        filters.close();
-    }
     unless_closed(answered)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The rule that `explain` explains: the one of this command line, else of the policy that strfry
+/// has started. `told` says whether the command line or the environment names a rule for strangers.
+fn rule(sources: &Sources, filters: Option<PathBuf>, told: bool) -> Rule {
+    let station = &sources.station;
+    let running = (!told && filters.is_none())
+        .then(|| Running::find(station.root()))
+        .flatten();
+    if let Some(running) = running {
+        let strangers = running.strangers.and_then(|rule| rule.parse().ok());
+        return Rule {
+            strangers: strangers.unwrap_or(sources.strangers),
+            filters: running.filters,
+            source: format!(
+                "the rule of the policy that runs as process {}",
+                running.pid
+            ),
+        };
+    }
+    let source = if told {
+        "as this command was told"
+    } else if sources.strangers != Strangers::default() {
+        "as constellation.toml says"
+    } else {
+        "as nothing says otherwise, and no running policy was seen"
+    };
+    Rule {
+        strangers: sources.strangers,
+        filters,
+        source: source.to_owned(),
+    }
+}
+
 /// Runs the command `explain`.
-fn explain_keys(sources: &Sources, pubkeys: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+fn explain_keys(
+    sources: &Sources,
+    pubkeys: &[String],
+    kind: Option<u64>,
+    rule: &Rule,
+) -> Result<ExitCode, Box<dyn Error>> {
     let keys = pubkeys
         .iter()
         .map(|text| {
@@ -121,7 +165,12 @@ fn explain_keys(sources: &Sources, pubkeys: &[String]) -> Result<ExitCode, Box<d
                 .map_err(|error| format!("'{text}' is not a pubkey: {error}"))
         })
         .collect::<Result<Vec<Pubkey>, String>>()?;
-    let verdict = explain::explain(sources, &keys, &mut io::stdout().lock());
+    let question = Question {
+        keys: &keys,
+        kind,
+        rule,
+    };
+    let verdict = explain::explain(sources, &question, &mut io::stdout().lock());
     match unless_closed(verdict)? {
         Some(Verdict::Block) => Ok(ExitCode::FAILURE),
         _ => Ok(ExitCode::SUCCESS),

@@ -1,12 +1,16 @@
 //! Loads the lists as the plugin needs them: keeps them while a file cannot be read, and loads
 //! them again when a file has changed.
 //!
-//! Friends and members only matter if they are blocked. So only the blocked keys are kept, and
-//! the other lists, however long, are only searched for those. The station's own lists are read
+//! Unless strangers must be told from others, friends and members only matter if they are blocked.
+//! So only the blocked keys are kept, and the other lists, however long, are only searched for
+//! those. If strangers must be told from others, a few bytes of every key are kept ([`known`]). The
+//! station's own lists are read
 //! before the first answer, and those of other stations in the background ([`swarm`]). Until
 //! they have been read, authors whom they may pardon are told to try again.
 
+mod known;
 mod list_state;
+mod own_node;
 mod pardons;
 mod sources;
 pub(crate) mod swarm;
@@ -20,13 +24,15 @@ use std::time::Duration;
 use constellation_shared::Pubkey;
 use constellation_shared::counted;
 use constellation_shared::list_file::ListFile;
-use constellation_shared::verdict::{Standing, Verdict};
+use constellation_shared::verdict::{self, Verdict};
 use constellation_shared::wot::KeySet;
 use tracing::{debug, info, warn};
 
 use crate::blacklist::sees_every_writer;
+pub use crate::lists::known::KnownKeys;
 use crate::lists::list_state::{ListState, Look, Rest, is_in_work};
-use crate::lists::pardons::Pardons;
+use crate::lists::own_node::OwnNode;
+use crate::lists::pardons::{Pardons, Sought};
 pub use crate::lists::sources::{Pardoning, Sources};
 
 /// How long the first answers wait for a blacklist that is being rewritten. This is less than
@@ -42,6 +48,27 @@ pub enum Undecided {
     SwarmUnread,
 }
 
+/// Whether an author is in none of the lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stranger {
+    /// The author is in a list, or it does not matter.
+    No,
+    /// The author is in none of the lists.
+    Yes,
+    /// The author is in none of the station's own lists, and those of other stations are not read
+    /// yet.
+    Unread,
+}
+
+/// What the lists say of an author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Whether an author who is not blocked is in none of the lists.
+    pub stranger: Stranger,
+}
+
 /// The content of the station's own lists at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Own {
@@ -51,6 +78,8 @@ pub struct Own {
     partial: bool,
     /// The blocked keys that are friends or members.
     pardoned: Arc<KeySet>,
+    /// The friends, the members and this station's node, if strangers must be told from others.
+    known: Option<Arc<KnownKeys>>,
 }
 
 /// The content of the other stations' lists at one moment.
@@ -60,6 +89,9 @@ pub struct Swarm {
     searched: Option<Arc<KeySet>>,
     /// The blocked keys that were found.
     pardoned: Arc<KeySet>,
+    /// The friends, nodes and captains of other stations, if strangers must be told from others and
+    /// these lists have been read.
+    known: Option<Arc<KnownKeys>>,
 }
 
 /// The content of all lists at one moment.
@@ -99,7 +131,7 @@ impl Lists {
                 Ok(Verdict::Allow)
             };
         }
-        let standing = Standing {
+        let standing = verdict::Standing {
             blocked: true,
             // Friend or member, the verdict is the same.
             friend: self.own.pardoned.contains(author)
@@ -111,6 +143,23 @@ impl Lists {
                 Err(Undecided::SwarmUnread)
             }
             (verdict, _) => Ok(verdict),
+        }
+    }
+
+    /// Whether an author who may write is in none of the lists.
+    pub fn stranger(&self, author: &Pubkey) -> Stranger {
+        // If it does not matter who is a stranger, the keys are not known.
+        let Some(own) = &self.own.known else {
+            return Stranger::No;
+        };
+        if own.contains(author) {
+            return Stranger::No;
+        }
+        match self.swarm.as_ref().map(|swarm| &swarm.known) {
+            None => Stranger::Yes,
+            Some(None) => Stranger::Unread,
+            Some(Some(known)) if known.contains(author) => Stranger::No,
+            Some(Some(_)) => Stranger::Yes,
         }
     }
 }
@@ -126,9 +175,17 @@ pub struct Loader {
     /// Whether a key was blocked that the other lists have not been searched for.
     newly_blocked: bool,
     pardons: Pardons,
+    own_node: OwnNode,
     /// Lets a test say whether all programs can be seen that may write the blacklist.
     #[cfg(test)]
     sees_every_writer: Option<bool>,
+}
+
+/// What was found in the lists other than the blacklist.
+#[derive(Default)]
+struct Found {
+    pardoned: Arc<KeySet>,
+    known: Option<Arc<KnownKeys>>,
 }
 
 /// The result of reading the blacklist.
@@ -147,6 +204,7 @@ impl Loader {
             retained: false,
             newly_blocked: true,
             pardons: Pardons::default(),
+            own_node: OwnNode::default(),
             #[cfg(test)]
             sees_every_writer: None,
         }
@@ -168,28 +226,41 @@ impl Loader {
                 partial: current.partial,
             },
         };
-        // If no key is blocked, there is nobody to pardon and nothing to look at.
-        let found = if keys.is_empty() {
-            changed.then(KeySet::default)
+        let all_keys = self.sources.tells_strangers();
+        // If no key is blocked and no stranger to be told from others, there is nobody to pardon and
+        // nothing to look at.
+        let is_idle = keys.is_empty() && !all_keys;
+        let found = if is_idle {
+            changed.then(Found::default)
         } else {
-            let again = self.newly_blocked;
-            let pardoning = self.sources.own_pardoning();
-            let searched = self.pardons.search(pardoning, &keys, again, now);
-            (searched.changed || changed).then(|| self.pardons.found())
+            let mut pardoning = self.sources.own_pardoning();
+            if all_keys {
+                pardoning
+                    .stations
+                    .extend(self.own_node.key(&self.sources.station, now));
+            }
+            let sought = Sought {
+                blocked: &keys,
+                again: self.newly_blocked,
+                all_keys,
+            };
+            let searched = self.pardons.search(pardoning, sought, now);
+            (searched.changed || changed).then(|| Found {
+                pardoned: Arc::new(self.pardons.found()),
+                known: all_keys.then(|| Arc::new(self.pardons.known())),
+            })
         };
-        if !changed && found.is_none() {
-            return None;
-        }
-        let pardoned = found.map_or_else(|| Arc::clone(&current.pardoned), Arc::new);
+        let found = found?;
         debug!(
             "own lists loaded: {} blocked, {} of them friends or members",
             counted(keys.len(), "key"),
-            pardoned.len()
+            found.pardoned.len()
         );
         Some(Own {
             blocked: Some(keys),
             partial,
-            pardoned,
+            pardoned: found.pardoned,
+            known: found.known,
         })
     }
 

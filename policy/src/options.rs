@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args, Parser, Subcommand};
 use constellation_shared::Station;
 use constellation_shared::settings::ListSettings;
 use constellation_shared::station::NoRoot;
+use constellation_shared::verdict::Strangers;
 use tracing::level_filters::LevelFilter;
 
 /// A write policy for strfry: everyone may write except the keys on the blacklist
+///
+/// With --strangers filters, who is in no list may write only what a filter of the station accepts.
 ///
 /// A key on the blacklist (blacklist.txt) may write after all if it is a friend of a friend
 /// (amisOfAmis.txt) or a local member. It is then also removed from the blacklist.
@@ -54,11 +57,18 @@ pub struct Options {
     /// Also ask the filters in this folder: DIR/KIND.sh for events of that kind
     ///
     /// The executable DIR/KIND.sh (1.sh, 30023.sh) is asked about each event of that kind whose
-    /// author may write. Its first argument is the line that strfry wrote. If it exits with 0,
-    /// the event is accepted.
-    #[arg(long, value_name = "DIR", env = "CONSTELLATION_FILTERS", help_heading = FILTERS)]
+    /// author is not blocked. Its first argument is the line that strfry wrote. If it exits with
+    /// 0, the event is accepted.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "CONSTELLATION_FILTERS",
+        help_heading = FILTERS,
+        hide_env = true,
+        global = true
+    )]
     pub filters: Option<PathBuf>,
-    /// Kill a filter that takes longer than this, and reject the event
+    /// Reject the event if a filter takes longer than this
     #[arg(
         long,
         value_name = "SECONDS",
@@ -68,6 +78,19 @@ pub struct Options {
         value_parser = seconds
     )]
     pub filter_timeout: Duration,
+    /// Let a filter that takes too long go on for this long before it is killed
+    ///
+    /// Its event is rejected either way. At most 4 such filters go on at the same time; others are
+    /// killed at once.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "0",
+        env = "CONSTELLATION_FILTER_GRACE",
+        help_heading = FILTERS,
+        value_parser = seconds_or_none
+    )]
+    pub filter_grace: Duration,
     /// How much to log: off, error, warn, info or debug
     ///
     /// The log goes to stderr, and from there to strfry's log. Each level includes those before
@@ -105,7 +128,7 @@ Examples:
   constellation-policy < requests       answer requests by hand, as for strfry
 
 Every option can also be set by an environment variable named after it, such as \
-CONSTELLATION_ZEN for --zen and CONSTELLATION_NO_SWARM=1 for --no-swarm. For the lists, \
+CONSTELLATION_ZEN for --zen and CONSTELLATION_NO_SWARM=1 for --no-swarm. For the lists and --strangers, \
 strfry/constellation.toml counts if neither the command line nor the environment says otherwise.
 
 A change to one of the station's own lists takes effect within a second, without a restart.
@@ -122,26 +145,40 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "not a number of seconds above 0, at most 3600".to_owned())
 }
 
+/// Parses a number of seconds from 0 to an hour.
+fn seconds_or_none(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= 3600.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "not a number of seconds from 0 to 3600".to_owned())
+}
+
 /// What the program can do besides answering strfry.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show which lists and lines a key is in, and whether it may write
+    /// Show which lists and lines a key is in, and what it may write
     ///
-    /// It only reads: no list is changed.
+    /// It only reads: no list is changed, and no filter is run. If --strangers and --filters are not
+    /// given, the rule of the policy that strfry has started counts, if there is one.
     #[command(
         mut_args = |option: Arg| option.hide_env(true),
         after_help = "\
 Examples:
   constellation-policy explain npub1…
+  constellation-policy explain npub1… --kind 30023
+                                        show whether it may write articles
   sudo -u strfry constellation-policy --zen /home/captain/.zen explain 3bf0c63f…
                                         show what strfry's user sees
 
-Exit code: 0 if all keys may write, 1 if one is blocked, 2 if one is not a key."
+Exit code: 0 if all keys may write, 1 if one may not, 2 if one is not a key."
     )]
     Explain {
         /// The keys, as 64 hex digits or npub1…
         #[arg(required = true, value_name = "PUBKEY")]
         pubkeys: Vec<String>,
+        /// The kind of the events, for which there may be a filter
+        #[arg(long, value_name = "KIND")]
+        kind: Option<u64>,
     },
 }
 
@@ -200,6 +237,22 @@ pub struct ListOptions {
         value_parser = BoolishValueParser::new()
     )]
     pub no_swarm: Option<bool>,
+    /// What authors may write who are in no list: accept (everything) or filters
+    ///
+    /// With filters, an author who is no member, no friend, and no node or captain of a station may
+    /// write only events for whose kind there is a filter (--filters) that accepts them.
+    #[arg(
+        long,
+        value_name = "RULE",
+        env = "CONSTELLATION_STRANGERS",
+        help_heading = LISTS,
+        hide_env = true,
+        hide_possible_values = true,
+        global = true,
+        value_parser = PossibleValuesParser::new(["accept", "filters"])
+            .try_map(|rule| rule.parse::<Strangers>())
+    )]
+    pub strangers: Option<Strangers>,
 }
 
 /// The station, and what the command line and the environment say about its lists.
@@ -222,6 +275,7 @@ impl ListOptions {
             blacklist: self.blacklist,
             amis: Some(self.amis).filter(|amis| !amis.is_empty()),
             swarm: self.no_swarm.map(|no_swarm| !no_swarm),
+            strangers: self.strangers,
         };
         Ok(Located { station, settings })
     }
@@ -240,6 +294,8 @@ mod tests {
                 "{text}"
             );
         }
+        assert_eq!(seconds_or_none("0"), Ok(Duration::ZERO));
+        assert!(seconds_or_none("-1").is_err() && seconds_or_none("3600.1").is_err());
         for text in ["0", "-1", "3600.1", "1e99", "NaN", "inf", "soon", ""] {
             assert!(seconds(text).is_err(), "{text}");
         }
@@ -260,5 +316,10 @@ mod tests {
             Some(["/a", "/b", "/c"].map(PathBuf::from).to_vec())
         );
         assert_eq!((lists.blacklist, lists.swarm), (None, None));
+        assert_eq!(lists.strangers, None);
+        let rule = given(&["--strangers", "filters"]).strangers;
+        assert_eq!(rule, Some(Strangers::Filters));
+        let wrong = ["constellation-policy", "--strangers", "reject"];
+        assert!(Options::try_parse_from(wrong).is_err());
     }
 }

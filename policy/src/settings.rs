@@ -33,10 +33,10 @@ impl WatchedSettings {
             }
             Err(why) => {
                 error!(
-                    "{} is not understood, {why}; until it is corrected, friends of other stations do not count, and the lists are the usual ones",
+                    "{} is not understood, {why}; until it is corrected, friends of other stations do not count, the lists are the usual ones, and if it names a rule for strangers, they write only what a filter accepts",
                     path.display()
                 );
-                ListSettings::strictest()
+                ListSettings::strictest(&path)
             }
         };
         Self {

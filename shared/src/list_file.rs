@@ -19,6 +19,10 @@ use crate::wot::{self, Allowance, Faults};
 /// The largest list of another station that is read, in bytes: a million keys.
 pub const FOREIGN_LIMIT: u64 = 66_000_000;
 
+/// The largest `HEX` or `HEX_CAPTAIN` of another station that is read, in bytes. It holds one key,
+/// rarely a few.
+pub const FOREIGN_KEYS_LIMIT: u64 = 64 * 1024;
+
 /// How much of another station's list is read: three times the length of a key's line for each
 /// key, and 256 KiB for everything else.
 pub const FOREIGN_ALLOWANCE: Allowance = Allowance {
@@ -48,6 +52,26 @@ enum Kind {
     Own,
     /// Anybody may have written the list.
     Foreign,
+    /// Anybody may have written the list, which should hold a key or two.
+    ForeignKeys,
+}
+
+impl Kind {
+    /// The largest file of this kind that is read, in bytes, and what is said of a larger one.
+    /// `None` if there is no limit, as the station itself writes the file.
+    const fn limit(self) -> Option<(u64, &'static str)> {
+        match self {
+            Self::Blacklist | Self::Own => None,
+            Self::Foreign => Some((
+                FOREIGN_LIMIT,
+                "larger than 66 MB, the most that is read of another station",
+            )),
+            Self::ForeignKeys => Some((
+                FOREIGN_KEYS_LIMIT,
+                "larger than 64 KiB, the most that is read of another station's keys",
+            )),
+        }
+    }
 }
 
 /// Tells two states of a file apart without reading it.
@@ -143,12 +167,15 @@ impl OpenList {
     /// Fails if the file cannot be read.
     pub fn read(self, each_key: impl FnMut(u64, Pubkey)) -> io::Result<Faults> {
         // A file that grows while it is read must not keep us forever.
-        let length = self.metadata.len().saturating_add(FOREIGN_LIMIT);
+        let growth = self.kind.limit().map_or(FOREIGN_LIMIT, |(limit, _)| limit);
+        let length = self.metadata.len().saturating_add(growth);
         let reader = BufReader::with_capacity(READ_SIZE, SparseReader::new(self.file).take(length));
         match self.kind {
             Kind::Blacklist => blacklist::read(reader, each_key),
             Kind::Own => wot::read_list(reader, each_key),
-            Kind::Foreign => wot::read_list_within(FOREIGN_ALLOWANCE, reader, each_key),
+            Kind::Foreign | Kind::ForeignKeys => {
+                wot::read_list_within(FOREIGN_ALLOWANCE, reader, each_key)
+            }
         }
     }
 }
@@ -179,6 +206,19 @@ impl ListFile {
         }
     }
 
+    /// The `HEX` or `HEX_CAPTAIN` that was downloaded from another station.
+    pub fn foreign_keys(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            kind: Kind::ForeignKeys,
+        }
+    }
+
+    /// Whether another station wrote the list.
+    pub const fn is_foreign(&self) -> bool {
+        matches!(self.kind, Kind::Foreign | Kind::ForeignKeys)
+    }
+
     /// The path of the list.
     pub fn path(&self) -> &Path {
         &self.path
@@ -189,9 +229,10 @@ impl ListFile {
     /// # Errors
     /// Fails if the state of an existing file cannot be read.
     pub fn signature(&self) -> io::Result<Option<Signature>> {
-        let metadata = match self.kind {
-            Kind::Foreign => fs::symlink_metadata(&self.path),
-            Kind::Blacklist | Kind::Own => fs::metadata(&self.path),
+        let metadata = if self.is_foreign() {
+            fs::symlink_metadata(&self.path)
+        } else {
+            fs::metadata(&self.path)
         };
         Ok(unless_missing(metadata)?.as_ref().map(Signature::from))
     }
@@ -201,11 +242,12 @@ impl ListFile {
     /// # Errors
     /// Fails if the file cannot be opened, or with [`io::ErrorKind::InvalidInput`] if it is not a
     /// regular file. Another station's list must also be no symbolic link and at most
-    /// [`FOREIGN_LIMIT`] bytes long.
+    /// [`FOREIGN_LIMIT`] bytes long, or [`FOREIGN_KEYS_LIMIT`] if it is the file of a key.
     pub fn open(&self) -> io::Result<Option<OpenList>> {
-        let opened = match self.kind {
-            Kind::Foreign => regular_file::open_without_following(&self.path),
-            Kind::Blacklist | Kind::Own => regular_file::open(&self.path),
+        let opened = if self.is_foreign() {
+            regular_file::open_without_following(&self.path)
+        } else {
+            regular_file::open(&self.path)
         };
         let file = match unless_missing(opened) {
             Ok(Some(file)) => file,
@@ -216,10 +258,10 @@ impl ListFile {
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
-        if self.kind == Kind::Foreign && metadata.len() > FOREIGN_LIMIT {
-            return Err(refused(
-                "larger than 66 MB, the most that is read of another station",
-            ));
+        if let Some((limit, words)) = self.kind.limit()
+            && metadata.len() > limit
+        {
+            return Err(refused(words));
         }
         Ok(Some(OpenList {
             file,

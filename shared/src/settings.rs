@@ -6,14 +6,18 @@
 //! amis = ["amisOfAmis.txt"]
 //! swarm = false                    # friends of other stations do not count
 //!
+//! [policy]
+//! strangers = "filters"            # who is in no list may write only what a filter accepts
+//!
 //! [sync]                           # options of constellation-sync, by their long names
 //! kinds = "uplanet,-4"             # or a list: ["uplanet", -4]
 //! any-author-kinds = [30800, 30850, 30851]
 //! ```
 //!
 //! The command line and the environment win over the file. If the file is not understood, other
-//! stations cannot pardon anybody: that is the strictest thing that it may have said, and it
-//! only affects blocked authors. A faulty value in `[sync]` is passed over alone.
+//! stations cannot pardon anybody, and if it names a rule for strangers, these write only what a
+//! filter accepts: that is the strictest thing that it may have said. A faulty value in `[sync]` is
+//! passed over alone.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -24,13 +28,15 @@ use toml::de::{DeTable, DeValue};
 use crate::kinds::KindList;
 use crate::regular_file;
 use crate::sanitize::for_terminal;
+use crate::verdict::Strangers;
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 256 * 1024;
 
 /// The known tables and their keys.
-const KNOWN: [(&str, &[&str]); 2] = [
+const KNOWN: [(&str, &[&str]); 3] = [
     ("lists", &["blacklist", "amis", "swarm"]),
+    ("policy", &["strangers"]),
     ("sync", &["kinds", "any-author-kinds"]),
 ];
 
@@ -43,6 +49,8 @@ pub struct ListSettings {
     pub amis: Option<Vec<PathBuf>>,
     /// Whether the friends of other stations count.
     pub swarm: Option<bool>,
+    /// What authors may write who are in no list.
+    pub strangers: Option<Strangers>,
 }
 
 impl ListSettings {
@@ -53,15 +61,20 @@ impl ListSettings {
             blacklist: self.blacklist.or(weaker.blacklist),
             amis: self.amis.or(weaker.amis),
             swarm: self.swarm.or(weaker.swarm),
+            strangers: self.strangers.or(weaker.strangers),
         }
     }
 
     /// The settings for a file that is not understood.
-    pub const fn strictest() -> Self {
+    pub fn strictest(path: &Path) -> Self {
+        // A file that does not name the rule says nothing about it, however broken it is.
+        let names_rule = |text: Vec<u8>| memchr::memmem::find(&text, b"strangers").is_some();
+        let may_say = read(path).is_ok_and(names_rule);
         Self {
             blacklist: None,
             amis: None,
             swarm: Some(false),
+            strangers: may_say.then_some(Strangers::Filters),
         }
     }
 }
@@ -106,7 +119,7 @@ pub enum SettingsError {
 /// The settings in a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The settings of its table `[lists]`.
+    /// The settings of its tables `[lists]` and `[policy]`.
     pub lists: ListSettings,
     /// The settings of its table `[sync]`.
     pub sync: SyncSettings,
@@ -122,7 +135,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`] if the file exists but is not understood.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
-        let text = match read(path) {
+        let text = match read(path).and_then(text) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             text => text.map_err(SettingsError::Read)?,
         };
@@ -167,7 +180,7 @@ impl Settings {
                 };
                 let wrong = if keys.contains(&entry.name) {
                     match name.get_ref().as_ref() {
-                        "lists" => {
+                        "lists" | "policy" => {
                             let read = settings.lists.take(entry, folder);
                             read.map_err(|what| complaint(at, what))?;
                             None
@@ -203,7 +216,11 @@ impl ListSettings {
                 self.blacklist = Some(path(value, folder).ok_or_else(|| wrong(A_PATH))?);
             }
             "amis" => self.amis = Some(paths(value, folder).ok_or_else(|| wrong(PATHS))?),
-            _ => self.swarm = Some(value.as_bool().ok_or_else(|| wrong("true or false"))?),
+            "swarm" => self.swarm = Some(value.as_bool().ok_or_else(|| wrong("true or false"))?),
+            _ => {
+                let rule = value.as_str().and_then(|text| text.parse().ok());
+                self.strangers = Some(rule.ok_or_else(|| wrong(A_RULE))?);
+            }
         }
         Ok(())
     }
@@ -245,16 +262,21 @@ fn words(value: &DeValue<'_>) -> Option<String> {
 }
 
 const KINDS: &str = "a list of kinds, such as \"seed,+30850\" or [\"seed\", 30850]";
+const A_RULE: &str = "\"accept\" or \"filters\"";
 const A_PATH: &str = "the path of a file in quotes, \"…\", written out without ~";
 const PATHS: &str = "a list of paths, [\"…\", \"…\"], each written out without ~";
 
-fn read(path: &Path) -> io::Result<String> {
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(io::Error::other)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = regular_file::open(path)?;
     if file.metadata()?.len() > LARGEST {
         return Err(io::Error::other("it is larger than 256 KiB"));
     }
-    let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text)?;
+    let mut text = Vec::new();
+    file.take(LARGEST).read_to_end(&mut text)?;
     Ok(text)
 }
 
@@ -319,8 +341,18 @@ mod tests {
             blacklist: Some("/zen/strfry/a.txt".into()),
             amis: Some(vec!["/b".into(), "/zen/strfry/c".into()]),
             swarm: Some(false),
+            strangers: None,
         };
         assert_eq!(settings.lists, expected);
+        let rule = |text| parse(text).unwrap().lists.strangers;
+        assert_eq!(
+            rule("[policy]\nstrangers = 'filters'"),
+            Some(Strangers::Filters)
+        );
+        assert_eq!(
+            rule("[policy]\nstrangers = 'accept'"),
+            Some(Strangers::Accept)
+        );
         assert_eq!(parse("").unwrap(), Settings::default());
         assert_eq!(parse("lists.swarm = true").unwrap().lists.swarm, Some(true));
         assert_eq!(parse("lists.amis = []").unwrap().lists.amis, Some(vec![]));
@@ -341,7 +373,7 @@ mod tests {
             [
                 "line 2: unknown key blaklist, which is passed over; did you mean blacklist?",
                 "line 4: unknown table list, which is passed over; did you mean lists?",
-                "line 5: unknown table z, which is passed over; known are lists, sync",
+                "line 5: unknown table z, which is passed over; known are lists, policy, sync",
             ]
         );
     }
@@ -388,6 +420,8 @@ mod tests {
         for (text, line) in [
             ("[lists]\nswarm = \"no\"", 2),
             ("[lists]\nswarm = no", 2),
+            ("[policy]\nstrangers = true", 2),
+            ("[policy]\nstrangers = \"reject\"", 2),
             ("[lists]\nblacklist = \"~/x\"", 2),
             ("[lists]\nblacklist = \"\"", 2),
             ("[lists]\namis = \"x\"", 2),
@@ -410,6 +444,16 @@ mod tests {
         std::fs::write(&path, " ".repeat(300_000)).unwrap();
         assert!(Settings::load(&path).is_err());
         assert!(Settings::load(dir.path()).is_err());
+        let rule = |text: &[u8]| {
+            std::fs::write(&path, text).unwrap();
+            ListSettings::strictest(&path).strangers
+        };
+        assert_eq!(
+            rule(b"[policy]\nstrangers = \xff"),
+            Some(Strangers::Filters)
+        );
+        assert_eq!(rule(b"[lists]\nswarm = \xff"), None);
+        assert_eq!(ListSettings::strictest(dir.path()).strangers, None);
     }
 
     proptest::proptest! {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::settings::ListSettings;
+use crate::verdict::Strangers;
 
 /// The folder of a station, and the names of the files and folders below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +81,11 @@ impl Station {
         self.lists.swarm.unwrap_or(true)
     }
 
+    /// What authors may write who are in no list.
+    pub fn strangers(&self) -> Strangers {
+        self.lists.strangers.unwrap_or_default()
+    }
+
     /// The list that friends of friends are added to: the first of those that count.
     pub fn friends(&self) -> PathBuf {
         let first = self.friend_lists().into_iter().next();
@@ -111,8 +117,24 @@ impl Station {
         self.root.join("flashmem")
     }
 
-    /// The file name of the pubkey of a member or of a place.
+    /// The file name of the pubkey of a member, of a place, or of a station's node.
     pub const HEX: &'static str = "HEX";
+
+    /// The file name of the pubkey of another station's captain.
+    pub const HEX_CAPTAIN: &'static str = "HEX_CAPTAIN";
+
+    /// The folder that this station publishes, if its IPFS id is this. `None` if the id cannot be
+    /// the name of a folder.
+    pub fn published_dir(&self, node_id: &str) -> Option<PathBuf> {
+        let is_name =
+            !node_id.is_empty() && node_id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_name.then(|| self.root.join("tmp").join(node_id))
+    }
+
+    /// The log to which the filters' output is appended.
+    pub fn filter_log(&self) -> PathBuf {
+        self.root.join("tmp/strfry.log")
+    }
 
     /// The folder in which other programs look for profiles.
     pub fn profiles_dir(&self) -> PathBuf {
@@ -156,5 +178,13 @@ mod tests {
         assert_eq!(station.members_dir(), at(".zen/game/nostr"));
         assert_eq!(station.flashmem_dir(), at(".zen/flashmem"));
         assert_eq!(station.ipfs_dir(), at(".ipfs"));
+        assert_eq!(station.filter_log(), at(".zen/tmp/strfry.log"));
+        assert_eq!(
+            station.published_dir("12D3Koo"),
+            Some(at(".zen/tmp/12D3Koo"))
+        );
+        for id in ["", "..", "a/b", "."] {
+            assert_eq!(station.published_dir(id), None, "{id}");
+        }
     }
 }

@@ -82,7 +82,7 @@ impl SettingsFound {
                     "{} is not understood, {why}; until it is mended, friends of other stations do not count",
                     path.display()
                 ));
-                ListSettings::strictest()
+                ListSettings::strictest(&path)
             }
         };
         Self {

@@ -279,6 +279,7 @@ impl Options {
             blacklist: self.blacklist.clone(),
             amis: Some(self.amis.clone()).filter(|amis| !amis.is_empty()),
             swarm: self.no_swarm.map(|no_swarm| !no_swarm),
+            strangers: None,
         }
     }
 

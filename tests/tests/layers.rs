@@ -44,7 +44,7 @@ const FLOORS: [(&str, &[&[&str]]); 3] = [
             &["settings"],
             &["filters", "lists"],
             &["blacklist", "message"],
-            &["logged", "scan", "stderr"],
+            &["logged", "running", "scan", "stderr"],
         ],
     ),
     (

@@ -7,9 +7,18 @@ const LINE: &str = "{\"event\":{\"id\":\"1\"}}\n";
 const ANSWER: &str =
     "{\"id\":\"1\",\"action\":\"reject\",\"msg\":\"error: request not understood\"}\n";
 
-fn rules() -> Rules<'static, impl Fn(&Pubkey) -> Result<Verdict, Undecided>> {
+fn rules() -> Rules<'static, impl Fn(&Pubkey) -> Result<Standing, Undecided>> {
+    rules_for(Stranger::No)
+}
+
+fn rules_for(
+    stranger: Stranger,
+) -> Rules<'static, impl Fn(&Pubkey) -> Result<Standing, Undecided>> {
     Rules {
-        verdict: |_: &Pubkey| Ok(Verdict::Allow),
+        standing: move |_: &Pubkey| {
+            let verdict = Verdict::Allow;
+            Ok(Standing { verdict, stranger })
+        },
         shadow: false,
         filters: None,
     }
@@ -84,5 +93,27 @@ fn a_request_of_several_megabytes_is_understood() {
     );
     let mut output = Vec::new();
     answer_all(BufReader::new(line.as_bytes()), &mut output, &rules()).unwrap();
+    assert_eq!(output, b"{\"id\":\"1\",\"action\":\"accept\"}\n");
+}
+
+#[test]
+fn strangers_write_nothing_that_has_no_filter() {
+    let key = "1".repeat(64);
+    let line = format!("{{\"type\":\"new\",\"event\":{{\"id\":\"1\",\"pubkey\":\"{key}\"}}}}");
+    for (stranger, answer) in [
+        (Stranger::No, "\"action\":\"accept\"}"),
+        (Stranger::Yes, "\"msg\":\"restricted: "),
+        (Stranger::Unread, "\"msg\":\"error: the lists of friends"),
+    ] {
+        let mut output = Vec::new();
+        let reader = BufReader::new(line.as_bytes());
+        answer_all(reader, &mut output, &rules_for(stranger)).unwrap();
+        let output = String::from_utf8(output).unwrap();
+        assert!(output.contains(answer), "{stranger:?}: {output}");
+    }
+    let other = line.replace("\"new\"", "\"other\"");
+    let mut output = Vec::new();
+    let reader = BufReader::new(other.as_bytes());
+    answer_all(reader, &mut output, &rules_for(Stranger::Yes)).unwrap();
     assert_eq!(output, b"{\"id\":\"1\",\"action\":\"accept\"}\n");
 }

@@ -1,17 +1,14 @@
 //! Running a filter: starts it in its own process group, waits for it, and kills it with
 //! everything that it started.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, PipeWriter, Seek, Write};
-use std::mem;
+use std::io::{self, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -22,9 +19,11 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group,
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
+use tracing::warn;
 
+use crate::filters::Limits;
 use crate::filters::declaration::reads_stdin;
-use crate::filters::output::FilterOutput;
+use crate::filters::log::{FilterLog, RunLog};
 
 /// The variable that is `stdin` if the request is too long for an argument.
 const EVENT_VARIABLE: &str = "CONSTELLATION_EVENT";
@@ -39,8 +38,12 @@ const INTERVAL: Duration = Duration::from_millis(2);
 /// How long killed processes are waited for. If they take longer, the kernel holds them.
 const GONE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long the last output of filters is waited for when we end.
-const LAST_OUTPUT: Duration = Duration::from_millis(200);
+/// How often it is checked whether a filter prints too much.
+const FLOOD_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How many filters may go on at the same time after their events were rejected. Others are killed
+/// at once, so that events whose filter hangs do not fill the machine.
+const MOST_LATE: usize = 4;
 
 /// How a filter ended.
 #[derive(Debug)]
@@ -49,6 +52,10 @@ pub(super) enum End {
     Exited(ExitStatus),
     /// It exceeded its time limit and was killed.
     TimedOut,
+    /// It exceeded its time limit and goes on for a while.
+    Late,
+    /// It printed too much and was killed.
+    Flooded,
     /// It was not started: the request is too long for an argument, which is the only place
     /// where the filter looks for it.
     TooLong,
@@ -58,8 +65,9 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Runner {
     running: Arc<Mutex<Option<Running>>>,
-    /// The output of each filter that was run, by its kind.
-    output: Mutex<BTreeMap<u64, FilterOutput>>,
+    log: FilterLog,
+    /// How many filters go on although their events were rejected.
+    late: Arc<AtomicUsize>,
     /// How many filters were started.
     count: AtomicU64,
     /// When we started, which tells our runs from those of an earlier process of ours with the
@@ -78,11 +86,12 @@ struct Running {
 }
 
 impl Runner {
-    /// Starts the thread that kills the running filter when a signal ends us.
+    /// Starts the thread that kills the running filter when a signal ends us. What filters print is
+    /// appended to the file `log`.
     ///
     /// # Errors
     /// Fails if the thread cannot be started.
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(log: PathBuf) -> io::Result<Self> {
         let running: Arc<Mutex<Option<Running>>> = Arc::default();
         let ended = Arc::clone(&running);
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
@@ -100,7 +109,8 @@ impl Runner {
             })?;
         Ok(Self {
             running,
-            output: Mutex::default(),
+            log: FilterLog::new(log),
+            late: Arc::default(),
             count: AtomicU64::new(0),
             started: SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
@@ -114,22 +124,16 @@ impl Runner {
     ///
     /// # Errors
     /// Fails if the filter cannot be started.
-    pub(super) fn run(
-        &self,
-        filter: &Path,
-        kind: u64,
-        request: &[u8],
-        timeout: Duration,
-    ) -> io::Result<End> {
+    pub(super) fn run(&self, filter: &Path, request: &[u8], limits: Limits) -> io::Result<End> {
         lock(&self.lingering).retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + limits.timeout;
         let request = request.trim_ascii();
-        let output = self.output(kind)?;
+        let log = self.log.open();
         // One that cannot be read declares nothing.
         let by_stdin = reads_stdin(filter).unwrap_or(false);
         let mut by_argument = true;
         let mut child = loop {
-            match self.spawn(filter, &output, request, by_stdin, by_argument) {
+            match self.spawn(filter, &log, request, by_stdin, by_argument) {
                 // Linux limits one argument (MAX_ARG_STRLEN, 128 KiB) and all together (ulimit
                 // -s).
                 Err(error) if error.kind() == io::ErrorKind::ArgumentListTooLong && by_argument => {
@@ -148,41 +152,72 @@ impl Runner {
                 spawned => break spawned?,
             }
         };
-        let ended = wait_until(&mut child, deadline);
+        let waited = wait_for_filter(&mut child, &log, deadline);
         // Stays locked until the filter is killed, so that the signals thread does not kill it
         // at the same time.
         let mut current = lock(&self.running);
         let running = current.take();
-        match ended {
-            Ok(Some(status)) => Ok(End::Exited(status)),
-            // If it cannot be waited for, it may as well hang.
-            Ok(None) | Err(_) => {
-                if let Some(running) = running {
-                    running.kill();
-                }
-                if !matches!(
-                    wait_until(&mut child, Instant::now() + GONE_WITHIN),
-                    Ok(Some(_))
-                ) {
-                    lock(&self.lingering).push(child);
-                }
-                Ok(End::TimedOut)
+        let end = match waited {
+            Waited::Ended(status) => return Ok(End::Exited(status)),
+            Waited::Late if self.may_be_late(limits) => {
+                drop(current);
+                return Ok(self.let_go_on(child, running, log, limits.grace));
             }
+            Waited::Late => End::TimedOut,
+            Waited::Flooded => End::Flooded,
+        };
+        if let Some(running) = running {
+            running.kill();
         }
+        if !matches!(
+            wait_until(&mut child, Instant::now() + GONE_WITHIN),
+            Ok(Some(_))
+        ) {
+            lock(&self.lingering).push(child);
+        }
+        Ok(end)
     }
 
-    /// The pipe for the output of the filter of this kind.
-    fn output(&self, kind: u64) -> io::Result<PipeWriter> {
-        match lock(&self.output).entry(kind) {
-            Entry::Occupied(output) => output.get().begin_run(),
-            Entry::Vacant(vacant) => vacant.insert(FilterOutput::start(kind)?).begin_run(),
+    /// Whether one more filter may go on although its event was rejected. If so, it is counted.
+    fn may_be_late(&self, limits: Limits) -> bool {
+        let counted = |late: usize| (late < MOST_LATE).then_some(late + 1);
+        let ordering = Ordering::Relaxed;
+        !limits.grace.is_zero() && self.late.fetch_update(ordering, ordering, counted).is_ok()
+    }
+
+    /// Lets a filter go on beside us for this long, and kills it if it has not ended by then.
+    fn let_go_on(
+        &self,
+        mut child: Child,
+        running: Option<Running>,
+        log: RunLog,
+        grace: Duration,
+    ) -> End {
+        let late = Arc::clone(&self.late);
+        let until = Instant::now() + grace;
+        let waiting = thread::Builder::new().name("late filter".to_owned());
+        let spawned = waiting.spawn(move || {
+            let waited = wait_for_filter(&mut child, &log, until);
+            if let (Waited::Late | Waited::Flooded, Some(running)) = (waited, &running) {
+                warn!(
+                    "a filter that was too late for its event was killed, as it went on for {grace:?} \
+                     or printed too much"
+                );
+                running.kill();
+                let _ = wait_until(&mut child, Instant::now() + GONE_WITHIN);
+            }
+            late.fetch_sub(1, Ordering::Relaxed);
+        });
+        if let Err(error) = spawned {
+            warn!("a filter that is too late goes on without a limit: {error}");
         }
+        End::Late
     }
 
     fn spawn(
         &self,
         filter: &Path,
-        output: &PipeWriter,
+        log: &RunLog,
         request: &[u8],
         by_stdin: bool,
         by_argument: bool,
@@ -191,8 +226,8 @@ impl Runner {
         let mark = format!("{}-{}-{count}", process::id(), self.started);
         let mut command = Command::new(filter);
         command
-            .stdout(output.try_clone()?)
-            .stderr(output.try_clone()?)
+            .stdout(log.file()?.map_or_else(Stdio::null, Stdio::from))
+            .stderr(log.file()?.map_or_else(Stdio::null, Stdio::from))
             .env(RUN_VARIABLE, &mark)
             .process_group(0);
         if by_stdin {
@@ -213,17 +248,6 @@ impl Runner {
             mark,
         });
         Ok(child)
-    }
-
-    /// Waits a moment for the last output of the filters and returns whether it is complete.
-    /// Processes that they left running may go on printing forever.
-    pub(super) fn close(&self) -> bool {
-        let deadline = Instant::now() + LAST_OUTPUT;
-        let outputs = mem::take(&mut *lock(&self.output));
-        let reading: Vec<_> = outputs.into_values().map(FilterOutput::close).collect();
-        reading
-            .into_iter()
-            .all(|finished| finished.recv_timeout(time_left(deadline)).is_ok())
     }
 }
 
@@ -256,6 +280,27 @@ impl Running {
             }
         }
         found
+    }
+}
+
+/// How the waiting for a filter ended.
+enum Waited {
+    Ended(ExitStatus),
+    Late,
+    Flooded,
+}
+
+/// Waits for a filter until the deadline, or until it has printed too much.
+fn wait_for_filter(child: &mut Child, log: &RunLog, deadline: Instant) -> Waited {
+    loop {
+        let next_look = deadline.min(Instant::now() + FLOOD_INTERVAL);
+        match wait_until(child, next_look) {
+            Ok(Some(status)) => return Waited::Ended(status),
+            Ok(None) if log.is_flooded() => return Waited::Flooded,
+            Ok(None) if !time_left(deadline).is_zero() => {}
+            // If it cannot be waited for, it may as well hang.
+            Ok(None) | Err(_) => return Waited::Late,
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Which filter is wanted for which spelling of a kind.
 
 use super::*;
-use crate::logged::logged;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::Instant;
@@ -24,15 +23,23 @@ fn the_name_of_a_filter_is_its_kind_as_everyone_spells_it() {
     }
 }
 
+/// A filter that takes longer is killed at once.
+const fn limits(timeout: Duration) -> Limits {
+    Limits {
+        timeout,
+        grace: Duration::ZERO,
+    }
+}
+
 /// One of kind 1 in this folder.
 fn filters(folder: &Path) -> Filters {
     Filters {
         folder: folder.to_owned(),
-        timeout: Duration::ZERO,
+        limits: limits(Duration::ZERO),
         kinds: RwLock::new(Some(BTreeSet::from([1]))),
         complaints: Mutex::default(),
         too_long: Mutex::default(),
-        runner: Runner::start().unwrap(),
+        runner: Runner::start(folder.join("strfry.log")).unwrap(),
     }
 }
 
@@ -70,7 +77,7 @@ fn a_filter_that_cannot_be_looked_at_is_still_asked_and_one_that_is_not_there_is
     assert!(filters.complaints()[&nowhere].starts_with("is a broken link"));
     assert_eq!(
         filters.ask(7, b"{}"),
-        Answer::Reject("error: filter cannot be started")
+        Some(Answer::Reject("error: filter cannot be started"))
     );
 }
 
@@ -94,38 +101,6 @@ fn a_filter_whose_name_cannot_be_read_is_still_asked() {
     assert!(filters.complaints().is_empty());
 }
 
-/// Whether all that filters say was said at the end.
-fn said_all(script: &str) -> bool {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("1.sh");
-    let filters = Filters::start(dir.path(), Duration::from_secs(60)).unwrap();
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    assert_eq!(filters.ask(1, b"{}"), Answer::Accept);
-    match &logged(|| filters.close())[..] {
-        "" => true,
-        log => {
-            assert!(log.contains("may still print something"), "{log}");
-            false
-        }
-    }
-}
-
-#[test]
-fn last_words_are_waited_for_but_not_those_of_who_stays() {
-    // The promise is one of 200 ms: on a busy machine it may take another try.
-    while !said_all("echo one; echo two") {}
-    // Until its own end, which is some time after ours.
-    let fifo = tempfile::tempdir().unwrap();
-    let fifo = fifo.path().join("fifo");
-    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
-    assert!(made.unwrap().success());
-    assert!(!said_all(&format!("(read line <'{}') &", fifo.display())));
-    // Lets it go.
-    let opened = fs::OpenOptions::new().read(true).write(true).open(&fifo);
-    io::Write::write_all(&mut opened.unwrap(), b"\n").unwrap();
-}
-
 #[test]
 fn a_filter_that_is_being_written_is_waited_for_until_its_time_is_over() {
     let dir = tempfile::tempdir().unwrap();
@@ -137,9 +112,9 @@ fn a_filter_that_is_being_written_is_waited_for_until_its_time_is_over() {
     .unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     let writing = fs::OpenOptions::new().append(true).open(&path).unwrap();
-    let runner = Runner::start().unwrap();
+    let runner = Runner::start(dir.path().join("log")).unwrap();
     let (started, timeout) = (Instant::now(), Duration::from_millis(50));
-    let error = runner.run(&path, 1, b"{}", timeout).unwrap_err();
+    let error = runner.run(&path, b"{}", limits(timeout)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ExecutableFileBusy);
     assert!(started.elapsed() >= timeout);
     // At whatever moment it is let go of.
@@ -148,7 +123,7 @@ fn a_filter_that_is_being_written_is_waited_for_until_its_time_is_over() {
         drop(writing);
     });
     let ended = runner
-        .run(&path, 1, b"{}", Duration::from_secs(60))
+        .run(&path, b"{}", limits(Duration::from_secs(60)))
         .unwrap();
     assert!(
         matches!(ended, End::Exited(status) if status.success()),

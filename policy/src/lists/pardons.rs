@@ -1,6 +1,8 @@
-//! The files that can pardon keys, and which blocked keys each of them holds.
+//! The files that can pardon keys, and which blocked keys each of them holds. If strangers must be
+//! told from others, it is also remembered which keys are in any of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,15 +11,61 @@ use constellation_shared::list_file::ListFile;
 use constellation_shared::wot::KeySet;
 use tracing::warn;
 
+use crate::lists::known::{KnownKeys, Mark, compact};
 use crate::lists::list_state::{ListState, Look};
 use crate::lists::sources::Pardoning;
 
-/// A file that can pardon keys.
+/// A file that can pardon keys, or whose keys are at least no strangers.
 #[derive(Debug, Default)]
 struct File {
     known: ListState,
-    /// The blocked keys in it.
+    role: Role,
+    content: Content,
+    /// Whether keys count that were in it earlier, as it may have been half written when it was read.
+    is_merged: bool,
+}
+
+/// What is remembered of a file's keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Content {
+    /// The blocked keys in it that it pardons.
     found: Vec<Pubkey>,
+    /// All keys in it, if strangers must be told from others.
+    marks: Vec<Mark>,
+}
+
+impl Content {
+    const fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.marks.is_empty()
+    }
+}
+
+/// What the keys of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Role {
+    /// Friends or members, whom the file pardons.
+    #[default]
+    Pardoned,
+    /// Nodes or captains of stations, whom the file does not pardon.
+    Station,
+}
+
+/// A file to look at.
+#[derive(Debug)]
+struct Wanted {
+    list: ListFile,
+    role: Role,
+}
+
+/// What a search is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sought<'a> {
+    /// The blocked keys.
+    pub(super) blocked: &'a KeySet,
+    /// Whether all files must be read again, as keys were blocked that were not sought before.
+    pub(super) again: bool,
+    /// Whether all keys are to be remembered.
+    pub(super) all_keys: bool,
 }
 
 /// All files that can pardon keys.
@@ -30,6 +78,69 @@ pub(super) struct Pardons {
     left_out: String,
 }
 
+/// What a look at a file led to.
+enum Outcome {
+    Unchanged,
+    Missing,
+    Read {
+        /// Whether the file may have been half written.
+        torn: bool,
+    },
+}
+
+impl File {
+    /// Looks at the file, and reads it if it has changed.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read.
+    fn look(&mut self, wanted: &Wanted, sought: Sought<'_>, now: Duration) -> io::Result<Outcome> {
+        let Wanted { list, role } = wanted;
+        self.role = *role;
+        if sought.again {
+            self.known.read = None;
+        }
+        match self.known.look(list, now)? {
+            Look::Unchanged => Ok(Outcome::Unchanged),
+            Look::Missing => {
+                self.known.remember(None, now);
+                Ok(Outcome::Missing)
+            }
+            Look::Changed { open, torn, .. } => {
+                let pardons = *role == Role::Pardoned;
+                let mut found = BTreeSet::new();
+                let mut marks = Vec::new();
+                if sought.all_keys {
+                    // Without enough memory it is still read, only more slowly.
+                    let _ = marks.try_reserve_exact(open.most_keys());
+                }
+                self.known.read(list, open, now, |key| {
+                    if sought.all_keys {
+                        marks.push(Mark::from(&key));
+                    }
+                    if pardons && sought.blocked.contains(&key) {
+                        found.insert(key);
+                    }
+                })?;
+                self.content = Content {
+                    found: found.into_iter().collect(),
+                    marks: compact(marks),
+                };
+                Ok(Outcome::Read { torn })
+            }
+        }
+    }
+
+    /// Reports that the file cannot be read, so that what it held before still counts.
+    fn complain(&mut self, wanted: &Wanted, last: &Content, error: &io::Error) {
+        let consequence = if last.is_empty() {
+            "its keys do not count"
+        } else {
+            "the keys it held before still count"
+        };
+        self.known.complain(wanted.list.path(), error, consequence);
+    }
+}
+
 /// The result of a search.
 #[derive(Debug, Default)]
 pub(super) struct Searched {
@@ -40,71 +151,63 @@ pub(super) struct Searched {
 }
 
 impl Pardons {
-    /// Reads the files that have changed, or all of them with `again`.
+    /// Reads the files that have changed, or all of them if that is sought. `now` is the time since
+    /// 1970.
     pub(super) fn search(
         &mut self,
         pardoning: Pardoning,
-        blocked: &KeySet,
-        again: bool,
+        sought: Sought<'_>,
         now: Duration,
     ) -> Searched {
         let mut before = std::mem::take(&mut self.files);
         let mut searched = Searched {
-            changed: again,
+            changed: sought.again,
             read: 0,
         };
         self.report_left_out(&pardoning);
-        for list in self.with_the_vanished(pardoning, &before) {
-            let File {
-                mut known,
-                found: last_found,
-            } = before.remove(&list).unwrap_or_default();
-            if again {
-                known.read = None;
-            }
-            let mut found = BTreeSet::new();
-            let read = match known.look(&list, now) {
-                Ok(Look::Unchanged) => {
-                    let found = last_found;
-                    self.files.insert(list, File { known, found });
-                    continue;
-                }
-                Ok(Look::Missing) => {
-                    known.remember(None, now);
-                    Ok(())
-                }
-                Ok(Look::Changed { open, .. }) => {
+        for wanted in self.with_the_vanished(pardoning, &before) {
+            let mut file = before.remove(&wanted.list).unwrap_or_default();
+            let last = std::mem::take(&mut file.content);
+            match file.look(&wanted, sought, now) {
+                Ok(Outcome::Unchanged) => file.content = last,
+                Ok(Outcome::Missing) => searched.changed |= !last.is_empty(),
+                Ok(Outcome::Read { torn }) => {
                     searched.read += 1;
-                    known.read(&list, open, now, |key| {
-                        if blocked.contains(&key) {
-                            found.insert(key);
-                        }
-                    })
+                    // It is read again in a moment. Until then, nobody becomes a stranger. If that
+                    // goes on and on, it is not repeated, or the keys would be ever more.
+                    file.is_merged = torn && !file.is_merged;
+                    if file.is_merged {
+                        let marks = std::mem::take(&mut file.content.marks);
+                        file.content.marks = compact([marks, last.marks.clone()].concat());
+                    }
+                    searched.changed |= file.content != last;
                 }
-                Err(error) => Err(error),
-            };
-            let mut found: Vec<Pubkey> = found.into_iter().collect();
-            if let Err(error) = read {
-                let consequence = if last_found.is_empty() {
-                    "its keys do not count"
-                } else {
-                    "the keys it held before still count"
-                };
-                known.complain(list.path(), &error, consequence);
-                found.clone_from(&last_found);
+                Err(error) => {
+                    file.complain(&wanted, &last, &error);
+                    file.content = last;
+                }
             }
-            searched.changed |= found != last_found;
-            self.files.insert(list, File { known, found });
+            self.files.insert(wanted.list, file);
         }
         // The rest belonged to files that no longer count.
-        searched.changed |= before.values().any(|file| !file.found.is_empty());
+        searched.changed |= before.values().any(|file| !file.content.is_empty());
         searched
     }
 
     /// The blocked keys in any of the files.
     pub(super) fn found(&self) -> KeySet {
-        let found = self.files.values().flat_map(|file| &file.found);
+        let found = self.files.values().flat_map(|file| &file.content.found);
         found.copied().collect()
+    }
+
+    /// The keys in any of the files.
+    pub(super) fn known(&self) -> KnownKeys {
+        let count = self.files.values().map(|file| file.content.marks.len());
+        let mut marks = Vec::with_capacity(count.sum());
+        for file in self.files.values() {
+            marks.extend(&file.content.marks);
+        }
+        KnownKeys::from(marks)
     }
 
     /// The files, and those that held a key and are gone, as a list that is being replaced is missing
@@ -113,33 +216,51 @@ impl Pardons {
         &mut self,
         pardoning: Pardoning,
         before: &BTreeMap<ListFile, File>,
-    ) -> Vec<ListFile> {
+    ) -> Vec<Wanted> {
         let Pardoning {
-            mut files,
+            files,
+            stations,
             left_out,
             unreadable,
         } = pardoning;
-        let present: BTreeSet<&ListFile> = files.iter().collect();
-        let left_out: BTreeSet<&PathBuf> = left_out.lists.iter().collect();
-        let folder = unreadable.as_ref().map(|(folder, _)| folder);
-        let vanished: Vec<ListFile> = before
+        let mut present: BTreeSet<&ListFile> = files.iter().collect();
+        // A file that pardons need not be read twice.
+        let stations: Vec<&ListFile> = stations
             .iter()
-            .filter(|(list, file)| {
-                let kept = folder.is_some_and(|folder| list.path().starts_with(folder));
-                (kept || !file.found.is_empty())
-                    && !present.contains(list)
-                    && !left_out.contains(&list.path().to_owned())
-            })
-            .map(|(list, _)| list.clone())
+            .filter(|list| !present.contains(list))
             .collect();
-        files.extend(vanished);
+        present.extend(&stations);
+        let left_out: BTreeSet<&PathBuf> = left_out.lists.iter().chain(&left_out.keys).collect();
+        let folder = unreadable.as_ref().map(|(folder, _)| folder);
+        let vanished = before.iter().filter(|(list, file)| {
+            let kept = folder.is_some_and(|folder| list.path().starts_with(folder));
+            (kept || !file.content.is_empty())
+                && !present.contains(list)
+                && !left_out.contains(&list.path().to_owned())
+        });
+        let vanished = vanished.map(|(list, file)| Wanted {
+            list: list.clone(),
+            role: file.role,
+        });
+        let wanted = |role: Role| {
+            move |list: &ListFile| Wanted {
+                list: list.clone(),
+                role,
+            }
+        };
+        let all: Vec<Wanted> = files
+            .iter()
+            .map(wanted(Role::Pardoned))
+            .chain(stations.into_iter().map(wanted(Role::Station)))
+            .chain(vanished)
+            .collect();
         let last = self.unreadable.take();
         if let Some((folder, error)) = unreadable {
             let mut known = last.map_or_else(ListState::default, |(_, known)| known);
             known.complain(&folder, &error, "its keys count as they did before");
             self.unreadable = Some((folder, known));
         }
-        files
+        all
     }
 
     fn report_left_out(&mut self, pardoning: &Pardoning) {

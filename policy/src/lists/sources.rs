@@ -2,10 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use constellation_shared::Station;
 use constellation_shared::list_file::{self, ListFile};
 use constellation_shared::swarm_lists::{LeftOut, SwarmLists};
+use constellation_shared::verdict::Strangers;
+
+use crate::lists::own_node::OwnNode;
 
 /// The files that decide who may write.
 #[derive(Debug, Clone)]
@@ -18,6 +22,8 @@ pub struct Sources {
     pub friends: Vec<PathBuf>,
     /// Whether the friends of other stations count.
     pub swarm: bool,
+    /// What authors may write who are in no list.
+    pub strangers: Strangers,
 }
 
 impl From<Station> for Sources {
@@ -26,6 +32,7 @@ impl From<Station> for Sources {
             blacklist: station.blacklist(),
             friends: station.friend_lists(),
             swarm: station.trusts_swarm(),
+            strangers: station.strangers(),
             station,
         }
     }
@@ -45,14 +52,42 @@ impl Sources {
         pardoning
     }
 
-    /// The files of other stations that can pardon a key.
+    /// Whether strangers must be told from authors who are in a list, so that all keys of the lists
+    /// are to be known.
+    pub const fn tells_strangers(&self) -> bool {
+        matches!(self.strangers, Strangers::Filters)
+    }
+
+    /// The files with the keys of this station's node and of other stations' nodes and captains, as
+    /// far as they are read.
+    pub fn station_keys(&self) -> Vec<ListFile> {
+        let own = OwnNode::default().key(&self.station, Duration::ZERO);
+        let swarm = if self.swarm {
+            // If the folder cannot be read, that is said of the friends in it.
+            SwarmLists::find_with_keys(&self.station)
+                .unwrap_or_default()
+                .keys
+        } else {
+            Vec::new()
+        };
+        own.into_iter().chain(swarm).collect()
+    }
+
+    /// The files of other stations that can pardon a key, and, if strangers must be told from others,
+    /// those with the keys of other stations' nodes and captains.
     pub fn swarm_pardoning(&self) -> Pardoning {
         if !self.swarm {
             return Pardoning::default();
         }
-        match SwarmLists::find(&self.station) {
+        let found = if self.tells_strangers() {
+            SwarmLists::find_with_keys(&self.station)
+        } else {
+            SwarmLists::find(&self.station)
+        };
+        match found {
             Ok(found) => Pardoning {
                 files: found.lists,
+                stations: found.keys,
                 left_out: found.left_out,
                 unreadable: None,
             },
@@ -69,6 +104,9 @@ impl Sources {
 pub struct Pardoning {
     /// The files to read.
     pub files: Vec<ListFile>,
+    /// Files with the keys of nodes and captains. They pardon nobody, but their keys are no
+    /// strangers.
+    pub stations: Vec<ListFile>,
     /// The files that are not read because together they are too long.
     pub left_out: LeftOut,
     /// The folder that could not be searched for files, and why.

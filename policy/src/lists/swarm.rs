@@ -7,7 +7,7 @@ use std::time::Duration;
 use constellation_shared::wot::KeySet;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::lists::pardons::Pardons;
+use crate::lists::pardons::{Pardons, Sought};
 use crate::lists::{Sources, Swarm, is_subset};
 
 /// How often other stations' lists are looked at if that costs next to nothing.
@@ -59,12 +59,19 @@ impl SwarmSearch {
         let again = !same && !last.is_some_and(|last| is_subset(blocked, &last));
         let mut changed = !same;
         let mut read = 0;
-        if blocked.is_empty() {
-            // If no key is blocked, there is nobody to pardon and nothing to look at.
+        let all_keys = self.sources.tells_strangers();
+        if blocked.is_empty() && !all_keys {
+            // If no key is blocked and no stranger to be told from others, there is nobody to pardon
+            // and nothing to look at.
             self.pardons = Pardons::default();
         } else {
             let pardoning = self.sources.swarm_pardoning();
-            let searched = self.pardons.search(pardoning, blocked, again, now);
+            let sought = Sought {
+                blocked,
+                again,
+                all_keys,
+            };
+            let searched = self.pardons.search(pardoning, sought, now);
             changed |= searched.changed;
             read = searched.read;
         }
@@ -76,6 +83,7 @@ impl SwarmSearch {
             swarm: changed.then(|| Swarm {
                 searched: Some(Arc::clone(blocked)),
                 pardoned: Arc::new(self.pardons.found()),
+                known: all_keys.then(|| Arc::new(self.pardons.known())),
             }),
             wait: pace(self.look, if read == 0 { Duration::ZERO } else { cost }),
         }

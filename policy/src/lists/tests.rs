@@ -6,6 +6,7 @@ use super::*;
 use crate::logged::logged;
 use constellation_shared::Station;
 use constellation_shared::list_file::FileTime;
+use constellation_shared::verdict::Strangers;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
@@ -27,6 +28,7 @@ impl Dir {
             blacklist: station.blacklist(),
             friends: vec![station.friends()],
             swarm: true,
+            strangers: Strangers::Accept,
             station,
         };
         let mut loader = Loader::new(sources.clone());

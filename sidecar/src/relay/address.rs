@@ -368,10 +368,7 @@ mod tests {
                 AddressError::Url(ParseError::InvalidPort),
             ),
             ("ws://host:0", AddressError::Port),
-            (
-                "ws://ho st",
-                AddressError::Url(ParseError::IdnaError),
-            ),
+            ("ws://ho st", AddressError::Url(ParseError::IdnaError)),
             ("wss://alice@host", AddressError::Credentials),
             ("wss://alice:secret@host/", AddressError::Credentials),
             ("wss://:secret@host/", AddressError::Credentials),

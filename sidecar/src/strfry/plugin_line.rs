@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use constellation_shared::regular_file;
 use constellation_shared::settings::ListSettings;
+use constellation_shared::verdict::Strangers;
 
 use crate::strfry::process::POLICY;
 use crate::support::shell_words::split;
@@ -15,7 +16,7 @@ use crate::support::shell_words::split;
 const LONGEST_SCRIPT: u64 = 64 * 1024;
 
 /// The policy's options that take a value and say nothing about the lists.
-const OTHERS_WITH_VALUE: [&str; 3] = ["--filters", "--filter-timeout", "--log"];
+const OTHERS_WITH_VALUE: [&str; 3] = ["--filter-timeout", "--filter-grace", "--log"];
 
 /// Its options that take none.
 const OTHERS: [&str; 2] = ["--no-remove", "--shadow"];
@@ -27,6 +28,8 @@ pub(crate) struct PluginSettings {
     pub lists: ListSettings,
     /// The station that it works on, where the line says it.
     pub zen: Option<PathBuf>,
+    /// The folder of its filters, where the line names one.
+    pub filters: Option<PathBuf>,
 }
 
 /// Understands a plugin line; nothing where the plugin is not our policy. A script that
@@ -141,7 +144,10 @@ impl Call {
             if OTHERS.contains(&name) {
                 continue;
             }
-            let takes_value = matches!(name, "--zen" | "--blacklist" | "--amis");
+            let takes_value = matches!(
+                name,
+                "--zen" | "--blacklist" | "--amis" | "--filters" | "--strangers"
+            );
             if !takes_value && !OTHERS_WITH_VALUE.contains(&name) {
                 return Err(format!("{argument} is no option of {POLICY} that we know"));
             }
@@ -149,6 +155,8 @@ impl Call {
             let value = value.ok_or_else(|| format!("{name} without a value"))?;
             match name {
                 "--zen" => found.zen = Some(folder.join(value)),
+                "--filters" => found.filters = Some(folder.join(value)),
+                "--strangers" => found.lists.strangers = Some(rule(name, &value)?),
                 "--blacklist" => found.lists.blacklist = Some(folder.join(value)),
                 "--amis" => {
                     let amis = found.lists.amis.get_or_insert_default();
@@ -160,6 +168,7 @@ impl Call {
         let weaker = self.by_variables(folder)?;
         found.lists = found.lists.or(weaker.lists);
         found.zen = found.zen.or(weaker.zen);
+        found.filters = found.filters.or(weaker.filters);
         Ok(found)
     }
 
@@ -168,6 +177,8 @@ impl Call {
         for (name, value) in &self.variables {
             match name.as_str() {
                 "CONSTELLATION_ZEN" => found.zen = Some(folder.join(value)),
+                "CONSTELLATION_FILTERS" => found.filters = Some(folder.join(value)),
+                "CONSTELLATION_STRANGERS" => found.lists.strangers = Some(rule(name, value)?),
                 "CONSTELLATION_BLACKLIST" => found.lists.blacklist = Some(folder.join(value)),
                 "CONSTELLATION_AMIS" => {
                     let paths = value.split(':').map(|path| folder.join(path));
@@ -184,6 +195,12 @@ impl Call {
 fn is_name(text: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     !text.is_empty() && text.chars().all(is_word) && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// What the policy takes for a rule about strangers.
+fn rule(name: &str, value: &str) -> Result<Strangers, String> {
+    let parsed = value.parse::<Strangers>();
+    parsed.map_err(|why| format!("{name} is {why}: {value}"))
 }
 
 /// What the policy takes for yes and no.
@@ -226,6 +243,15 @@ mod tests {
         let amis = ["/a", "/zen/strfry/c", "/zen/strfry/d"];
         assert_eq!(all.amis, Some(amis.map(PathBuf::from).to_vec()));
         for line in [
+            "constellation-policy --filters f --strangers filters --filter-grace 9",
+            "CONSTELLATION_FILTERS=f CONSTELLATION_STRANGERS=filters constellation-policy",
+            "CONSTELLATION_STRANGERS=accept constellation-policy --strangers=filters --filters=f",
+        ] {
+            let found = read(line, Path::new("/zen/strfry")).unwrap().unwrap();
+            assert_eq!(found.lists.strangers, Some(Strangers::Filters), "{line}");
+            assert_eq!(found.filters, Some("/zen/strfry/f".into()), "{line}");
+        }
+        for line in [
             "",
             "/theirs/all_but_blacklist.sh --no-swarm",
             "/theirs $(x) --no-swarm",
@@ -247,6 +273,7 @@ mod tests {
             "constellation-policy --blacklist ~/x",
             "constellation-policy --no-swarms",
             "constellation-policy --blacklist",
+            "constellation-policy --strangers perhaps",
             "constellation-policy 'x",
             "cd x; constellation-policy",
             "CONSTELLATION_NO_SWARM=perhaps constellation-policy",

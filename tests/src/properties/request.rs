@@ -3,7 +3,7 @@
 use std::io::BufReader;
 
 use constellation_policy::answers::{Rules, answer_all};
-use constellation_policy::lists::Undecided;
+use constellation_policy::lists::{Standing, Stranger, Undecided};
 use constellation_policy::message::LONGEST_ANSWER;
 use constellation_shared::Pubkey;
 use constellation_shared::verdict::Verdict;
@@ -31,7 +31,7 @@ pub fn holds(input: &[u8]) {
         let mut output = Vec::new();
         let reader = BufReader::with_capacity(1 + input.len() % 97, input);
         let rules = Rules {
-            verdict,
+            standing,
             shadow,
             filters: None,
         };
@@ -49,12 +49,14 @@ pub fn holds(input: &[u8]) {
     }
 }
 
-fn verdict(author: &Pubkey) -> Result<Verdict, Undecided> {
-    match *author {
-        BLOCKED => Ok(Verdict::Block),
-        UNKNOWN => Err(Undecided::Unavailable),
-        _ => Ok(Verdict::Allow),
-    }
+fn standing(author: &Pubkey) -> Result<Standing, Undecided> {
+    let verdict = match *author {
+        BLOCKED => Verdict::Block,
+        UNKNOWN => return Err(Undecided::Unavailable),
+        _ => Verdict::Allow,
+    };
+    let stranger = Stranger::No;
+    Ok(Standing { verdict, stranger })
 }
 
 fn agrees(line: &[u8], answer: &str, shadow: bool) {
@@ -119,7 +121,7 @@ fn expected(line: &[u8], shadow: bool) -> Option<String> {
     let Some(author) = author.and_then(|text| super::key::naive(text.as_bytes(), "npub")) else {
         return reject("invalid: pubkey is not 32 bytes of hex");
     };
-    match verdict(&Pubkey::from_bytes(author)) {
+    match standing(&Pubkey::from_bytes(author)).map(|standing| standing.verdict) {
         Err(_) => reject("error: policy lists unavailable"),
         Ok(Verdict::Block) if shadow => {
             Some(format!("{{\"id\":{named},\"action\":\"shadowReject\"}}\n"))

@@ -46,7 +46,7 @@ fn is_usual(option: &str) -> bool {
 fn filled_in(argument: &str) -> String {
     match argument {
         "KEY" | "PUBKEY" | "EVENT_ID" => "3".repeat(64),
-        "N" | "HOURS" | "MINUTES" => "1".to_owned(),
+        "N" | "HOURS" | "MINUTES" | "KIND" => "1".to_owned(),
         "URL" => "wss://relay.example.org".to_owned(),
         argument if argument.contains('…') => "3".repeat(64),
         argument => argument.to_owned(),

@@ -312,22 +312,98 @@ fn processes_that_a_filter_leaves_running_live_on_and_hold_up_nothing() {
 }
 
 #[test]
-fn megabytes_of_filter_output_are_cut_and_harmless() {
-    let filtered = Filtered::new(&[(
-        "1.sh",
-        "printf 'red \\033[31m and \\342\\200\\256 back\\n{\"id\":\"1\",\"action\":\"accept\"}\\n'
-        head -c 4000000 /dev/zero | tr '\\0' x; yes | head -c 4000000 >&2
-        exit 1",
-    )]);
+fn what_filters_print_is_appended_to_the_station_s_log() {
+    let filtered = Filtered::new(&[
+        (
+            "1.sh",
+            "printf 'one \\033[31m\\n'; echo two >&2; printf three; exit 1",
+        ),
+        (
+            "2.sh",
+            "(for i in $(seq 3000); do [ -e end ] && break; sleep 0.01; done; echo late) & exit 0",
+        ),
+    ]);
+    filtered.station.write("tmp/strfry.log", "before\n");
     let mut policy = filtered.start(&[]);
-    for _ in 0..3 {
-        assert_eq!(policy.ask_key(1), REFUSED);
-    }
-    policy.expect_stderr("the rest of its output is left out");
+    assert_eq!(policy.ask_key(1), REFUSED);
+    assert_eq!(policy.ask_key(1), REFUSED);
+    policy.write(of_kind("2") + "\n");
+    assert_eq!(policy.answer(), answered("2", ACCEPT));
     let stderr = policy.close();
-    assert!(stderr.contains(r#"filter 1.sh: "red \u{1b}[31m and \u{202e} back""#));
-    assert!(!stderr.contains('\u{1b}'));
-    assert!(stderr.len() < 100_000, "{} bytes", stderr.len());
+    let run = "one \u{1b}[31m\ntwo\nthree";
+    assert_eq!(
+        filtered.read("tmp/strfry.log"),
+        format!("before\n{run}{run}")
+    );
+    assert!(!stderr.contains("three"), "{stderr}");
+    // What a filter left running goes on printing when the policy has ended.
+    fs::write(filtered.station.root().join("end"), "").unwrap();
+    wait_until("its last word", || {
+        filtered.read("tmp/strfry.log").ends_with("threelate\n")
+    });
+}
+
+#[test]
+fn a_filter_that_floods_its_output_is_killed() {
+    let filtered = Filtered::new(&[("1.sh", "echo $$ >> pids; yes & echo $! >> pids; yes")]);
+    let mut policy = filtered.start(&["--filter-timeout", "1000"]);
+    let failed = r#""action":"reject","msg":"error: filter failed""#;
+    assert_eq!(policy.ask_key(1), failed);
+    for pid in filtered.pids(2) {
+        wait_until("its end", || !is_alive(&pid));
+    }
+    policy.expect_stderr("printed more than 16 MiB and was killed");
+    policy.close();
+}
+
+#[test]
+fn a_log_that_cannot_be_written_keeps_no_filter_from_deciding() {
+    let filtered = Filtered::new(&[("1.sh", "echo x; echo y >&2; exit 1"), ("2.sh", "echo x")]);
+    fs::create_dir_all(filtered.station.root().join("tmp/strfry.log")).unwrap();
+    let mut policy = filtered.start(&[]);
+    for _ in 0..2 {
+        assert_eq!(policy.ask_key(1), REFUSED);
+        policy.write(of_kind("2") + "\n");
+        assert_eq!(policy.answer(), answered("2", ACCEPT));
+    }
+    let stderr = policy.close();
+    assert_eq!(
+        stderr.matches("what filters print is discarded").count(),
+        1,
+        "{stderr}"
+    );
+}
+
+/// As a filter does that pays, and waits for the receipt.
+#[test]
+fn a_filter_that_is_too_late_may_go_on_but_not_for_ever() {
+    let wait = "for i in $(seq 6000); do [ -e end ] && break; sleep 0.01; done; touch \"paid-$i\"";
+    let filtered = Filtered::new(&[("1.sh", &format!("echo $$ >> pids; {wait}"))]);
+    let mut policy = filtered.start(&["--filter-timeout", "0.3", "--filter-grace", "600"]);
+    for _ in 0..5 {
+        assert_eq!(policy.ask_key(1), TIMED_OUT);
+    }
+    // Four go on, and the fifth was killed.
+    let pids = filtered.pids(5);
+    policy.expect_stderr("and was killed with its children");
+    assert_eq!(policy.stderr().matches("may go on for 600s").count(), 4);
+    let (last, late) = pids.split_last().unwrap();
+    wait_until("its end", || !is_alive(last));
+    assert!(late.iter().all(|pid| is_alive(pid)));
+    fs::write(filtered.station.root().join("end"), "").unwrap();
+    for pid in late {
+        wait_until("its end", || !is_alive(pid));
+    }
+    fs::remove_file(filtered.station.root().join("end")).unwrap();
+    policy.close();
+    // One that has gone on for long enough is killed, too.
+    fs::remove_file(filtered.station.root().join("pids")).unwrap();
+    let mut policy = filtered.start(&["--filter-timeout", "0.2", "--filter-grace", "0.2"]);
+    assert_eq!(policy.ask_key(1), TIMED_OUT);
+    let pids = filtered.pids(1);
+    wait_until("its end", || !is_alive(&pids[0]));
+    policy.expect_stderr("was too late for its event was killed");
+    policy.close();
 }
 
 #[test]

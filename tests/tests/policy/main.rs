@@ -20,3 +20,4 @@ mod one_verdict;
 mod process;
 mod reload;
 mod removal;
+mod strangers;

@@ -198,6 +198,9 @@ fn stdout_carries_only_answers() {
     policy.expect_stderr("blacklist.txt: 1 line skipped: line 1");
 }
 
+/// What `explain` says of the rule if nothing says otherwise.
+const RULE: &str = "rule: strangers may write like everyone else (--strangers accept, as nothing says otherwise, and no running policy was seen)\n";
+
 #[test]
 fn explain_names_lists_lines_and_verdicts() {
     let station = station!();
@@ -223,7 +226,7 @@ fn explain_names_lists_lines_and_verdicts() {
     output.expect_code(1);
     assert_eq!(
         output.stdout,
-        format!("{blocked} block\n  blocked: {list} line 2\n")
+        format!("{blocked} block\n  blocked: {list} line 2\n  class: stranger\n{RULE}")
     );
 
     let output = explain(&[&keys[1].to_bech32()]);
@@ -235,7 +238,7 @@ fn explain_names_lists_lines_and_verdicts() {
     let stdout = format!(
         "{pardoned} allow (in the blacklist, but a friend or member: its lines there are \
          removed with its next event)\n  blocked: {list} line 3\n  blocked: {list} line 4\n  \
-         friend: {friends} line 2\n  friend: {swarm} line 1\n"
+         friend: {friends} line 2\n  friend: {swarm} line 1\n  class: friend\n{RULE}"
     );
     assert_eq!(output.stdout, stdout);
 
@@ -245,8 +248,8 @@ fn explain_names_lists_lines_and_verdicts() {
     assert_eq!(
         output.stdout,
         format!(
-            "{member} allow\n  member: {hex} line 1\n{friend} allow\n  friend: {friends} line 1\n\
-             {unknown} allow\n  in no list\n"
+            "{member} allow\n  member: {hex} line 1\n  class: member\n{friend} allow\n  friend: \
+             {friends} line 1\n  class: friend\n{unknown} allow\n  in no list\n  class: stranger\n{RULE}"
         )
     );
     explain(&[&unknown, &blocked, &friend]).expect_code(1);
