@@ -23,6 +23,7 @@ use crate::strfry::conf::{Conf, ConfError};
 use crate::strfry::plugin_line;
 use crate::support::machine::memory;
 use crate::swarm::peer::{self, Description, Peer};
+use crate::swarm::reach;
 
 /// What a run works on.
 #[derive(Debug)]
@@ -175,7 +176,7 @@ impl Context {
             return peer::given(&self.options.peer);
         }
         let own = peer::own_node_id(&self.station);
-        peer::peers(descriptions, own.as_deref(), &self.guard())
+        reach::peers(descriptions, own.as_deref(), &self.guard())
     }
 
     /// Where connections may lead: peers of the swarm to other machines only, what the

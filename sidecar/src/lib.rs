@@ -82,7 +82,8 @@ pub mod testing {
         pub use crate::relay::nip11::Information;
     }
     pub mod peer {
-        pub use crate::swarm::peer::{Description, descriptions, peers};
+        pub use crate::swarm::peer::{Description, descriptions};
+        pub use crate::swarm::reach::peers;
     }
     pub mod peer_history {
         pub use crate::plan::peer_history::{PeerHistory, PeerOutcome, Reach, settle};

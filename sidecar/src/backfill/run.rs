@@ -81,8 +81,9 @@ pub(crate) struct Backfill<'a> {
     tallies: Vec<Tally>,
     /// The session of each of `peers`, in the same order.
     under_way: Vec<UnderWay>,
-    /// The addresses that turned out to lead to this station itself.
-    own: BTreeSet<Address>,
+    /// The addresses that turned out to lead to this station itself, or to be no relay of a station
+    /// that is asked in another way. Nothing is reported of them.
+    not_asked: BTreeSet<Address>,
 }
 
 impl Backfill<'_> {
@@ -167,9 +168,9 @@ impl Backfill<'_> {
         }
     }
 
-    /// The peers that were asked and are not this station itself.
+    /// The peers that were asked, without this station itself and addresses that are no relay.
     fn others(&self) -> impl Iterator<Item = &Peer> {
-        let is_other = |peer: &&Peer| !self.own.contains(&peer.address);
+        let is_other = |peer: &&Peer| !self.not_asked.contains(&peer.address);
         self.peers.iter().filter(is_other)
     }
 }

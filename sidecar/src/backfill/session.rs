@@ -23,7 +23,7 @@ use crate::plan::peer_memory::KnownLimits;
 use crate::plan::place::Resumption;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
-use crate::relay::connection::{Connector, OWN_RELAY};
+use crate::relay::connection::{Connector, NO_WEBSOCKET, OWN_RELAY};
 use crate::relay::traffic::Traffic;
 use crate::support::backoff::{MOST_ATTEMPTS, MOST_FRUITLESS_WAITS, wait_after, wait_for_patience};
 use crate::support::error_chain::chain;
@@ -62,6 +62,9 @@ pub struct Session {
     pub resumption: Option<Resumption>,
     /// How long the peer may make no progress before it is given up.
     pub patience: Duration,
+    /// Whether it is no failure if nothing at the address speaks WebSocket: the station is reached in
+    /// another way.
+    pub may_be_no_relay: bool,
     /// Whether the peer is given up for good, instead of being tried again, once that has passed.
     pub silence_ends_it: bool,
     /// Shows how many events came.
@@ -128,7 +131,7 @@ impl Session {
             };
             let (cause, code) = (chain(&error), error.code());
             // The caller logs this: no peer has failed.
-            if code == OWN_RELAY {
+            if code == OWN_RELAY || (code == NO_WEBSOCKET && self.may_be_no_relay) {
                 return Err(SessionFailure { cause, code });
             }
             let brought_something = self.came(progress) > before;

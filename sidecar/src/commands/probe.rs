@@ -14,7 +14,9 @@ use crate::relay::message::{self, FromRelay};
 use crate::relay::tunnel::Patience;
 use crate::relay::tunnel::tunnels::Tunnels;
 use crate::support::state_file;
-use crate::swarm::peer::{self, Description, PassedOver, Peer};
+use crate::swarm::passed_over::PassedOver;
+use crate::swarm::peer::{self, Description, Peer};
+use crate::swarm::reach;
 
 /// How long a connection or a tunnel may take to come about.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -132,7 +134,7 @@ impl Probe {
         let (descriptions, mut passed_over) = peer::read_descriptions(&context.station);
         let own_node = peer::own_node_id(&context.station);
         let peers = if options.peer.is_empty() {
-            let (peers, more) = peer::sort_out(&descriptions, own_node.as_deref(), &guard);
+            let (peers, more) = reach::sort_out(&descriptions, own_node.as_deref(), &guard);
             passed_over.extend(more);
             peers
         } else {

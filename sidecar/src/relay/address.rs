@@ -211,17 +211,20 @@ impl Address {
         }
     }
 
+    /// Whether the host is `localhost` or a name below it, which mean the machine itself (RFC 6761).
+    pub fn is_on_localhost(&self) -> bool {
+        let host = self.host();
+        host == "localhost" || host.ends_with(".localhost")
+    }
+
     /// Whether this is the address of a strfry that only listens on its own machine, so that other
     /// machines need a tunnel to reach it.
     pub fn is_behind_tunnel(&self) -> bool {
-        let host = self.host();
-        // All names below `localhost` mean this machine (RFC 6761).
-        let loopback = host == "localhost"
-            || host.ends_with(".localhost")
-            || host
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback() || address.is_unspecified());
-        loopback && self.port() == STRFRY_PORT && self.tunnel().is_none()
+        let ip: Option<IpAddr> = self.host().parse().ok();
+        let is_loopback = ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified());
+        (is_loopback || self.is_on_localhost())
+            && self.port() == STRFRY_PORT
+            && self.tunnel().is_none()
     }
 }
 

@@ -26,7 +26,7 @@ use crate::relay::tunnel::TunnelError;
 use crate::relay::tunnel::tunnels::Tunnels;
 
 use error::SEND_PATIENCE;
-pub(crate) use error::{CertificateError, ConnectError, ConnectionError, OWN_RELAY};
+pub(crate) use error::{CertificateError, ConnectError, ConnectionError, NO_WEBSOCKET, OWN_RELAY};
 
 /// The longest time for DNS, TCP and TLS together, and again for the WebSocket handshake.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);

@@ -7,7 +7,7 @@
 //! address that was judged.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::lookup_host;
@@ -137,7 +137,11 @@ impl Guard {
         if self.own.is_named(address) {
             return Some(Denial::Own);
         }
-        let ip = address.host().parse().ok();
+        let ip = if address.is_on_localhost() {
+            Some(Ipv4Addr::LOCALHOST.into())
+        } else {
+            address.host().parse().ok()
+        };
         ip.and_then(|ip| self.judge(SocketAddr::new(ip, address.port()), &[]))
     }
 

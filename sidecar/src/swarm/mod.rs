@@ -2,4 +2,6 @@
 
 pub(crate) mod blocked_now;
 pub(crate) mod followed;
+pub(crate) mod passed_over;
 pub(crate) mod peer;
+pub(crate) mod reach;

@@ -1,21 +1,19 @@
 //! The other stations and their relays, according to their descriptions below `tmp/swarm`. Anybody
 //! may have written these files.
 
-use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use constellation_shared::kubo::Repository;
-use constellation_shared::list_file::{self, MOST_STATIONS, SwarmFolders};
-use constellation_shared::{Pubkey, Station, counted, regular_file};
-use tracing::warn;
+use constellation_shared::list_file::{self, SwarmFolders};
+use constellation_shared::{Pubkey, Station, regular_file};
 
-use crate::relay::address::{Address, AddressError};
-use crate::relay::guard::{Denial, Guard};
-use crate::relay::peer_id::{NoPeerId, PeerId};
+use crate::relay::address::Address;
+use crate::relay::peer_id::PeerId;
 use crate::support::shell_json::text_fields;
+use crate::swarm::passed_over::{PassedOver, warn_of};
 
 /// The longest description that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
@@ -74,6 +72,11 @@ pub struct Peer {
     pub node: Option<PeerId>,
     /// The address of its relay.
     pub address: Address,
+    /// The station's own tunnel, which is used if the address turns out to be no relay.
+    pub instead: Option<Address>,
+    /// Whether several stations announce the address, and some of them are reached by tunnels of
+    /// their own: it may well be no relay.
+    pub is_doubtful: bool,
 }
 
 impl Peer {
@@ -82,7 +85,14 @@ impl Peer {
         Self {
             node: None,
             address,
+            instead: None,
+            is_doubtful: false,
         }
+    }
+
+    /// Whether it is no failure if the address turns out to be no relay.
+    pub const fn may_be_no_relay(&self) -> bool {
+        self.is_doubtful || self.instead.is_some()
     }
 
     /// The name by which the peer is remembered: the id of its node, which stays the same when its
@@ -109,51 +119,6 @@ pub(crate) fn given(addresses: &[Address]) -> Vec<Peer> {
         }
     }
     peers
-}
-
-/// Why a station of the swarm is not asked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PassedOver {
-    /// The folder of all stations cannot be read.
-    #[error("{0} cannot be read: {1}")]
-    Swarm(String, io::Error),
-    /// There are more folders than are looked at.
-    #[error(
-        "{n} of the swarm passed over: only the first {MOST_STATIONS} by name are looked at; delete folders of tmp/swarm that are no station's",
-        n = counted(*.0, "station")
-    )]
-    TooMany(u64),
-    /// Its description cannot be read.
-    #[error("{0} is passed over: {1}")]
-    Unreadable(String, io::Error),
-    /// Its description is no JSON object.
-    #[error("{0} is passed over: not a JSON object")]
-    NoObject(String),
-    /// The address of its relay is invalid.
-    #[error("peer {0:?} is passed over: its myRELAY is {1}")]
-    Relay(String, AddressError),
-    /// Its relay listens only on its own machine, and it offers no tunnel.
-    #[error(
-        "peer {0:?} is passed over: {1} listens on its own machine only, and it offers no tunnel"
-    )]
-    NoTunnel(String, Address),
-    /// The address is that of this station's own relay.
-    #[error("peer {0:?} is passed over: {1} is this station's own relay")]
-    Own(String, Address),
-    /// The address belongs to this machine or to a private network.
-    #[error(
-        "peer {0:?} is passed over: {1} is an address of this machine or of a private network; --allow-private-peers allows it"
-    )]
-    Private(String, Address),
-    /// Its node id is invalid.
-    #[error("peer {0:?} is passed over: its ipfsnodeid {1:?} is {2}")]
-    NodeId(String, String, NoPeerId),
-}
-
-fn warn_of(passed_over: Vec<PassedOver>) {
-    for why in passed_over {
-        warn!("{why}");
-    }
 }
 
 /// Reads the descriptions of all stations of the swarm. One that cannot be read causes a warning
@@ -242,7 +207,7 @@ pub(crate) fn own_relays(station: &Station) -> Vec<Address> {
 }
 
 /// Whether two texts name the same IPFS node.
-fn is_same_node(one: &str, other: &str) -> bool {
+pub(crate) fn is_same_node(one: &str, other: &str) -> bool {
     let parsed = |id: &str| id.parse::<PeerId>().ok();
     one == other || parsed(one).is_some_and(|one| parsed(other) == Some(one))
 }
@@ -254,82 +219,10 @@ pub(crate) fn own_name(station: &Station) -> String {
     own_node_id(station).unwrap_or_else(machine)
 }
 
-/// The peers among the described stations, each relay and each node once and without our own: of
-/// several, the first by the name of its folder. A station whose relay cannot or must not be
-/// contacted causes a warning and is passed over.
-pub fn peers(descriptions: &[Description], own_node_id: Option<&str>, guard: &Guard) -> Vec<Peer> {
-    let (peers, passed_over) = sort_out(descriptions, own_node_id, guard);
-    warn_of(passed_over);
-    peers
-}
-
-/// The peers among the described stations, and the reasons why some stations are passed over.
-pub(crate) fn sort_out(
-    descriptions: &[Description],
-    own_node_id: Option<&str>,
-    guard: &Guard,
-) -> (Vec<Peer>, Vec<PassedOver>) {
-    let mut passed_over = Vec::new();
-    let (mut seen, mut nodes) = (BTreeSet::new(), BTreeSet::new());
-    let mut peers = Vec::new();
-    for description in descriptions {
-        let (Some(relay), Some(node_id)) = (&description.relay, &description.node_id) else {
-            continue;
-        };
-        let is_own = own_node_id.is_some_and(|own| {
-            is_same_node(own, node_id) || is_same_node(own, &description.folder)
-        });
-        if is_own {
-            continue;
-        }
-        match address_of(description, relay, node_id, guard) {
-            Ok(address) => {
-                let node: Option<PeerId> = description.folder.parse().ok();
-                let is_new = node.as_ref().is_none_or(|node| !nodes.contains(node));
-                if is_new && seen.insert(address.clone()) {
-                    nodes.extend(node.clone());
-                    peers.push(Peer { node, address });
-                }
-            }
-            Err(why) => passed_over.push(*why),
-        }
-    }
-    (peers, passed_over)
-}
-
-/// The address by which a station's relay is reached, through a tunnel if need be.
-fn address_of(
-    description: &Description,
-    relay: &str,
-    node_id: &str,
-    guard: &Guard,
-) -> Result<Address, Box<PassedOver>> {
-    let folder = || description.folder.clone();
-    let address = Address::parse(relay)
-        .map_err(|error| Box::new(PassedOver::Relay(folder(), error)))?
-        .without_query();
-    if !address.is_behind_tunnel() {
-        return match guard.judge_literally(&address) {
-            None => Ok(address),
-            Some(Denial::Own) => Err(Box::new(PassedOver::Own(folder(), address))),
-            Some(Denial::Private) => Err(Box::new(PassedOver::Private(folder(), address))),
-        };
-    }
-    if !description.offers_tunnel {
-        return Err(Box::new(PassedOver::NoTunnel(folder(), address)));
-    }
-    node_id.parse().map(Address::behind).map_err(|error| {
-        let start = node_id.chars().take(80).collect();
-        Box::new(PassedOver::NodeId(folder(), start, error))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ID: &str = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
-    const ID_IN_BASE_36: &str = "k51qzi5uqu5dhdmyb9bd18pypu2wp5lpv2xnskfmrqa4lb5knqryrotb05e7or";
+    use crate::relay::address::AddressError;
 
     use std::os::unix::fs::symlink;
 
@@ -404,66 +297,6 @@ mod tests {
                 ..Description::default()
             }]
         );
-    }
-
-    #[test]
-    fn each_relay_is_one_peer_and_our_own_is_none() {
-        let described = |relay: &str, node_id: &str| Description {
-            relay: Some(relay.to_owned()),
-            node_id: Some(node_id.to_owned()),
-            ..Description::default()
-        };
-        let behind_tunnel = |folder: &str, node_id: &str| Description {
-            folder: folder.to_owned(),
-            offers_tunnel: true,
-            ..described("ws://localhost:7777", node_id)
-        };
-        let all = [
-            described("wss://own.org", "own"),
-            described("wss://a.org", "A"),
-            described("WSS://A.org:443/", "B"),
-            described("ws://127.0.0.1:7777", "C"),
-            behind_tunnel("own", ID),
-            behind_tunnel("first", ID),
-            behind_tunnel("second", ID_IN_BASE_36),
-            behind_tunnel("hostile", "$(reboot)"),
-            described("ftp://d.org", "D"),
-            Description {
-                relay: None,
-                ..described("", "E")
-            },
-            Description {
-                node_id: None,
-                ..described("wss://f.org", "")
-            },
-        ];
-        let found = peers(&all, Some("own"), &Guard::default());
-        let addresses: Vec<String> = found.iter().map(|peer| peer.address.to_string()).collect();
-        assert_eq!(
-            addresses,
-            ["wss://a.org".to_owned(), format!("/x/strfry-{ID}")]
-        );
-    }
-
-    #[test]
-    fn a_peer_is_known_by_its_folder_and_not_by_what_its_author_wrote() {
-        let described = |folder: &str, relay: &str| Description {
-            folder: folder.to_owned(),
-            relay: Some(relay.to_owned()),
-            node_id: Some("QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N".to_owned()),
-            ..Description::default()
-        };
-        let all = [
-            described(ID_IN_BASE_36, "wss://a.org"),
-            described(ID, "wss://b.org"),
-            described("copy", "wss://a.org"),
-            described("folder", "wss://c.org"),
-        ];
-        let found = peers(&all, None, &Guard::default());
-        let names: Vec<String> = found.iter().map(Peer::name).collect();
-        assert_eq!(names, [ID, "wss://c.org"], "each node and each relay once");
-        let moved = [described(ID, "wss://elsewhere.org")];
-        assert_eq!(peers(&moved, None, &Guard::default())[0].name(), ID);
     }
 
     #[test]

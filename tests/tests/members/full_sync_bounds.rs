@@ -54,6 +54,7 @@ fn silence_ends_a_full_sync_at_once() {
             reconciliation: None,
             wanted: Arc::new(Wanted::since([author.pubkey()].into(), vec![1], 0)),
             any_author: None,
+            may_be_no_relay: false,
             resumption: None,
             patience: Duration::from_millis(200),
             silence_ends_it: true,

@@ -10,4 +10,5 @@ mod case;
 mod ends;
 mod faults;
 mod ids;
+mod lan;
 mod serves;

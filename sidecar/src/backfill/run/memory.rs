@@ -34,7 +34,7 @@ impl Backfill<'_> {
     /// refused. The pipeline must be closed.
     pub(super) fn count(&mut self, reports: &mut [PeerReport]) {
         let asked = self.peers.iter().zip(&self.tallies);
-        for (peer, tally) in asked.filter(|(peer, _)| !self.own.contains(&peer.address)) {
+        for (peer, tally) in asked.filter(|(peer, _)| !self.not_asked.contains(&peer.address)) {
             let mut counts = counts::counts(tally);
             let address = &peer.address;
             for (event, refusal) in counts.refused_events.drain(..) {

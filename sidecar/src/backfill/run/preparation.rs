@@ -107,7 +107,7 @@ impl<'a> Backfill<'a> {
             left: BTreeMap::new(),
             tallies: Vec::new(),
             under_way: Vec::new(),
-            own: BTreeSet::new(),
+            not_asked: BTreeSet::new(),
         };
         if !options.no_negentropy {
             backfill.reconciliation = Some(Arc::new(backfill.new_reconciliation()));
@@ -122,11 +122,14 @@ impl<'a> Backfill<'a> {
             0 => Refused::default(),
             _ => self.refused.clone(),
         };
+        // A station whose address is no relay is asked once more, through its tunnel.
+        let may_go_another_way = |peer: &&Peer| peer.instead.is_some();
+        let second_tries = self.candidates.iter().filter(may_go_another_way).count();
         Reconciliation::new(
             self.strfry.clone(),
             refused,
             PeerSets::load(&peer_sets_path(self.context), &self.followed),
-            SharedClaims::new(self.selection.most_tries()),
+            SharedClaims::new(self.selection.most_tries() + second_tries),
             Times {
                 now: self.now,
                 earliest: self.earliest(),

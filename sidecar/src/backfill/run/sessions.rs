@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::admission::counts::Tally;
 use crate::admission::intake::Admission;
@@ -22,7 +22,7 @@ use crate::backfill::stragglers::{Pace, Stragglers};
 use crate::plan::peer_history::PeerOutcome;
 use crate::plan::wanted::Wanted;
 use crate::relay::address::Address;
-use crate::relay::connection::OWN_RELAY;
+use crate::relay::connection::{NO_WEBSOCKET, OWN_RELAY};
 use crate::relay::traffic::Traffic;
 use crate::report::PeerReport;
 use crate::support::backoff::longest_silence;
@@ -163,7 +163,21 @@ impl Backfill<'_> {
             warn!("{} is passed over: {reason}", report.address);
             let replacement = place.and_then(|place| self.selection.failed(place));
             sessions.waiting.extend(replacement);
-            self.own.insert(report.address);
+            self.not_asked.insert(report.address);
+            return;
+        }
+        if report.code == Some(NO_WEBSOCKET)
+            && let Some(place) = place
+            && self.goes_another_way(place)
+        {
+            let is_elsewhere = self
+                .candidates
+                .get(place)
+                .is_some_and(|peer| peer.address != report.address);
+            if is_elsewhere {
+                sessions.waiting.push_front(place);
+            }
+            self.not_asked.insert(report.address);
             return;
         }
         if report.reached {
@@ -187,6 +201,26 @@ impl Backfill<'_> {
             self.peer_memory.learn(peer, limits);
         }
         sessions.reports.push(report);
+    }
+
+    /// Whether a candidate whose address is no relay is reached in another way, which is then its
+    /// address.
+    fn goes_another_way(&mut self, place: usize) -> bool {
+        let Some(peer) = self.candidates.get_mut(place) else {
+            return false;
+        };
+        let address = peer.address.clone();
+        if let Some(tunnel) = peer.instead.take() {
+            info!("{address} is no relay: its station is asked through its own tunnel, {tunnel}");
+            peer.address = tunnel;
+            return true;
+        }
+        if peer.is_doubtful {
+            info!(
+                "{address} is no relay: stations that announce it are asked through their own tunnels"
+            );
+        }
+        peer.is_doubtful
     }
 
     /// The place of a peer that was asked among the candidates.
@@ -224,7 +258,8 @@ impl Backfill<'_> {
     fn stop_stragglers(&self, sessions: &mut Sessions) {
         let is_done = |peer: &Peer| {
             let mut reports = sessions.reports.iter();
-            self.own.contains(&peer.address) || reports.any(|report| report.address == peer.address)
+            self.not_asked.contains(&peer.address)
+                || reports.any(|report| report.address == peer.address)
         };
         let all = self.peers.iter().zip(&self.under_way).enumerate();
         let running = all.filter(|(_, (peer, _))| !is_done(peer));
@@ -267,6 +302,7 @@ impl Backfill<'_> {
             resumption,
             patience: self.patience,
             silence_ends_it: false,
+            may_be_no_relay: peer.may_be_no_relay(),
         };
         self.peers.push(peer);
         self.asked.push(asked);

@@ -14,12 +14,13 @@ use crate::commands::doctor::finding::{Finding, quoted};
 use crate::commands::probe::{self, Probe, Unanswered};
 use crate::context::Context;
 use crate::relay::address::Address;
-use crate::relay::connection::{ConnectError, Connector};
+use crate::relay::connection::{ConnectError, Connector, NO_WEBSOCKET};
 use crate::relay::nip11::{Information, InformationError};
 use crate::relay::tunnel::ipfs::{Ipfs, IpfsError};
 use crate::support::error_chain::chain;
 use crate::support::sanitize::for_terminal;
-use crate::swarm::peer::{PassedOver, Peer};
+use crate::swarm::passed_over::PassedOver;
+use crate::swarm::peer::Peer;
 
 /// How long all that is asked of a peer may take together.
 const PATIENCE: Duration = Duration::from_secs(9);
@@ -42,6 +43,8 @@ const MOST_NAMED: usize = 5;
 #[derive(Debug)]
 struct PeerReply {
     address: Address,
+    /// Whether its station is reached in another way if this is no relay.
+    may_be_no_relay: bool,
     /// `None` if the peer is behind a tunnel and none was to be opened.
     answer: Option<Result<Answer, String>>,
 }
@@ -94,8 +97,11 @@ impl Facts {
             } else {
                 None
             };
-            let address = peer.address.clone();
-            PeerReply { address, answer }
+            PeerReply {
+                address: peer.address.clone(),
+                may_be_no_relay: peer.may_be_no_relay(),
+                answer,
+            }
         });
         let behind_tunnels = |peer: &Peer| peer.address.tunnel().is_some();
         let ipfs_program = context.ipfs_program();
@@ -253,6 +259,12 @@ fn judge_one(reply: &PeerReply) -> Finding {
     let answer = match &reply.answer {
         None => {
             let text = format!("{address} is behind a tunnel, and was not asked (--tunnels asks)");
+            return Finding::ok("peer", text);
+        }
+        Some(Err(why)) if reply.may_be_no_relay && why.ends_with(&format!("[{NO_WEBSOCKET}]")) => {
+            let text = format!(
+                "{address} is no relay: stations that announce it are asked through their own tunnels"
+            );
             return Finding::ok("peer", text);
         }
         Some(Err(why)) => {

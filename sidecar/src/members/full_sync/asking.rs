@@ -109,6 +109,7 @@ impl Asking {
                 resumption: None,
                 patience: PATIENCE,
                 silence_ends_it: true,
+                may_be_no_relay: false,
                 bar: ProgressBar::hidden(),
             };
             let now = self.now;

@@ -12,6 +12,9 @@ use crate::relay::tunnel::TunnelError;
 /// The code in logs and reports for a peer that turned out to be this station itself.
 pub(crate) const OWN_RELAY: &str = "own_relay";
 
+/// The code in logs and reports for an address that answers, but not as a relay does.
+pub(crate) const NO_WEBSOCKET: &str = "no_websocket";
+
 /// How long sending one message may take.
 pub(super) const SEND_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -59,7 +62,7 @@ impl ConnectError {
                 _ => "connect",
             },
             Self::Tls(..) => "tls",
-            Self::WebSocket(..) => "no_websocket",
+            Self::WebSocket(..) => NO_WEBSOCKET,
             Self::Slow(..) => "connect_timeout",
             Self::Tunnel(error) => error.code(),
             Self::Own(..) | Self::OwnIdentity(_) => OWN_RELAY,
