@@ -105,6 +105,9 @@ pub mod testing {
     pub mod selection {
         pub use crate::plan::selection::{Candidate, Identity, Selection};
     }
+    pub mod objection {
+        pub use crate::relay::objection::{Dimension, Objection, classify};
+    }
     pub mod session {
         pub use crate::backfill::session::{AnyAuthor, Session, SessionOutcome};
     }

@@ -254,10 +254,15 @@ impl Intake {
         }
     }
 
-    /// Reads what a relay sent as an event; see [`Arrival::read`].
-    pub(crate) fn read(&self, json: &str) -> Option<Arrival> {
+    /// Reads what a relay sent as an event; see [`Arrival::read`]. What cannot be read counts as
+    /// garbage.
+    pub(crate) fn read_or_refuse(&self, json: &str) -> Option<Arrival> {
         // Each character takes at most six (`\\u0000`).
-        Arrival::read(json, 6 * self.admission.rules.max_event_size)
+        let arrival = Arrival::read(json, 6 * self.admission.rules.max_event_size);
+        if arrival.is_none() {
+            self.refuse_garbage(Refusal::Malformed);
+        }
+        arrival
     }
 
     /// Takes what was asked for, with the JSON that it came as; whether it is the first to
@@ -400,7 +405,7 @@ mod tests {
         let (tally, traffic) = (Tally::default(), Arc::default());
         let mut intake = Intake::new(admission, tally, traffic, 0);
         let json = event().to_json();
-        let arrival = intake.read(&json).unwrap();
+        let arrival = intake.read_or_refuse(&json).unwrap();
         assert!(intake.take(arrival, &json).await);
         tokio::select! {
             biased;

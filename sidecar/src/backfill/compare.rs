@@ -12,6 +12,8 @@ use crate::relay::connection::{Connection, ConnectionError};
 use crate::relay::filter::{LATEST, Window};
 use crate::relay::message::{self, FromRelay, Reason};
 use crate::relay::negentropy::{LocalSet, ReconcileError, Reconciler, Step};
+use crate::relay::objection::Objection;
+use crate::relay::rate_limit::named_wait;
 
 /// How long the first answer may take: long enough for a relay that first sorts a million events,
 /// short enough for one that never answers.
@@ -44,9 +46,21 @@ pub enum CompareError {
     /// The relay does not reconcile after all.
     #[error("it refuses to reconcile: {0}")]
     Refused(String),
+    /// It does not reconcile at all, or not with us.
+    #[error("it refuses to reconcile: {0}")]
+    Never(String),
+    /// It would answer later: after this time, if it says so.
+    #[error("it asks for patience: {0}")]
+    RateLimited(String, Option<Duration>),
+    /// It reconciles, and sends no events by their ids.
+    #[error("it refuses to send events by their ids: {0}")]
+    RefusesIds(String),
     /// The relay does not answer.
     #[error("it says that it reconciles, and does not go on")]
     Silent,
+    /// It has more events than this that are missing here and may be taken.
+    #[error("it has more than {0} events that are missing here")]
+    MoreThanTaken(usize),
     /// The relay lists events that it does not have.
     #[error("it lists more than {MOST_FAILURES} events that it does not send")]
     Invents,
@@ -56,6 +70,16 @@ pub enum CompareError {
     /// What the relay says is wrong or endless.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
+}
+
+impl CompareError {
+    /// Whether it would be in vain to ask again soon.
+    pub(crate) const fn is_for_good(&self) -> bool {
+        matches!(
+            self,
+            Self::Never(_) | Self::RefusesIds(_) | Self::AuthRequired
+        )
+    }
 }
 
 /// The events that a relay has and we lack.
@@ -149,13 +173,21 @@ pub(crate) async fn compare_within<S: AsyncRead + AsyncWrite + Unpin>(
                     is_part: step == Step::Enough,
                 });
             }
-            Some(FromRelay::NegErr {
-                subscription,
-                reason,
-            }) if subscription == NAME => return Err(refusal(&reason)),
+            Some(
+                FromRelay::NegErr {
+                    subscription,
+                    reason,
+                }
+                | FromRelay::Closed {
+                    subscription,
+                    reason,
+                },
+            ) if subscription == NAME => return Err(refusal(&reason)),
             // A relay that knows no NIP-77, or does not like the question, sends only a NOTICE.
-            Some(FromRelay::Notice(reason)) if !conversation.has_begun => {
-                return Err(CompareError::Refused(reason.to_string()));
+            Some(FromRelay::Notice(reason))
+                if !conversation.has_begun || reason.objection() == Objection::RateLimited =>
+            {
+                return Err(refusal(&reason));
             }
             // Anything else is no progress, and must not go on for long.
             _ => conversation.check_time()?,
@@ -213,10 +245,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
 }
 
 fn refusal(reason: &Reason) -> CompareError {
-    match reason.prefix() {
-        "blocked" => CompareError::TooMany,
-        _ if reason.wants_auth() => CompareError::AuthRequired,
-        _ => CompareError::Refused(reason.to_string()),
+    match reason.objection() {
+        Objection::TooMuch(_) => CompareError::TooMany,
+        Objection::WantsAuth => CompareError::AuthRequired,
+        Objection::RateLimited => CompareError::RateLimited(reason.to_string(), named_wait(reason)),
+        Objection::Never => CompareError::Never(reason.to_string()),
+        Objection::TooManyOpen | Objection::Unknown => CompareError::Refused(reason.to_string()),
     }
 }
 

@@ -1,79 +1,27 @@
 //! Fetching events by their ids, with as many subscriptions at once as the relay allows.
 
-use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
+mod question;
+mod refusals;
 
-use constellation_shared::EventId;
+use std::collections::BTreeMap;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::admission::arrival::Arrival;
-use crate::admission::intake::{Intake, PeerIndex};
+use crate::admission::intake::Intake;
 use crate::admission::rules::Refusal;
 use crate::backfill::claims::Claim;
 use crate::backfill::compare::MOST_FAILURES;
+use crate::backfill::doubts::Doubts;
 use crate::backfill::paging::{FetchError, close};
 use crate::backfill::shared_claims::SharedClaims;
 use crate::relay::connection::{Connection, ConnectionError};
-use crate::relay::message::{self, FromRelay, Reason};
-use crate::relay::traffic::Traffic;
+use crate::relay::message::{self, FromRelay};
+use crate::relay::objection::Objection;
 
-/// How often in a row a relay may ask for fewer subscriptions although only one is open.
-const MOST_REFUSALS: u32 = 10;
-
-/// How many refused questions are asked again in halves.
-const MOST_REFUSED_QUESTIONS: u32 = 1000;
-
-/// How one relay is asked for events by their ids.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Manner {
-    /// The peer's number in the run.
-    pub peer: PeerIndex,
-    /// How many ids one question names.
-    pub ids_at_once: usize,
-    /// How many questions are open at once.
-    pub questions: usize,
-    /// How long the peer may make no progress before it is given up.
-    pub patience: Duration,
-    /// Whether to wait for what other peers are fetching, because they may fail to bring it.
-    pub waits: bool,
-}
-
-/// One question and what it still waits for.
-#[derive(Debug)]
-struct Question {
-    ids: HashSet<EventId>,
-    /// The ids that came. More events may come with one of these ids: the genuine event and its
-    /// forged twins are told apart later.
-    came: HashSet<EventId>,
-}
-
-/// What becomes of an event that was asked for by its id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is handed on, to be verified.
-    Wanted,
-    /// Nobody here wants it, which is remembered.
-    Unwanted,
-    /// It is not what the relay said that it has.
-    Unasked,
-}
-
-/// Something that came as an event.
-struct Came<'a> {
-    subscription: &'a str,
-    json: &'a str,
-    traffic: &'a Traffic,
-}
-
-/// Whether an event was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Yes,
-    /// Something of this id came before.
-    Again,
-    No,
-}
+use question::{Asked, Came, Question};
+pub(crate) use question::{Manner, Verdict};
 
 /// Fetches this peer's share of the claims, until nothing is left that the peer could bring or it
 /// has failed to bring too much. `judge` says what becomes of each event. If
@@ -95,6 +43,7 @@ pub(crate) async fn collect<S: AsyncRead + AsyncWrite + Unpin>(
         deadline: Instant::now() + manner.patience,
         next_name: 0,
         open: BTreeMap::new(),
+        doubts: Doubts::new(),
         may_claim: true,
         refusals: 0,
         refused_questions: 0,
@@ -117,6 +66,7 @@ struct Collector<'a> {
     deadline: Instant,
     next_name: u64,
     open: BTreeMap<String, Question>,
+    doubts: Doubts<String>,
     /// Whether there may be something to claim.
     may_claim: bool,
     /// How often in a row the relay wanted fewer questions.
@@ -147,8 +97,20 @@ impl Collector<'_> {
                 }
                 continue;
             }
-            let text = connection.receive(self.deadline, self.manner.patience);
-            let text = text.await?;
+            let deadline = self.doubts.deadline(self.deadline);
+            let text = match connection.receive(deadline, self.manner.patience).await {
+                Err(ConnectionError::Silent(patience)) => match self.doubts.refused() {
+                    Some((notice, refused)) => {
+                        for name in refused {
+                            connection.send(close(&name)).await?;
+                            self.refused(connection, &name, &notice).await?;
+                        }
+                        continue;
+                    }
+                    None => return Err(ConnectionError::Silent(patience).into()),
+                },
+                text => text?,
+            };
             match message::parse(&text) {
                 Some(FromRelay::Event {
                     subscription,
@@ -163,6 +125,7 @@ impl Collector<'_> {
                         progress();
                         self.refusals = 0;
                         self.extend_deadline();
+                        self.doubts.postpone();
                     }
                 }
                 Some(FromRelay::Eose { subscription }) => {
@@ -171,10 +134,15 @@ impl Collector<'_> {
                 Some(FromRelay::Closed {
                     subscription,
                     reason,
-                }) => self.closed(connection, &subscription, &reason).await?,
-                Some(FromRelay::Notice(reason)) if reason.says_too_many_subscriptions() => {
-                    self.ask_fewer(connection, &reason).await?;
+                }) => {
+                    self.doubts.postpone();
+                    self.refused(connection, &subscription, &reason).await?;
                 }
+                Some(FromRelay::Notice(reason)) => match reason.objection() {
+                    Objection::TooManyOpen => self.ask_fewer(connection, &reason).await?,
+                    Objection::RateLimited => return Err(FetchError::limited(&reason)),
+                    _ => self.doubts.raise(&reason, self.open.keys().cloned()),
+                },
                 Some(_) => {}
                 None => intake.refuse_garbage(Refusal::Malformed),
             }
@@ -199,7 +167,7 @@ impl Collector<'_> {
             } = self.manner;
             match self.claims.claim(peer, ids_at_once) {
                 Claim::Fetch(ids) => {
-                    self.ask(connection, ids).await?;
+                    self.ask(connection, Question::new(ids, 0)).await?;
                     self.extend_deadline();
                 }
                 // To look again for each event that comes would take long.
@@ -232,7 +200,7 @@ impl Collector<'_> {
         match claimed {
             Ok(ids) if ids.is_empty() => return Ok(false),
             Ok(ids) => {
-                self.ask(connection, ids).await?;
+                self.ask(connection, Question::new(ids, 0)).await?;
                 self.extend_deadline();
             }
             Err(text) => {
@@ -248,46 +216,6 @@ impl Collector<'_> {
         Ok(true)
     }
 
-    /// Closes all open questions, and from now on asks one at a time.
-    async fn ask_fewer<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        connection: &mut Connection<S>,
-        reason: &Reason,
-    ) -> Result<(), FetchError> {
-        self.refusals += 1;
-        if self.refusals > MOST_REFUSALS {
-            return Err(FetchError::Limited(reason.to_string()));
-        }
-        let given_back = std::mem::take(&mut self.open);
-        for (name, question) in given_back {
-            connection.send(close(&name)).await?;
-            self.claims.give_back(self.manner.peer, question.ids);
-        }
-        self.manner.questions = 1;
-        self.may_claim = true;
-        Ok(())
-    }
-
-    /// The relay closed a question by itself. It may only mind some of the ids.
-    async fn closed<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        connection: &mut Connection<S>,
-        subscription: &str,
-        reason: &Reason,
-    ) -> Result<(), FetchError> {
-        if !self.open.contains_key(subscription) {
-            return Ok(());
-        }
-        if matches!(reason.prefix(), "rate-limited" | "error") {
-            return Err(FetchError::limited(reason));
-        }
-        if let Some(question) = self.open.remove(subscription) {
-            self.may_claim = true;
-            self.ask_in_halves(connection, question).await?;
-        }
-        Ok(())
-    }
-
     /// Handles an event that came; returns whether it was waited for.
     async fn event(
         &mut self,
@@ -300,13 +228,13 @@ impl Collector<'_> {
             json,
             traffic,
         } = came;
-        let Some(arrival) = intake.read(json) else {
-            // It does not count as delivered.
-            intake.refuse_garbage(Refusal::Malformed);
+        // What cannot be read does not count as delivered.
+        let Some(arrival) = intake.read_or_refuse(json) else {
             return Asked::No;
         };
         let id = arrival.head().id;
-        let asked = self.asked(subscription, id);
+        let question = self.open.get_mut(subscription);
+        let asked = question.map_or(Asked::No, |question| question.take(id));
         if asked == Asked::No {
             intake.refuse_garbage(Refusal::Unasked);
             return Asked::No;
@@ -338,38 +266,6 @@ impl Collector<'_> {
         }
     }
 
-    fn asked(&mut self, subscription: &str, id: EventId) -> Asked {
-        let Some(question) = self.open.get_mut(subscription) else {
-            return Asked::No;
-        };
-        if question.ids.remove(&id) {
-            question.came.insert(id);
-            return Asked::Yes;
-        }
-        if question.came.contains(&id) {
-            Asked::Again
-        } else {
-            Asked::No
-        }
-    }
-
-    /// Asks again for the two halves of a question that the relay refused.
-    async fn ask_in_halves<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        connection: &mut Connection<S>,
-        question: Question,
-    ) -> Result<(), FetchError> {
-        let mut ids: Vec<EventId> = question.ids.into_iter().collect();
-        self.refused_questions += 1;
-        if ids.len() < 2 || self.refused_questions > MOST_REFUSED_QUESTIONS {
-            self.claims.release(self.manner.peer, ids);
-            return Ok(());
-        }
-        let rest = ids.split_off(ids.len() / 2);
-        self.ask(connection, ids).await?;
-        self.ask(connection, rest).await
-    }
-
     /// Ends a question whose stored events have all come (EOSE). A relay that sent only some of
     /// the events may have reached its limit for one question: it is asked for the rest, until
     /// it sends none of it.
@@ -378,19 +274,29 @@ impl Collector<'_> {
         connection: &mut Connection<S>,
         subscription: &str,
     ) -> Result<(), FetchError> {
+        if !self.open.contains_key(subscription) {
+            return Ok(());
+        }
+        connection.send(close(subscription)).await?;
+        self.doubts.postpone();
+        let name = subscription.to_owned();
+        let brought_nothing = |question: &Question| question.came.is_empty();
+        if let Some(notice) = self.doubts.too_much(&name).cloned()
+            && self.open.get(&name).is_some_and(brought_nothing)
+        {
+            return self.refused(connection, &name, &notice).await;
+        }
+        self.doubts.answered(&name);
         let Some(question) = self.open.remove(subscription) else {
             return Ok(());
         };
-        connection.send(close(subscription)).await?;
         self.extend_deadline();
         self.may_claim = true;
         if question.ids.is_empty() {
             return Ok(());
         }
         if !question.came.is_empty() {
-            return self
-                .ask(connection, question.ids.into_iter().collect())
-                .await;
+            return self.ask(connection, Question::new(question.ids, 0)).await;
         }
         self.claims.release(self.manner.peer, question.ids);
         Ok(())
@@ -399,16 +305,12 @@ impl Collector<'_> {
     async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         connection: &mut Connection<S>,
-        ids: Vec<EventId>,
+        question: Question,
     ) -> Result<(), FetchError> {
         let name = format!("ids{}", self.next_name);
         self.next_name += 1;
-        let hex: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        let filter = serde_json::json!({"ids": hex, "limit": ids.len()});
-        let question = Question {
-            ids: ids.into_iter().collect(),
-            came: HashSet::new(),
-        };
+        let hex: Vec<String> = question.ids.iter().map(ToString::to_string).collect();
+        let filter = serde_json::json!({"ids": hex, "limit": hex.len()});
         // Before it is sent: if that fails, the ids are given back.
         self.open.insert(name.clone(), question);
         connection

@@ -10,11 +10,13 @@ use tracing::debug;
 
 use crate::admission::intake::{Intake, MOST_GARBAGE};
 use crate::admission::rules::Refusal;
+use crate::backfill::doubts::Doubts;
 use crate::relay::connection::{Connection, ConnectionError};
 use crate::relay::filter::Filter;
 use crate::relay::message::{self, FromRelay, Head, Reason};
+use crate::relay::objection::Objection;
 use crate::relay::pager::{Asked, Pager};
-use crate::relay::rate_limit::{asks_for_patience, named_wait};
+use crate::relay::rate_limit::named_wait;
 use crate::relay::traffic::Traffic;
 
 /// Why a relay was left before everything had come.
@@ -40,16 +42,19 @@ pub(crate) enum FetchError {
     /// It cannot answer now.
     #[error("it asks for patience: {0}")]
     Limited(String),
-    /// It refuses even one question at a time.
+    /// It refuses even one question at a time, and even the smallest.
     #[error("it refuses every question: {0}")]
     Refused(String),
+    /// It sends no events by their ids.
+    #[error("it refuses to send events by their ids: {0}")]
+    RefusesIds(String),
 }
 
 impl FetchError {
     /// What a relay says that would answer later.
     pub(crate) fn limited(reason: &Reason) -> Self {
         let text = reason.to_string();
-        if asks_for_patience(reason) {
+        if reason.objection() == Objection::RateLimited {
             Self::RateLimited(text, named_wait(reason))
         } else {
             Self::Limited(text)
@@ -64,7 +69,7 @@ impl FetchError {
             Self::Garbage => "garbage",
             Self::SilentAfter(..) => "silent",
             Self::RateLimited(..) | Self::Limited(_) => "rate_limited",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::RefusesIds(_) => "refused",
         }
     }
 
@@ -73,7 +78,7 @@ impl FetchError {
         match self {
             Self::Connection(error) => !matches!(error, ConnectionError::Wasteful { .. }),
             Self::RateLimited(..) | Self::Limited(_) | Self::SilentAfter(..) => true,
-            Self::Endless | Self::Garbage | Self::Refused(_) => false,
+            Self::Endless | Self::Garbage | Self::Refused(_) | Self::RefusesIds(_) => false,
         }
     }
 }
@@ -96,6 +101,7 @@ pub(crate) async fn fetch<S: AsyncRead + AsyncWrite + Unpin>(
         patience,
         deadline: Instant::now() + patience,
         last_notice: None,
+        doubts: Doubts::new(),
         came: HashMap::new(),
         progress,
     };
@@ -110,6 +116,7 @@ struct Walk<'a, P> {
     /// Until when something must bring us further.
     deadline: Instant,
     last_notice: Option<Reason>,
+    doubts: Doubts<u64>,
     /// What came for each open question: an event counts once.
     came: HashMap<u64, HashSet<EventId>>,
     progress: P,
@@ -127,44 +134,36 @@ impl<P: FnMut()> Walk<'_, P> {
             if self.pager.is_done() {
                 return Ok(());
             }
-            let text = connection.receive(self.deadline, self.patience).await;
-            let text = match (text, &self.last_notice) {
-                (Err(ConnectionError::Silent(patience)), Some(notice)) => {
-                    let notice = notice.to_string();
-                    return Err(FetchError::SilentAfter(patience, notice));
+            let deadline = self.doubts.deadline(self.deadline);
+            let text = match connection.receive(deadline, self.patience).await {
+                Err(ConnectionError::Silent(patience)) => {
+                    if let Some((notice, refused)) = self.doubts.refused() {
+                        for subscription in refused {
+                            connection.send(close(&subscription.to_string())).await?;
+                            self.refused(connection, subscription, &notice).await?;
+                        }
+                        continue;
+                    }
+                    return Err(self.silent(patience));
                 }
-                (text, _) => text?,
+                text => text?,
             };
             match message::parse(&text) {
                 Some(FromRelay::Event {
                     subscription,
                     event,
                 }) => {
-                    let traffic = connection.traffic();
-                    self.event(traffic, &subscription, event).await?;
+                    self.event(connection.traffic(), &subscription, event)
+                        .await?;
                 }
                 Some(FromRelay::Eose { subscription }) => {
-                    if let Ok(number) = subscription.parse()
-                        && self.pager.end(number)
-                    {
-                        self.came.remove(&number);
-                        connection.send(close(&subscription)).await?;
-                        self.deadline = Instant::now() + self.patience;
-                    }
+                    self.end(connection, &subscription).await?;
                 }
                 Some(FromRelay::Closed {
                     subscription,
                     reason,
                 }) => self.closed(connection, &subscription, &reason).await?,
-                Some(FromRelay::Notice(reason)) => {
-                    debug!("the relay says: {}", reason.as_str());
-                    if reason.says_too_many_subscriptions() {
-                        ask_fewer(connection, self.pager, &reason).await?;
-                    } else if asks_for_patience(&reason) {
-                        return Err(FetchError::limited(&reason));
-                    }
-                    self.last_notice = Some(reason);
-                }
+                Some(FromRelay::Notice(reason)) => self.notice(connection, reason).await?,
                 Some(
                     FromRelay::Auth
                     | FromRelay::Other
@@ -179,6 +178,58 @@ impl<P: FnMut()> Walk<'_, P> {
         }
     }
 
+    /// The relay has brought nothing for as long as it may.
+    fn silent(&self, patience: Duration) -> FetchError {
+        match &self.last_notice {
+            Some(notice) => FetchError::SilentAfter(patience, notice.to_string()),
+            None => ConnectionError::Silent(patience).into(),
+        }
+    }
+
+    /// Ends a question whose stored events have all come (EOSE).
+    async fn end<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        subscription: &str,
+    ) -> Result<(), FetchError> {
+        let Some(number) = subscription.parse().ok() else {
+            return Ok(());
+        };
+        self.doubts.postpone();
+        if let Some(notice) = self.doubts.too_much(&number).cloned()
+            && self.pager.count(number) == 0
+        {
+            self.doubts.answered(&number);
+            connection.send(close(subscription)).await?;
+            return self.refused(connection, number, &notice).await;
+        }
+        self.doubts.answered(&number);
+        if self.pager.end(number) {
+            self.came.remove(&number);
+            connection.send(close(subscription)).await?;
+            self.deadline = Instant::now() + self.patience;
+        }
+        Ok(())
+    }
+
+    async fn notice<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        notice: Reason,
+    ) -> Result<(), FetchError> {
+        debug!("the relay says: {}", notice.as_str());
+        match notice.objection() {
+            Objection::TooManyOpen => ask_fewer(connection, self.pager, &notice).await?,
+            Objection::RateLimited => return Err(FetchError::limited(&notice)),
+            _ => {
+                let open: Vec<u64> = self.pager.open_subscriptions().collect();
+                self.doubts.raise(&notice, open);
+            }
+        }
+        self.last_notice = Some(notice);
+        Ok(())
+    }
+
     async fn event(
         &mut self,
         traffic: &Traffic,
@@ -186,12 +237,11 @@ impl<P: FnMut()> Walk<'_, P> {
         json: &str,
     ) -> Result<(), FetchError> {
         let subscription = subscription.parse().ok();
-        let Some(arrival) = self.intake.read(json) else {
+        let Some(arrival) = self.intake.read_or_refuse(json) else {
             // It takes the place of an event all the same.
             if let Some(subscription) = subscription {
                 self.pager.unreadable(subscription);
             }
-            self.intake.refuse_garbage(Refusal::Malformed);
             return Ok(());
         };
         let Head {
@@ -205,8 +255,17 @@ impl<P: FnMut()> Walk<'_, P> {
         });
         match asked {
             Asked::TooMany => return Err(FetchError::Endless),
+            Asked::Counted => {
+                let is_first =
+                    subscription.is_some_and(|s| self.came.entry(s).or_default().insert(id));
+                if is_first {
+                    traffic.credit(json.len() as u64);
+                    self.deadline = Instant::now() + self.patience;
+                }
+            }
             Asked::No => self.intake.refuse_garbage(Refusal::Unasked),
             Asked::Yes | Asked::Late => {
+                self.doubts.postpone();
                 let is_first = asked == Asked::Yes
                     && subscription.is_some_and(|s| self.came.entry(s).or_default().insert(id));
                 if is_first {
@@ -234,19 +293,46 @@ impl<P: FnMut()> Walk<'_, P> {
         reason: &Reason,
     ) -> Result<(), FetchError> {
         let subscription = subscription.parse().ok();
-        let is_ours = subscription.is_some_and(|s| self.pager.is_open(s));
-        if is_ours && matches!(reason.prefix(), "rate-limited" | "error") {
-            return Err(FetchError::limited(reason));
+        let ours = subscription.filter(|number| self.pager.is_open(*number));
+        match ours {
+            Some(number) => {
+                self.doubts.postpone();
+                self.doubts.answered(&number);
+                self.refused(connection, number, reason).await
+            }
+            None if reason.objection() == Objection::TooManyOpen => {
+                ask_fewer(connection, self.pager, reason).await
+            }
+            None => Ok(()),
         }
-        if reason.says_too_many_subscriptions() {
-            return ask_fewer(connection, self.pager, reason).await;
+    }
+
+    /// What to do with an open question that the relay refuses: ask later, fewer at a time, or
+    /// smaller.
+    async fn refused<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        connection: &mut Connection<S>,
+        subscription: u64,
+        reason: &Reason,
+    ) -> Result<(), FetchError> {
+        let objection = reason.objection();
+        let is_general_error = objection == Objection::Unknown && reason.prefix() == "error";
+        match objection {
+            Objection::RateLimited => return Err(FetchError::limited(reason)),
+            Objection::TooManyOpen => return ask_fewer(connection, self.pager, reason).await,
+            // It may pass.
+            _ if is_general_error && self.pager.is_worn_out(subscription) => {
+                return Err(FetchError::limited(reason));
+            }
+            _ => {}
         }
-        let is_known = subscription.is_some_and(|s| {
-            self.pager
-                .closed(s, &reason.to_string(), reason.wants_auth())
-        });
-        if is_known {
+        let words = reason.to_string();
+        if self.pager.refused(subscription, &words, objection) {
+            self.came.remove(&subscription);
             self.deadline = Instant::now() + self.patience;
+        }
+        if self.pager.is_hopeless() {
+            return Err(FetchError::Refused(words));
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ mod progress;
 mod task;
 mod tries;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use constellation_shared::EventId;
@@ -67,7 +67,7 @@ pub struct Reconciliation {
     /// What tells what we hold, once the first peer wants to know.
     pub strfry: Strfry,
     /// What need not be asked for.
-    pub refused: Refused,
+    pub refused: Arc<Refused>,
     /// In what the sets of the peers differ from ours.
     sets: Mutex<PeerSets>,
     /// Who fetches what.
@@ -80,8 +80,9 @@ pub struct Reconciliation {
     /// Held while something is looked up; whether strfry did tell.
     lookup: tokio::sync::Mutex<bool>,
     turns: Semaphore,
-    /// Of which kinds those are that a peer listed and did not send.
-    kinds: Mutex<HashMap<EventId, u16>>,
+    /// Of which kinds those are that a peer listed and did not send, as that peer says. Another
+    /// peer's word does not count, or one could excuse whatever others withhold.
+    kinds: Mutex<BTreeMap<(EventId, PeerIndex), u16>>,
     /// Which events a peer sent in a forged form.
     forged: Mutex<HashSet<(PeerIndex, EventId)>>,
 }
@@ -90,7 +91,7 @@ impl Reconciliation {
     /// For one run.
     pub fn new(
         strfry: Strfry,
-        refused: Refused,
+        refused: Arc<Refused>,
         sets: PeerSets,
         claims: SharedClaims,
         times: Times,
@@ -124,25 +125,27 @@ impl Reconciliation {
         self.bar.set_position(progress.settled as u64);
     }
 
-    /// Those whose kind is not known yet.
-    fn unnamed(&self, mut ids: Vec<EventId>) -> Vec<EventId> {
+    /// Those whose kind this peer has not told yet.
+    fn unnamed(&self, peer: PeerIndex, mut ids: Vec<EventId>) -> Vec<EventId> {
         let kinds = lock(&self.kinds);
-        ids.retain(|id| !kinds.contains_key(id));
+        ids.retain(|id| !kinds.contains_key(&(*id, peer)));
         ids
     }
 
-    /// These are of this kind.
-    fn name(&self, ids: impl IntoIterator<Item = EventId>, kind: u16) {
+    /// These are of this kind, says this peer.
+    fn name(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>, kind: u16) {
         let mut kinds = lock(&self.kinds);
-        kinds.extend(ids.into_iter().map(|id| (id, kind)));
+        kinds.extend(ids.into_iter().map(|id| ((id, peer), kind)));
     }
 
-    /// How many events peers listed and none of them sent, by kind where that is known.
+    /// How many events peers listed and none of them sent, by kind where a peer told it.
     pub fn undelivered(&self) -> Undelivered {
         let kinds = lock(&self.kinds);
         let mut undelivered = Undelivered::new();
         for id in self.claims.undelivered() {
-            *undelivered.entry(kinds.get(&id).copied()).or_default() += 1;
+            let mut told = kinds.range((id, PeerIndex::MIN)..=(id, PeerIndex::MAX));
+            let kind = told.next().map(|(_, kind)| *kind);
+            *undelivered.entry(kind).or_default() += 1;
         }
         undelivered
     }
@@ -154,7 +157,7 @@ impl Reconciliation {
         let kinds = lock(&self.kinds);
         let forged = lock(&self.forged);
         let is_restricted = |id: &EventId| {
-            let kind = kinds.get(id);
+            let kind = kinds.get(&(*id, peer));
             kind.is_some_and(|kind| RESTRICTED_KINDS.contains(kind))
         };
         let failed = self.claims.failed(peer).into_iter();
@@ -228,10 +231,20 @@ impl ArrivalListener for Reconciliation {
 pub(crate) enum ReconciliationError {
     /// Something that paging through would meet as well.
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Fetch(FetchError),
     /// The relay does not reconcile after all: everything is to be paged through.
     #[error(transparent)]
     Unfit(CompareError),
+}
+
+impl From<FetchError> for ReconciliationError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            // Knowing ids is of no use then.
+            FetchError::RefusesIds(words) => Self::Unfit(CompareError::RefusesIds(words)),
+            error => Self::Fetch(error),
+        }
+    }
 }
 
 /// Whether this relay is worth the try.

@@ -101,9 +101,9 @@ impl Backfill<'_> {
         let imported = pipeline.close(step, interruption).await;
         self.count(&mut reports);
         self.report_withheld(&mut reports);
-        self.remember(&mut reports, &imported, step).await;
+        let untold = self.remember(&mut reports, &imported, step).await;
         report_any_author(&mut reports);
-        self.done(reports, imported, step)
+        self.done(reports, imported, step, untold)
     }
 
     /// Opens the way into strfry for what the peers send.

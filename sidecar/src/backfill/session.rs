@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use constellation_shared::counted;
 use indicatif::ProgressBar;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::admission::counts::Tally;
 use crate::admission::intake::{Admission, Intake, PeerIndex};
 use crate::backfill::reconciliation::Reconciliation;
 use crate::backfill::stop::Stop;
+use crate::plan::manners::{Manners, Rest, RestReason};
 use crate::plan::peer_memory::KnownLimits;
 use crate::plan::place::Resumption;
 use crate::plan::wanted::Wanted;
@@ -27,10 +28,12 @@ use crate::relay::connection::{Connector, NO_WEBSOCKET, OWN_RELAY};
 use crate::relay::traffic::Traffic;
 use crate::support::backoff::{MOST_ATTEMPTS, MOST_FRUITLESS_WAITS, wait_after, wait_for_patience};
 use crate::support::error_chain::chain;
+use crate::support::humanize::duration;
 
 pub use any_author::AnyAuthor;
 pub(crate) use any_author::MOST_EVENTS as MOST_EVENTS_OF_ANY_AUTHOR;
 use failure::{AttemptError, SessionFailure};
+pub(crate) use failure::{LEFT_ALONE, WANTS_AUTH};
 pub use outcome::SessionOutcome;
 use progress::Progress;
 
@@ -44,6 +47,8 @@ pub struct Session {
     pub address: Address,
     /// What an earlier run learned of the relay.
     pub known: Option<KnownLimits>,
+    /// What the relay's answers showed in earlier runs.
+    pub manners: Manners,
     /// Opens connections to the relay.
     pub connector: Connector,
     /// Counts the peer's events.
@@ -83,8 +88,11 @@ impl Session {
             Arc::clone(&self.traffic),
             self.index,
         );
-        let mut progress = Progress::default();
-        let result = self.try_until_stopped(&mut intake, &mut progress).await;
+        let mut progress = Progress::new(now);
+        let result = match self.manners.rest(now) {
+            Some(rest) => Err(self.pass_over(rest, now)),
+            None => self.try_until_stopped(&mut intake, &mut progress).await,
+        };
         let mut of_any_author = None;
         if result.is_ok() {
             let information = progress.information.as_ref();
@@ -98,6 +106,25 @@ impl Session {
         outcome.report.of_any_author = of_any_author;
         self.bar.finish_and_clear();
         outcome
+    }
+
+    /// Says that the relay is not asked, because it was found not long ago not to want that.
+    fn pass_over(&self, rest: Rest, now: u64) -> SessionFailure {
+        let time = duration(rest.until.saturating_sub(now));
+        let (cause, code) = match rest.reason {
+            RestReason::Busy => (
+                format!("it asked to be left alone for another {time}"),
+                LEFT_ALONE,
+            ),
+            RestReason::WantsAuth => (
+                format!(
+                    "it answers only clients who say who they are (NIP-42), and is asked again in {time}"
+                ),
+                WANTS_AUTH,
+            ),
+        };
+        info!("{} is passed over: {cause}", self.address);
+        SessionFailure { cause, code }
     }
 
     /// Makes its attempts, unless something stops the session first.
@@ -135,7 +162,11 @@ impl Session {
                 return Err(SessionFailure { cause, code });
             }
             let brought_something = self.came(progress) > before;
-            let Some(wait) = self.wait_after(&error, brought_something, &mut tries) else {
+            let wait = self.wait_after(&error, brought_something, &mut tries);
+            if let (None, Some(Some(wait))) = (wait, error.plea()) {
+                progress.wants_rest = Some(wait);
+            }
+            let Some(wait) = wait else {
                 error!(
                     "WebSocket backfill failed after {}: {}: {cause} [{code}]",
                     counted(tries.attempts, "attempt"),
@@ -169,8 +200,9 @@ impl Session {
             }
             tries.fruitless_waits += 1;
             let usual = wait_for_patience(tries.fruitless_waits, self.patience);
-            return (tries.fruitless_waits <= MOST_FRUITLESS_WAITS)
-                .then(|| named.map_or(usual, |named| named.max(usual)));
+            let wait = named.map_or(usual, |named| named.max(usual));
+            let fits = named.is_none_or(|_| self.stop.leaves(wait));
+            return (tries.fruitless_waits <= MOST_FRUITLESS_WAITS && fits).then_some(wait);
         }
         tries.failures += 1;
         // A relay that was dead a moment ago gets one chance to be alive again.

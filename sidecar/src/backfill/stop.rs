@@ -53,6 +53,12 @@ impl TimeLimit {
         self.0.is_some_and(|(end, _)| Instant::now() >= end)
     }
 
+    /// Whether so much time is left.
+    pub fn leaves(self, time: Duration) -> bool {
+        let end = self.0.map(|(end, _)| end);
+        end.is_none_or(|end| Instant::now() + time < end)
+    }
+
     /// Waits until the time is over.
     pub async fn over(self) -> StopReason {
         match self.0 {
@@ -100,6 +106,11 @@ impl Stop {
             switch: Some(receiver),
         };
         (stop, StopSwitch(sender))
+    }
+
+    /// Whether so much of the run's time is left.
+    pub fn leaves(&self, time: Duration) -> bool {
+        self.limit.leaves(time)
     }
 
     /// Waits until the session is to end.

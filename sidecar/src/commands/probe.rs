@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, ConnectionError, Connector};
 use crate::relay::message::{self, FromRelay};
+use crate::relay::objection::Objection;
 use crate::relay::tunnel::Patience;
 use crate::relay::tunnel::tunnels::Tunnels;
 use crate::support::state_file;
@@ -76,7 +77,9 @@ pub(crate) async fn ask(
         match message::parse(&text) {
             Some(FromRelay::Event { event, .. }) => events.push(event.to_owned()),
             Some(FromRelay::Eose { .. }) => break,
-            Some(FromRelay::Closed { reason, .. }) if reason.wants_auth() => {
+            Some(FromRelay::Closed { reason, .. })
+                if reason.objection() == Objection::WantsAuth =>
+            {
                 return Err(Unanswered::Kept);
             }
             Some(FromRelay::Closed { reason, .. }) => {

@@ -10,6 +10,7 @@ use std::path::Path;
 use constellation_shared::kinds;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::manners::Manners;
 use crate::plan::peer_history::{PeerHistory, PeerOutcome, Reach, settle};
 use crate::relay::nip11::Information;
 use crate::support::state_file::PEERS;
@@ -51,6 +52,8 @@ struct PeerRecord {
     last_seen: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limits: Option<KnownLimits>,
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    manners: Manners,
     #[serde(flatten)]
     history: PeerHistory,
     /// The kinds that the peer gave at its last success, if they were not the usual 20.
@@ -64,6 +67,10 @@ struct KindsGiven {
     kinds: Vec<u16>,
     /// When the peer last gave the usual 20 kinds, in Unix seconds.
     usual: Option<u64>,
+}
+
+fn is_unknown(manners: &Manners) -> bool {
+    *manners == Manners::default()
 }
 
 impl PeerRecord {
@@ -80,6 +87,7 @@ impl PeerRecord {
         if self.url != url {
             self.url = url;
             self.limits = None;
+            self.manners = Manners::default();
             self.gave = None;
             self.history.last_success = None;
         }
@@ -172,6 +180,19 @@ impl PeerMemory {
         let record = self.remember(peer);
         record.last_seen = record.last_seen.max(known.learned_at);
         record.limits = Some(known);
+    }
+
+    /// What a peer's answers showed of its relay.
+    pub(crate) fn manners(&self, peer: &Peer) -> Manners {
+        let record = self.record_of_relay(peer);
+        record
+            .map(|record| record.manners.clone())
+            .unwrap_or_default()
+    }
+
+    /// Remembers what a peer's answers showed of its relay at `now`, in Unix seconds.
+    pub(crate) fn learn_manners(&mut self, peer: &Peer, manners: Manners, now: u64) {
+        self.remember(peer).manners = manners.fresh(now);
     }
 
     /// The outcomes of earlier runs with a peer.

@@ -146,13 +146,7 @@ impl Wanted {
             .unwrap_or(USUAL_LIMIT)
             .clamp(LEAST_LIMIT, MOST_LIMIT);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        // A smaller limit of the relay's own is not the one that counts.
-        let is_told = information
-            .max_limit
-            .is_some_and(|limit| limit >= LEAST_LIMIT);
-        Pager::new(windows, subscriptions(information), limit)
-            .with_told_limit(is_told)
-            .with_most_events(self.most_events)
+        Pager::new(windows, subscriptions(information), limit).with_most_events(self.most_events)
     }
 }
 

@@ -140,6 +140,22 @@ impl Address {
         self
     }
 
+    /// The address to which a web server at this one leads with a `Location` (RFC 9110, 10.2.2); `None`
+    /// if it is no relay's, or is reached without the encryption that this one has.
+    pub fn led_to(&self, location: &str) -> Option<Self> {
+        let url = Url::parse(&self.url()).ok()?.join(location.trim()).ok()?;
+        let secure = match url.scheme() {
+            "https" | "wss" => true,
+            "http" | "ws" => false,
+            _ => return None,
+        };
+        let rest = url.as_str().strip_prefix(url.scheme())?;
+        let scheme = if secure { "wss" } else { "ws" };
+        let led_to = Self::parse(&format!("{scheme}{rest}")).ok()?;
+        let is_as_safe = secure || !self.is_secure();
+        (is_as_safe && self.tunnel().is_none()).then_some(led_to)
+    }
+
     /// The relay that this IPFS node offers through a tunnel.
     pub fn behind(peer: PeerId) -> Self {
         let mut address = Self::on_this_machine(STRFRY_PORT);
@@ -275,6 +291,31 @@ impl fmt::Display for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirects_lead_to_relays_and_never_out_of_encryption() {
+        let led_to = |from: &str, location: &str| {
+            let from = Address::parse(from).unwrap();
+            from.led_to(location).map(|address| address.to_string())
+        };
+        let (clear, secure) = ("ws://a.example/x", "wss://a.example:8443/x");
+        for (from, location, expected) in [
+            (clear, "https://b.example/y/", Some("wss://b.example/y/")),
+            (clear, "HTTP://b.example", Some("ws://b.example")),
+            (clear, "ws://b.example:8080/", Some("ws://b.example:8080")),
+            (clear, "/relay", Some("ws://a.example/relay")),
+            (clear, "y", Some("ws://a.example/y")),
+            (clear, "//b.example", Some("ws://b.example")),
+            (secure, "/relay", Some("wss://a.example:8443/relay")),
+            (secure, "wss://b.example", Some("wss://b.example")),
+            (secure, "http://b.example", None),
+            (secure, "ws://a.example:8443/x", None),
+            (clear, "ftp://b.example", None),
+            (clear, "http://u:p@b.example/", None),
+        ] {
+            assert_eq!(led_to(from, location).as_deref(), expected, "{location}");
+        }
+    }
 
     #[test]
     fn spellings_of_one_url_are_equal() {

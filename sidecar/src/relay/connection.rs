@@ -16,11 +16,15 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::USER_AGENT as USER_AGENT_HEADER;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
 use crate::relay::address::Address;
 use crate::relay::guard::{Denial, Denied, Guard};
+use crate::relay::http_answer::{MOST_REDIRECTS, USER_AGENT, elsewhere, is_busy, retry_after};
 use crate::relay::traffic::Traffic;
 use crate::relay::tunnel::TunnelError;
 use crate::relay::tunnel::tunnels::Tunnels;
@@ -46,6 +50,22 @@ pub struct Connector {
     patience: Duration,
     tunnels: Option<Arc<Tunnels>>,
     guard: Arc<Guard>,
+    /// Whether it follows redirects. Without a guard, they could lead anywhere.
+    follows: bool,
+}
+
+/// Why a WebSocket did not open.
+enum Unopened {
+    /// It cannot be opened.
+    Failed(ConnectError),
+    /// A web server says that the relay is at this `Location`.
+    Elsewhere(String),
+}
+
+impl From<ConnectError> for Unopened {
+    fn from(error: ConnectError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Connector {
@@ -80,6 +100,7 @@ impl Connector {
             patience: CONNECT_PATIENCE,
             tunnels: None,
             guard,
+            follows: true,
         })
     }
 
@@ -93,6 +114,7 @@ impl Connector {
     pub fn unguarded(&self) -> Self {
         Self {
             guard: Arc::new(Guard::open()),
+            follows: false,
             ..self.clone()
         }
     }
@@ -173,7 +195,8 @@ impl Connector {
         Ok(Box::new(tls))
     }
 
-    /// Connects and does the WebSocket handshake.
+    /// Connects and does the WebSocket handshake. Follows a few redirects, as far as the guard
+    /// admits where they lead, and never out of encryption.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -181,6 +204,33 @@ impl Connector {
         &self,
         address: &Address,
     ) -> Result<Connection<Box<dyn Stream>>, ConnectError> {
+        let mut address = address.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            match self.open_there(&address).await {
+                Ok(connection) => return Ok(connection),
+                Err(Unopened::Failed(error)) => return Err(error),
+                Err(Unopened::Elsewhere(location)) => address = self.follow(&address, &location)?,
+            }
+        }
+        let why = "more than three times in a row";
+        Err(ConnectError::Redirect(address.authority(), why))
+    }
+
+    /// The address to which a web server leads.
+    ///
+    /// # Errors
+    /// [`ConnectError::Redirect`] if it is not followed there.
+    pub(crate) fn follow(
+        &self,
+        address: &Address,
+        location: &str,
+    ) -> Result<Address, ConnectError> {
+        let led_to = address.led_to(location).filter(|_| self.follows);
+        let why = "to no relay that could be asked instead";
+        led_to.ok_or_else(|| ConnectError::Redirect(address.authority(), why))
+    }
+
+    async fn open_there(&self, address: &Address) -> Result<Connection<Box<dyn Stream>>, Unopened> {
         let name = match address.tunnel() {
             Some(_) => address.to_string(),
             None => address.authority(),
@@ -191,12 +241,27 @@ impl Connector {
             .max_frame_size(Some(LONGEST_MESSAGE))
             .read_buffer_size(32 * 1024)
             .write_buffer_size(0);
-        let opened =
-            tokio_tungstenite::client_async_with_config(address.url(), stream, Some(config));
+        let web_socket = |error| ConnectError::WebSocket(name.clone(), Box::new(error));
+        let mut request = address.url().into_client_request().map_err(web_socket)?;
+        let user_agent = HeaderValue::from_static(USER_AGENT);
+        request.headers_mut().insert(USER_AGENT_HEADER, user_agent);
+        let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
         match timeout(self.patience, opened).await {
             Ok(Ok((socket, _))) => Ok(Connection::new(socket)),
-            Ok(Err(error)) => Err(ConnectError::WebSocket(name, Box::new(error))),
-            Err(_) => Err(ConnectError::Slow(name, self.patience)),
+            Ok(Err(WebSocketError::Http(response)))
+                if let Some(location) = elsewhere(response.status(), response.headers()) =>
+            {
+                Err(Unopened::Elsewhere(location))
+            }
+            Ok(Err(WebSocketError::Http(response))) if is_busy(response.status()) => {
+                Err(Unopened::Failed(ConnectError::Busy {
+                    relay: name,
+                    status: response.status().as_u16(),
+                    wait: retry_after(response.headers()),
+                }))
+            }
+            Ok(Err(error)) => Err(web_socket(error).into()),
+            Err(_) => Err(ConnectError::Slow(name, self.patience).into()),
         }
     }
 }

@@ -24,6 +24,7 @@ pub struct Window {
 /// A filter as a REQ message carries it (NIP-01).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Filter {
+    /// No author means any author.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authors: Vec<String>,
     pub kinds: Vec<u16>,

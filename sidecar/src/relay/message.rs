@@ -8,6 +8,7 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::relay::objection::{Objection, classify};
 use crate::support::sanitize::{one_line, quoted_in_log};
 
 /// A message from a relay.
@@ -56,7 +57,23 @@ pub enum FromRelay<'a> {
 
 /// A relay's reason or notice, without the prefix `ERROR: ` that strfry adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason(String);
+pub struct Reason {
+    text: String,
+    /// Whether the relay says that something went wrong, and does not just chat.
+    is_error: bool,
+}
+
+/// How the words begin in which relays say that something went wrong.
+const ERRORS: [&str; 8] = [
+    "error",
+    "bad ",
+    "invalid",
+    "could not",
+    "cannot",
+    "failed",
+    "malformed",
+    "unsupported",
+];
 
 /// How much of a relay's reason is kept, in characters.
 const LONGEST_REASON: usize = 200;
@@ -66,41 +83,45 @@ const MOST_LOOKED_AT: usize = 10 * LONGEST_REASON;
 
 impl Reason {
     fn new(text: &str) -> Self {
+        let begin: String = text.chars().take(20).collect();
+        let begin = begin.trim_start().to_ascii_lowercase();
+        let is_error = ERRORS.iter().any(|error| begin.starts_with(error));
         let text = text.strip_prefix("ERROR: ").unwrap_or(text).trim_start();
         // A relay can say megabytes: no more of it is looked at than may be kept.
         let end = text.char_indices().nth(MOST_LOOKED_AT);
         let text = end.map_or(text, |(end, _)| text.get(..end).unwrap_or_default());
         let text = one_line(text.trim_end());
-        Self(text.chars().take(LONGEST_REASON).collect())
+        Self {
+            text: text.chars().take(LONGEST_REASON).collect(),
+            is_error,
+        }
     }
 
     /// The machine-readable prefix before the first colon (NIP-01, NIP-42), or an empty text.
     pub fn prefix(&self) -> &str {
-        self.0.split_once(':').map_or("", |(prefix, _)| prefix)
+        self.text.split_once(':').map_or("", |(prefix, _)| prefix)
     }
 
     /// The text, at most 200 characters without hidden ones. It is for comparing; to show it, use
     /// `Display`, which quotes it.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
-    /// Whether the relay only answers authenticated clients (NIP-42).
-    pub fn wants_auth(&self) -> bool {
-        matches!(self.prefix(), "auth-required" | "restricted")
+    /// Whether the relay says that something went wrong, and does not just chat.
+    pub fn is_error(&self) -> bool {
+        self.is_error
     }
 
-    /// Whether the relay says that too many subscriptions are open, in the wording of strfry or of
-    /// other relays.
-    pub fn says_too_many_subscriptions(&self) -> bool {
-        let text = self.0.to_ascii_lowercase();
-        text.contains("too many") && (text.contains("req") || text.contains("sub"))
+    /// What the relay means.
+    pub fn objection(&self) -> Objection {
+        classify(&self.text)
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&quoted_in_log(&self.0, LONGEST_REASON))
+        f.write_str(&quoted_in_log(&self.text, LONGEST_REASON))
     }
 }
 
@@ -253,7 +274,7 @@ mod tests {
         );
         assert!(matches!(
             parse(r#"["CLOSED","s","ERROR: auth-required: no"]"#),
-            Some(FromRelay::Closed { reason, .. }) if reason.wants_auth() && reason.as_str() == "auth-required: no"
+            Some(FromRelay::Closed { reason, .. }) if reason.objection() == Objection::WantsAuth && reason.as_str() == "auth-required: no"
         ));
         assert!(matches!(
             parse(r#"["CLOSED","s"]"#),
@@ -261,7 +282,7 @@ mod tests {
         ));
         assert!(matches!(
             parse(r#"["NOTICE","ERROR: too many concurrent REQs"]"#),
-            Some(FromRelay::Notice(reason)) if reason.says_too_many_subscriptions()
+            Some(FromRelay::Notice(reason)) if reason.objection() == Objection::TooManyOpen
         ));
         assert!(matches!(
             parse(r#"["AUTH","challenge"]"#),

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, Connector};
+use crate::relay::http_answer::{MOST_REDIRECTS, USER_AGENT, elsewhere};
 use crate::relay::identity::RelayIdentity;
 use crate::support::sanitize::for_terminal;
 
@@ -60,6 +61,12 @@ pub enum InformationError {
     /// The HTTP status was not 200.
     #[error("no NIP-11 document: HTTP {0}")]
     Status(StatusCode),
+    /// A web server says that it is at this `Location`.
+    #[error("no NIP-11 document: it is at {0}")]
+    Elsewhere(String),
+    /// A web server leads to nothing that may be asked for it, or that answers.
+    #[error("no NIP-11 document: a redirect leads to nothing")]
+    Astray,
     /// The document is no JSON object.
     #[error("the NIP-11 document is not JSON")]
     Json,
@@ -114,6 +121,27 @@ impl Information {
         address: &Address,
         connector: &Connector,
     ) -> Result<(Self, Option<String>), InformationError> {
+        let mut led_to = None;
+        for _ in 0..=MOST_REDIRECTS {
+            let there = led_to.as_ref().unwrap_or(address);
+            let location = match Self::fetch_there(there, connector).await {
+                Err(InformationError::Elsewhere(location)) => location,
+                // The relay itself was reached.
+                Err(InformationError::Connect(_)) if led_to.is_some() => break,
+                fetched => return fetched,
+            };
+            match connector.follow(there, &location) {
+                Ok(address) => led_to = Some(address),
+                Err(_) => break,
+            }
+        }
+        Err(InformationError::Astray)
+    }
+
+    async fn fetch_there(
+        address: &Address,
+        connector: &Connector,
+    ) -> Result<(Self, Option<String>), InformationError> {
         let stream = connector.connect(address).await?;
         let patience = PATIENCE.min(connector.patience());
         let fetched = timeout(patience, async {
@@ -125,6 +153,7 @@ impl Information {
                 let request = Request::get(address.path())
                     .header(header::HOST, address.authority())
                     .header(header::ACCEPT, "application/nostr+json")
+                    .header(header::USER_AGENT, USER_AGENT)
                     .header(header::CONNECTION, "close")
                     .body(Empty::<Bytes>::new())
                     .map_err(|error| InformationError::Http(error.into()))?;
@@ -132,6 +161,9 @@ impl Information {
                     .send_request(request)
                     .await
                     .map_err(|error| InformationError::Http(error.into()))?;
+                if let Some(location) = elsewhere(response.status(), response.headers()) {
+                    return Err(InformationError::Elsewhere(location));
+                }
                 if response.status() != StatusCode::OK {
                     return Err(InformationError::Status(response.status()));
                 }

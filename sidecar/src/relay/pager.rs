@@ -15,22 +15,24 @@
 //!
 //! Nothing here touches the network: the caller passes what arrives and sends the filters.
 
+mod bounds;
 mod page;
+mod probe;
+mod probing;
+mod refusals;
+mod smaller;
 mod split;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::mem;
 
-use constellation_shared::{Pubkey, counted};
+use constellation_shared::Pubkey;
 
 use crate::relay::filter::{Filter, LATEST, Window};
-use page::{FullSecond, Page, Task};
+use page::{FullSecond, MOST_SURPLUS, Page, Task};
+use probe::Probes;
 
+pub(crate) use bounds::Bounds;
 pub(crate) use page::Asked;
-
-/// How many events more than asked for a relay may send. Some relays do not know `limit` and send
-/// everything.
-const MOST_SURPLUS: usize = 100_000;
 
 /// How many ended subscriptions are remembered.
 const MOST_ENDED: usize = 32;
@@ -42,9 +44,6 @@ const SMALLEST_PAGE: usize = 10;
 /// How many pages of events without a readable time are split at most.
 const MOST_SPLITS: usize = 300;
 
-/// How often a relay may refuse a single open subscription as one too many.
-const MOST_REFUSALS: u32 = 16;
-
 /// Pages through all wanted events of one relay.
 #[derive(Debug)]
 pub struct Pager {
@@ -55,9 +54,6 @@ pub struct Pager {
     next_number: u64,
     most_open: usize,
     limit: usize,
-    /// Whether the relay itself told the limit: fewer events than that are all there are,
-    /// unless it was seen to leave something out.
-    is_limit_told: bool,
     /// After how many events no further page is asked for.
     most_events: usize,
     /// Whether more events than that are too many.
@@ -72,9 +68,18 @@ pub struct Pager {
     smallest_cut: Option<usize>,
     /// How often the relay refused a single open subscription as one too many.
     refusals: u32,
+    /// How much the relay takes in one question.
+    bounds: Bounds,
+    /// What is made smaller next if a relay does not say what it minds.
+    turn: usize,
+    /// How many questions that cannot be any smaller were refused since the last answer.
+    hopeless: u32,
+    /// The time in Unix seconds, as far as it was told.
+    now: u64,
     /// 1 if the relay's `until` is exclusive, otherwise 0.
     until_shift: u64,
     full_seconds: Vec<FullSecond>,
+    probes: Probes,
     /// How many pages of events without a readable time were split.
     splits: usize,
     /// The kinds that the relay shows only to authenticated clients.
@@ -94,10 +99,12 @@ impl Pager {
                     window,
                     expects_until: false,
                     after: 0,
+                    doubts: 0,
                 }
             })
             .collect();
         todo.reverse();
+        let probes = Probes::new(&todo);
         Self {
             todo,
             open: BTreeMap::new(),
@@ -105,7 +112,6 @@ impl Pager {
             next_number: 0,
             most_open: most_open.max(1),
             limit: limit.max(1),
-            is_limit_told: false,
             most_events: usize::MAX,
             is_strict: false,
             received: 0,
@@ -113,8 +119,13 @@ impl Pager {
             largest_page: 0,
             smallest_cut: None,
             refusals: 0,
+            bounds: Bounds::default(),
+            turn: 0,
+            hopeless: 0,
+            now: 0,
             until_shift: 0,
             full_seconds: Vec::new(),
+            probes,
             splits: 0,
             unreadable_kinds: Vec::new(),
             gaps: Vec::new(),
@@ -136,29 +147,25 @@ impl Pager {
         self
     }
 
-    /// The relay told the limit itself.
-    #[must_use]
-    pub const fn with_told_limit(mut self, is_told: bool) -> Self {
-        self.is_limit_told = is_told;
-        self
-    }
-
     /// The next subscription to open and its filter, if one may be opened now.
     pub(crate) fn next_subscription(&mut self) -> Option<(u64, Filter)> {
         if self.received >= self.most_events {
             self.todo.clear();
             self.full_seconds.clear();
+            self.probes.clear();
         }
-        if self.open.len() >= self.most_open {
+        if self.open_count() >= self.most_open {
             return None;
         }
         let task = loop {
             if self.todo.is_empty() && self.open.is_empty() {
                 self.split_full_seconds();
             }
-            let mut task = self.todo.pop()?;
+            let Some(mut task) = self.todo.pop() else {
+                return self.next_probe();
+            };
             if self.drop_unreadable(&mut task.window) {
-                break task;
+                break self.cut_to_bounds(task);
             }
         };
         let window = &task.window;
@@ -193,24 +200,28 @@ impl Pager {
 
     /// Whether everything has been asked for and answered.
     pub fn is_done(&self) -> bool {
-        self.todo.is_empty() && self.open.is_empty() && self.full_seconds.is_empty()
+        self.todo.is_empty()
+            && self.open.is_empty()
+            && self.full_seconds.is_empty()
+            && self.probes.is_done()
     }
 
     /// Whether this subscription is open.
     pub fn is_open(&self, subscription: u64) -> bool {
-        self.open.contains_key(&subscription)
+        self.open.contains_key(&subscription) || self.probes.is_open(subscription)
     }
 
     /// How many subscriptions are open.
     pub fn open_count(&self) -> usize {
-        self.open.len()
+        self.open.len() + usize::from(self.probes.has_open())
     }
 
     /// What has not been asked for, or not been answered to the end.
     pub fn left(&self) -> Vec<Window> {
         let todo = self.todo.iter().map(|task| &task.window);
         let open = self.open.values().map(|page| &page.task.window);
-        let full = self.full_seconds.iter().map(|second| &second.window);
+        let full = self.full_seconds.iter().chain(&self.probes.suspects);
+        let full = full.map(|second| &second.window);
         todo.chain(open).chain(full).cloned().collect()
     }
 
@@ -242,6 +253,9 @@ impl Pager {
         kind: u16,
         created_at: u64,
     ) -> Asked {
+        if self.probes.is_open(subscription) {
+            return self.probes.event(kind);
+        }
         let ended = &mut self.ended;
         let (page, answer) = match self.open.get_mut(&subscription) {
             Some(page) => (page, Asked::Yes),
@@ -276,15 +290,21 @@ impl Pager {
 
     /// Records that all events of a subscription have arrived. Returns `false` if it was not open.
     pub fn end(&mut self, subscription: u64) -> bool {
+        if self.probes.end(subscription) {
+            self.answered += 1;
+            return true;
+        }
         let Some(page) = self.open.remove(&subscription) else {
             return false;
         };
         self.answered += 1;
+        self.hopeless = 0;
         self.largest_page = self.largest_page.max(page.count);
         let Task {
             window,
             expects_until,
             after,
+            ..
         } = page.task.clone();
         let Window { since, until, .. } = window;
         let (count, until_shift, reached) = (page.count, page.until_shift, page.reached());
@@ -324,6 +344,7 @@ impl Pager {
             window,
             expects_until,
             after,
+            doubts: 0,
         });
     }
 
@@ -353,67 +374,6 @@ impl Pager {
         if self.ended.len() > MOST_ENDED {
             self.ended.pop_front();
         }
-    }
-
-    /// Records that the relay refused or ended a subscription. Returns `false` if it was not open.
-    pub fn closed(&mut self, subscription: u64, reason: &str, wants_auth: bool) -> bool {
-        let Some(page) = self.open.remove(&subscription) else {
-            return false;
-        };
-        let window = page.task.window;
-        if !wants_auth || window.kinds.is_empty() {
-            let authors = match window.authors.len() {
-                0 => "all authors".to_owned(),
-                named => counted(named, "author"),
-            };
-            self.gaps.push(format!(
-                "{authors} between {} and {}: {reason}",
-                window.since, window.until
-            ));
-            return true;
-        }
-        if let [kind] = window.kinds.as_slice() {
-            self.unreadable_kinds.push(*kind);
-            return true;
-        }
-        // Some of the kinds need authentication; halving the window shows which.
-        self.split_kinds(&window);
-        true
-    }
-
-    /// Records that too many subscriptions are open. The relay does not say which one it dropped,
-    /// so all are asked again, fewer at a time. Returns the subscriptions to close, or `None` if
-    /// the relay accepts no subscription at all.
-    pub fn too_many_open(&mut self) -> Option<Vec<u64>> {
-        if self.most_open == 1 {
-            self.refusals += 1;
-        }
-        if self.refusals > MOST_REFUSALS {
-            return None;
-        }
-        self.most_open = (self.open.len() / 2).max(1);
-        let given_up = mem::take(&mut self.open);
-        let subscriptions = given_up.keys().copied().collect();
-        for (subscription, page) in given_up {
-            self.todo.push(page.task.clone());
-            self.remember(subscription, page);
-        }
-        Some(subscriptions)
-    }
-
-    /// Asks again for all that was open, after a new connection was made.
-    pub fn reconnected(&mut self) {
-        self.ended.clear();
-        let open = mem::take(&mut self.open);
-        self.todo.extend(open.into_values().map(|page| page.task));
-    }
-
-    /// Removes the kinds that need authentication. Returns `false` if no kind is left.
-    fn drop_unreadable(&self, window: &mut Window) -> bool {
-        window
-            .kinds
-            .retain(|kind| !self.unreadable_kinds.contains(kind));
-        !window.kinds.is_empty()
     }
 }
 

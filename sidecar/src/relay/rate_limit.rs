@@ -1,4 +1,4 @@
-//! What relays say that want to be asked less often: whether they do, and how long to wait.
+//! What relays say that want to be asked less often: how long to wait.
 
 use std::time::Duration;
 
@@ -6,14 +6,6 @@ use crate::relay::message::Reason;
 
 /// The longest wait that a relay can ask for.
 const LONGEST: Duration = Duration::from_secs(600);
-
-/// Whether a relay asks for patience: with the prefix of NIP-01, or in the wording of relays that
-/// say it with a NOTICE.
-pub(crate) fn asks_for_patience(reason: &Reason) -> bool {
-    let text = reason.as_str().to_ascii_lowercase();
-    let wordings = ["rate-limit", "rate limit", "slow down", "too many requests"];
-    wordings.iter().any(|wording| text.contains(wording))
-}
 
 /// How long a relay asks us to wait, if it names a time such as `30 s` or `2 minutes`.
 pub(crate) fn named_wait(reason: &Reason) -> Option<Duration> {
@@ -37,6 +29,7 @@ pub(crate) fn named_wait(reason: &Reason) -> Option<Duration> {
 mod tests {
     use super::*;
     use crate::relay::message::{FromRelay, parse};
+    use crate::relay::objection::Objection;
 
     fn reason(text: &str) -> Reason {
         let message = serde_json::json!(["NOTICE", text]).to_string();
@@ -61,10 +54,9 @@ mod tests {
             ("rate-limited: 30", None),
         ] {
             let reason = reason(text);
-            assert!(asks_for_patience(&reason), "{text}");
+            assert_eq!(reason.objection(), Objection::RateLimited, "{text}");
             let expected = seconds.map(Duration::from_secs);
             assert_eq!(named_wait(&reason), expected, "{text}");
         }
-        assert!(!asks_for_patience(&reason("too many concurrent REQs")));
     }
 }

@@ -305,6 +305,9 @@ impl Document {
                 "The one peer could not be synced completely".to_owned()
             }
             Outcome::Complete => format!("All {all} peers are synced"),
+            Outcome::SomePeersFailed if synced == all => {
+                "The peers are synced, but something may be missing".to_owned()
+            }
             Outcome::SomePeersFailed if synced == 0 => {
                 format!("None of {all} peers could be synced completely")
             }

@@ -130,6 +130,8 @@ pub(crate) struct Report {
     pub by_kind: BTreeMap<u16, u64>,
     /// What strfry made of them.
     pub imported: Imported,
+    /// How many events strfry was given and does not say what became of: they may be lost.
+    pub untold: u64,
     /// Whether strfry verified once more.
     pub verify: bool,
     /// Who has a profile; `None` if the run did not look for profiles.
@@ -177,6 +179,9 @@ impl Report {
     pub(crate) fn why_in_vain(&self) -> Option<&'static str> {
         match self.outcome {
             Outcome::Complete => None,
+            Outcome::SomePeersFailed if self.untold > 0 => {
+                Some("strfry does not say what became of some events that it was given")
+            }
             Outcome::SomePeersFailed
                 if self.peers.iter().any(PeerReport::gave_what_is_followed) =>
             {
@@ -289,6 +294,7 @@ pub(crate) mod tests {
                 rejected: [("tag val too large".to_owned(), 2)].into(),
                 replaced_children: 0,
             },
+            untold: 0,
             verify: false,
             profiles: Some(ProfileCounts {
                 found: 1,
@@ -304,6 +310,9 @@ pub(crate) mod tests {
     fn one_peer_that_gave_all_is_a_success() {
         let mut report = report();
         assert_eq!(report.why_in_vain(), None);
+        report.untold = 1;
+        assert!(report.why_in_vain().is_some(), "something may be lost");
+        report.untold = 0;
         report.peers.remove(0);
         assert_eq!(report.why_in_vain(), Some("no peer gave all it has"));
         for (outcome, succeeds) in [

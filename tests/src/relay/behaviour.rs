@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use constellation_shared::EventId;
 
+use crate::filter::Filter;
+
 /// The limits and the manners of a relay. The default is a stock strfry that restricts no
 /// kind.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct Behaviour {
     pub nip11: Nip11,
     /// The `Date` of its answers to HTTP; strfry sends none, the proxies before it do.
     pub date: Option<String>,
+    /// What stands before it.
+    pub front: Front,
     /// What comes of a NEG-OPEN.
     pub nip77: Nip77,
     /// A NEG-OPEN on more events is refused with NEG-ERR.
@@ -35,6 +39,8 @@ pub struct Behaviour {
     pub withholds: HashSet<EventId>,
     /// Messages sent as soon as a connection stands: NOTICE, AUTH, nonsense.
     pub greeting: Vec<String>,
+    /// A REQ that asks for more than this is refused.
+    pub takes: Option<Takes>,
     /// Every REQ is refused with CLOSED and this reason.
     pub refuse: Option<String>,
     /// A REQ with a filter that names neither authors nor ids is refused with CLOSED.
@@ -71,11 +77,13 @@ impl Default for Behaviour {
             until_exclusive: false,
             nip11: Nip11::Truthful,
             date: None,
+            front: Front::Nothing,
             nip77: Nip77::Served,
             max_sync_events: 1_000_000,
             restrict_dms: false,
             withholds: HashSet::new(),
             greeting: Vec::new(),
+            takes: None,
             refuse: None,
             refuse_without_authors: false,
             requests_per_connection: None,
@@ -91,6 +99,72 @@ impl Default for Behaviour {
     }
 }
 
+/// The most that a REQ may ask for, and how a larger one is refused.
+#[derive(Debug, Clone)]
+pub struct Takes {
+    /// The most authors of a filter.
+    pub authors: usize,
+    /// The most kinds of a filter.
+    pub kinds: usize,
+    /// The most ids of a filter.
+    pub ids: usize,
+    /// The most authors and kinds of a filter together.
+    pub items: usize,
+    /// The largest `limit`.
+    pub limit: usize,
+    /// The most seconds between `since` and `until`.
+    pub span: u64,
+    /// Each filter must name exactly one author, even if it names ids.
+    pub one_author: bool,
+    /// The words of the refusal.
+    pub words: &'static str,
+    /// How they are sent.
+    pub by: RefusedBy,
+}
+
+impl Takes {
+    /// A relay that takes everything, and would refuse in these words.
+    pub fn refusing(words: &'static str) -> Self {
+        Self {
+            authors: usize::MAX,
+            kinds: usize::MAX,
+            ids: usize::MAX,
+            items: usize::MAX,
+            limit: usize::MAX,
+            span: u64::MAX,
+            one_author: false,
+            words,
+            by: RefusedBy::Closed,
+        }
+    }
+
+    /// Whether a filter asks for too much.
+    pub(super) fn refuses(&self, filter: &Filter) -> bool {
+        let size = |list: Option<usize>| list.unwrap_or_default();
+        let authors = size(filter.authors.as_ref().map(HashSet::len));
+        let kinds = size(filter.kinds.as_ref().map(HashSet::len));
+        let ids = size(filter.ids.as_ref().map(HashSet::len));
+        authors > self.authors
+            || kinds > self.kinds
+            || ids > self.ids
+            || (ids == 0 && authors + kinds > self.items)
+            || filter.limit > self.limit
+            || (ids == 0 && filter.until.saturating_sub(filter.since) > self.span)
+            || (self.one_author && authors != 1)
+    }
+}
+
+/// How a relay refuses a REQ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedBy {
+    /// With CLOSED.
+    Closed,
+    /// With a NOTICE, and nothing else.
+    Notice,
+    /// With a NOTICE, and an EOSE as if there were no events.
+    NoticeAndEose,
+}
+
 /// What comes of a request for the NIP-11 document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Nip11 {
@@ -102,6 +176,32 @@ pub enum Nip11 {
     Absent,
     /// Nothing, and the connection stays open.
     Hang,
+}
+
+/// What answers before the relay does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Front {
+    /// Nothing.
+    Nothing,
+    /// A firewall that refuses requests without a name of the client, with 403.
+    WantsName,
+    /// A proxy that answers so many requests for a WebSocket with this status and these headers,
+    /// each with its line break.
+    Busy {
+        /// How many.
+        times: u64,
+        /// Such as `429 Too Many Requests`.
+        status: &'static str,
+        /// Such as `Retry-After: 2`.
+        headers: &'static str,
+    },
+    /// A web server that answers every request with this status and a `Location`.
+    Elsewhere {
+        /// Such as `301 Moved Permanently`.
+        status: &'static str,
+        /// The URL.
+        location: String,
+    },
 }
 
 /// What comes of a NEG-OPEN.
@@ -117,6 +217,9 @@ pub enum Nip77 {
     NeverAnswers,
     /// NEG-ERR with this reason.
     Refuses(&'static str),
+    /// The first NEG-OPEN is answered with this kind of message, which asks for patience; later ones
+    /// are served.
+    PatienceFirst(&'static str),
     /// The reconciliation if the filter names authors, else NEG-ERR with this reason; no answer if
     /// the reason is empty.
     ByAuthorsOnly(&'static str),

@@ -12,7 +12,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, RefusedBy, Takes};
 use super::reconcile::Reconciliation;
 use super::store::Store;
 use super::{Counts, Shared, http, lock};
@@ -36,7 +36,9 @@ pub(super) async fn serve(mut stream: TcpStream, behaviour: Arc<Behaviour>, shar
         // The stream stays open until the relay stops.
         std::future::pending::<()>().await;
     }
-    let done = match http::asked(&mut stream).await {
+    let fronted = &shared.counts.fronted;
+    let done = match http::asked(&mut stream, &behaviour.front, fronted).await {
+        Ok(http::Asked::Front(answer)) => http::answer_raw(stream, &answer).await,
         Ok(http::Asked::Upgrade) => return converse(stream, behaviour, shared).await,
         Ok(http::Asked::Document) => {
             Counts::add(&shared.counts.documents, 1);
@@ -139,6 +141,11 @@ impl Connection {
         if self.behaviour.refuse_without_authors && filters.iter().any(is_broad) {
             return self.closed(name, "blocked: filter too broad").await;
         }
+        if let Some(takes) = self.behaviour.takes.clone()
+            && filters.iter().any(|filter| takes.refuses(filter))
+        {
+            return self.refuse_size(name, &takes).await;
+        }
         if self.behaviour.restrict_dms && filters.iter().all(only_dms) {
             self.send(json!(["AUTH", "challenge"]).to_string()).await?;
             let why = "auth-required: requested filter requires authentication";
@@ -155,6 +162,21 @@ impl Connection {
             true => Ok(()),
             false => self.send(json!(["EOSE", name]).to_string()).await,
         }
+    }
+
+    /// Refuses a REQ that asks for too much.
+    async fn refuse_size(&mut self, name: &str, takes: &Takes) -> Result<(), Gone> {
+        Counts::add(&self.shared.counts.refused, 1);
+        if takes.by == RefusedBy::Closed {
+            let closed = json!(["CLOSED", name, takes.words]);
+            return self.send(closed.to_string()).await;
+        }
+        self.send(json!(["NOTICE", takes.words]).to_string())
+            .await?;
+        if takes.by == RefusedBy::NoticeAndEose {
+            self.send(json!(["EOSE", name]).to_string()).await?;
+        }
+        Ok(())
     }
 
     /// Whether this request is one too many.

@@ -1,15 +1,18 @@
 //! The HTTP side of a relay's port: which requests become WebSockets, and NIP-11.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Nip11;
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, Front};
 
 /// What a connection's first bytes ask for.
 pub(super) enum Asked {
+    /// Something that the front answers; the request was taken from the stream.
+    Front(String),
     /// A WebSocket; nothing was taken from the stream.
     Upgrade,
     /// The NIP-11 document; the request was taken from the stream.
@@ -19,7 +22,11 @@ pub(super) enum Asked {
 }
 
 /// Looks at the request without taking it, so that the handshake can still read it.
-pub(super) async fn asked(stream: &mut TcpStream) -> io::Result<Asked> {
+pub(super) async fn asked(
+    stream: &mut TcpStream,
+    front: &Front,
+    fronted: &AtomicU64,
+) -> io::Result<Asked> {
     let mut head = vec![0; 16_384];
     loop {
         let length = stream.peek(&mut head).await?;
@@ -30,7 +37,12 @@ pub(super) async fn asked(stream: &mut TcpStream) -> io::Result<Asked> {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             continue;
         }
-        if text.contains("\r\nupgrade:") {
+        let is_upgrade = text.contains("\r\nupgrade:");
+        if let Some(answer) = answer_of(front, &text, is_upgrade, fronted) {
+            stream.read_exact(&mut head[..length]).await?;
+            return Ok(Asked::Front(answer));
+        }
+        if is_upgrade {
             return Ok(Asked::Upgrade);
         }
         stream.read_exact(&mut head[..length]).await?;
@@ -39,6 +51,34 @@ pub(super) async fn asked(stream: &mut TcpStream) -> io::Result<Asked> {
             false => Asked::Page,
         });
     }
+}
+
+/// What the front answers, after `HTTP/1.1 `.
+fn answer_of(front: &Front, head: &str, is_upgrade: bool, fronted: &AtomicU64) -> Option<String> {
+    let end = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+    match front {
+        Front::WantsName if !head.contains("\r\nuser-agent: constellation-sync/") => {
+            Some(format!("403 Forbidden\r\n{end}"))
+        }
+        Front::Busy {
+            times,
+            status,
+            headers,
+        } if is_upgrade && fronted.fetch_add(1, Ordering::SeqCst) < *times => {
+            Some(format!("{status}\r\n{headers}{end}"))
+        }
+        Front::Elsewhere { status, location } => {
+            Some(format!("{status}\r\nLocation: {location}\r\n{end}"))
+        }
+        _ => None,
+    }
+}
+
+/// Answers with what follows `HTTP/1.1 `.
+pub(super) async fn answer_raw(mut stream: TcpStream, answer: &str) -> io::Result<()> {
+    let answer = format!("HTTP/1.1 {answer}");
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await
 }
 
 /// Answers a request for the NIP-11 document.

@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use constellation_shared::Event;
 use tokio::sync::oneshot;
 
-pub use behaviour::{Behaviour, Nip11, Nip77};
+pub use behaviour::{Behaviour, Front, Nip11, Nip77, RefusedBy, Takes};
 pub use raw::RawRelay;
 use store::Store;
 
@@ -45,6 +45,8 @@ struct Counts {
     connections: AtomicU64,
     documents: AtomicU64,
     requests: AtomicU64,
+    refused: AtomicU64,
+    fronted: AtomicU64,
     reconciliations: AtomicU64,
     events_sent: AtomicU64,
     bytes_in: AtomicU64,
@@ -129,6 +131,16 @@ impl ScriptedRelay {
     /// REQ messages that came in.
     pub fn requests(&self) -> u64 {
         self.shared.counts.requests.load(Ordering::SeqCst)
+    }
+
+    /// REQ messages that were refused because they asked for too much.
+    pub fn refused(&self) -> u64 {
+        self.shared.counts.refused.load(Ordering::SeqCst)
+    }
+
+    /// Requests for a WebSocket that came to a front that is busy.
+    pub fn fronted(&self) -> u64 {
+        self.shared.counts.fronted.load(Ordering::SeqCst)
     }
 
     /// NEG-OPEN messages that came in.

@@ -119,6 +119,14 @@ impl Connection {
             Nip77::Absent => return self.notice("bad msg: unknown cmd").await,
             Nip77::RefusedByNotice => return self.notice("bad msg: negentropy disabled").await,
             Nip77::NeverAnswers => return Ok(()),
+            Nip77::PatienceFirst(kind) if command == "NEG-OPEN" && breaks_off => {
+                let words = "rate-limited: slow down";
+                let message = match kind {
+                    "NOTICE" => json!([kind, words]),
+                    kind => json!([kind, name, words]),
+                };
+                return self.send(message.to_string()).await;
+            }
             Nip77::FallsSilent if command == "NEG-MSG" => return Ok(()),
             Nip77::BreaksOffOnce if command == "NEG-MSG" && breaks_off => return Err(Gone),
             _ => {}

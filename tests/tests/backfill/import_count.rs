@@ -40,11 +40,16 @@ fn a_summary_that_leaves_events_out_has_none_of_them_remembered_as_refused() {
     let said = "Done. Processed 300 lines. 0 added, 0 rejected, 0 dups";
     let path = wrapper(&station, &format!("cat >/dev/null; echo '{said}' >&2"));
     let strfry = ["--strfry", path.to_str().unwrap()];
-    command(&station, &strfry).output();
+    let output = command(&station, &strfry).output();
     expect_logged(
         &station,
         "strfry was given 300 events and does not say what became of 300 of them",
     );
+    // What may be lost is no success, although the peer gave everything.
+    output.expect_code(1);
+    let report = report(&output);
+    assert_eq!(report["success"], false, "{report}");
+    assert_eq!(report["peers"][0]["complete"], true);
     sync_all(&station, &[]);
     expect_stored(&station, &events);
 }

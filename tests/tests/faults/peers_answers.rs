@@ -90,7 +90,8 @@ fn closing(reason: &'static str) -> Fault {
 }
 
 fn closed_as_duplicate() -> Fault {
-    closing("duplicate: asked before").fails("could not be had: 5 authors between ")
+    closing("duplicate: asked before")
+        .fails("it refuses every question: \"duplicate: asked before\"")
 }
 
 fn closed_for_pow() -> Fault {
@@ -112,7 +113,8 @@ fn closed_as_invalid() -> Fault {
 }
 
 fn closed_as_restricted() -> Fault {
-    closing("restricted: members only").fails("only to clients who say who they are (NIP-42)")
+    closing("restricted: members only")
+        .says("it answers only clients who say who they are (NIP-42)")
 }
 
 fn closed_as_muted() -> Fault {
@@ -129,7 +131,7 @@ fn closed_without_a_reason() -> Fault {
     Fault::of(RawRelay::answering(|talk, name| {
         talk.text(format!("[\"CLOSED\",\"{name}\"]"))
     }))
-    .fails("it holds what could not be had")
+    .fails("it refuses every question: \"\"")
 }
 
 fn closed_before_anything_was_asked() -> Fault {
@@ -148,7 +150,7 @@ fn auth_demanded() -> Fault {
         talk.text(r#"["AUTH","challenge"]"#)?;
         talk.text(format!("[\"CLOSED\",\"{name}\",\"auth-required: who?\"]"))
     }))
-    .fails("only to clients who say who they are (NIP-42)")
+    .says("it answers only clients who say who they are (NIP-42)")
 }
 
 fn auth_demanded_and_nothing_else() -> Fault {

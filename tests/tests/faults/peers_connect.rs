@@ -127,12 +127,12 @@ fn a_handshake_of_one_byte_a_second() -> Fault {
 fn an_http_redirect() -> Fault {
     Fault::of(RawRelay::start(|stream| {
         let away =
-            "301 Moved Permanently\r\nLocation: ws://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+            "301 Moved Permanently\r\nLocation: ftp://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
         peek_head(&stream)?;
         respond_with(stream, away)
     }))
-    .fails("no WebSocket at 127.0.0.1:")
-    .says("HTTP error: 301 Moved Permanently")
+    .fails("after 1 attempt: ws://127.0.0.1:")
+    .says("leads elsewhere, to no relay that could be asked instead")
 }
 
 fn an_http_page_in_place_of_a_websocket() -> Fault {
@@ -304,7 +304,7 @@ fn nip_11_that_redirects() -> Fault {
             "302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
         )
     })
-    .says("no NIP-11 document: HTTP 302 Found")
+    .says("no NIP-11 document: a redirect leads to nothing")
 }
 
 fn reset_when_accepted() -> Fault {

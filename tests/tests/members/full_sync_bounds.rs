@@ -45,6 +45,7 @@ fn silence_ends_a_full_sync_at_once() {
         let session = Session {
             address: Address::parse(&relay.url()).unwrap(),
             known: None,
+            manners: Default::default(),
             connector: Connector::new(None, Arc::new(Guard::open())).unwrap(),
             tally: Tally::default(),
             traffic: Arc::default(),

@@ -133,14 +133,14 @@ fn a_pubkey_that_nobody_knows_is_asked_for_once_a_day() {
     let asked_at = entry["asked_at"].as_u64().unwrap();
     assert!(now() - asked_at < 600);
 
-    let (questions, fallback_questions) = (peer.requests(), fallback.requests());
+    let (questions, fallback_questions) = (peer.reconciliations(), fallback.requests());
     let second = run();
     assert!(!second.contains("FULL SYNC"), "{second}");
     assert!(second.contains(&format!("asked for less than a day ago: {reason}")));
     assert!(second.contains("SYNC_PROFILES: found=0 missing=1"));
     assert_eq!(fallback.requests(), fallback_questions);
     // The window alone was asked for.
-    assert!(peer.requests() - questions < questions);
+    assert!(peer.reconciliations() - questions < questions);
 
     // A day later, or with its memory deleted, or broken, it asks again.
     let yesterday = asked_at - 86_400;
@@ -241,6 +241,30 @@ fn the_first_peer_that_fails_is_followed_by_the_others() {
     let text = log(&station);
     assert_eq!(station.stored_ids(), ids(&events), "{text}");
     assert_eq!(count(&text, "Full sync successful"), 6);
+}
+
+#[test]
+fn a_full_sync_downloads_only_what_is_not_here() {
+    let station = station!();
+    let authors = Author::many(20);
+    station.friends(&keys(&authors));
+    let notes: Vec<_> = authors
+        .iter()
+        .flat_map(|author| old_notes(author, 30))
+        .collect();
+    let profiles: Vec<_> = authors
+        .iter()
+        .map(|author| old_profile(author, "Back"))
+        .collect();
+    station.import(&notes);
+    let held = [&notes[..], &profiles].concat();
+    let relays = [(); 2].map(|()| ScriptedRelay::start(&held, Behaviour::default()));
+    let (first, second) = (relays[0].url(), relays[1].url());
+    sync(&station, &["--peer", &first, "--peer", &second]).expect_code(0);
+    assert_eq!(station.stored_ids(), ids(&held), "{}", log(&station));
+    let sent: u64 = relays.iter().map(ScriptedRelay::events_sent).sum();
+    assert_eq!(sent, 20, "each profile comes once");
+    assert!(log(&station).contains("SYNC_PROFILES: found=20 missing=0"));
 }
 
 #[test]

@@ -9,9 +9,12 @@
 )]
 
 mod dead_or_silent;
+mod fronts;
 mod hostile_words;
 mod private_addresses;
 mod quiet;
 mod reconciliation;
+mod refusals;
 mod tls;
 mod trust;
+mod wordings;

@@ -214,6 +214,6 @@ fn a_peer_s_query_string_is_not_sent() {
     let heads = heads.lock().unwrap();
     assert!(!heads.is_empty(), "{}", station.read(LOG));
     for line in heads.iter() {
-        assert_eq!(line, "GET /relay HTTP/1.1");
+        assert_eq!(line, "GET /relay/ HTTP/1.1");
     }
 }

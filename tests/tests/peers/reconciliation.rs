@@ -189,6 +189,39 @@ fn any_number_of_direct_messages_may_be_listed_and_withheld() {
     expect_stored(&station, &events);
 }
 
+/// Direct messages may be withheld. That these are some is another peer's word.
+#[test]
+fn one_peer_cannot_excuse_what_another_withholds() {
+    let (_, events) = authors_and_events();
+    let withheld: Vec<Event> = events[..20].to_vec();
+    let behaviour = Behaviour {
+        withholds: withheld.iter().map(|event| event.id).collect(),
+        ..Behaviour::default()
+    };
+    let (station, withholding) = with_peer(&events, behaviour.clone());
+    let as_messages: Vec<Event> = withheld
+        .iter()
+        .map(|event| Event {
+            kind: 4,
+            ..event.clone()
+        })
+        .collect();
+    let liar = ScriptedRelay::start(&as_messages, behaviour);
+    follow(
+        &station,
+        &Author::many(5),
+        &[&withholding.url(), &liar.url()],
+    );
+    let output = sync(&station, &[]);
+    output.expect_code(1);
+    let report = report(&output);
+    let peers = report["peers"].as_array().unwrap();
+    let of = |url: String| peers.iter().find(|peer| peer["url"] == url).unwrap();
+    assert_eq!(of(withholding.url())["code"], "withheld", "{report}");
+    assert_eq!(of(liar.url())["complete"], true, "{report}");
+    expect_stored(&station, &events[20..]);
+}
+
 #[test]
 fn a_peer_that_lists_what_it_does_not_have_is_paged_through_and_holds_nobody_up() {
     let (_, events) = authors_and_events();

@@ -169,7 +169,8 @@ impl PeerReconciler<'_> {
 
     /// These events are of this kind, because no other was asked for.
     pub(super) fn name(&self, ids: &[EventId], kind: u16) {
-        self.reconciliation.name(ids.iter().copied(), kind);
+        let ids = ids.iter().copied();
+        self.reconciliation.name(self.peer, ids, kind);
     }
 
     /// What this peer listed and did not bring.
@@ -279,7 +280,7 @@ impl PeerReconciler<'_> {
         connection: &mut Connection<S>,
     ) {
         let failed = self.reconciliation.claims.failed(self.peer);
-        let mut unnamed = self.reconciliation.unnamed(failed);
+        let mut unnamed = self.reconciliation.unnamed(self.peer, failed);
         unnamed.truncate(MOST_NAMED);
         let nothing = LocalSet::from_iter([]);
         for ids in unnamed.chunks(self.ids_at_once()) {
@@ -290,7 +291,10 @@ impl PeerReconciler<'_> {
                 let all = |_: &EventId| false;
                 let patience = self.patience;
                 match compare(connection, &filter, &nothing, frame, patience, all).await {
-                    Ok(listed) => self.reconciliation.name(listed.needed, *kind),
+                    Ok(listed) => {
+                        let reconciliation = self.reconciliation;
+                        reconciliation.name(self.peer, listed.needed, *kind);
+                    }
                     Err(CompareError::AuthRequired | CompareError::TooMany) => {}
                     // It is a remark that is at stake, no event.
                     Err(_) => return,

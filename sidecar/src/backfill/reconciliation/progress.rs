@@ -113,6 +113,12 @@ impl Progress {
                     Ok(compared) => {
                         self.refusals = 0;
                         let is_more = compared.is_part || compared.needed.len() > most;
+                        // Paging takes the newest of them.
+                        let most = reconciler.wanted.most_events;
+                        if self.listed + compared.needed.len() > most {
+                            let error = CompareError::MoreThanTaken(most);
+                            return Err(ReconciliationError::Unfit(error));
+                        }
                         let waits = self.take(&task, compared, is_more, reconciler);
                         if self.empty_parts > MOST_EMPTY_PARTS {
                             return Err(ReconciliationError::Unfit(CompareError::Invents));
@@ -250,6 +256,9 @@ impl Progress {
     ) -> Result<(), ReconciliationError> {
         match error {
             CompareError::Connection(error) => Err(FetchError::Connection(error).into()),
+            CompareError::RateLimited(words, wait) => {
+                Err(FetchError::RateLimited(words, wait).into())
+            }
             CompareError::AuthRequired if task.window.kinds.len() == 1 => {
                 self.todo.pop();
                 self.unreadable_kinds.extend(task.window.kinds);
@@ -257,14 +266,12 @@ impl Progress {
             }
             error => match task.asking {
                 Asking::ByAuthors => self.cope_with_named(task, error, reconciler),
-                Asking::ByKinds(span) => {
+                Asking::ByKinds(span) | Asking::Try(span) | Asking::TryNewest(span) => {
                     self.todo.pop();
-                    self.todo.extend(task.by_authors());
-                    self.tries.fail(reconciler, span);
-                    Self::cope_with_silence(&error, reconciler)
-                }
-                Asking::Try(span) | Asking::TryNewest(span) => {
-                    self.todo.pop();
+                    // A try is no more than that.
+                    if task.asking == Asking::ByKinds(span) {
+                        self.todo.extend(task.by_authors());
+                    }
                     self.tries.fail(reconciler, span);
                     Self::cope_with_silence(&error, reconciler)
                 }
@@ -307,11 +314,6 @@ impl Progress {
                     }
                     None => self.to_walk.push(task.window),
                 }
-                Ok(())
-            }
-            CompareError::AuthRequired => {
-                self.todo.pop();
-                self.to_walk.push(task.window);
                 Ok(())
             }
             error => Err(ReconciliationError::Unfit(error)),

@@ -12,6 +12,7 @@ use crate::admission::gate::Gate;
 use crate::admission::pipeline::{PipelineResult, Step};
 use crate::backfill::run::Backfill;
 use crate::backfill::run::witnesses::witnesses;
+use crate::backfill::session::{LEFT_ALONE, WANTS_AUTH};
 use crate::backfill::stop::OUT_OF_TIME;
 use crate::context::Context;
 use crate::plan::coverage::{self, Completed};
@@ -87,29 +88,29 @@ impl Backfill<'_> {
     }
 
     /// Saves what later runs need to know. Nothing is concluded from a run that was cut short: what
-    /// strfry did not take is still missing, and a peer that we left is not to blame.
+    /// strfry did not take is still missing, and a peer that we left is not to blame. Returns how
+    /// many events strfry was given and may have lost.
     pub(super) async fn remember(
         &mut self,
         reports: &mut [PeerReport],
         imported: &PipelineResult,
         step: Step,
-    ) {
+    ) -> u64 {
         let PipelineResult { gate, result, .. } = imported;
-        let mut all_is_told = true;
+        let mut untold = 0;
         let is_settled = result.is_ok() && !imported.interrupted && step == Step::Done;
         if is_settled {
             let imported = &imported.imported;
             if imported.written.added < gate.passed().len() as u64 {
-                let untold = imported.untold();
-                all_is_told = untold == 0;
-                // The id of an unverified event may belong to another event.
-                if all_is_told && !self.context.options.trust_peers {
-                    self.remember_what_was_not_kept(gate).await;
-                } else {
+                untold = imported.untold();
+                if untold > 0 {
                     warn!(
                         "strfry was given {} and does not say what became of {untold} of them; what it has not stored is fetched again next time",
                         counted(imported.events, "event")
                     );
+                } else if !self.context.options.trust_peers {
+                    // The id of an unverified event may belong to another event.
+                    self.remember_what_was_not_kept(gate).await;
                 }
             }
             let outcomes = self.peers.iter().filter_map(|peer| {
@@ -118,7 +119,7 @@ impl Backfill<'_> {
                 Some((peer, outcome(report)))
             });
             self.peer_memory.settle(self.now, outcomes, &self.kinds);
-            if all_is_told {
+            if untold == 0 {
                 self.ledger.unfollow(gate.kept_out());
                 self.remember_coverage(reports).await;
             }
@@ -133,6 +134,7 @@ impl Backfill<'_> {
         }
         let path = peer_memory_path(self.context);
         warn_if_unwritten(&path, self.peer_memory.save(&path, self.now));
+        untold
     }
 
     /// Records what was had of each peer that gave everything.
@@ -274,7 +276,8 @@ pub(super) fn outcome(report: &PeerReport) -> PeerOutcome {
     } else {
         0
     };
-    if report.code == Some(OUT_OF_TIME) {
+    let was_not_asked = [Some(OUT_OF_TIME), Some(LEFT_ALONE), Some(WANTS_AUTH)];
+    if was_not_asked.contains(&report.code) {
         PeerOutcome::Unfinished
     } else if report.broke_off && !report.reached {
         PeerOutcome::Unreached

@@ -127,7 +127,7 @@ impl<'a> Backfill<'a> {
         let second_tries = self.candidates.iter().filter(may_go_another_way).count();
         Reconciliation::new(
             self.strfry.clone(),
-            refused,
+            Arc::new(refused),
             PeerSets::load(&peer_sets_path(self.context), &self.followed),
             SharedClaims::new(self.selection.most_tries() + second_tries),
             Times {

@@ -10,6 +10,7 @@ use crate::admission::pipeline::{PipelineResult, Step};
 use crate::admission::rules::Rules;
 use crate::backfill::claims::ClaimsProgress;
 use crate::backfill::run::Backfill;
+use crate::backfill::session::WANTS_AUTH;
 use crate::backfill::stop::TimeLimit;
 use crate::relay::connection::Connector;
 use crate::relay::tunnel::tunnels::Tunnels;
@@ -44,12 +45,14 @@ pub(crate) struct Done {
 }
 
 impl Backfill<'_> {
-    /// Sums up a backfill whose pipeline is closed.
+    /// Sums up a backfill whose pipeline is closed, and after which strfry does not say what became
+    /// of `untold` events.
     pub(super) fn done(
         self,
         reports: Vec<PeerReport>,
         imported: PipelineResult,
         step: Step,
+        untold: u64,
     ) -> Done {
         let undelivered = self.end_reconciliation();
         let PipelineResult {
@@ -65,7 +68,7 @@ impl Backfill<'_> {
         } else if reports.is_empty() {
             error!("Backfill failed: {ONLY_OWN}");
             Outcome::NothingDone
-        } else if reports.iter().all(|report| report.failure.is_none()) {
+        } else if untold == 0 && gave_everything(&reports) {
             Outcome::Complete
         } else {
             Outcome::SomePeersFailed
@@ -81,6 +84,7 @@ impl Backfill<'_> {
             undelivered,
             by_kind: gate.by_kind().clone(),
             imported,
+            untold,
             verify: self.context.options.verify,
             profiles: None,
             people: Vec::new(),
@@ -113,4 +117,15 @@ impl Backfill<'_> {
         }
         reconciliation.undelivered()
     }
+}
+
+/// Whether all peers gave everything, but for those that answer nothing to strangers: that is no
+/// failure if others answer.
+fn gave_everything(reports: &[PeerReport]) -> bool {
+    let mut others = reports.iter();
+    let mut answering = reports
+        .iter()
+        .filter(|report| report.code != Some(WANTS_AUTH));
+    others.any(|report| report.failure.is_none())
+        && answering.all(|report| report.failure.is_none())
 }

@@ -149,6 +149,7 @@ impl Backfill<'_> {
         let SessionOutcome {
             report,
             limits,
+            manners,
             left,
         } = match joined {
             Ok(joined) => joined,
@@ -199,6 +200,7 @@ impl Backfill<'_> {
         }
         if let Some(peer) = place.and_then(|place| self.candidates.get(place)) {
             self.peer_memory.learn(peer, limits);
+            self.peer_memory.learn_manners(peer, manners, self.now);
         }
         sessions.reports.push(report);
     }
@@ -289,6 +291,7 @@ impl Backfill<'_> {
             traffic: Arc::clone(&traffic),
             stop,
             known: self.peer_memory.of(&peer, self.now).cloned(),
+            manners: self.peer_memory.manners(&peer),
             bar: self.context.bar(PEER_BAR, peer.address.to_string()),
             address: peer.address.clone(),
             connector: self.connector.clone(),

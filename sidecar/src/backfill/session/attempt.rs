@@ -15,7 +15,7 @@ use crate::backfill::reconciliation::{self, PeerReconciler, Reconciliation, Reco
 use crate::backfill::session::Session;
 use crate::backfill::session::failure::{AttemptError, ReconcileAttemptError};
 use crate::backfill::session::progress::Progress;
-use crate::relay::connection::{Connection, Stream};
+use crate::relay::connection::{ConnectError, Connection, Stream};
 use crate::relay::nip11::Information;
 use crate::relay::pager::Pager;
 use crate::support::error_chain::chain;
@@ -43,12 +43,14 @@ impl Session {
         if let Some(reconciliation) = &self.reconciliation
             && reconciliation::is_fit(&information)
             && !progress.is_unfit
+            && !self.manners.never_reconciles(progress.now)
         {
             let reconciled = self.reconcile(reconciliation, intake, progress, &information);
             match reconciled.await {
                 Ok(()) => return Ok(()),
                 Err(ReconcileAttemptError::Attempt(error)) => return Err(error),
                 Err(ReconcileAttemptError::Unfit(error)) => {
+                    progress.never_reconciles |= error.is_for_good();
                     let error = chain(&error);
                     info!("{}: {error}; its events are paged through", self.address);
                     progress.is_unfit = true;
@@ -146,6 +148,7 @@ impl Session {
         begin: impl FnOnce() -> Pager,
     ) -> Result<(), AttemptError> {
         let pager = progress.pager.get_or_insert_with(begin);
+        pager.begin_within(self.manners.bounds(progress.now), progress.now);
         pager.reconnected();
         let bar = &self.bar;
         fetch(connection, pager, intake, self.patience, || bar.inc(1)).await?;
@@ -154,8 +157,11 @@ impl Session {
 
     /// Opens a connection whose bytes are counted. From then on, the peer counts as reached.
     pub(super) async fn open(&self) -> Result<Connection<Box<dyn Stream>>, AttemptError> {
-        let connection = self.connector.open(&self.address).await?;
-        self.traffic.reach();
+        let opened = self.connector.open(&self.address).await;
+        if matches!(opened, Ok(_) | Err(ConnectError::Busy { .. })) {
+            self.traffic.reach();
+        }
+        let connection = opened?;
         Ok(connection.counted_in(Arc::clone(&self.traffic)))
     }
 }

@@ -9,6 +9,13 @@ use crate::backfill::reconciliation::ReconciliationError;
 use crate::plan::wanted::RESTRICTED_KINDS;
 use crate::relay::connection::{ConnectError, ConnectionError};
 
+/// The stable word for a peer that is not asked because it wants to be left alone.
+pub(crate) const LEFT_ALONE: &str = "left_alone";
+
+/// The stable word for a peer that answers nothing to clients who do not say who they are. That is
+/// no failure of a run: only the peer's captain can change it.
+pub(crate) const WANTS_AUTH: &str = "wants_auth";
+
 /// Why a session failed, as the log and the report show it.
 pub(super) struct SessionFailure {
     /// The cause in words.
@@ -44,7 +51,8 @@ impl AttemptError {
     /// If the relay asks for patience: how long it wants us to wait, as far as it says so.
     pub(super) const fn plea(&self) -> Option<Option<Duration>> {
         match self {
-            Self::Fetch(FetchError::RateLimited(_, wait)) => Some(*wait),
+            Self::Fetch(FetchError::RateLimited(_, wait))
+            | Self::Connect(ConnectError::Busy { wait, .. }) => Some(*wait),
             _ => None,
         }
     }
@@ -85,6 +93,10 @@ impl From<ReconciliationError> for ReconcileAttemptError {
 pub(super) enum Shortfall {
     #[error("it shows kinds {0:?} only to clients who say who they are (NIP-42)")]
     Kept(Vec<u16>),
+    #[error(
+        "it answers only clients who say who they are (NIP-42), whatever they ask for; it is asked again in a day; its captain can let others read (strfry: relay.auth), or its folder be taken out of the swarm"
+    )]
+    KeptAll,
     #[error("it holds what could not be had: {0}")]
     Gap(String),
     #[error("it holds what could not be had: {0}; and {1} more of the kind")]
@@ -106,6 +118,7 @@ impl Shortfall {
     pub(super) const fn code(&self) -> &'static str {
         match self {
             Self::Kept(_) => "auth_required",
+            Self::KeptAll => WANTS_AUTH,
             Self::Gap(_) | Self::Gaps(..) => "gap",
         }
     }

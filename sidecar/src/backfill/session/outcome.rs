@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::admission::counts::Counts;
 use crate::backfill::session::Session;
-use crate::backfill::session::failure::{SessionFailure, Shortfall, are_usually_restricted};
+use crate::backfill::session::failure::{
+    SessionFailure, Shortfall, WANTS_AUTH, are_usually_restricted,
+};
 use crate::backfill::session::progress::Progress;
+use crate::plan::manners::{Manners, RestReason};
 use crate::plan::peer_memory::KnownLimits;
 use crate::relay::filter::Window;
 use crate::relay::nip11::Information;
@@ -20,6 +23,8 @@ pub struct SessionOutcome {
     pub report: PeerReport,
     /// The limits of the peer's relay, for the next run.
     pub limits: KnownLimits,
+    /// What its answers showed, in this run and in earlier ones.
+    pub manners: Manners,
     /// What is left of the pages, if all of them were walked through and the session broke off.
     pub left: Option<Vec<Window>>,
 }
@@ -67,6 +72,7 @@ impl Session {
         };
         SessionOutcome {
             report,
+            manners: self.learned_manners(&progress, now),
             limits: self.limits(progress, now),
             left,
         }
@@ -75,13 +81,46 @@ impl Session {
     /// Which events the peer holds and did not give, although no attempt failed.
     fn shortfall(&self, progress: &Progress, unreadable_kinds: &[u16]) -> Option<SessionFailure> {
         let gaps = progress.pager.as_ref().map_or(&[][..], Pager::gaps);
-        let shortfall = Shortfall::of(gaps, unreadable_kinds)?;
+        let shortfall = if self.answers_nothing(unreadable_kinds) {
+            Shortfall::KeptAll
+        } else {
+            Shortfall::of(gaps, unreadable_kinds)?
+        };
         let (cause, code) = (shortfall.to_string(), shortfall.code());
-        error!(
-            "WebSocket backfill failed in part: {}: {cause} [{code}]",
-            self.address
-        );
+        if code == WANTS_AUTH {
+            warn!("{}: {cause} [{code}]", self.address);
+        } else {
+            error!(
+                "WebSocket backfill failed in part: {}: {cause} [{code}]",
+                self.address
+            );
+        }
         Some(SessionFailure { cause, code })
+    }
+
+    /// Whether the relay shows none of the kinds that are wanted to clients who do not say who they
+    /// are, and has shown no event.
+    fn answers_nothing(&self, unreadable_kinds: &[u16]) -> bool {
+        let mut kinds = self.wanted.kinds.iter();
+        !are_usually_restricted(&self.wanted.kinds)
+            && kinds.all(|kind| unreadable_kinds.contains(kind))
+    }
+
+    fn learned_manners(&self, progress: &Progress, now: u64) -> Manners {
+        let mut manners = self.manners.clone();
+        if let Some(wait) = progress.wants_rest {
+            manners.leave_alone(RestReason::Busy, wait.as_secs(), now);
+        }
+        if self.answers_nothing(&progress.unreadable_kinds()) {
+            manners.want_auth(now);
+        }
+        if progress.never_reconciles {
+            manners.refuse_reconciliation(now);
+        }
+        if let Some(pager) = &progress.pager {
+            manners.learn_bounds(pager.bounds(), now);
+        }
+        manners
     }
 
     /// What is remembered of the relay for the next run.

@@ -15,7 +15,9 @@ use crate::backfill::session::{Session, SessionOutcome};
 use crate::backfill::stop::{OUT_OF_TIME, Stop, TimeLimit};
 use crate::members::full_sync::PATIENCE;
 use crate::members::full_sync::budget::{Budget, group_size};
+use crate::members::full_sync::comparison::Comparison;
 use crate::members::profiles::render::short;
+use crate::plan::manners::Manners;
 use crate::plan::peer_memory::KnownLimits;
 use crate::plan::wanted::Wanted;
 use crate::relay::connection::Connector;
@@ -63,6 +65,8 @@ pub(crate) struct Source {
 #[derive(Default)]
 pub(crate) struct SourceState {
     pub(crate) known: Option<KnownLimits>,
+    /// What its answers showed.
+    pub(crate) manners: Manners,
     /// The relay broke off once: it is not asked again in this run.
     pub(crate) is_out: bool,
 }
@@ -79,6 +83,8 @@ pub(crate) struct Asking {
     pub(crate) sources: Arc<Vec<Source>>,
     pub(crate) connector: Connector,
     pub(crate) admission: Arc<Admission>,
+    /// Compares what the relays hold with what is here, if they can; else they are paged through.
+    pub(crate) comparison: Option<Comparison>,
     pub(crate) now: u64,
     pub(crate) limit: TimeLimit,
 }
@@ -87,6 +93,9 @@ impl Asking {
     /// Asks all relays that have not broken off, at the same time.
     pub(crate) async fn ask(&self, wanted: Wanted) -> Answers {
         let wanted = Arc::new(wanted);
+        let comparison = self.comparison.as_ref();
+        let reconciliation =
+            comparison.map(|comparison| comparison.begin(self.sources.len(), self.now));
         let mut sessions = JoinSet::new();
         for (place, source) in self.sources.iter().enumerate() {
             let state = source.state();
@@ -96,9 +105,10 @@ impl Asking {
             let tally = Tally::default();
             let session = Session {
                 index: place,
-                reconciliation: None,
+                reconciliation: reconciliation.clone(),
                 address: source.peer.address.clone(),
                 known: state.known.clone(),
+                manners: state.manners.clone(),
                 connector: self.connector.clone(),
                 tally: Arc::clone(&tally),
                 traffic: Arc::default(),
@@ -120,21 +130,32 @@ impl Asking {
             total: self.sources.len(),
             is_cut_off: false,
         };
+        let mut ended = Vec::new();
         while let Some(joined) = sessions.join_next().await {
-            let (place, tally, outcome) = match joined {
-                Ok(joined) => joined,
-                Err(error) => {
-                    error!("a session ended unexpectedly and failed: {error}");
-                    continue;
-                }
-            };
-            let SessionOutcome { report, limits, .. } = outcome;
-            answers.whole += usize::from(report.failure.is_none());
+            match joined {
+                Ok(joined) => ended.push(joined),
+                Err(error) => error!("a session ended unexpectedly and failed: {error}"),
+            }
+        }
+        for (place, tally, outcome) in ended {
+            // Known once all have ended: another relay may have sent what one withholds.
+            let withheld = reconciliation
+                .as_ref()
+                .filter(|_| outcome.report.reconciled);
+            let withheld = withheld.map_or(0, |shared| shared.withheld_by(place));
+            let SessionOutcome {
+                report,
+                limits,
+                manners,
+                ..
+            } = outcome;
+            answers.whole += usize::from(report.failure.is_none() && withheld == 0);
             answers.is_cut_off |= report.code == Some(OUT_OF_TIME);
             if let Some(source) = self.sources.get(place) {
                 let mut state = source.state();
                 state.is_out |= report.broke_off;
                 state.known = Some(limits);
+                state.manners = manners;
             }
             let received = counts::counts(&tally).received;
             if received >= wanted.most_events as u64 {

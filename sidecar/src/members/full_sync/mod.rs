@@ -6,6 +6,7 @@
 
 mod asking;
 pub(crate) mod budget;
+mod comparison;
 mod rounds;
 
 use std::pin::Pin;
@@ -13,20 +14,22 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use constellation_shared::{Pubkey, kinds};
+use constellation_shared::{Pubkey, counted, kinds};
 use tokio::time::timeout_at;
-use tracing::error;
+use tracing::{error, warn};
 
 pub(crate) use asking::{Answers, FullSyncs};
 use asking::{Asking, Source, SourceState};
 use budget::Budget;
+use comparison::Comparison;
 
 use crate::admission::gate::Gate;
-use crate::admission::intake::Admission;
+use crate::admission::intake::{Admission, ArrivalListener};
 use crate::admission::pipeline::{Pipeline, PipelineResult, Step};
 use crate::admission::rules::Rules;
 use crate::backfill::stop::TimeLimit;
 use crate::plan::peer_memory::PeerMemory;
+use crate::plan::refused::Refused;
 use crate::plan::wanted::Wanted;
 use crate::relay::connection::Connector;
 use crate::strfry::Strfry;
@@ -43,6 +46,9 @@ pub(crate) struct FullSync<'a> {
     pub connector: &'a Connector,
     /// The strfry that gets the events.
     pub strfry: Strfry,
+    /// What need not be asked for again, if peers are compared with what is here; else they are
+    /// paged through.
+    pub refused: Option<Arc<Refused>>,
     /// What may come in.
     pub rules: &'a Rules,
     /// Which kinds a full sync asks for.
@@ -65,6 +71,8 @@ pub(crate) struct FullSync<'a> {
     pub gate: Gate,
     /// What strfry made of the events.
     pub imported: Imported,
+    /// How many events strfry was given and does not say what became of.
+    pub untold: u64,
 }
 
 impl FullSync<'_> {
@@ -80,7 +88,13 @@ impl FullSync<'_> {
         let verify = !self.trust_peers;
         let budget = self.budget.clone();
         let work = |asking: Asking| asking.ask_for_each(keys, kinds, parallel, most, budget);
-        let (answers, step) = self.step(peers, verify, work, interruption).await;
+        let comparison = self.refused.clone().map(|refused| Comparison {
+            strfry: self.strfry.clone(),
+            refused,
+            listeners: Arc::default(),
+        });
+        let sources = (peers, comparison);
+        let (answers, step) = self.step(sources, verify, work, interruption).await;
         (answers.unwrap_or_default(), step)
     }
 
@@ -101,7 +115,7 @@ impl FullSync<'_> {
                 ..Answers::default()
             })
         };
-        let (answers, step) = self.step(relays, true, work, interruption).await;
+        let (answers, step) = self.step((relays, None), true, work, interruption).await;
         (answers.unwrap_or_default(), step)
     }
 
@@ -113,6 +127,7 @@ impl FullSync<'_> {
             state: Mutex::new(SourceState {
                 is_out: known.is_some_and(|known| known.unreachable),
                 known: known.cloned(),
+                manners: self.peer_memory.manners(peer),
             }),
         }
     }
@@ -120,14 +135,18 @@ impl FullSync<'_> {
     /// Opens a pipeline, does some work whose events go through it, and closes it.
     async fn step<W: Future>(
         &mut self,
-        peers: &[Peer],
+        (peers, comparison): (&[Peer], Option<Comparison>),
         verify: bool,
         work: impl FnOnce(Asking) -> W,
         mut interruption: Pin<&mut impl Future<Output = ()>>,
     ) -> (Option<W::Output>, Step) {
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        let listener = comparison.as_ref().map(|comparison| {
+            let listeners = Arc::clone(&comparison.listeners);
+            listeners as Arc<dyn ArrivalListener>
+        });
         let mut pipeline = Pipeline::open(
-            Admission::new(self.rules.clone(), verify, None, cores),
+            Admission::new(self.rules.clone(), verify, listener, cores),
             std::mem::take(&mut self.gate),
             Import::new(self.strfry.clone(), self.verify),
         );
@@ -137,6 +156,7 @@ impl FullSync<'_> {
             sources: Arc::clone(&sources),
             connector: self.connector.clone(),
             admission: Arc::clone(&pipeline.admission),
+            comparison,
             now: self.rules.now,
             limit: self.limit,
         };
@@ -149,14 +169,27 @@ impl FullSync<'_> {
             interrupted,
         } = pipeline.close(step, interruption).await;
         self.gate = gate;
+        let untold = imported.untold();
         self.imported.add(imported);
+        self.untold += untold;
         for source in sources.iter() {
-            if let Some(known) = source.state().known.take() {
+            let mut state = source.state();
+            if let Some(known) = state.known.take() {
                 self.peer_memory.learn(&source.peer, known);
+                let manners = std::mem::take(&mut state.manners);
+                let now = self.rules.now;
+                self.peer_memory.learn_manners(&source.peer, manners, now);
             }
         }
         match result {
             Ok(()) if interrupted => (output, Step::Interrupted),
+            Ok(()) if untold > 0 => {
+                warn!(
+                    "strfry does not say what became of {} of the full syncs; what it has not stored is fetched again next time",
+                    counted(untold, "event")
+                );
+                (output, Step::Broken)
+            }
             Ok(()) => (output, step),
             Err(error) => {
                 error!(

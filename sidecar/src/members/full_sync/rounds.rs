@@ -2,6 +2,7 @@
 //! Who has no profile anywhere is remembered.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use constellation_shared::{Pubkey, counted, kinds};
@@ -16,6 +17,7 @@ use crate::members::profiles::Profiles;
 use crate::members::profiles::render::short;
 use crate::members::{Members, say};
 use crate::plan::peer_memory::PeerMemory;
+use crate::plan::refused::Refused;
 use crate::report::{Outcome, Report};
 use crate::support::state_file;
 use crate::swarm::peer::Peer;
@@ -70,6 +72,7 @@ impl Members<'_> {
         }
         report.by_kind = full_sync.gate.by_kind().clone();
         report.imported.add(full_sync.imported);
+        report.untold += full_sync.untold;
         match step {
             Step::Done => {
                 let unfinished = keys.len().saturating_sub(answers.len());
@@ -118,6 +121,10 @@ impl Members<'_> {
         FullSync {
             connector: self.connector,
             strfry: self.context.strfry(),
+            refused: (!options.no_negentropy).then(|| {
+                let path = self.context.file(state_file::REFUSED.name);
+                Arc::new(Refused::load(&path, self.rules.now))
+            }),
             rules: self.rules,
             kinds,
             peer_memory,
@@ -132,6 +139,7 @@ impl Members<'_> {
             most_events: options.members.most_events(),
             gate,
             imported: Default::default(),
+            untold: 0,
         }
     }
 

@@ -30,6 +30,19 @@ pub enum ConnectError {
     /// The WebSocket handshake failed.
     #[error("no WebSocket at {0}")]
     WebSocket(String, #[source] Box<WebSocketError>),
+    /// A web server leads elsewhere, and is not followed.
+    #[error("{0} leads elsewhere, {1}")]
+    Redirect(String, &'static str),
+    /// It would answer later: after this time, if it says so.
+    #[error("{relay} asks for patience: HTTP {status}{}", wait.map(|wait| format!(", for {} s", wait.as_secs())).unwrap_or_default())]
+    Busy {
+        /// The relay.
+        relay: String,
+        /// The status of its answer.
+        status: u16,
+        /// How long it wants to be left alone.
+        wait: Option<Duration>,
+    },
     /// Connecting took too long.
     #[error("no connection to {0} within {patience} s", patience = .1.as_secs())]
     Slow(String, Duration),
@@ -62,7 +75,8 @@ impl ConnectError {
                 _ => "connect",
             },
             Self::Tls(..) => "tls",
-            Self::WebSocket(..) => NO_WEBSOCKET,
+            Self::WebSocket(..) | Self::Redirect(..) => NO_WEBSOCKET,
+            Self::Busy { .. } => "rate_limited",
             Self::Slow(..) => "connect_timeout",
             Self::Tunnel(error) => error.code(),
             Self::Own(..) | Self::OwnIdentity(_) => OWN_RELAY,
@@ -75,7 +89,11 @@ impl ConnectError {
         // A tunnel was retried already, and an address leads to the same place again.
         !matches!(
             self,
-            Self::Tunnel(_) | Self::Own(..) | Self::OwnIdentity(_) | Self::Private(..)
+            Self::Tunnel(_)
+                | Self::Redirect(..)
+                | Self::Own(..)
+                | Self::OwnIdentity(_)
+                | Self::Private(..)
         )
     }
 }

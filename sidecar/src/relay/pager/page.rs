@@ -4,6 +4,10 @@ use constellation_shared::Pubkey;
 
 use crate::relay::filter::Window;
 
+/// How many events more than asked for a relay may send. Some relays do not know `limit` and send
+/// everything.
+pub(crate) const MOST_SURPLUS: usize = 100_000;
+
 /// Whether an event belongs to a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
@@ -11,6 +15,8 @@ pub enum Asked {
     Yes,
     /// It belongs to a subscription that has ended.
     Late,
+    /// It belongs to a question that only counts, and is not wanted.
+    Counted,
     /// It was not asked for, or its subscription was never open.
     No,
     /// The relay sends far more events than the filter allows, and might never stop.
@@ -27,6 +33,8 @@ pub(crate) struct Task {
     /// How many events the page before this one had. If this one brings new events, that page was
     /// cut off at that number.
     pub after: usize,
+    /// How often it was asked smaller although nobody knows what the relay's words mean.
+    pub doubts: u8,
 }
 
 /// The events that have arrived for one subscription so far.

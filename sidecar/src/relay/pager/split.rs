@@ -2,11 +2,11 @@
 
 use std::mem;
 
-use constellation_shared::{counted, kinds};
+use constellation_shared::counted;
 
 use crate::relay::filter::Window;
 use crate::relay::pager::page::{FullSecond, Task};
-use crate::relay::pager::{MOST_SPLITS, Pager, SMALLEST_PAGE};
+use crate::relay::pager::{MOST_SPLITS, Pager};
 
 impl Pager {
     /// Asks for a window again in halves: by time if it spans several seconds, otherwise by author,
@@ -59,30 +59,10 @@ impl Pager {
                 self.split_authors(&window);
             } else if window.kinds.len() > 1 {
                 self.split_kinds(&window);
-            } else if self.may_hold_more(count)
-                && !window.kinds.iter().all(|&kind| kinds::is_replaceable(kind))
-            {
-                let author = window.authors.first().map(ToString::to_string);
-                self.gaps.push(format!(
-                    "the second {} of author {} holds {count} or more events of kind {}, and the relay sends no more at once",
-                    window.until,
-                    author.unwrap_or_default(),
-                    window.kinds.first().copied().unwrap_or_default(),
-                ));
+            } else {
+                self.take_unsplittable(FullSecond { window, count });
             }
         }
-    }
-
-    /// Whether a second that cannot be split any further may have more events than these. A single
-    /// event does not count: of a relay that sends one event at a time, nobody can tell.
-    fn may_hold_more(&self, count: usize) -> bool {
-        let was_cut = self.smallest_cut.is_some_and(|cut| cut <= count);
-        let full = if self.is_limit_told {
-            self.limit
-        } else {
-            self.limit.min(SMALLEST_PAGE)
-        };
-        count > 1 && (was_cut || count >= full)
     }
 
     pub(crate) fn split_authors(&mut self, window: &Window) {
@@ -110,6 +90,7 @@ impl Pager {
             window,
             expects_until: false,
             after: 0,
+            doubts: 0,
         });
     }
 }

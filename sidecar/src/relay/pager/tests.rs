@@ -3,6 +3,7 @@ use std::collections::{BTreeSet, HashSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::relay::objection::{Dimension, Objection};
 
 /// An event as far as the walk looks at it: its time, author, kind and number.
 type Entry = (u64, u8, u16, u32);
@@ -44,7 +45,8 @@ impl Relay {
             let is_at_since = time == filter.since && !self.since_exclusive;
             let above = time > filter.since || is_at_since || filter.since == 0;
             let author = key(author).to_hex();
-            below && above && filter.kinds.contains(&kind) && filter.authors.contains(&author)
+            let is_by_author = filter.authors.is_empty() || filter.authors.contains(&author);
+            below && above && filter.kinds.contains(&kind) && is_by_author
         };
         let page = self.entries.iter().filter(matches);
         let mut page: Vec<Entry> = page.take(filter.limit.min(self.clamp)).copied().collect();
@@ -97,14 +99,16 @@ fn walk(pager: &mut Pager, relay: &Relay, most_questions: usize) -> (BTreeSet<En
             break;
         };
         if filter.kinds.iter().all(|&kind| relay.private == Some(kind)) {
-            assert!(pager.closed(subscription, "auth-required: no", true));
+            assert!(pager.refused(subscription, "auth-required: no", Objection::WantsAuth));
             continue;
         }
         for entry in relay.answer(&filter) {
             let (time, author, kind, _) = entry;
             let asked = pager.event(subscription, &key(author), kind, time);
-            assert_eq!(asked, Asked::Yes, "{entry:?} for {filter:?}");
-            came.insert(entry);
+            if asked != Asked::Counted {
+                assert_eq!(asked, Asked::Yes, "{entry:?} for {filter:?}");
+                came.insert(entry);
+            }
         }
         assert!(pager.end(subscription));
         assert!(!pager.end(subscription), "it ended before");
@@ -236,27 +240,52 @@ fn a_second_of_one_author_and_kind_beyond_the_limit_is_a_gap() {
     );
 }
 
-#[test]
-fn a_second_that_holds_less_than_a_relay_says_that_it_sends_is_no_gap() {
-    let entries = (0..33).map(|number| (1000, 0, 1, number)).collect();
-    let relay = Relay::new(entries, 500);
-    let gaps = |is_told: bool| {
-        let pager = Pager::new(vec![window(3, &KINDS, 0)], 5, 500);
-        let mut pager = pager.with_told_limit(is_told);
-        let (came, _) = walk(&mut pager, &relay, 100);
-        assert_eq!(came.len(), 33);
-        pager.gaps().len()
+/// 33 events of one second, and these of other times.
+fn with_crowded_second(others: u32, clamp: usize) -> Relay {
+    let crowded = (0..33).map(|number| (1000, 0, 1, number));
+    let others = (0..others).map(|number| (2000 + u64::from(number), 5, 1, 100 + number));
+    Relay::new(crowded.chain(others).collect(), clamp)
+}
+
+/// How many gaps there are if a second is wanted of a relay, in which one author is followed.
+fn gaps_of_second(relay: &Relay) -> usize {
+    let second = Window {
+        until: 1000,
+        ..window(3, &KINDS, 1000)
     };
-    // One that says nothing may send no more than that at once.
-    assert_eq!((gaps(true), gaps(false)), (0, 1));
+    let mut pager = Pager::new(vec![second], 5, 500);
+    let (came, questions) = walk(&mut pager, relay, 100);
+    assert_eq!(came.len(), relay.clamp.min(33));
+    assert!(questions < 20, "{questions}");
+    pager.gaps().len()
 }
 
 #[test]
-fn a_limit_that_a_relay_is_seen_to_fall_short_of_is_not_believed() {
+fn a_crowded_second_is_no_gap_if_the_relay_is_seen_to_send_more_at_once() {
+    assert_eq!(gaps_of_second(&with_crowded_second(100, 500)), 0);
+    assert_eq!(gaps_of_second(&with_crowded_second(3, 500)), 0);
+}
+
+/// Whatever it says of itself.
+#[test]
+fn a_relay_that_sends_no_more_at_once_may_hide_events_of_a_crowded_second() {
+    for clamp in 10..=33 {
+        assert_eq!(
+            gaps_of_second(&with_crowded_second(100, clamp)),
+            1,
+            "{clamp}"
+        );
+    }
+    // Nobody can tell.
+    assert_eq!(gaps_of_second(&with_crowded_second(0, 500)), 1);
+}
+
+#[test]
+fn a_limit_that_a_relay_is_seen_to_fall_short_of_is_believed() {
     let mut entries: Vec<Entry> = (0..40).map(|number| (1000, 0, 1, number)).collect();
     entries.extend((40..80).map(|number| (900 - u64::from(number), 0, 1, number)));
     let relay = Relay::new(entries, 20);
-    let mut pager = Pager::new(vec![window(3, &KINDS, 0)], 5, 500).with_told_limit(true);
+    let mut pager = Pager::new(vec![window(3, &KINDS, 0)], 5, 500);
     let (came, _) = walk(&mut pager, &relay, 200);
     assert_eq!((came.len(), pager.gaps().len()), (60, 1));
 }
@@ -395,4 +424,78 @@ fn what_is_dated_beyond_all_clocks_hides_nothing() {
     let (came, _) = walk(&mut pager, &relay, 1000);
     assert!(usual.clone().all(|entry| came.contains(&entry)));
     assert_eq!(pager.gaps(), <[String; 0]>::default());
+}
+
+/// Walks a relay that refuses questions which are too large in its words. Returns how many.
+fn walk_refusing(
+    pager: &mut Pager,
+    relay: &Relay,
+    objects: impl Fn(&Filter) -> Option<Objection>,
+) -> (BTreeSet<Entry>, usize) {
+    pager.begin_within(None, 10_000);
+    let (mut came, mut refusals) = (BTreeSet::new(), 0);
+    while let Some((subscription, filter)) = pager.next_subscription() {
+        if let Some(objection) = objects(&filter) {
+            refusals += 1;
+            assert!(pager.refused(subscription, "no", objection));
+            if pager.is_hopeless() {
+                break;
+            }
+            continue;
+        }
+        for entry in relay.answer(&filter) {
+            pager.event(subscription, &key(entry.1), entry.2, entry.0);
+            came.insert(entry);
+        }
+        pager.end(subscription);
+    }
+    (came, refusals)
+}
+
+#[test]
+fn a_question_that_is_too_large_is_asked_smaller_until_it_is_taken() {
+    let entries = (0..600_u32).map(|number| {
+        let kind = KINDS[number as usize % 3];
+        (9000 - u64::from(number), (number % 20) as u8, kind, number)
+    });
+    let relay = Relay::new(entries.collect(), 500);
+    let objections: [fn(&Filter) -> Option<Objection>; 6] = [
+        |filter| (filter.authors.len() > 3).then_some(Objection::TooMuch(Dimension::Authors)),
+        |filter| (filter.kinds.len() > 1).then_some(Objection::TooMuch(Dimension::Kinds)),
+        |filter| (filter.limit > 40).then_some(Objection::TooMuch(Dimension::Limit)),
+        |filter| {
+            let span = filter.until.saturating_sub(filter.since);
+            (span > 300).then_some(Objection::TooMuch(Dimension::Span))
+        },
+        // It does not say what it minds.
+        |filter| {
+            let items = filter.authors.len() * filter.kinds.len();
+            (items > 5).then_some(Objection::TooMuch(Dimension::Any))
+        },
+        // Nobody knows what its words mean.
+        |filter| (filter.authors.len() > 10).then_some(Objection::Unknown),
+    ];
+    for (number, objects) in objections.into_iter().enumerate() {
+        let mut pager = Pager::new(vec![window(20, &KINDS, 100)], 1, 500);
+        let (came, refusals) = walk_refusing(&mut pager, &relay, objects);
+        assert_eq!(came.len(), 600, "{number}");
+        assert_eq!(pager.gaps(), &[] as &[String], "{number}");
+        assert!(refusals < 12, "{number}: {refusals}");
+    }
+}
+
+#[test]
+fn what_is_refused_however_small_it_is_is_a_gap_after_few_questions() {
+    let relay = Relay::new(Vec::new(), 500);
+    for objection in [
+        Objection::Unknown,
+        Objection::Never,
+        Objection::TooMuch(Dimension::Any),
+        Objection::TooMuch(Dimension::Authors),
+    ] {
+        let mut pager = Pager::new(vec![window(200, &KINDS, 100)], 1, 500);
+        let (_, refusals) = walk_refusing(&mut pager, &relay, |_| Some(objection));
+        assert!(!pager.gaps().is_empty(), "{objection:?}");
+        assert!(refusals < 60, "{objection:?}: {refusals}");
+    }
 }
