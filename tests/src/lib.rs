@@ -34,6 +34,7 @@ pub mod relay;
 pub mod simulation;
 pub mod stand_in;
 pub mod station;
+pub mod station_plugin;
 pub mod sync_program;
 
 pub use author::Author;

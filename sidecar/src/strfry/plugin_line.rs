@@ -30,6 +30,8 @@ pub(crate) struct PluginSettings {
     pub zen: Option<PathBuf>,
     /// The folder of its filters, where the line names one.
     pub filters: Option<PathBuf>,
+    /// The arguments that the policy is started with.
+    pub arguments: Vec<String>,
 }
 
 /// Understands a plugin line; nothing where the plugin is not our policy. A script that
@@ -129,7 +131,10 @@ impl Call {
     }
 
     fn settings(&self, folder: &Path) -> Result<PluginSettings, String> {
-        let mut found = PluginSettings::default();
+        let mut found = PluginSettings {
+            arguments: self.arguments.clone(),
+            ..PluginSettings::default()
+        };
         let mut arguments = self.arguments.iter();
         while let Some(argument) = arguments.next() {
             let (name, given) = match argument.split_once('=') {

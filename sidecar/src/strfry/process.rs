@@ -32,6 +32,8 @@ pub(crate) struct Plugin {
     pub name: String,
     /// Whether its program has been replaced since it was started.
     pub is_outdated: bool,
+    /// Its arguments, without the program.
+    pub arguments: Vec<String>,
 }
 
 impl Relay {
@@ -132,6 +134,7 @@ fn plugin(relay: u32, processes: &BTreeMap<u32, Process>) -> Option<Plugin> {
             pid: *pid,
             name: name(program).to_owned(),
             is_outdated,
+            arguments: process.arguments.iter().skip(1).cloned().collect(),
         };
         // The policy's own children are its filters.
         if plugin.name == POLICY {

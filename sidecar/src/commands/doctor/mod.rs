@@ -2,7 +2,7 @@
 //! repairs what is wrong.
 //!
 //! There is one module for each group of checks: [`folders`], [`strfry`], [`lists`], [`plugin`],
-//! [`serving`] (which of these are running), [`relay`] (our own), [`peers`], [`clock`] (compared with
+//! [`rule`] (what the relay accepts), [`serving`] (which of these are running), [`relay`] (our own), [`peers`], [`clock`] (compared with
 //! the peers' clocks), [`callers`], [`kinds`] (which events are fetched) and [`runs`]. In each, `gather` looks at the machine without changing
 //! anything, and `judge` turns what it saw into a [`Finding`]. All checks together take about ten
 //! seconds at most.
@@ -16,6 +16,7 @@ pub(crate) mod lists;
 pub(crate) mod peers;
 pub(crate) mod plugin;
 pub(crate) mod relay;
+pub(crate) mod rule;
 pub(crate) mod runs;
 pub(crate) mod serving;
 pub(crate) mod strfry;
@@ -150,6 +151,10 @@ fn judge_policy(
     }
     // If another plugin is meant to decide, or none, the first finding says so.
     if is_ours {
+        let station = &context.station;
+        let settings = plugin.settings().clone();
+        let rule = rule::Facts::gather(station, plugin.command(), settings, serving.plugin());
+        findings.extend(rule.judge());
         findings.extend(serving.judge());
     }
     // Which lists a broken plugin uses matters only once it works.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use constellation_shared::regular_file;
 
 use crate::commands::doctor::finding::{Finding, quoted, quoted_text};
+use crate::strfry::plugin_line::{self, PluginSettings};
 use crate::strfry::process::POLICY;
 use crate::support::unix_user::{ENTER, READ, UnixUser};
 
@@ -38,6 +39,8 @@ pub(crate) struct Facts {
     other_user: bool,
     /// The answers of our own policy to trial requests, or why there are none.
     answers: Option<Result<Vec<String>, String>>,
+    /// What the line tells our policy; nothing if that is not understood.
+    settings: PluginSettings,
 }
 
 /// What keeps strfry's user from running the plugin.
@@ -114,12 +117,26 @@ impl Facts {
             closed,
             other_user,
             answers,
+            settings: plugin_line::read(command, folder)
+                .ok()
+                .flatten()
+                .unwrap_or_default(),
         }
     }
 
     /// The program that the line names, if it exists.
     pub(crate) fn program(&self) -> Option<&Path> {
         self.program.as_deref()
+    }
+
+    /// The value of the line.
+    pub(crate) fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// What the line tells our policy.
+    pub(crate) const fn settings(&self) -> &PluginSettings {
+        &self.settings
     }
 
     /// What is wrong with the plugin.
@@ -255,6 +272,7 @@ mod tests {
             closed: None,
             other_user: false,
             answers: None,
+            settings: PluginSettings::default(),
         }
     }
 

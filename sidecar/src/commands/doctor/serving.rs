@@ -35,6 +35,11 @@ impl Facts {
         }
     }
 
+    /// The running plugin, if there is one.
+    pub(crate) fn plugin(&self) -> Option<Plugin> {
+        self.relay.as_ref()?.plugin.clone()
+    }
+
     /// What is wrong with it.
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let Some(relay) = &self.relay else {
@@ -69,6 +74,7 @@ impl Facts {
                 pid: plugin,
                 name,
                 is_outdated: true,
+                ..
             }) if name == POLICY => Finding::warn(
                 "plugin_outdated",
                 format!(
@@ -116,6 +122,7 @@ mod tests {
                 pid: 8,
                 name: name.to_owned(),
                 is_outdated,
+                arguments: Vec::new(),
             });
             let relay = Relay {
                 pid: 7,

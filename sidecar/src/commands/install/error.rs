@@ -35,6 +35,19 @@ pub enum InstallError {
         /// The plugin that was wanted.
         command: String,
     },
+    /// The plugin is not recognised.
+    #[error(
+        "{plugin} is not recognised: {what}; so it cannot be told what strangers may write here{}. Nothing was changed: say it with --strangers accept (everything) or --strangers filters (only what a filter accepts)",
+        .seems.as_ref().map(|rule| format!("; it seems to accept {rule}")).unwrap_or_default()
+    )]
+    UnknownPlugin {
+        /// The plugin.
+        plugin: String,
+        /// What in it is unknown.
+        what: String,
+        /// What it seems to accept.
+        seems: Option<String>,
+    },
     /// No policy.
     #[error(
         "{0} is not there; install constellation-policy beside constellation-sync, or pass --policy PATH"

@@ -115,7 +115,7 @@ impl Found {
     /// If there is a record that is not understood.
     pub fn recorded(&self) -> Result<Record, InstallError> {
         match &self.record.content {
-            None => Ok(Record::new(Vec::new())),
+            None => Ok(Record::new(Vec::new(), None)),
             Some(bytes) => {
                 Record::parse(bytes).ok_or_else(|| InstallError::Record(self.record.path.clone()))
             }

@@ -4,7 +4,7 @@
 //! Read it in this order: [`found`] (what is there now), [`plan`] (the steps that are left to do),
 //! [`undo`] (the plan of an uninstall), [`step`] (the execution of one step), [`record`] (what is
 //! remembered for the uninstall), [`kinds`] (which events the station's own backfill
-//! fetches), `filter` and [`checkout`] (how our scripts live in a git work tree
+//! fetches), [`replaced`] and `former` (what the relay accepts, and goes on accepting), `filter` and [`checkout`] (how our scripts live in a git work tree
 //! that is pulled every day), [`plugin`] (whether strfry can start the policy), [`units`] (systemd's
 //! service and timer).
 //!
@@ -14,12 +14,14 @@ pub(crate) mod checkout;
 mod draft;
 mod error;
 mod filter;
+mod former;
 pub(crate) mod found;
 pub(crate) mod kinds;
 pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod plugin;
 pub(crate) mod record;
+pub(crate) mod replaced;
 pub(crate) mod step;
 pub(crate) mod undo;
 pub(crate) mod units;
@@ -41,6 +43,7 @@ pub(crate) use error::InstallError;
 use found::Found;
 use options::{InstallOptions, UninstallOptions};
 use plan::Plan;
+use replaced::{RelayRule, Replaced};
 use wanted::Wanted;
 
 /// The scripts in the places of the station's own, by their names in `workspace/NIP-101`.
@@ -80,10 +83,24 @@ pub(crate) fn install(
     let database = conf::database(&found.conf.path, &station.strfry_dir());
     let strfry = process::strfry_user(&station.strfry_dir(), &database)
         .map_err(|error| InstallError::Read(station.strfry_dir(), error))?;
+    let record = found.recorded()?;
+    let replaced = Replaced::look(&found, &record, options.write_conf);
+    let rule = match &replaced {
+        Some(replaced) => Some(replaced.kept(options.strangers)?),
+        None => None,
+    };
+    let told = rule.clone().unwrap_or_else(|| RelayRule {
+        strangers: options.strangers.unwrap_or_default(),
+        filters: None,
+    });
+    if let Some(folder) = &told.filters {
+        plain(folder)?;
+    }
     let wanted = Wanted {
-        command: command(&policy, &found.root, &strfry),
-        plugin: script(&policy, &found.root),
+        command: command(&policy, &found.root, &strfry, &told),
+        plugin: script(&policy, &found.root, &told),
         by_conf: options.write_conf,
+        rule,
     };
     let plan = plan::install(&found, &wanted)?;
     let obstacle = plugin::obstacle(&strfry, &policy);
@@ -101,6 +118,18 @@ pub(crate) fn install(
         strfry.name,
         policy.display()
     )?;
+    if let (Some(replaced), Some(rule)) = (&replaced, &wanted.rule) {
+        writeln!(
+            out,
+            "Before, the relay accepts {} ({})",
+            replaced.accepts(),
+            replaced.name
+        )?;
+        writeln!(
+            out,
+            "With the policy, it accepts {rule}; nothing of blacklisted authors"
+        )?;
+    }
     let code = carry_out(&plan, "install", dry_run, out)?;
     if dry_run || !plan.is_whole {
         Ok(code)
@@ -252,25 +281,29 @@ pub(crate) fn invoked() -> Option<PathBuf> {
 
 /// The command of the plugin line in `strfry.conf`. It has no arguments if none are needed: strfry
 /// then notices when the program is replaced.
-fn command(policy: &Path, root: &Path, strfry: &UnixUser) -> String {
-    if strfry.home.join(".zen") == root {
-        quoted(policy)
-    } else {
-        format!("{} --zen {}", quoted(policy), quoted(root))
+fn command(policy: &Path, root: &Path, strfry: &UnixUser, rule: &RelayRule) -> String {
+    let mut command = quoted(policy);
+    if strfry.home.join(".zen") != root {
+        command.push_str(&format!(" --zen {}", quoted(root)));
     }
+    if !rule.is_default() {
+        command.push_str(&format!(" {}", rule.options()));
+    }
+    command
 }
 
 /// The script that takes the place of the station's plugin. strfry restarts it when it changes, so it
 /// names our version.
-fn script(policy: &Path, root: &Path) -> Vec<u8> {
+fn script(policy: &Path, root: &Path, rule: &RelayRule) -> Vec<u8> {
     format!(
         "#!/bin/sh\n\
          # strfry's write policy, put here by `constellation-sync install` {}; git does not see\n\
          # it, and `constellation-sync uninstall` puts back what git has.\n\
-         exec {} --zen {}\n",
+         exec {} --zen {} {}\n",
         env!("CARGO_PKG_VERSION"),
         quoted(policy),
-        quoted(root)
+        quoted(root),
+        rule.options()
     )
     .into_bytes()
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
+use constellation_shared::verdict::Strangers;
 
 /// `constellation-sync install`
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -11,6 +12,7 @@ use clap::builder::BoolishValueParser;
 Run it as the user who owns the station. The scripts in workspace/NIP-101 survive
 `git pull`, and `git status` stays clean. The policy replaces the plugin there,
 which strfry.conf names on most stations; --write-conf changes that line instead.
+The relay goes on accepting from everyone what it accepts now, filters included.
 
 Examples:
   constellation-sync install --dry-run       show what would be changed
@@ -23,6 +25,19 @@ pub struct InstallOptions {
     /// Change the plugin line of strfry.conf instead of the plugin in workspace/NIP-101
     #[arg(long, env = "CONSTELLATION_WRITE_CONF", value_parser = BoolishValueParser::new())]
     pub write_conf: bool,
+    /// What strangers may write: accept (everything) or filters (what a filter accepts) [default:
+    /// what the plugin lets them write that the policy replaces]
+    ///
+    /// It is needed if that plugin is not recognised.
+    #[arg(
+        long,
+        value_name = "RULE",
+        env = "CONSTELLATION_STRANGERS",
+        hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(["accept", "filters"])
+            .try_map(|rule| rule.parse::<Strangers>())
+    )]
+    pub strangers: Option<Strangers>,
     /// The policy [default: constellation-policy beside this program, else on PATH]
     #[arg(long, value_name = "PATH", env = "CONSTELLATION_POLICY")]
     pub policy: Option<PathBuf>,

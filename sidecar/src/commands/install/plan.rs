@@ -95,7 +95,8 @@ pub fn install(found: &Found, wanted: &Wanted) -> Result<Plan, InstallError> {
         plan.is_whole = false;
     }
     if !draft.changes.is_empty() {
-        let json = Record::new(draft.changes).to_json();
+        let rule = wanted.rule.clone().or_else(|| record.rule().cloned());
+        let json = Record::new(draft.changes, rule).to_json();
         let json =
             json.map_err(|error| InstallError::Odd(found.root.clone(), error.to_string()))?;
         let mut first = Draft::default();

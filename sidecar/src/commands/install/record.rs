@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::commands::install::replaced::RelayRule;
 use crate::strfry::conf::edit::Edit;
 
 /// The layout of the file.
@@ -17,6 +18,10 @@ const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     version: u32,
+    /// What the relay accepts since then, as it did before. Missing in the records of earlier
+    /// versions, and if the policy takes no plugin's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rule: Option<RelayRule>,
     /// In the order in which they were made.
     pub changes: Vec<Change>,
 }
@@ -64,11 +69,17 @@ pub enum Before {
 
 impl Record {
     /// A record of these changes.
-    pub const fn new(changes: Vec<Change>) -> Self {
+    pub const fn new(changes: Vec<Change>, rule: Option<RelayRule>) -> Self {
         Self {
             version: VERSION,
+            rule,
             changes,
         }
+    }
+
+    /// What the relay accepts since the install.
+    pub const fn rule(&self) -> Option<&RelayRule> {
+        self.rule.as_ref()
     }
 
     /// Reads a record; `None` if the text is not one, or is of another version.

@@ -1,5 +1,7 @@
 //! What an install should achieve, as the command line says.
 
+use crate::commands::install::replaced::RelayRule;
+
 /// What is to be in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
@@ -9,4 +11,6 @@ pub struct Wanted {
     pub plugin: Vec<u8>,
     /// The policy by the line in strfry.conf.
     pub by_conf: bool,
+    /// What the relay is to accept, if the policy takes a plugin's place.
+    pub rule: Option<RelayRule>,
 }

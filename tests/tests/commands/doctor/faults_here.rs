@@ -112,6 +112,17 @@ pub(crate) const HERE: &[Fault] = &[
         let plugin = format!("plugin = \"{} ", script.display());
         sound.conf(|conf| conf.replace("plugin = \"", &plugin));
     }),
+    fault("filters_not_run", "fail", ForPeople, |sound| {
+        let filter = "workspace/NIP-101/relay.writePolicy.plugin/filter/1.sh";
+        sound.station.write(filter, "#!/bin/sh\n");
+        set_mode(&sound.path(filter), 0o755);
+    }),
+    fault("strangers_let_in", "fail", ForPeople, |sound| {
+        sound.station.write(
+            "strfry/constellation-install.json",
+            r#"{"version":1,"rule":{"strangers":"filters","filters":null},"changes":[{"change":"lines","path":"/x","lines":"","created":false}]}"#,
+        );
+    }),
     fault("plugin_not_taken_up", "warn", ForPeople, |sound| {
         sound.serve(Path::new("/bin/cat"));
     }),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use constellation_tests::command::{Output, TestCommand};
-use constellation_tests::{StationDir, station};
+use constellation_tests::{StationDir, station, station_plugin};
 
 pub(crate) const BACKFILL: &str = "backfill_constellation.sh";
 pub(crate) const TRIGGER: &str = "constellation_sync_trigger.sh";
@@ -32,7 +32,7 @@ impl Case {
         let case = Self::plain();
         case.publish(&[
             (BACKFILL, Some(&case.large("backfill"))),
-            (PLUGIN, Some("#!/bin/sh\n# their plugin\n")),
+            (PLUGIN, Some(station_plugin::OLD)),
             ("other.sh", Some("other\n")),
         ]);
         fs::remove_dir_all(&case.workspace).unwrap();
@@ -54,7 +54,7 @@ impl Case {
         fs::create_dir_all(&case.upstream).unwrap();
         case.git(&case.upstream, &["init", "-q", "-b", "main"]);
         case.write_script(BACKFILL, "theirs\n");
-        case.write_script(PLUGIN, "#!/bin/sh\n# their plugin\n");
+        case.write_script(PLUGIN, station_plugin::OLD);
         case.plugin_line(&format!("\"{}\"", case.workspace.join(PLUGIN).display()));
         case
     }

@@ -7,6 +7,8 @@ use constellation_sync::testing::plan;
 use constellation_sync::testing::undo;
 use constellation_sync::testing::wanted::InstallWanted as Wanted;
 
+use constellation_tests::station_plugin;
+
 use super::case::{BACKFILL, Case, PLUGIN, TRIGGER, steps};
 
 #[test]
@@ -249,7 +251,7 @@ fn what_was_changed_since_is_named_and_left_alone() {
         .station
         .read(format!("strfry/constellation-install/before/{TRIGGER}"));
     assert_eq!(kept, "of the captain's\n");
-    assert_eq!(case.script(PLUGIN), "#!/bin/sh\n# their plugin\n");
+    assert_eq!(case.script(PLUGIN), station_plugin::OLD);
 }
 
 #[test]
@@ -276,6 +278,7 @@ fn an_install_that_was_cut_short_is_finished_or_undone() {
             .to_string(),
         plugin: b"#!/bin/sh\n".to_vec(),
         by_conf: false,
+        rule: None,
     };
     let case = Case::new();
     let before = case.snapshot();

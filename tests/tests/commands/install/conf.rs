@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use constellation_tests::station_plugin;
+
 use super::case::{Case, PLUGIN};
 
 fn conf(case: &Case) -> String {
@@ -35,7 +37,7 @@ fn the_line_alone_is_changed_and_the_plugin_script_stays_theirs() {
     let command = plugin(&case);
     assert_eq!(conf(&case).replace(&command, &old), before);
     case.expect_policy(&command);
-    assert_eq!(case.script(PLUGIN), "#!/bin/sh\n# their plugin\n");
+    assert_eq!(case.script(PLUGIN), station_plugin::OLD);
     let backup = case
         .station
         .read("strfry/constellation-install/before/strfry.conf");
@@ -95,7 +97,8 @@ fn a_program_that_has_moved_is_undone_to_the_very_beginning() {
                 .write("strfry/strfry.conf", "relay {\n    nofiles = 0\n}\n"),
         }
         let before = case.snapshot();
-        case.run(&["install", "--write-conf"]).expect_code(0);
+        case.run(&["install", "--write-conf", "--strangers", "accept"])
+            .expect_code(0);
         let elsewhere = case.station.home().join("elsewhere");
         fs::create_dir_all(&elsewhere).unwrap();
         let program = elsewhere.join("constellation-policy");
@@ -103,8 +106,15 @@ fn a_program_that_has_moved_is_undone_to_the_very_beginning() {
         let real = fs::read_link(case.station.program("constellation-policy")).unwrap();
         std::os::unix::fs::symlink(real, &program).unwrap();
         let option = program.to_str().unwrap();
-        case.run(&["install", "--write-conf", "--policy", option])
-            .expect_code(0);
+        case.run(&[
+            "install",
+            "--write-conf",
+            "--strangers",
+            "accept",
+            "--policy",
+            option,
+        ])
+        .expect_code(0);
         assert!(conf(&case).contains(option), "{}", conf(&case));
         case.run(&["uninstall"]).expect_code(0);
         assert_eq!(case.snapshot(), before);
@@ -121,7 +131,7 @@ fn a_policy_that_is_not_in_force_is_said() {
         .expect_stdout("the policy is not in force")
         .expect_stdout("pass --write-conf");
     case.expect_clean();
-    assert_eq!(case.script(PLUGIN), "#!/bin/sh\n# their plugin\n");
+    assert_eq!(case.script(PLUGIN), station_plugin::OLD);
     assert_eq!(conf(&case), before);
 }
 
@@ -147,7 +157,8 @@ fn the_line_is_found_however_it_is_spelled_and_never_in_a_comment() {
         ),
     ] {
         case.station.write("strfry/strfry.conf", before);
-        case.run(&["install", "--write-conf"]).expect_code(0);
+        case.run(&["install", "--write-conf", "--strangers", "accept"])
+            .expect_code(0);
         let text = conf(&case);
         let (front, _) = after.split_once("@").unwrap();
         let command = text.strip_prefix(front).unwrap().split('"').next().unwrap();
@@ -179,7 +190,7 @@ fn a_conf_that_is_not_understood_is_not_changed() {
         );
         case.station.write("strfry/strfry.conf", before);
         let snapshot = case.snapshot();
-        case.run(&["install", "--write-conf"])
+        case.run(&["install", "--write-conf", "--strangers", "accept"])
             .expect_code(2)
             .expect_stderr(said)
             .expect_stderr("nothing was changed");

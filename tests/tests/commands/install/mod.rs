@@ -5,5 +5,6 @@ mod case;
 mod checkout;
 mod conf;
 mod plain;
+mod rule;
 mod systemd;
 mod user;
