@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::relay::connection::CertificateError;
+use crate::relay::connection::ConnectorError;
 use crate::swarm::followed::BlacklistUnreadable;
 
 /// Why a backfill cannot begin; each says what to do about it.
@@ -11,7 +11,7 @@ use crate::swarm::followed::BlacklistUnreadable;
 pub(crate) enum PrepareError {
     /// `--ca-file`.
     #[error(transparent)]
-    Certificate(#[from] CertificateError),
+    Certificate(#[from] ConnectorError),
     /// strfry.conf is there and cannot be read.
     #[error("{0} cannot be read; check who may read it")]
     Conf(PathBuf, #[source] io::Error),

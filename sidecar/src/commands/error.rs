@@ -9,7 +9,7 @@ use tracing::error;
 use crate::backfill::error::PrepareError;
 use crate::commands::install::InstallError;
 use crate::members::friends::FriendsError;
-use crate::relay::connection::CertificateError;
+use crate::relay::connection::ConnectorError;
 use crate::report::publish::Failure;
 use crate::strfry::scan::ScanError;
 use crate::support::error_chain::chain;
@@ -93,8 +93,8 @@ impl SyncError {
     }
 }
 
-impl From<CertificateError> for SyncError {
-    fn from(error: CertificateError) -> Self {
+impl From<ConnectorError> for SyncError {
+    fn from(error: ConnectorError) -> Self {
         Self::Prepare(error.into())
     }
 }

@@ -227,20 +227,20 @@ impl Address {
         }
     }
 
-    /// Whether the host is `localhost` or a name below it, which mean the machine itself (RFC 6761).
-    pub fn is_on_localhost(&self) -> bool {
+    /// Whether the host is this machine: a name that DNS is not asked for (RFC 6761), or an IP
+    /// address.
+    pub fn is_on_this_machine(&self) -> bool {
         let host = self.host();
-        host == "localhost" || host.ends_with(".localhost")
+        let ip: Option<IpAddr> = host.parse().ok();
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified())
     }
 
     /// Whether this is the address of a strfry that only listens on its own machine, so that other
     /// machines need a tunnel to reach it.
     pub fn is_behind_tunnel(&self) -> bool {
-        let ip: Option<IpAddr> = self.host().parse().ok();
-        let is_loopback = ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified());
-        (is_loopback || self.is_on_localhost())
-            && self.port() == STRFRY_PORT
-            && self.tunnel().is_none()
+        self.is_on_this_machine() && self.port() == STRFRY_PORT && self.tunnel().is_none()
     }
 }
 

@@ -1,20 +1,24 @@
 //! [`Connector`] and [`Connection`]: WebSocket connections to relays, with limits on the size of
 //! messages and on every wait.
 
+mod dial;
 mod error;
+mod proxy;
+mod stream;
+mod tls;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -30,7 +34,9 @@ use crate::relay::tunnel::TunnelError;
 use crate::relay::tunnel::tunnels::Tunnels;
 
 use error::SEND_PATIENCE;
-pub(crate) use error::{CertificateError, ConnectError, ConnectionError, NO_WEBSOCKET, OWN_RELAY};
+pub(crate) use error::{ConnectError, ConnectionError, ConnectorError, NO_WEBSOCKET, OWN_RELAY};
+use proxy::{Lookup, Proxies, Proxy};
+pub(crate) use stream::Stream;
 
 /// The longest time for DNS, TCP and TLS together, and again for the WebSocket handshake.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
@@ -39,16 +45,14 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
 /// message in hex); the longest events that any relay is known to store have 2 MB.
 const LONGEST_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// A byte stream to a relay, with or without TLS.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// Opens connections to relays, through tunnels if there is no other way.
+/// Opens connections to relays, through tunnels if there is no other way, and through the proxies
+/// that the environment names.
 #[derive(Clone)]
 pub struct Connector {
     tls: TlsConnector,
     patience: Duration,
     tunnels: Option<Arc<Tunnels>>,
+    proxies: Arc<Proxies>,
     guard: Arc<Guard>,
     /// Whether it follows redirects. Without a guard, they could lead anywhere.
     follows: bool,
@@ -69,36 +73,18 @@ impl From<ConnectError> for Unopened {
 }
 
 impl Connector {
-    /// A connector that trusts the system's certificate authorities, or those in `ca_file`
-    /// instead. It connects only to addresses that `guard` admits, and to tunnels.
+    /// A connector that trusts the system's certificate authorities, or the certificates in
+    /// `ca_file` instead. It connects only to addresses that `guard` admits, and to tunnels.
     ///
     /// # Errors
-    /// [`CertificateError`] if the file holds no certificate.
-    pub fn new(ca_file: Option<&Path>, guard: Arc<Guard>) -> Result<Self, CertificateError> {
-        let mut roots = RootCertStore::empty();
-        match ca_file {
-            None => {
-                // If there are none, each `wss://` relay fails with an error of its own.
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
-            Some(path) => {
-                let name = path.display().to_string();
-                let certificates = CertificateDer::pem_file_iter(path)
-                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                    .map_err(|error| CertificateError::File(name.clone(), Some(error.into())))?;
-                let (added, _) = roots.add_parsable_certificates(certificates);
-                if added == 0 {
-                    return Err(CertificateError::File(name, None));
-                }
-            }
-        }
-        let config = ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    /// [`ConnectorError`] if the file holds no certificate, or a proxy in the environment is not
+    /// understood.
+    pub fn new(ca_file: Option<&Path>, guard: Arc<Guard>) -> Result<Self, ConnectorError> {
         Ok(Self {
-            tls: TlsConnector::from(Arc::new(config)),
+            tls: tls::connector(ca_file)?,
             patience: CONNECT_PATIENCE,
             tunnels: None,
+            proxies: Arc::new(Proxies::from_env()?),
             guard,
             follows: true,
         })
@@ -163,36 +149,87 @@ impl Connector {
     }
 
     async fn connect_patiently(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
-        let name = || address.authority();
-        let resolved = lookup_host((address.host(), address.port()))
+        let stream = match self.proxies.of(address) {
+            Some(proxy) => self.connect_through(&proxy, address).await?,
+            None => self.connect_directly(address).await?,
+        };
+        if !address.is_secure() {
+            return Ok(stream);
+        }
+        self.encrypt(address.host(), address.authority(), stream)
             .await
-            .map_err(|error| ConnectError::Tcp(name(), error))?;
+    }
+
+    async fn connect_directly(&self, address: &Address) -> Result<Box<dyn Stream>, ConnectError> {
+        if proxy::is_onion(address.host()) {
+            return Err(ConnectError::Onion(address.authority()));
+        }
         // The connection goes to the addresses that were judged. A second lookup of the name
         // might lead elsewhere.
-        let admitted = self
-            .guard
-            .admit(address, resolved.collect())
+        let admitted = self.look_up(address).await?;
+        let tcp = dial::dial(&admitted)
             .await
-            .map_err(|Denied { denial, ip }| match denial {
-                Denial::Own => ConnectError::Own(name(), ip),
-                Denial::Private => ConnectError::Private(name(), ip),
-            })?;
-        let tcp = TcpStream::connect(admitted.as_slice())
-            .await
-            .map_err(|error| ConnectError::Tcp(name(), error))?;
+            .map_err(|error| ConnectError::Tcp(address.authority(), error))?;
         // Our messages are small and we wait for the replies. If this fails, it is only slower.
         let _ = tcp.set_nodelay(true);
-        if !address.is_secure() {
-            return Ok(Box::new(tcp));
-        }
-        let server = ServerName::try_from(address.host().to_owned())
-            .map_err(|error| ConnectError::Tls(name(), io::Error::other(error)))?;
-        let tls = self
-            .tls
-            .connect(server, tcp)
+        Ok(Box::new(tcp))
+    }
+
+    /// The IP addresses of a relay, as far as we may connect to them.
+    async fn look_up(&self, address: &Address) -> Result<Vec<SocketAddr>, ConnectError> {
+        let resolved = lookup_host((address.host(), address.port()))
             .await
-            .map_err(|error| ConnectError::Tls(name(), error))?;
-        Ok(Box::new(tls))
+            .map_err(|error| ConnectError::Tcp(address.authority(), error))?;
+        let admitted = self.guard.admit(address, resolved.collect()).await;
+        admitted.map_err(|Denied { denial, ip }| denied(denial, address, ip.to_string()))
+    }
+
+    /// Connects through a proxy. If that looks up the name, only the name can be judged here.
+    async fn connect_through(
+        &self,
+        proxy: &Proxy,
+        address: &Address,
+    ) -> Result<Box<dyn Stream>, ConnectError> {
+        let resolved = match proxy.lookup(address) {
+            Lookup::Here => self.look_up(address).await?.first().copied(),
+            Lookup::AtProxy => match self.guard.judge_literally(address) {
+                None => None,
+                Some(denial) => return Err(denied(denial, address, address.host().to_owned())),
+            },
+        };
+        let (host, port) = proxy.host();
+        let failed = |error| ConnectError::Proxy {
+            proxy: format!("{host}:{port}"),
+            relay: address.authority(),
+            error,
+        };
+        let addresses = lookup_host((host, port)).await;
+        let addresses: Vec<_> = addresses.map_err(|error| failed(error.into()))?.collect();
+        let tcp = dial::dial(&addresses).await;
+        let tcp = tcp.map_err(|error| failed(error.into()))?;
+        let _ = tcp.set_nodelay(true);
+        let mut stream: Box<dyn Stream> = Box::new(tcp);
+        if proxy.is_secure() {
+            stream = self.encrypt(host, format!("{host}:{port}"), stream).await?;
+        }
+        let connected = proxy.connect(stream, address, resolved).await;
+        connected.map_err(failed)
+    }
+
+    async fn encrypt(
+        &self,
+        host: &str,
+        name: String,
+        stream: Box<dyn Stream>,
+    ) -> Result<Box<dyn Stream>, ConnectError> {
+        let server = match ServerName::try_from(host.to_owned()) {
+            Ok(server) => server,
+            Err(error) => return Err(ConnectError::Tls(name, io::Error::other(error))),
+        };
+        match self.tls.connect(server, stream).await {
+            Ok(tls) => Ok(Box::new(tls)),
+            Err(error) => Err(ConnectError::Tls(name, error)),
+        }
     }
 
     /// Connects and does the WebSocket handshake. Follows a few redirects, as far as the guard
@@ -263,6 +300,13 @@ impl Connector {
             Ok(Err(error)) => Err(web_socket(error).into()),
             Err(_) => Err(ConnectError::Slow(name, self.patience).into()),
         }
+    }
+}
+
+fn denied(denial: Denial, address: &Address, leads_to: String) -> ConnectError {
+    match denial {
+        Denial::Own => ConnectError::Own(address.authority(), leads_to),
+        Denial::Private => ConnectError::Private(address.authority(), leads_to),
     }
 }
 

@@ -137,10 +137,10 @@ impl Guard {
         if self.own.is_named(address) {
             return Some(Denial::Own);
         }
-        let ip = if address.is_on_localhost() {
-            Some(Ipv4Addr::LOCALHOST.into())
-        } else {
-            address.host().parse().ok()
+        let ip = match address.host().parse() {
+            Ok(ip) => Some(ip),
+            Err(_) if address.is_on_this_machine() => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+            Err(_) => None,
         };
         ip.and_then(|ip| self.judge(SocketAddr::new(ip, address.port()), &[]))
     }

@@ -228,6 +228,23 @@ pub fn respond_with(mut stream: TcpStream, rest: &str) -> Done {
     Ok(())
 }
 
+/// Hands a connection on to a relay at a `ws://` address, as a reverse proxy does.
+///
+/// # Errors
+/// One of the two has left.
+pub fn hand_on(mut near: TcpStream, relay: &str) -> Done {
+    let mut far = TcpStream::connect(relay.trim_start_matches("ws://"))?;
+    let (mut from, mut to) = (far.try_clone()?, near.try_clone()?);
+    let back = thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Both);
+    });
+    io::copy(&mut near, &mut far)?;
+    far.shutdown(std::net::Shutdown::Write)?;
+    back.join().map_err(|_| "it ended")?;
+    Ok(())
+}
+
 /// Breaks a connection off as a crash does: what is under way is lost, and the client is
 /// told so (RST).
 ///

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -27,6 +27,18 @@ impl TlsFront {
     /// The same, with a certificate whose time is over.
     pub fn start_expired(name: &str, behind: &str) -> Self {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        Self::start_with(&params, behind)
+    }
+
+    /// A certificate as `openssl req -x509` makes it: marked as one of an authority.
+    pub fn start_as_authority(name: &str, behind: &str) -> Self {
+        Self::start_with(&authority(name), behind)
+    }
+
+    /// A certificate of an authority whose time is over.
+    pub fn start_as_expired_authority(name: &str, behind: &str) -> Self {
+        let mut params = authority(name);
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
         Self::start_with(&params, behind)
     }
@@ -74,4 +86,10 @@ impl TlsFront {
     pub fn url(&self, name: &str) -> String {
         format!("wss://{name}:{}", self.port)
     }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
 }

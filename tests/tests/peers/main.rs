@@ -12,6 +12,7 @@ mod dead_or_silent;
 mod fronts;
 mod hostile_words;
 mod private_addresses;
+mod proxies;
 mod quiet;
 mod reconciliation;
 mod refusals;

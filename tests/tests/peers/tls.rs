@@ -46,6 +46,36 @@ fn a_certificate_for_another_name_is_refused() {
 }
 
 #[test]
+fn a_self_signed_certificate_that_is_marked_as_an_authority_is_trusted_where_it_is_given() {
+    let authors = Author::many(2);
+    let events = notes(&authors, &PLAIN_KINDS, 20, recent(), 300);
+    let relay = ScriptedRelay::start(&events, paged(500));
+    let front = TlsFront::start_as_authority("localhost", &relay.url());
+    let expired = TlsFront::start_as_expired_authority("localhost", &relay.url());
+    let station = station!();
+    station.write("ca.pem", &front.certificate);
+    station.write("expired.pem", &expired.certificate);
+    let file = |name: &str| station.root().join(name).display().to_string();
+    for (url, ca_file, fault) in [
+        (front.url("127.0.0.1"), "ca.pem", "not valid for name"),
+        (front.url("localhost"), "expired.pem", "CaUsedAsEndEntity"),
+        (
+            expired.url("localhost"),
+            "expired.pem",
+            "certificate expired",
+        ),
+    ] {
+        follow(&station, &authors, &[&url]);
+        sync(&station, &["--ca-file", &file(ca_file)]).expect_code(1);
+        expect_logged(&station, fault);
+        expect_stored(&station, &[]);
+    }
+    follow(&station, &authors, &[&front.url("localhost")]);
+    sync_all(&station, &["--ca-file", &file("ca.pem")]);
+    expect_stored(&station, &events);
+}
+
+#[test]
 fn a_clear_text_relay_is_no_secure_one() {
     let authors = Author::many(2);
     let relay = LibraryRelay::start(&notes(&authors, &[1], 20, recent(), 300), 500);

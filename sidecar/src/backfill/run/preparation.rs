@@ -21,7 +21,7 @@ use crate::plan::ledger::Ledger;
 use crate::plan::peer_memory::PeerMemory;
 use crate::plan::peer_sets::PeerSets;
 use crate::plan::refused::{Present, Refused};
-use crate::relay::connection::{CertificateError, Connector};
+use crate::relay::connection::{Connector, ConnectorError};
 use crate::relay::tunnel::Patience;
 use crate::relay::tunnel::tunnels::Tunnels;
 use crate::strfry::{Strfry, conf};
@@ -151,7 +151,7 @@ impl<'a> Backfill<'a> {
 fn network(
     context: &Context,
     patience: Duration,
-) -> Result<(Arc<Tunnels>, Connector), CertificateError> {
+) -> Result<(Arc<Tunnels>, Connector), ConnectorError> {
     let options = &context.options;
     let tunnels = Arc::new(Tunnels::new(
         context.ipfs_program(),

@@ -1,8 +1,7 @@
 //! Why a relay cannot be reached ([`ConnectError`]), a connection not be used any more
-//! ([`ConnectionError`]), or certificates not be loaded ([`CertificateError`]).
+//! ([`ConnectionError`]), or no relay be connected to at all ([`ConnectorError`]).
 
 use std::io;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
@@ -43,6 +42,22 @@ pub enum ConnectError {
         /// How long it wants to be left alone.
         wait: Option<Duration>,
     },
+    /// The proxy could not be reached, or does not connect to the relay.
+    #[error("the proxy {proxy} does not connect to {relay}")]
+    Proxy {
+        /// The proxy's host and port.
+        proxy: String,
+        /// The relay's host and port.
+        relay: String,
+        /// The cause.
+        #[source]
+        error: ProxyError,
+    },
+    /// The relay is an onion service, and there is no proxy.
+    #[error(
+        "{0} can only be reached over Tor: set ALL_PROXY, as in ALL_PROXY=socks5h://127.0.0.1:9050"
+    )]
+    Onion(String),
     /// Connecting took too long.
     #[error("no connection to {0} within {patience} s", patience = .1.as_secs())]
     Slow(String, Duration),
@@ -51,7 +66,7 @@ pub enum ConnectError {
     Tunnel(#[from] TunnelError),
     /// The address leads to this station's own relay.
     #[error("{0} leads to {1}, which is this station's own relay")]
-    Own(String, IpAddr),
+    Own(String, String),
     /// The relay has the name and the pubkey of this station's own relay.
     #[error("{0} has the name and pubkey of this station's own relay in its NIP-11 document")]
     OwnIdentity(String),
@@ -59,7 +74,7 @@ pub enum ConnectError {
     #[error(
         "{0} leads to {1}, an address of this machine or of a private network, which is not connected to; --allow-private-peers allows it"
     )]
-    Private(String, IpAddr),
+    Private(String, String),
 }
 
 impl ConnectError {
@@ -77,6 +92,8 @@ impl ConnectError {
             Self::Tls(..) => "tls",
             Self::WebSocket(..) | Self::Redirect(..) => NO_WEBSOCKET,
             Self::Busy { .. } => "rate_limited",
+            Self::Proxy { .. } => "proxy",
+            Self::Onion(_) => "onion",
             Self::Slow(..) => "connect_timeout",
             Self::Tunnel(error) => error.code(),
             Self::Own(..) | Self::OwnIdentity(_) => OWN_RELAY,
@@ -94,6 +111,7 @@ impl ConnectError {
                 | Self::Own(..)
                 | Self::OwnIdentity(_)
                 | Self::Private(..)
+                | Self::Onion(_)
         )
     }
 }
@@ -136,13 +154,30 @@ impl ConnectionError {
     }
 }
 
-/// Why certificates cannot be loaded.
+/// Why a proxy does not connect to a relay, in the words of the proxy or of the system.
 #[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
+#[error(transparent)]
+pub struct ProxyError(pub Box<dyn std::error::Error + Send + Sync>);
+
+impl From<io::Error> for ProxyError {
+    fn from(error: io::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+/// Why no relay can be connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectorError {
     /// The file given with `--ca-file` is missing or holds no certificate.
     #[error("{0} holds no usable certificate (PEM)")]
-    File(
+    Certificates(
         String,
         #[source] Option<Box<dyn std::error::Error + Send + Sync>>,
     ),
+    /// A proxy in the environment is not understood. Its value is not shown, as it may contain a
+    /// password.
+    #[error(
+        "the environment variable {0} names no proxy such as http://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT: correct it, or unset it"
+    )]
+    Proxy(&'static str),
 }
