@@ -13,6 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::options::Options;
 use crate::plan::peer_memory::PeerMemory;
+use crate::plan::recall::{Kept, Recall};
 use crate::plan::selection::{self, Candidate, Identity, Selection};
 use crate::relay::guard::{Guard, OwnRelay};
 use crate::relay::identity::RelayIdentity;
@@ -22,6 +23,8 @@ use crate::strfry::conf::edit::PLUGIN;
 use crate::strfry::conf::{Conf, ConfError};
 use crate::strfry::plugin_line;
 use crate::support::machine::memory;
+use crate::support::state_file;
+use crate::swarm::followed;
 use crate::swarm::peer::{self, Description, Peer};
 use crate::swarm::reach;
 
@@ -39,6 +42,17 @@ pub(crate) struct Context {
     pub blacklist_is_unknown: bool,
     /// The progress bars.
     pub bars: MultiProgress,
+}
+
+/// What is recalled of stations and friends.
+#[derive(Debug)]
+pub(crate) struct Recalled {
+    /// The friends who keep their standing although their list lacks them.
+    pub kept: Kept,
+    /// How many stations were added that are not described now.
+    pub stations: usize,
+    /// All of it, to be saved by a run.
+    pub recall: Recall,
 }
 
 /// Which lists count, what the settings file says of the backfill, and what is not understood of it.
@@ -168,6 +182,19 @@ impl Context {
     /// A file of ours in strfry's folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.station.strfry_dir().join(name)
+    }
+
+    /// Adds the stations that were described until lately to those that are now, and finds the
+    /// friends who keep their standing. Nothing is written.
+    pub(crate) fn recall(&self, descriptions: &mut Vec<Description>, now: u64) -> Recalled {
+        let mut recall = Recall::load(&self.file(state_file::SWARM.name));
+        let stations = recall.stations(descriptions, now);
+        let lists = followed::friend_lists(&self.station);
+        Recalled {
+            kept: recall.friends(&lists, now),
+            stations,
+            recall,
+        }
     }
 
     /// Whom it would ask.

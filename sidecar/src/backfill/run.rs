@@ -68,6 +68,8 @@ pub(crate) struct Backfill<'a> {
     asked: Vec<Asked>,
     /// The authors whose events are wanted, in ascending order.
     followed: Arc<[Pubkey]>,
+    /// The friends who keep their standing although their list has gone.
+    kept_friends: BTreeSet<Pubkey>,
     /// The kinds that are wanted.
     kinds: Vec<u16>,
     rules: Rules,
@@ -115,7 +117,10 @@ impl Backfill<'_> {
         let listener = listener.map(|reconciliation| reconciliation as Arc<dyn ArrivalListener>);
         Pipeline::open(
             Admission::new(self.rules.clone(), verify, listener, cores),
-            Gate::asking(BlockedNow::new(self.context.station.clone())),
+            Gate::asking(BlockedNow::new(
+                self.context.station.clone(),
+                self.kept_friends.clone(),
+            )),
             Import::new(self.strfry.clone(), options.verify),
         )
     }

@@ -174,8 +174,9 @@ pub(crate) const fn is_wanted(context: &Context) -> bool {
 /// [`SyncError`] if the lists or strfry cannot be read, or the output cannot be written.
 pub(crate) async fn look(context: &Context, output: &mut impl Write) -> Result<Outcome, SyncError> {
     let options = &context.options;
-    let descriptions = peer::descriptions(&context.station);
-    let followed = followed::followed(&context.station, &descriptions)?;
+    let mut descriptions = peer::descriptions(&context.station);
+    let kept = context.recall(&mut descriptions, unix_time()).kept;
+    let followed = followed::followed(&context.station, &descriptions, &kept.keys)?;
     if options.stats {
         let strfry = context.strfry();
         let events = strfry.count().await?;

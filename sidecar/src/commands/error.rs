@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use constellation_shared::station::NoRoot;
-use tracing::error;
+use tracing::{error, info};
 
 use crate::backfill::error::PrepareError;
 use crate::commands::install::InstallError;
@@ -108,13 +108,20 @@ impl From<BlacklistUnreadable> for SyncError {
 /// Says on the terminal, and in the log if there is one, why nothing could be done.
 pub(crate) fn complain(error: &SyncError, json: bool) {
     let message = chain(error);
+    let has_log = tracing::dispatcher::has_been_set();
     match error {
         // stdout is for the report alone where one is wanted.
         SyncError::Lock(LockError::Held(_)) if !json => {
             let _ = writeln!(stdout(), "{message}");
         }
+        // A station that is alone, or whose swarm is not there yet, has done nothing wrong: nobody is
+        // to be told each evening. The terminal shows it all the same.
+        SyncError::Prepare(PrepareError::NoPeers(_)) if has_log => {
+            info!("{message}");
+            let _ = writeln!(io::stderr(), "constellation-sync: {message}");
+        }
         // Where the log is on, it says so on the terminal too.
-        _ if tracing::dispatcher::has_been_set() => error!("Backfill failed: {message}"),
+        _ if has_log => error!("Backfill failed: {message}"),
         _ => {
             let _ = writeln!(io::stderr(), "constellation-sync: {message}");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -15,10 +16,14 @@ use crate::members::friends::{self, Circle, Friend, FriendsError, Scope};
 use crate::members::profiles::render::{self, Format, utc};
 use crate::members::profiles::{self, Profiles};
 use crate::options::members::MemberOptions;
+use crate::support::atomic_file;
 use crate::support::clock::unix_time;
 use crate::support::log::Log;
 use crate::support::sanitize::for_terminal;
 use crate::swarm::{followed, peer};
+
+/// The longest script of the station that is looked into, in bytes.
+const LONGEST_SCRIPT: u64 = 1024 * 1024;
 
 /// Show the members' friends that amisOfAmis.txt lacks, or add them
 #[derive(Debug, Clone, Copy, Args)]
@@ -100,7 +105,11 @@ pub(crate) async fn print_profiles(
 ) -> Result<u8, SyncError> {
     log_to_terminal(context);
     let keys = match command.pubkeys.as_slice() {
-        [] => followed::followed(&context.station, &peer::descriptions(&context.station))?.keys,
+        [] => {
+            let mut descriptions = peer::descriptions(&context.station);
+            let kept = context.recall(&mut descriptions, unix_time()).kept;
+            followed::followed(&context.station, &descriptions, &kept.keys)?.keys
+        }
         given => {
             let mut seen = BTreeSet::new();
             let given = given.iter().filter(|key| seen.insert(**key));
@@ -150,6 +159,13 @@ pub(crate) async fn print_friends(
             counted(added, "pubkey"),
             path.display()
         )?;
+        if let Some(script) = deleting_script(&context.station) {
+            writeln!(
+                output,
+                "! {} deletes this list each day, and what was added with it; so that every run adds it again: CONSTELLATION_FRIENDS=1, or --friends",
+                script.display()
+            )?;
+        }
     } else {
         let count = circle.new.len();
         writeln!(
@@ -160,6 +176,15 @@ pub(crate) async fn print_friends(
         )?;
     }
     Ok(0)
+}
+
+/// The station's script that deletes the list of friends each day, if it has one.
+fn deleting_script(station: &Station) -> Option<PathBuf> {
+    let script = station.root().join("Astroport.ONE/20h12.process.sh");
+    let text = atomic_file::read(&script, LONGEST_SCRIPT)?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let deletes = |line: &str| line.starts_with("rm ") && line.contains("amisOfAmis.txt");
+    text.lines().map(str::trim).any(deletes).then_some(script)
 }
 
 fn log_to_terminal(context: &Context) {

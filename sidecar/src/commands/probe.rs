@@ -7,13 +7,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::commands::error::SyncError;
-use crate::context::Context;
+use crate::context::{Context, Recalled};
+use crate::plan::recall::Kept;
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, ConnectionError, Connector};
 use crate::relay::message::{self, FromRelay};
 use crate::relay::objection::Objection;
 use crate::relay::tunnel::Patience;
 use crate::relay::tunnel::tunnels::Tunnels;
+use crate::support::clock::unix_time;
 use crate::support::state_file;
 use crate::swarm::passed_over::PassedOver;
 use crate::swarm::peer::{self, Description, Peer};
@@ -102,6 +104,10 @@ pub(crate) struct Probe {
     pub passed_over: Vec<PassedOver>,
     /// What the stations of the swarm say of themselves.
     pub descriptions: Vec<Description>,
+    /// How many of these are not described now, but were until lately.
+    pub recalled_stations: usize,
+    /// The friends who keep their standing although their list lacks them.
+    pub kept: Kept,
     /// This station's own IPFS peer id, if it is known.
     pub own_node: Option<String>,
     tunnels: Option<Arc<Tunnels>>,
@@ -134,7 +140,8 @@ impl Probe {
             Some(tunnels) => connector.with_tunnels(Arc::clone(tunnels)),
             None => connector,
         };
-        let (descriptions, mut passed_over) = peer::read_descriptions(&context.station);
+        let (mut descriptions, mut passed_over) = peer::read_descriptions(&context.station);
+        let Recalled { kept, stations, .. } = context.recall(&mut descriptions, unix_time());
         let own_node = peer::own_node_id(&context.station);
         let peers = if options.peer.is_empty() {
             let (peers, more) = reach::sort_out(&descriptions, own_node.as_deref(), &guard);
@@ -149,6 +156,8 @@ impl Probe {
             peers,
             passed_over,
             descriptions,
+            recalled_stations: stations,
+            kept,
             own_node,
             tunnels,
         })

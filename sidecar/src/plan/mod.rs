@@ -12,6 +12,7 @@ pub(crate) mod peer_history;
 pub(crate) mod peer_memory;
 pub(crate) mod peer_sets;
 pub(crate) mod place;
+pub(crate) mod recall;
 pub(crate) mod refused;
 pub(crate) mod selection;
 pub(crate) mod slices;

@@ -34,6 +34,9 @@ pub(crate) const COVERAGE: StateFile = file("constellation-coverage.json", 32 * 
 pub const REFUSED: StateFile = file("constellation-refused.txt", 16 * MB);
 /// In what the sets of the peers differ from ours.
 pub(crate) const PEER_SETS: StateFile = file("constellation-peer-sets", 32 * MB);
+/// The stations and friends that were known a while ago. If there are too many, lists of other
+/// stations are forgotten.
+pub(crate) const SWARM: StateFile = file("constellation-swarm.json", 12 * MB);
 /// Pubkeys without a profile anywhere. If there are too many, those asked for first are forgotten.
 pub(crate) const MISSING_PROFILES: StateFile = file("constellation-missing-profiles.json", 8 * MB);
 /// Earlier runs. If there are too many, the oldest are forgotten.
@@ -64,11 +67,12 @@ pub(crate) const PID: StateFile = file("constellation-backfill.lock", 64);
 pub(crate) const LOCK: StateFile = file("constellation-sync.lock", 64);
 
 /// All of our files in strfry's folder.
-pub const ALL: [StateFile; 18] = [
+pub const ALL: [StateFile; 19] = [
     PEERS,
     COVERAGE,
     REFUSED,
     PEER_SETS,
+    SWARM,
     MISSING_PROFILES,
     RUNS,
     REPORT,

@@ -40,11 +40,14 @@ pub(crate) struct BlockedNow {
     friends: BTreeSet<Pubkey>,
     /// The blacklisted pubkeys of members.
     members: BTreeSet<Pubkey>,
+    /// Friends who keep their standing although their list has gone.
+    kept_friends: BTreeSet<Pubkey>,
 }
 
 impl BlockedNow {
-    /// Nobody is blocked before the first [`BlockedNow::refresh`].
-    pub(crate) fn new(station: Station) -> Self {
+    /// Nobody is blocked before the first [`BlockedNow::refresh`]. `kept_friends` are friends although
+    /// no list has them.
+    pub(crate) fn new(station: Station, kept_friends: BTreeSet<Pubkey>) -> Self {
         Self {
             station,
             looked_at: None,
@@ -52,6 +55,7 @@ impl BlockedNow {
             blacklisted: BTreeSet::new(),
             friends: BTreeSet::new(),
             members: BTreeSet::new(),
+            kept_friends,
         }
     }
 
@@ -64,7 +68,7 @@ impl BlockedNow {
     pub(crate) fn contains(&self, key: &Pubkey) -> bool {
         let standing = Standing {
             blocked: self.blacklisted.contains(key),
-            friend: self.friends.contains(key),
+            friend: self.friends.contains(key) || self.kept_friends.contains(key),
             member: self.members.contains(key),
         };
         standing.verdict() == Verdict::Block
@@ -170,7 +174,7 @@ mod tests {
         fs::create_dir_all(station.strfry_dir()).unwrap();
         let swarm = station.swarm_dir().join("12D3KooA");
         fs::create_dir_all(&swarm).unwrap();
-        let mut blocked = BlockedNow::new(station.clone());
+        let mut blocked = BlockedNow::new(station.clone(), BTreeSet::new());
         let mut now = |write: &dyn Fn()| {
             write();
             blocked.refresh();

@@ -1,6 +1,6 @@
 //! [`Followed`]: the pubkeys whose events this station wants.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -56,13 +56,15 @@ impl BlacklistUnreadable {
 
 /// Reads all lists: members, friends, friends of other stations, captains and nodes of the
 /// described stations, and geographic keys. Blocked pubkeys are left out. A list that cannot be
-/// read causes a warning and counts as empty.
+/// read causes a warning and counts as empty. `kept_friends` count as friends although no list has
+/// them.
 ///
 /// # Errors
 /// [`BlacklistUnreadable`].
 pub(crate) fn followed(
     station: &Station,
     descriptions: &[Description],
+    kept_friends: &BTreeSet<Pubkey>,
 ) -> Result<Followed, BlacklistUnreadable> {
     let blacklist = ListFile::blacklist(station.blacklist());
     let blacklisted =
@@ -76,6 +78,7 @@ pub(crate) fn followed(
         swarm.add(at_most(MOST_OF_A_STATION, keys, list.path()).collect());
     }
     friends.extend(swarm.into_fair_shares());
+    friends.extend(kept_friends);
     let mut hex_files = 0;
     let mut members = BTreeSet::new();
     for list in folder_or_none(list_file::member_keys(station), &station.members_dir()) {
@@ -116,6 +119,25 @@ pub(crate) fn followed(
 pub(crate) fn own_friends(station: &Station) -> BTreeSet<Pubkey> {
     let lists = station.friend_lists().into_iter().map(ListFile::own);
     lists.flat_map(|list| keys_or_none(&list)).collect()
+}
+
+/// The keys on each list of friends: on our own, whose name is empty, and on those of other stations,
+/// by the names of their folders.
+pub(crate) type FriendLists = BTreeMap<String, BTreeSet<Pubkey>>;
+
+/// Reads all lists of friends that count. One that cannot be read counts as empty, and nothing is
+/// logged.
+pub(crate) fn friend_lists(station: &Station) -> FriendLists {
+    let keys = |list: &ListFile| Keys::read(list).map(|read| read.keys).unwrap_or_default();
+    let own = station.friend_lists().into_iter().map(ListFile::own);
+    let own = own.flat_map(|list| keys(&list)).collect();
+    let mut lists = FriendLists::from([(String::new(), own)]);
+    for list in swarm_lists::swarm_friends(station).unwrap_or_default() {
+        let folder = list.path().parent().and_then(Path::file_name);
+        let name = folder.unwrap_or_default().to_string_lossy().into_owned();
+        lists.insert(name, keys(&list));
+    }
+    lists
 }
 
 /// The pubkeys on a list; none if there is no such list. Its faulty lines are logged.
@@ -340,7 +362,7 @@ mod tests {
                 ..Description::default()
             },
         ];
-        let followed = followed(&station, &described).unwrap();
+        let followed = followed(&station, &described, &BTreeSet::new()).unwrap();
         assert_eq!(followed.keys, [1, 2, 3, 4, 5, 6, 8].map(key));
         assert_eq!(followed.blocked.as_slice(), [7, 9].map(key));
         assert_eq!(followed.hex_files, 2);
@@ -356,7 +378,7 @@ mod tests {
         write(&station, "flashmem/48.8/2.5/HEX", &[3]);
         let glued = format!("\0{} spam\n{}{}\n", key(1), key(2), key(4));
         fs::write(station.blacklist(), glued).unwrap();
-        let followed = followed(&station, &[]).unwrap();
+        let followed = followed(&station, &[], &BTreeSet::new()).unwrap();
         assert_eq!(followed.keys, [key(3)]);
         assert_eq!(followed.blocked.as_slice(), [1, 2, 4].map(key));
     }
@@ -399,6 +421,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let station = Station::new(dir.path());
         fs::create_dir_all(station.blacklist()).unwrap();
-        assert!(followed(&station, &[]).is_err());
+        assert!(followed(&station, &[], &BTreeSet::new()).is_err());
     }
 }

@@ -13,6 +13,7 @@ mod any_author;
 mod asked_for;
 mod blacklist;
 mod completeness;
+mod daily_cycle;
 mod deletions;
 mod deletions_by_strfry;
 mod import_count;

@@ -9,8 +9,8 @@ use constellation_tests::command::wait_until;
 use constellation_tests::relay::dead_url;
 use constellation_tests::sync_program::children::{children, kill};
 use constellation_tests::sync_program::{
-    ERROR_LOG, LOG, PLAIN_KINDS, command, expect_logged, expect_stored, follow, paged, recent,
-    refused, report, said, sync, sync_all,
+    LOG, PLAIN_KINDS, command, expect_logged, expect_stored, follow, paged, recent, refused,
+    report, said, sync, sync_all,
 };
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
 
@@ -30,11 +30,7 @@ fn a_station_without_peers_or_without_strfry() {
     let report = report(&output);
     assert_eq!(report["outcome"], "nothing_done");
     assert_eq!(report["exit_code"], 3);
-    assert!(
-        station
-            .read(ERROR_LOG)
-            .contains("No constellation peers found")
-    );
+    expect_logged(&station, "No constellation peers found");
 
     let station = StationDir::builder(env!("CARGO_BIN_EXE_demo"))
         .without_strfry()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use constellation_shared::counted;
+use constellation_shared::{Pubkey, counted};
 use tracing::{info, warn};
 
 use crate::admission::rules::Rules;
@@ -16,7 +16,7 @@ use crate::backfill::run::memory::{
 };
 use crate::backfill::shared_claims::SharedClaims;
 use crate::backfill::stop::TimeLimit;
-use crate::context::Context;
+use crate::context::{Context, Recalled};
 use crate::plan::ledger::Ledger;
 use crate::plan::peer_memory::PeerMemory;
 use crate::plan::peer_sets::PeerSets;
@@ -30,7 +30,7 @@ use crate::support::error_chain::chain;
 use crate::support::program::is_program;
 use crate::support::state_file;
 use crate::swarm::followed::{self, Followed};
-use crate::swarm::peer::{self, Peer};
+use crate::swarm::peer::{self, Description, Peer};
 
 /// The progress bar of all events that peers have and this station lacks.
 const MISSING_BAR: &str = "{spinner} {pos} of {len} missing events came [{bar:30}]";
@@ -52,14 +52,16 @@ impl<'a> Backfill<'a> {
         let strfry = strfry(context)?;
         check_settings(context)?;
         let max_event_size = max_event_size(&strfry)?;
-        let descriptions = peer::descriptions(&context.station);
+        let mut descriptions = peer::descriptions(&context.station);
+        let kept_friends = recall(context, &mut descriptions, now);
         let candidates = context.peers(&descriptions);
         if candidates.is_empty() {
             return Err(PrepareError::NoPeers(context.station.swarm_dir()));
         }
         let peer_memory = PeerMemory::load(&peer_memory_path(context), now);
         let selection = context.selection(&candidates, &peer_memory, now);
-        let Followed { keys, blocked, .. } = followed::followed(&context.station, &descriptions)?;
+        let Followed { keys, blocked, .. } =
+            followed::followed(&context.station, &descriptions, &kept_friends)?;
         info!(for_scripts = true, "SYNC_HEX: count={}", keys.len());
         let mut kinds = options.wanted_kinds();
         kinds.sort_unstable();
@@ -94,6 +96,7 @@ impl<'a> Backfill<'a> {
             peers: Vec::new(),
             asked: Vec::new(),
             followed: keys.into(),
+            kept_friends,
             kinds,
             rules: Rules {
                 now,
@@ -145,6 +148,31 @@ impl<'a> Backfill<'a> {
         let since = |peer: &Peer| self.asked_of(peer).earliest();
         selected.map(since).min().unwrap_or(self.now)
     }
+}
+
+/// Adds the stations that were described until lately, and returns the friends who keep their
+/// standing; both are logged, and remembered for the next run.
+fn recall(context: &Context, descriptions: &mut Vec<Description>, now: u64) -> BTreeSet<Pubkey> {
+    let Recalled {
+        kept,
+        stations,
+        mut recall,
+    } = context.recall(descriptions, now);
+    if stations > 0 {
+        info!(
+            "{} of the swarm without a description now: asked as known within the last 24 hours",
+            counted(stations, "station")
+        );
+    }
+    if !kept.keys.is_empty() {
+        info!(
+            "{} missing on lists that vanished lately: they keep their standing for two hours after that",
+            counted(kept.keys.len(), "friend")
+        );
+    }
+    let path = context.file(state_file::SWARM.name);
+    warn_if_unwritten(&path, recall.save(&path));
+    kept.keys
 }
 
 /// Tunnels, and a connector that uses them.

@@ -12,6 +12,9 @@ use constellation_shared::wot::{Faults, Unusual};
 use constellation_shared::{Pubkey, Station};
 
 use crate::commands::doctor::finding::{Finding, quoted};
+use crate::plan::recall::Kept;
+use crate::support::clock::unix_time;
+use crate::support::humanize::duration;
 use crate::support::unix_user::{ENTER, READ, UnixUser, WRITE};
 use crate::swarm::followed;
 use crate::swarm::peer::Description;
@@ -54,6 +57,10 @@ pub(crate) struct Facts {
     closed_to_strfry: Vec<Closed>,
     strfry_group: Option<u32>,
     members_dir: PathBuf,
+    /// How many friends keep their standing although their list lacks them.
+    kept_friends: usize,
+    /// For how long, in seconds.
+    kept_for: Option<u64>,
 }
 
 impl Facts {
@@ -61,6 +68,7 @@ impl Facts {
     pub(crate) fn gather(
         station: &Station,
         descriptions: &[Description],
+        kept: &Kept,
         strfry_user: Option<&UnixUser>,
     ) -> Self {
         let members = list_file::member_keys(station);
@@ -71,13 +79,28 @@ impl Facts {
             friends: friend_lists.map(|list| read(&list)).collect(),
             members: members.map(|lists| lists.iter().map(read).collect()),
             left_out_of_swarm: left_out_of_swarm(station),
-            followed: followed::followed(station, descriptions)
+            followed: followed::followed(station, descriptions, &kept.keys)
                 .ok()
                 .map(|followed| followed.keys.len()),
             closed_to_strfry: closed.unwrap_or_default(),
             strfry_group: strfry_user.and_then(|user| user.groups.first().copied()),
             members_dir: station.members_dir(),
+            kept_friends: kept.keys.len(),
+            kept_for: kept.until.map(|until| until.saturating_sub(unix_time())),
         }
+    }
+
+    /// Whether a list has vanished, as once a day.
+    fn judge_kept(&self) -> Option<Finding> {
+        let left = self.kept_for.filter(|_| self.kept_friends > 0)?;
+        Some(Finding::ok(
+            "friends_kept",
+            format!(
+                "a list of friends has gone, as each evening while the station's scripts write it anew: {} of it keep their standing for another {}",
+                counted(self.kept_friends as u64, "friend"),
+                duration(left)
+            ),
+        ))
     }
 
     /// What is wrong with the lists.
@@ -87,6 +110,7 @@ impl Facts {
             "blacklist",
             "nobody is let in, and nothing is synced",
         )];
+        findings.extend(self.judge_kept());
         findings.extend(unusual(&self.blacklist));
         let of_friends = self.friends.iter();
         findings.extend(
@@ -377,7 +401,7 @@ mod tests {
         assert_eq!(texts.len(), 1);
         let words = "B/amisOfAmis.txt: too few keys for its length";
         assert!(texts[0].contains(words), "{texts:?}");
-        let findings = Facts::gather(&station, &[], None).judge();
+        let findings = Facts::gather(&station, &[], &Kept::default(), None).judge();
         assert!(format!("{findings:?}").contains("swarm_lists_cut"));
     }
 

@@ -118,7 +118,8 @@ pub(crate) async fn examine(
         callers::Facts::gather(station, unix_time()),
     );
     probe.close().await;
-    let lists = lists::Facts::gather(station, &probe.descriptions, user.as_ref()).judge();
+    let lists =
+        lists::Facts::gather(station, &probe.descriptions, &probe.kept, user.as_ref()).judge();
     findings.extend(strfry.judge());
     // Without a conf there is no plugin line and no port to be right or wrong.
     if is_understood {

@@ -77,6 +77,8 @@ pub(crate) struct Facts {
     ipfs_program: PathBuf,
     /// This station's own IPFS peer id, if it is known.
     own_node: Option<String>,
+    /// How many stations are not described now, but were until lately.
+    recalled_stations: usize,
     /// Whether the peers were given with `--peer`.
     given: bool,
     passed_over: Vec<String>,
@@ -120,6 +122,7 @@ impl Facts {
             swarm: context.station.swarm_dir(),
             ipfs_program: ipfs_program.path,
             own_node: probe.own_node.clone(),
+            recalled_stations: probe.recalled_stations,
             given: !context.options.peer.is_empty(),
             replies,
             ipfs,
@@ -135,6 +138,15 @@ impl Facts {
             let remedy = "nothing here: that station's captain must mend it, or its folder in tmp/swarm be deleted";
             Finding::warn("peer_passed_over", why, remedy)
         }));
+        if self.recalled_stations > 0 {
+            findings.push(Finding::ok(
+                "swarm_emptied",
+                format!(
+                    "{} of the swarm without a description now, as each evening when the station's scripts empty tmp/swarm: asked as known within the last 24 hours",
+                    counted(self.recalled_stations, "station")
+                ),
+            ));
+        }
         if self.replies.is_empty() {
             let path = self.swarm.display();
             findings.push(Finding::fail(

@@ -217,7 +217,7 @@ fn admission(context: &Context, probe: &Probe, now: u64) -> Result<Admission, Sy
     let conf = context.strfry().conf();
     let max_event_size =
         conf::max_event_size(&conf).map_err(|error| PrepareError::Conf(conf, error))?;
-    let followed = followed::followed(&context.station, &probe.descriptions)?;
+    let followed = followed::followed(&context.station, &probe.descriptions, &probe.kept.keys)?;
     Ok(Admission {
         rules: Rules {
             now,
