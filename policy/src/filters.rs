@@ -23,22 +23,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 
 use rustix::fs::{Access, access};
 use tracing::{debug, error, warn};
 
+pub use crate::filters::run::Limits;
 use crate::filters::run::{End, Runner};
 use crate::message::Answer;
-
-/// How long a filter may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// For how long the answer is waited for.
-    pub timeout: Duration,
-    /// For how long a filter may then go on before it is killed.
-    pub grace: Duration,
-}
 
 /// The filters of a folder.
 #[derive(Debug)]

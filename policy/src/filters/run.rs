@@ -21,9 +21,17 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use tracing::warn;
 
-use crate::filters::Limits;
 use crate::filters::declaration::reads_stdin;
 use crate::filters::log::{FilterLog, RunLog};
+
+/// How long a filter may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For how long the answer is waited for.
+    pub timeout: Duration,
+    /// For how long a filter may then go on before it is killed.
+    pub grace: Duration,
+}
 
 /// The variable that is `stdin` if the request is too long for an argument.
 const EVENT_VARIABLE: &str = "CONSTELLATION_EVENT";
