@@ -29,7 +29,7 @@ pub(crate) const MOST_FAILURES: usize = 10_000;
 const LISTED: u64 = 64;
 
 /// The subscription id of every reconciliation. There is one at a time on a connection.
-const NAME: &str = "neg";
+const NAME: &str = "n";
 
 /// Why a reconciliation did not find out which events we lack.
 #[derive(Debug, thiserror::Error)]

@@ -307,7 +307,8 @@ impl Collector<'_> {
         connection: &mut Connection<S>,
         question: Question,
     ) -> Result<(), FetchError> {
-        let name = format!("ids{}", self.next_name);
+        // Some relays take names of at most 8 characters.
+        let name = format!("i{}", self.next_name);
         self.next_name += 1;
         let hex: Vec<String> = question.ids.iter().map(ToString::to_string).collect();
         let filter = serde_json::json!({"ids": hex, "limit": hex.len()});

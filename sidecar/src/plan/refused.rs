@@ -4,8 +4,11 @@
 //! A genuine event is remembered by its id, for all peers, until the reason of its refusal ends.
 //! With its author, kind and time it takes part in reconciliation as if it were here, so that a
 //! peer that holds it does not list it each time. A forged event is remembered only for the peer
-//! that sent it and for an hour, because the genuine event of the same id is welcome.
+//! that sent it and for an hour, because the genuine event of the same id is welcome. Of genuine
+//! events beyond the most that are remembered so, only the ids are, for a day: whoever signs
+//! hundreds of thousands of events that nobody takes has them downloaded once a day, not each hour.
 
+mod beyond;
 mod entry;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +24,7 @@ use crate::relay::about::About;
 use crate::relay::message::Head;
 use crate::support::state_file::REFUSED;
 
+use beyond::Beyond;
 pub(crate) use entry::Present;
 use entry::{Entry, Line, Reason};
 
@@ -46,13 +50,17 @@ pub struct Refused {
     events: BTreeMap<EventId, Entry>,
     /// When a peer sent a forgery of an event, in Unix seconds.
     forgeries: BTreeMap<(EventId, Arc<str>), u64>,
+    /// Genuine events for which there was no room.
+    beyond: Beyond,
     /// Each sender's address once: a sender of forged events appears with thousands of ids.
     senders: BTreeSet<Arc<str>>,
 }
 
 impl PartialEq for Refused {
     fn eq(&self, other: &Self) -> bool {
-        self.events == other.events && self.forgeries == other.forgeries
+        self.events == other.events
+            && self.forgeries == other.forgeries
+            && self.beyond == other.beyond
     }
 }
 
@@ -69,7 +77,12 @@ impl Refused {
             Some(heading) if heading == HEADING_1.as_bytes() => Line::parse_version_1,
             _ => return refused,
         };
-        for line in lines.filter_map(parse) {
+        for line in lines {
+            if let Some(beyond) = Beyond::parse(line) {
+                refused.beyond = beyond.fresh(now);
+                continue;
+            }
+            let Some(line) = parse(line) else { continue };
             if !line.is_fresh(now) {
                 continue;
             }
@@ -95,11 +108,14 @@ impl Refused {
         let may_be_not_kept =
             |entry: &Entry| matches!(entry.reason, Reason::NotKept | Reason::Unknown);
         self.events.retain(|_, entry| !may_be_not_kept(entry));
+        self.beyond = Beyond::default();
     }
 
     /// Whether this peer need not be asked for the event.
     pub fn contains(&self, id: EventId, peer: &str) -> bool {
-        self.events.contains_key(&id) || self.forgers(id).any(|(sender, _)| sender == peer)
+        self.events.contains_key(&id)
+            || self.beyond.contains(&id)
+            || self.forgers(id).any(|(sender, _)| sender == peer)
     }
 
     /// Every refusal of this event: its sender, `None` for all senders, and its time in Unix
@@ -175,7 +191,13 @@ impl Refused {
         });
         let mut lines: Vec<Line<'_>> = events.chain(forgeries).collect();
         lines.sort_by_key(|line| std::cmp::Reverse(line.when()));
-        let mut text = HEADING.to_owned() + "\n";
+        let mut beyond = self.beyond.clone();
+        for line in lines.iter().skip(MOST) {
+            if let Line::Event(id, entry) = line {
+                beyond.insert(id, entry.when);
+            }
+        }
+        let mut text = format!("{HEADING}\n{beyond}");
         let mut written = 0;
         for line in lines.iter().take(MOST) {
             let before = text.len();
@@ -187,8 +209,10 @@ impl Refused {
             }
             written += 1;
         }
-        if written < lines.len() {
-            REFUSED.warn_forgotten(path, lines.len() - written);
+        let forgotten = lines.len() - written;
+        let known_by_id = beyond.len() - self.beyond.len();
+        if forgotten > known_by_id {
+            REFUSED.warn_forgotten(path, forgotten - known_by_id);
         }
         REFUSED.write(path, text.as_bytes())
     }
@@ -202,6 +226,8 @@ impl Refused {
     fn insert(&mut self, id: EventId, entry: Entry) {
         if self.has_room() {
             self.events.insert(id, entry);
+        } else {
+            self.beyond.insert(&id, entry.when);
         }
     }
 
@@ -335,6 +361,39 @@ mod tests {
         }
         fs::write(&path, format!("{HEADING}\nx\n1 y *\n1 {} visitor\n", id(3))).unwrap();
         assert_eq!(Refused::load(&path, 1).events.len(), 1);
+    }
+
+    #[test]
+    fn of_more_refused_events_than_are_remembered_the_ids_are_for_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("refused.txt");
+        let mut refused = Refused::default();
+        let many = MOST_HELD as u64 + 50_000;
+        for number in 0..many {
+            refuse(
+                &mut refused,
+                numbered(number),
+                Refusal::Visitor,
+                "ws://a",
+                1000,
+            );
+        }
+        let known = |refused: &Refused| {
+            let known = (0..many).filter(|number| refused.contains(numbered(*number), "ws://b"));
+            known.count() as u64
+        };
+        assert_eq!(known(&refused), many);
+        refused.save(&path).unwrap();
+        let length = fs::metadata(&path).unwrap().len();
+        assert!(length <= REFUSED.most_bytes, "{length}");
+        let later = Refused::load(&path, 1001);
+        assert_eq!(known(&later), many, "none is downloaded in the next run");
+        // Nor in the one after that.
+        later.save(&path).unwrap();
+        assert_eq!(known(&Refused::load(&path, 2000)), many);
+        let tomorrow = Refused::load(&path, 1000 + 86_400);
+        assert_eq!(known(&tomorrow), MOST as u64);
+        assert!(!tomorrow.contains(EventId::from_bytes([9; 32]), "ws://a"));
     }
 
     #[test]

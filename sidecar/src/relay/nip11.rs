@@ -41,6 +41,10 @@ pub struct Information {
     pub negentropy: bool,
     /// The name and version of its software, as the relay gives them.
     pub software: Option<String>,
+    /// What else it says that may explain why events do not come. None of it changes what is asked:
+    /// relays say it that do not keep to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
     /// What the relay calls itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<RelayIdentity>,
@@ -78,15 +82,31 @@ impl Information {
     pub fn parse(json: &[u8]) -> Option<Self> {
         let document: Value = serde_json::from_slice(json).ok()?;
         document.as_object()?;
-        let limit = |name: &str| {
-            let value = document.pointer(&format!("/limitation/{name}"))?;
-            value.as_u64().filter(|&value| value > 0)
-        };
+        let limitation = |name: &str| document.pointer(&format!("/limitation/{name}"));
+        let limit = |name: &str| limitation(name).and_then(number);
         let nips = document.get("supported_nips").and_then(Value::as_array);
-        let lists_77 = nips.is_some_and(|nips| nips.iter().any(|nip| nip.as_u64() == Some(77)));
-        let spoken = document.get("negentropy").is_some_and(|value| {
-            value.as_u64().is_some_and(|version| version > 0) || value.as_bool() == Some(true)
-        });
+        let lists_77 = nips.is_some_and(|nips| nips.iter().any(|nip| number(nip) == Some(77)));
+        let negentropy = document.get("negentropy");
+        let spoken = negentropy.is_some_and(|value| is_true(value) || number(value).is_some());
+        let remarks = [
+            (
+                limitation("auth_required").is_some_and(is_true),
+                "it answers only clients who say who they are (auth_required)",
+            ),
+            (
+                limitation("payment_required").is_some_and(is_true),
+                "it wants to be paid (payment_required)",
+            ),
+            (
+                limit("created_at_lower_limit").is_some(),
+                "it takes no old events (created_at_lower_limit)",
+            ),
+            (
+                document.get("retention").is_some_and(is_filled),
+                "it keeps some events only for a while (retention)",
+            ),
+        ];
+        let remarks = remarks.into_iter().filter(|(is_said, _)| *is_said);
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         let software = text("software").map(|software| {
             let name = format!("{software} {}", text("version").unwrap_or_default());
@@ -99,6 +119,7 @@ impl Information {
             negentropy: spoken || lists_77,
             software,
             identity: RelayIdentity::new(text("name"), text("pubkey")),
+            remarks: remarks.map(|(_, remark)| remark.to_owned()).collect(),
         })
     }
 
@@ -187,6 +208,26 @@ impl Information {
     }
 }
 
+/// A positive number, also as text; of several, such as one for each kind, the smallest.
+fn number(value: &Value) -> Option<u64> {
+    let number = match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Object(numbers) => numbers.values().filter_map(number).min(),
+        Value::Array(numbers) => numbers.iter().filter_map(number).min(),
+        Value::Null | Value::Bool(_) => None,
+    };
+    number.filter(|number| *number > 0)
+}
+
+fn is_true(value: &Value) -> bool {
+    value.as_bool() == Some(true) || value.as_str() == Some("true")
+}
+
+fn is_filled(value: &Value) -> bool {
+    value.as_array().is_some_and(|list| !list.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,9 +244,10 @@ mod tests {
                 negentropy: true,
                 software: Some("strfry 1.1.0".to_owned()),
                 identity: None,
+                remarks: Vec::new(),
             })
         );
-        let lies = br#"{"limitation":{"max_limit":"500","max_message_length":-1,"max_subscriptions":0},"negentropy":0,"supported_nips":[77]}"#;
+        let lies = br#"{"limitation":{"max_limit":"no","max_message_length":-1,"max_subscriptions":0},"negentropy":0,"supported_nips":[77]}"#;
         assert_eq!(
             Information::parse(lies),
             Some(Information {
@@ -216,5 +258,29 @@ mod tests {
         for nothing in ["", "[]", "null", "<html>"] {
             assert_eq!(Information::parse(nothing.as_bytes()), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn limits_are_read_as_texts_and_for_each_kind() {
+        let odd = br#"{"limitation":{"max_limit":{"1":"300","7":200,"0":-1},"max_message_length":" 65536 ","max_subscriptions":[20,"10"]},"negentropy":"1","supported_nips":["1"]}"#;
+        let information = Information::parse(odd).unwrap();
+        let limits = (
+            information.max_limit,
+            information.max_message_length,
+            information.max_subscriptions,
+        );
+        assert_eq!(limits, (Some(200), Some(65_536), Some(10)));
+        assert!(information.negentropy);
+    }
+
+    #[test]
+    fn what_may_explain_missing_events_is_kept() {
+        let remarks = |json: &str| Information::parse(json.as_bytes()).unwrap().remarks;
+        let all = remarks(
+            r#"{"limitation":{"auth_required":true,"payment_required":"true","restricted_writes":true,"created_at_lower_limit":31536000},"retention":[{"kinds":[1],"time":3600}]}"#,
+        );
+        assert_eq!(all.len(), 4, "{all:?}");
+        let none = r#"{"limitation":{"auth_required":false,"payment_required":0,"created_at_lower_limit":0},"retention":[]}"#;
+        assert_eq!(remarks(none), <[String; 0]>::default());
     }
 }

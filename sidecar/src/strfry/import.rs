@@ -78,6 +78,12 @@ pub(crate) struct Import {
     imported: Imported,
 }
 
+/// strfry writes this character as `\\u007f` when it computes an id, unlike NIP-01.
+const DEL: char = '\u{7f}';
+
+/// What is added to strfry's reason for rejecting an event that holds [`DEL`].
+const HOLDS_DEL: &str = ": it holds the character DEL (0x7f), which strfry hashes in its own way; without --verify it comes in";
+
 /// How a process ended.
 struct ProcessEnd {
     /// Its exit status, in words.
@@ -192,8 +198,13 @@ impl Import {
             Said::Rejected(id, reason) => {
                 debug!("strfry rejected event {id}: {reason}");
                 self.account.rejected += 1;
-                *self.imported.rejected.entry(kind_of(&reason)).or_default() += 1;
-                self.queue.reject(id);
+                let line = self.queue.reject(id);
+                let holds_del = line.is_some_and(|line| line.json.contains(DEL));
+                let mut kind = kind_of(&reason);
+                if holds_del {
+                    kind.push_str(HOLDS_DEL);
+                }
+                *self.imported.rejected.entry(kind).or_default() += 1;
             }
             Said::Unparsable => self.account.unparsable += 1,
             Said::TooLong(number) => self.too_long = Some(number),

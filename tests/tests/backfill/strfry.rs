@@ -185,3 +185,29 @@ fn what_strfry_refuses_is_counted_and_said() {
     assert_eq!(refused(&report, "forged"), 0);
     expect_logged(&station, "strfry rejected 1 event: tag val too large");
 }
+
+/// strfry spells the character DEL otherwise than NIP-01 when it computes an id.
+#[test]
+fn an_event_that_strfry_hashes_otherwise_is_named_and_not_fetched_again() {
+    let author = Author::new(1);
+    let odd = author.note(recent(), "a\u{7f}b");
+    let plain = author.note(recent(), "ab");
+    let relay = ScriptedRelay::start(&[odd.clone(), plain.clone()], Behaviour::default());
+    let station = station!();
+    follow(&station, std::slice::from_ref(&author), &[&relay.url()]);
+    let report = sync_all(&station, &["--verify"]);
+    let rejected = report["import"]["rejected"].to_string();
+    assert!(rejected.contains("it holds the character DEL"), "{report}");
+    expect_stored(&station, std::slice::from_ref(&plain));
+    sync_all(&station, &["--verify"]);
+    assert_eq!(relay.events_sent(), 2, "it is not fetched again");
+    let why = station
+        .command("constellation-sync")
+        .args(["why", &odd.id.to_hex()])
+        .env("CONSTELLATION_VERIFY", "true")
+        .output();
+    assert!(why.stdout.contains("holds_del"), "{why}");
+    // Without, it comes in.
+    sync_all(&station, &["--days", "0"]);
+    expect_stored(&station, &[odd, plain]);
+}

@@ -186,10 +186,10 @@ fn nothing_that_a_hook_a_relay_or_strfry_prints_is_in_it() {
     // It is of use all the same.
     for part in [
         "[INFO] Starting Astroport constellation backfill process",
-        "[ERROR] WebSocket backfill failed after 1 attempt",
+        "[ERROR] WebSocket backfill failed in part peer ",
         "SYNC_HEX count=1",
         "success=0 total=1",
-        "\"code\": \"refused\"",
+        "\"code\": \"gap\"",
         "it ended with exit status: 7",
         "left out: not ours",
     ] {

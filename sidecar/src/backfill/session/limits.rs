@@ -27,7 +27,12 @@ impl Session {
             return Ok(known.information.clone());
         }
         match Information::fetch(&self.address, &self.connector).await {
-            Ok(information) => Ok(information),
+            Ok(information) => {
+                for remark in &information.remarks {
+                    info!("{} says of itself: {remark}", self.address);
+                }
+                Ok(information)
+            }
             Err(InformationError::Connect(error)) => Err(error),
             Err(error) => {
                 info!(

@@ -36,6 +36,8 @@ pub(crate) enum Fate {
     BeforeWindow,
     /// A newer one of its author is here, which takes its place (NIP-01).
     Replaced,
+    /// strfry, which is to verify it once more, takes it for forged.
+    HoldsDel,
 }
 
 impl Fate {
@@ -49,6 +51,7 @@ impl Fate {
             Self::KindLeftOut(_) => "kind_left_out",
             Self::BeforeWindow => "before_window",
             Self::Replaced => "replaced",
+            Self::HoldsDel => "holds_del",
         }
     }
 
@@ -83,6 +86,9 @@ impl Fate {
             Self::KindLeftOut(kind) => return advice_on_kind(kind, options),
             Self::BeforeWindow => "go back further: constellation-sync --days 0",
             Self::Replaced => "nothing: a newer one is here",
+            Self::HoldsDel => {
+                "it holds the character DEL (0x7f), which strfry hashes in its own way, and so takes it for forged: it comes in without --verify"
+            }
         };
         advice.to_owned()
     }
@@ -245,6 +251,11 @@ async fn fate(
     match admission.fate(id, json) {
         (_, fate @ Fate::Refused(_)) => Ok(fate),
         _ if is_here => Ok(Fate::Here),
+        (Some(event), Fate::Wanted)
+            if context.options.verify && event.canonical_form().contains('\u{7f}') =>
+        {
+            Ok(Fate::HoldsDel)
+        }
         (Some(event), Fate::Wanted) => fate_by_database(context, &event).await,
         (_, fate) => Ok(fate),
     }

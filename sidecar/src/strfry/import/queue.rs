@@ -103,14 +103,13 @@ impl Queue {
         stored
     }
 
-    /// Drops the line of an event that strfry rejected.
-    pub(super) fn reject(&mut self, id: EventId) {
+    /// Takes out the line of an event that strfry rejected.
+    pub(super) fn reject(&mut self, id: EventId) -> Option<Line> {
         let mut given = self.lines.iter().take(self.given());
-        if let Some(place) = given.position(|line| line.id == id)
-            && let Some(line) = self.lines.remove(place)
-        {
-            self.bytes -= line.json.len();
-        }
+        let place = given.position(|line| line.id == id)?;
+        let line = self.lines.remove(place)?;
+        self.bytes -= line.json.len();
+        Some(line)
     }
 
     /// The authors of the lines that wait.
