@@ -10,7 +10,8 @@ use constellation_shared::{Station, counted};
 
 use crate::commands::doctor::finding::{Finding, quoted};
 use crate::commands::install::PLUGIN;
-use crate::commands::install::replaced::{RelayRule, filters_in, rule_before};
+use crate::commands::install::replaced::{filters_in, rule_before};
+use crate::commands::install::rule::RelayRule;
 use crate::strfry::plugin_line::PluginSettings;
 use crate::strfry::process::{POLICY, Plugin};
 

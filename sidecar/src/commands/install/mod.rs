@@ -22,6 +22,7 @@ pub(crate) mod plan;
 pub(crate) mod plugin;
 pub(crate) mod record;
 pub(crate) mod replaced;
+pub(crate) mod rule;
 pub(crate) mod step;
 pub(crate) mod undo;
 pub(crate) mod units;
@@ -43,7 +44,8 @@ pub(crate) use error::InstallError;
 use found::Found;
 use options::{InstallOptions, UninstallOptions};
 use plan::Plan;
-use replaced::{RelayRule, Replaced};
+use replaced::Replaced;
+use rule::RelayRule;
 use wanted::Wanted;
 
 /// The scripts in the places of the station's own, by their names in `workspace/NIP-101`.

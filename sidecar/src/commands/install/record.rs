@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::commands::install::replaced::RelayRule;
+use crate::commands::install::rule::RelayRule;
 use crate::strfry::conf::edit::Edit;
 
 /// The layout of the file.

@@ -1,7 +1,5 @@
-//! [`Replaced`]: the plugin whose place the policy takes, and [`RelayRule`], what a relay accepts, so
-//! that it goes on accepting the same.
+//! [`Replaced`]: the plugin whose place the policy takes, so that the relay goes on accepting the same.
 
-use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -9,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use constellation_shared::verdict::Strangers;
 use constellation_shared::{Station, regular_file};
-use serde::{Deserialize, Serialize};
 
 use crate::commands::install::former::{Doubt, FormerRule, former_rule};
 use crate::commands::install::found::{Found, Script};
 use crate::commands::install::record::{Before, Record};
+use crate::commands::install::rule::RelayRule;
 use crate::commands::install::{InstallError, PLUGIN};
 use crate::strfry::conf::{Conf, edit};
 use crate::strfry::plugin_line;
@@ -22,66 +20,6 @@ use crate::support::shell_words::quoted;
 
 /// The longest script that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
-
-/// The options with which the policy gives the filters the time that they had: strfry waits 10 s for
-/// an answer, and never killed a filter.
-const TIMES: &str = "--filter-timeout 9 --filter-grace 300";
-
-/// What a relay accepts, besides the blacklist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RelayRule {
-    /// What authors may write who are in no list.
-    #[serde(with = "strangers")]
-    pub strangers: Strangers,
-    /// The folder of the filters, if they are run.
-    pub filters: Option<PathBuf>,
-}
-
-mod strangers {
-    use constellation_shared::verdict::Strangers;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(
-        rule: &Strangers,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(rule.as_str())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Strangers, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
-}
-
-impl RelayRule {
-    /// The policy's options for this rule.
-    pub(crate) fn options(&self) -> String {
-        let strangers = format!("--strangers {}", self.strangers);
-        match &self.filters {
-            Some(folder) => format!("{strangers} --filters {} {TIMES}", quoted(folder)),
-            None => strangers,
-        }
-    }
-
-    /// Whether it is what the policy does without options.
-    pub(crate) fn is_default(&self) -> bool {
-        self.strangers == Strangers::default() && self.filters.is_none()
-    }
-}
-
-impl fmt::Display for RelayRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rule = FormerRule {
-            strangers: self.strangers,
-            runs_filters: self.filters.is_some(),
-            knows_stations: true,
-        };
-        rule.fmt(f)
-    }
-}
 
 /// The plugin whose place the policy takes.
 #[derive(Debug)]

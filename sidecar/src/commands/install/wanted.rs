@@ -1,6 +1,6 @@
 //! What an install should achieve, as the command line says.
 
-use crate::commands::install::replaced::RelayRule;
+use crate::commands::install::rule::RelayRule;
 
 /// What is to be in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
