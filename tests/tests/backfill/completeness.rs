@@ -66,6 +66,33 @@ fn a_second_that_cannot_be_had_whole_is_said() {
     expect_logged(&station, &authors[0].pubkey().to_hex());
 }
 
+/// Whatever the relay says of itself, a question that only counts shows how many it sends.
+#[test]
+fn a_published_limit_that_is_too_high_hides_nothing_in_silence() {
+    let authors = Author::many(2);
+    let mut events = notes(&authors[..1], &[1], 120, recent() - 500, 0);
+    events.extend(notes(&authors[1..], &[1], 30, recent() - 60_000, 9000));
+    let overstating = Behaviour {
+        nip11: Nip11::Body("{\"limitation\":{\"max_limit\":5000}}".to_owned()),
+        ..paged(100)
+    };
+    let args = ["--days", "1"];
+    let (station, _relay) = with_peer(&authors, &events[..120], overstating);
+    sync(&station, &args).expect_code(1);
+    expect_logged(
+        &station,
+        "or more events of kind 1, and the relay sends no more at once",
+    );
+    let truthful = Behaviour {
+        nip11: Nip11::Absent,
+        ..paged(500)
+    };
+    // 120 of one second, and some others: no gap, although the relay tells no limit.
+    let (station, _relay) = with_peer(&authors, &events, truthful);
+    sync_all(&station, &args);
+    expect_stored(&station, &events);
+}
+
 #[test]
 fn a_few_events_of_one_second_are_all_there_are() {
     let authors = Author::many(2);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use constellation_shared::Event;
 use constellation_tests::author::notes;
+use constellation_tests::real_relay::RealRelay;
 use constellation_tests::relay::{Nip77, RefusedBy, Takes};
 use constellation_tests::sync_program::{
     DAY, PLAIN_KINDS, expect_logged, expect_stored, follow, paged, recent, report, sync, sync_all,
@@ -277,4 +278,26 @@ fn a_relay_that_answers_only_those_who_authenticate_is_said_once_and_left_alone_
     let station = station!();
     follow(&station, &Author::many(30), &[&shy.url()]);
     sync(&station, &[]).expect_code(1);
+}
+
+/// With `STRFRY` only. It lists what it has (NIP-77) and refuses to send it by ids, or is asked by
+/// filters alone.
+#[test]
+fn a_real_strfry_that_checks_filters_gives_everything() {
+    if !RealRelay::is_possible() {
+        return;
+    }
+    let demo = env!("CARGO_BIN_EXE_demo");
+    for checks in ["requireAuthorOrTag = true", "maxKindsPerFilter = 3"] {
+        for negentropy in [true, false] {
+            let settings = format!(
+                "filterValidation {{\n enabled = true\n {checks}\n }}\n negentropy {{\n enabled = {negentropy}\n }}"
+            );
+            let relay = RealRelay::start(demo, &settings, events());
+            let station = station!();
+            follow(&station, &Author::many(30), &[&relay.url()]);
+            sync_all(&station, &[]);
+            expect_stored(&station, events());
+        }
+    }
 }
