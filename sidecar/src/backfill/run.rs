@@ -27,6 +27,7 @@ use crate::context::Context;
 use crate::plan::coverage::{Asked, Circumstances};
 use crate::plan::ledger::Ledger;
 use crate::plan::peer_memory::PeerMemory;
+use crate::plan::peer_sets::{Span, Way};
 use crate::plan::place::Resumption;
 use crate::plan::refused::Refused;
 use crate::plan::selection::Selection;
@@ -42,6 +43,10 @@ use crate::swarm::peer::Peer;
 
 pub(crate) use result::Done;
 use sessions::UnderWay;
+
+/// So many keys that are new in a run are not named to a peer that can do without: anybody may put
+/// thousands of keys into a list, take them out in the next hour and put them in again.
+const MANY_NEW_KEYS: usize = 500;
 
 /// The length of a day in seconds.
 const DAY: u64 = 86_400;
@@ -140,7 +145,22 @@ impl Backfill<'_> {
             let since = self.peer_memory.since(peer, &self.kinds, self.now, reach);
             return Asked::since(since);
         }
-        self.ledger.plan(&url, &url, self.circumstances())
+        let asked = self.ledger.plan(&url, &url, self.circumstances());
+        // To compare the whole history costs less there than to name so many keys.
+        if asked.new_keys.len() > MANY_NEW_KEYS && self.is_asked_by_kinds(peer) {
+            return Asked::since(0);
+        }
+        asked
+    }
+
+    /// Whether a peer is compared with without naming authors, however old the events are.
+    fn is_asked_by_kinds(&self, peer: &Peer) -> bool {
+        let address = peer.address.to_string();
+        self.reconciliation.as_ref().is_some_and(|shared| {
+            let sets = shared.sets();
+            let mut spans = [Span::Recent, Span::Older].into_iter();
+            spans.all(|span| matches!(sets.way(&address, span), Way::ByKinds(_)))
+        })
     }
 
     /// What this run asks a peer for whoever wrote it. It goes back as far as a run by hand, whose

@@ -1,7 +1,9 @@
 //! What a quiet hour costs: equal sets are compared for next to nothing, whether a peer holds
 //! events of authors whom nobody here follows, or lacks some of ours.
 
-use constellation_shared::Event;
+use std::fs;
+
+use constellation_shared::{Event, Pubkey};
 use constellation_tests::author::notes;
 use constellation_tests::relay::Nip77;
 use constellation_tests::sync_program::{
@@ -232,4 +234,58 @@ fn nothing_passes_for_unwanted_under_the_id_of_a_wanted_event() {
     station.peer("12D3KooHonest", &honest.url());
     sync_all(&station, &[]);
     expect_stored(&station, &wanted);
+}
+
+/// Has the history swept in slices, as that of many events is.
+fn slice_history(station: &StationDir) {
+    const LEDGER: &str = "strfry/constellation-coverage.json";
+    let mut ledger: Value = serde_json::from_str(&station.read(LEDGER)).unwrap();
+    let ago = |days: u64| recent() - days * DAY;
+    ledger["slices"] = serde_json::json!({"cuts": [ago(30), ago(12), ago(5)], "period": DAY});
+    ledger["sliced_at"] = recent().into();
+    station.write(LEDGER, ledger.to_string());
+}
+
+/// Anybody may publish such a list.
+#[test]
+fn a_foreign_list_that_comes_and_goes_does_not_have_its_keys_named_each_time() {
+    let authors = Author::many(1300);
+    let (ours, foreign) = authors.split_at(700);
+    let wanted = [
+        events_of(&ours[..50], 200),
+        notes(&foreign[..5], &PLAIN_KINDS, 20, recent() - 9 * DAY, DAY),
+        notes(&ours[..5], &PLAIN_KINDS, 20, recent() - 9 * DAY, DAY),
+    ]
+    .concat();
+    let station = station!();
+    let relay = ScriptedRelay::start(&wanted, Behaviour::default());
+    follow(&station, ours, &[&relay.url()]);
+    let keys: Vec<Pubkey> = foreign.iter().map(Author::pubkey).collect();
+    let foreign_list = |keys: &[Pubkey]| {
+        station.peer_friends("12D3KooForeign", keys);
+        // Who vanishes with a list keeps his standing for two hours, which have passed.
+        let _ = fs::remove_file(station.root().join("strfry/constellation-swarm.json"));
+    };
+    foreign_list(&keys);
+    for _ in 0..4 {
+        sync_all(&station, &["--sweep"]);
+    }
+    expect_stored(&station, &wanted);
+    slice_history(&station);
+    for _ in 0..2 {
+        foreign_list(&keys[..1]);
+        sync_all(&station, &["--sweep"]);
+        foreign_list(&keys);
+        let back = sync_all(&station, &["--sweep"]);
+        let bytes = bytes(&back);
+        assert!(!names_authors(&back) && bytes < QUIET, "{bytes}: {back}");
+    }
+    // An old event of one of its keys that came there meanwhile comes at once.
+    foreign_list(&keys[..1]);
+    sync_all(&station, &["--sweep"]);
+    let late = foreign[7].note(recent() - 20 * DAY, "late");
+    relay.add(std::slice::from_ref(&late));
+    foreign_list(&keys);
+    sync_all(&station, &["--sweep"]);
+    expect_stored(&station, &[&wanted[..], &[late]].concat());
 }
