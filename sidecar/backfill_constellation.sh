@@ -20,6 +20,10 @@ export HOME PATH
 # The station's own scripts call it each hour: whatever is missing is fetched, however old it is.
 export CONSTELLATION_SWEEP="${CONSTELLATION_SWEEP:-true}"
 
+# With CAPTAINEMAIL set, the report beside this script is sent once a run has ended. An empty variable
+# turns that off.
+export CONSTELLATION_SYNC_REPORT="${CONSTELLATION_SYNC_REPORT-$(dirname -- "$0")/sync_report.sh}"
+
 program="${CONSTELLATION_SYNC:-constellation-sync}"
 if command -v -- "$program" > /dev/null; then
     exec "$program" "$@"
@@ -33,3 +37,21 @@ if [ -d "${log%/*}" ] && ! tail -n 1 "$log" 2> /dev/null | grep -qF -- "$words";
 fi
 printf '%s: %s\n' "${0##*/}" "$words" >&2
 exit 127
+
+# What follows is never run here: setup.sh cuts it out, by the line below and the first } that stands
+# alone, and evaluates it. It prints the relays of the other stations, each in a line.
+
+# Function to discover constellation peers from IPNS swarm
+discover_constellation_peers() {
+    local path="${PATH:-/usr/bin:/bin}:$HOME/.cargo/bin:/usr/local/bin:$HOME/.local/bin:/snap/bin"
+    local peer
+    PATH="$path" "${CONSTELLATION_SYNC:-constellation-sync}" --show-peers | while IFS= read -r peer; do
+        case "$peer" in
+            /x/strfry-*)
+                peer="${peer#/x/strfry-}"
+                printf 'localhost:%s:%s\n' "$peer" "$HOME/.zen/tmp/swarm/$peer/x_strfry.sh"
+                ;;
+            *) printf 'routable:%s\n' "$peer" ;;
+        esac
+    done
+}

@@ -76,6 +76,9 @@ pub struct Options {
     /// List the pubkeys followed, then exit
     #[arg(long)]
     pub show_hex: bool,
+    /// List the relays of the other stations, then exit
+    #[arg(long)]
+    pub show_peers: bool,
     /// The station's folder [default: ~/.zen]
     #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
     pub zen: Option<PathBuf>,

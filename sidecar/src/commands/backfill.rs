@@ -6,8 +6,10 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::pin::pin;
 
+use constellation_shared::Station;
 use tokio::runtime::Runtime;
 use tracing::info;
 use tracing_subscriber::layer::SubscriberExt;
@@ -140,11 +142,21 @@ fn logged_run(
         .map_err(|error| SyncError::Log(log_path, error))?
         .with_profiles(context.file(state_file::PROFILE_LOG.name), rotation);
     tracing_subscriber::registry().with(log).init();
+    show_profile_log(&context.station);
     info!(
         for_scripts = true,
         "Starting Astroport constellation backfill process"
     );
     runtime.block_on(run_to_report(context, interruption))
+}
+
+/// Today's scripts look for the log about profiles below `tmp/`, which is emptied once a day: a link
+/// there leads to it. Whatever else is in its place stays.
+fn show_profile_log(station: &Station) {
+    let name = state_file::PROFILE_LOG.name;
+    let link = station.root().join("tmp").join(name);
+    // Without the folder, or with something in its place, there is nothing to be done.
+    let _ = std::os::unix::fs::symlink(Path::new("../strfry").join(name), link);
 }
 
 /// The backfill itself, and what is done for the members once it has ended.
@@ -176,6 +188,15 @@ async fn run_to_report(
     }
     done.tunnels.close().await;
     report::log::write(&done.report, done.import_error.as_ref());
+    let has_ended = matches!(
+        done.report.outcome,
+        Outcome::Complete | Outcome::SomePeersFailed
+    );
+    if let Some(script) = context.options.report.sync_report.as_deref()
+        && has_ended
+    {
+        report::sync_report::start(script);
+    }
     Ok(done.report)
 }
 

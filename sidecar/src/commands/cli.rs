@@ -148,13 +148,14 @@ const GROUPS: [Group; 6] = [
             "on_failure",
             "on_recovery",
             "metrics",
+            "sync_report",
             "on_failure_after",
             "hook_patience",
         ],
     },
     Group {
         heading: "Look without fetching",
-        common: &["dry_run", "stats", "show_hex"],
+        common: &["dry_run", "stats", "show_hex", "show_peers"],
         rare: &[],
     },
 ];

@@ -165,10 +165,11 @@ fn human_size(bytes: u64) -> String {
 /// Whether the command line asks for a look rather than a run.
 pub(crate) const fn is_wanted(context: &Context) -> bool {
     let options = &context.options;
-    options.stats || options.show_hex || options.dry_run
+    options.stats || options.show_hex || options.show_peers || options.dry_run
 }
 
-/// Does what `--stats`, `--show-hex` or `--dry-run` asks for; of several, the first two.
+/// Does what `--stats`, `--show-hex`, `--show-peers` or `--dry-run` asks for; of several, all but the
+/// last.
 ///
 /// # Errors
 /// [`SyncError`] if the lists or strfry cannot be read, or the output cannot be written.
@@ -186,7 +187,15 @@ pub(crate) async fn look(context: &Context, output: &mut impl Write) -> Result<O
     if options.show_hex {
         write_hex(output, &followed.keys)?;
     }
-    if options.dry_run && !options.stats && !options.show_hex {
+    if options.show_peers {
+        for peer in context.peers(&descriptions) {
+            // What several stations announce is no address to keep.
+            if !peer.is_doubtful {
+                writeln!(output, "{}", peer.address)?;
+            }
+        }
+    }
+    if options.dry_run && !options.stats && !options.show_hex && !options.show_peers {
         let strfry = context.strfry();
         let peers = context.peers(&descriptions);
         let now = unix_time();

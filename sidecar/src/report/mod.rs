@@ -13,6 +13,7 @@ pub(crate) mod notify;
 pub(crate) mod page;
 pub(crate) mod publish;
 pub(crate) mod run_summary;
+pub(crate) mod sync_report;
 
 use std::collections::BTreeMap;
 

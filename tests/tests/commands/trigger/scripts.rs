@@ -176,3 +176,74 @@ fn without_any_environment_the_home_is_the_user_s() {
     assert!(matches!(output.status.code(), Some(0 | 127)), "{output}");
     output.expect_not_stderr("unbound variable");
 }
+
+/// How `setup.sh` of papiche/NIP-101 15a4359 gets at the peers, and what it makes of them.
+const SETUP: &str = r#"
+SCRIPT_DIR="$HOME/.zen/workspace/NIP-101"
+DISCOVER_FUNCTION=$(sed -n '/^# Function to discover constellation peers from IPNS swarm$/,/^}$/p' "$SCRIPT_DIR/backfill_constellation.sh")
+eval "$DISCOVER_FUNCTION"
+discover_constellation_peers 2>/dev/null
+"#;
+
+#[test]
+fn setup_finds_the_peers_by_the_function_that_it_cuts_out() {
+    let station = station!();
+    install_program(&station);
+    install(&station);
+    station.peer("12D3KooOpen", "wss://relay.example.org");
+    let id = constellation_tests::station::PEER_IDS[0];
+    station.peer_behind_tunnel(id, id);
+    let output = from_cron(&station, SETUP).output();
+    output.expect_code(0);
+    let script = station.root().join(format!("tmp/swarm/{id}/x_strfry.sh"));
+    assert_eq!(
+        output.stdout,
+        format!(
+            "routable:wss://relay.example.org\nlocalhost:{id}:{}\n",
+            script.display()
+        )
+    );
+    // Nobody is there: nothing is printed, as upstream's prints an empty line.
+    fs::remove_dir_all(station.paths().swarm_dir()).unwrap();
+    let output = from_cron(&station, SETUP).output();
+    assert_eq!(output.stdout, "");
+}
+
+#[test]
+fn the_station_s_own_report_is_started_at_the_end_of_a_run() {
+    let (station, _relay, _) = station_with_peer(Behaviour::default());
+    install_program(&station);
+    let folder = install(&station);
+    let marker = station.home().join("report");
+    // It reads the log of a run that has ended, and its output disturbs nobody.
+    let script = format!(
+        "#!/bin/bash\necho noise; grep -c 'Backfill process completed' ~/.zen/strfry/constellation-backfill.log > '{0}.new'; \
+         echo \"$CAPTAINEMAIL\" >> '{0}.new'; mv '{0}.new' '{0}'\n",
+        marker.display()
+    );
+    fs::write(folder.join("sync_report.sh"), script).unwrap();
+    let job = "~/.zen/workspace/NIP-101/backfill_constellation.sh --days 1";
+    let run = |variables: &str| {
+        let output = from_cron(&station, &format!("{variables} {job}")).output();
+        output.expect_code(0);
+        assert!(!format!("{output}").contains("noise"), "{output}");
+    };
+    let mode = std::os::unix::fs::PermissionsExt::from_mode;
+    run("CAPTAINEMAIL=a@example.com");
+    fs::set_permissions(folder.join("sync_report.sh"), mode(0o755)).unwrap();
+    run("CAPTAINEMAIL=");
+    run("CAPTAINEMAIL=a@example.com CONSTELLATION_SYNC_REPORT=");
+    wait_until("all processes' end", || station.processes().is_empty());
+    assert!(
+        !marker.exists(),
+        "nobody is to be told, or it is turned off"
+    );
+    run("CAPTAINEMAIL=a@example.com");
+    wait_until("the report", || marker.exists());
+    let report = fs::read_to_string(&marker).unwrap();
+    assert_eq!(report, "1\na@example.com\n");
+    // The log about profiles is where today's scripts look for it, too.
+    let link = station.root().join("tmp/hex-to-profile.log");
+    let target = fs::read_link(link).unwrap();
+    assert_eq!(target, Path::new("../strfry/hex-to-profile.log"));
+}
