@@ -96,6 +96,7 @@ pub mod testing {
     }
     pub mod rules {
         pub use crate::admission::rules::{Refusal, Rules};
+        pub use crate::strfry::conf::EventLimits;
     }
     pub mod schedule {
         pub use crate::commands::trigger::schedule::{

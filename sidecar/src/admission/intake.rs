@@ -258,7 +258,7 @@ impl Intake {
     /// garbage.
     pub(crate) fn read_or_refuse(&self, json: &str) -> Option<Arrival> {
         // Each character takes at most six (`\\u0000`).
-        let arrival = Arrival::read(json, 6 * self.admission.rules.max_event_size);
+        let arrival = Arrival::read(json, 6 * self.admission.rules.limits.bytes);
         if arrival.is_none() {
             self.refuse_garbage(Refusal::Malformed);
         }
@@ -352,6 +352,7 @@ impl Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::strfry::conf::EventLimits;
     use constellation_shared::Pubkey;
 
     fn event() -> Event {
@@ -370,7 +371,7 @@ mod tests {
     fn an_event_is_looked_at_a_few_times_however_often_it_is_spelled() {
         let rules = Rules {
             now: 1,
-            max_event_size: 65_536,
+            limits: EventLimits::default(),
             blocked: Vec::new().into_iter().collect(),
         };
         let (admission, _verified) = Admission::new(rules, true, None, 1);
@@ -397,7 +398,7 @@ mod tests {
     async fn a_batch_is_not_lost_with_a_session_that_is_stopped_while_it_waits_for_a_core() {
         let rules = Rules {
             now: 1,
-            max_event_size: 65_536,
+            limits: EventLimits::default(),
             blocked: Vec::new().into_iter().collect(),
         };
         let (admission, _verified) = Admission::new(rules, true, None, 1);
@@ -423,7 +424,7 @@ mod tests {
         let tally = Tally::default();
         let rules = Rules {
             now: 1,
-            max_event_size: 65_536,
+            limits: EventLimits::default(),
             blocked: Vec::new().into_iter().collect(),
         };
         let (admission, _verified) = Admission::new(rules, true, None, 1);

@@ -4,8 +4,10 @@
 //! forged event would keep out the genuine one for good.
 
 use constellation_shared::wot::KeySet;
-use constellation_shared::{Event, kinds};
+use constellation_shared::{Event, TagElement, kinds};
 use serde::Serialize;
+
+use crate::strfry::conf::EventLimits;
 
 /// A text in the greetings that the relay's own web page posts for visitors. They are not events of
 /// the constellation.
@@ -37,13 +39,17 @@ pub enum Refusal {
     Future,
     /// The event is longer than `events.maxEventSize` in strfry.conf; strfry would abort the import.
     TooLong,
+    /// The event has more tags than `events.maxNumTags` in strfry.conf; strfry would refuse it.
+    TooManyTags,
+    /// A tag of the event is longer than `events.maxTagValSize` in strfry.conf; strfry would refuse it.
+    TagTooLong,
     /// The author deleted the event (NIP-09), which strfry reports when it is given the event.
     Deleted,
 }
 
 impl Refusal {
     /// All reasons.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::Unasked,
         Self::Forged,
@@ -53,6 +59,8 @@ impl Refusal {
         Self::Ephemeral,
         Self::Future,
         Self::TooLong,
+        Self::TooManyTags,
+        Self::TagTooLong,
         Self::Deleted,
     ];
 
@@ -68,6 +76,8 @@ impl Refusal {
             Self::Ephemeral => "ephemeral",
             Self::Future => "future",
             Self::TooLong => "too_long",
+            Self::TooManyTags => "too_many_tags",
+            Self::TagTooLong => "tag_too_long",
             Self::Deleted => "deleted",
         }
     }
@@ -78,8 +88,8 @@ impl Refusal {
 pub struct Rules {
     /// The time of the run, in Unix seconds.
     pub now: u64,
-    /// `events.maxEventSize` in strfry.conf, in bytes, including the newline of a line.
-    pub max_event_size: usize,
+    /// The limits of the local strfry.
+    pub limits: EventLimits,
     /// The blocked authors.
     pub blocked: KeySet,
 }
@@ -128,14 +138,32 @@ impl Rules {
         if !self.takes_line(line.len()) {
             return Err(Refusal::TooLong);
         }
+        self.check_tags(event)?;
         // The line is kept until strfry has stored it.
         line.shrink_to_fit();
         Ok(line)
     }
 
+    /// Checks the tags as strfry's import does, which looks at the values of tags with names of one
+    /// byte only.
+    fn check_tags(&self, event: &Event) -> Result<(), Refusal> {
+        if event.tags.len() > self.limits.tags {
+            return Err(Refusal::TooManyTags);
+        }
+        let is_long = |tag: &Vec<TagElement>| {
+            let text = |place: usize| tag.get(place).and_then(TagElement::as_text);
+            text(0).is_some_and(|name| name.len() == 1)
+                && text(1).is_some_and(|value| value.len() > self.limits.tag_value)
+        };
+        if event.tags.iter().any(is_long) {
+            return Err(Refusal::TagTooLong);
+        }
+        Ok(())
+    }
+
     /// Whether strfry's import accepts a line of this length, not counting its newline.
     const fn takes_line(&self, length: usize) -> bool {
-        length < self.max_event_size
+        length < self.limits.bytes
     }
 }
 
@@ -149,7 +177,7 @@ mod tests {
     fn rules() -> Rules {
         Rules {
             now: NOW,
-            max_event_size: 65_536,
+            limits: EventLimits::default(),
             blocked: [Pubkey::from_bytes([9; 32])].into_iter().collect(),
         }
     }

@@ -155,8 +155,8 @@ const GROUPS: [Group; 6] = [
     },
     Group {
         heading: "Look without fetching",
-        common: &["dry_run", "stats", "show_hex", "show_peers"],
-        rare: &[],
+        common: &["dry_run", "stats", "show_hex"],
+        rare: &["show_peers"],
     },
 ];
 

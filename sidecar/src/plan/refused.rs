@@ -22,11 +22,12 @@ use constellation_shared::EventId;
 use crate::admission::rules::Refusal;
 use crate::relay::about::About;
 use crate::relay::message::Head;
+use crate::strfry::conf::EventLimits;
 use crate::support::state_file::REFUSED;
 
 use beyond::Beyond;
 pub(crate) use entry::Present;
-use entry::{Entry, Line, Reason};
+use entry::{Entry, Line, Reason, limit_of};
 
 /// The first line of the file.
 const HEADING: &str = "constellation-refused 2";
@@ -141,21 +142,23 @@ impl Refused {
     }
 
     /// Remembers that an event from this peer was refused at `now`, in Unix seconds, while strfry
-    /// took events of at most `max_event_size` bytes.
+    /// had these limits.
     pub fn remember(
         &mut self,
         event: &Head,
         refusal: Refusal,
         peer: &str,
         now: u64,
-        max_event_size: usize,
+        limits: EventLimits,
     ) {
         let reason = match refusal {
             // Its id was not verified, and may be that of another event.
             Refusal::Unasked => return,
             Refusal::Forged => return self.insert_forgery(event.id, peer, now),
-            Refusal::TooLong => Reason::TooLong(max_event_size as u64),
-            refusal => Reason::Rule(refusal),
+            refusal => match limit_of(refusal, limits) {
+                Some(limit) => Reason::Limit(refusal, limit),
+                None => Reason::Rule(refusal),
+            },
         };
         let entry = Entry {
             reason,
@@ -257,8 +260,6 @@ mod tests {
     use constellation_shared::Pubkey;
     use std::fs;
 
-    const SIZE: usize = 65_536;
-
     fn id(byte: u8) -> EventId {
         EventId::from_bytes([byte; 32])
     }
@@ -279,7 +280,7 @@ mod tests {
     }
 
     fn refuse(refused: &mut Refused, id: EventId, refusal: Refusal, peer: &str, now: u64) {
-        refused.remember(&head(id), refusal, peer, now, SIZE);
+        refused.remember(&head(id), refusal, peer, now, EventLimits::default());
     }
 
     #[test]

@@ -223,42 +223,73 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
 /// that stations use. strfry reports events that it finds too long.
 const LARGEST_USUAL_EVENT: usize = 131_072;
 
-/// The longest event that strfry accepts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct EventSize {
-    /// `events.maxEventSize` in bytes: strfry's default if it is not set, or the largest value that
-    /// stations use if it is not understood.
+/// The limits of an event that strfry's import enforces, besides the form of NIP-01. An event beyond
+/// one of them is refused, or aborts the whole import if it is too long. Run against strfry f8a56a8;
+/// `relay.maxWebsocketPayloadSize` concerns clients only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventLimits {
+    /// `events.maxEventSize`: the longest line with its newline, in bytes.
     pub bytes: usize,
-    /// Why the setting is not understood.
-    pub doubt: Option<Fault>,
+    /// `events.maxNumTags`: how many tags it has at most.
+    pub tags: usize,
+    /// `events.maxTagValSize`: the longest value of a tag whose name is a single byte, in bytes.
+    pub tag_value: usize,
 }
 
-/// Reads `events.maxEventSize`. A missing file has no settings.
+impl Default for EventLimits {
+    /// The limits of a strfry whose conf sets none.
+    fn default() -> Self {
+        Self {
+            bytes: DEFAULT_MAX_EVENT_SIZE,
+            tags: 2000,
+            tag_value: 1024,
+        }
+    }
+}
+
+/// The limits in a conf.
+#[derive(Debug)]
+pub(crate) struct LimitsFound {
+    /// The limits. For a setting that is not understood: the longest event that stations allow, or no
+    /// limit.
+    pub limits: EventLimits,
+    /// Why settings are not understood.
+    pub doubts: Vec<Fault>,
+}
+
+/// Reads the limits of events. A missing file has no settings.
 ///
 /// # Errors
 /// If the file cannot be read.
-pub(crate) fn max_event_size(conf: &Path) -> io::Result<EventSize> {
-    let size = match Conf::read(conf) {
+pub(crate) fn event_limits(conf: &Path) -> io::Result<LimitsFound> {
+    let mut doubts = Vec::new();
+    let conf = match Conf::read(conf) {
         Err(ConfError::Read(error)) => return Err(error),
-        Err(ConfError::Fault(fault)) => Err(fault),
-        Ok(conf) => conf
-            .unwrap_or_else(Conf::empty)
-            .number(&["events", "maxEventSize"]),
+        Err(ConfError::Fault(fault)) => {
+            doubts.push(fault);
+            None
+        }
+        Ok(conf) => Some(conf.unwrap_or_else(Conf::empty)),
     };
-    let bytes = |size: Option<u64>| {
-        let bytes = size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-        bytes.unwrap_or(DEFAULT_MAX_EVENT_SIZE)
+    let mut limit = |name: &str, usual: usize, in_doubt: usize| {
+        let Some(conf) = &conf else { return in_doubt };
+        match conf.number(&["events", name]) {
+            Ok(number) => number.map_or(usual, |number| {
+                usize::try_from(number).unwrap_or(usize::MAX)
+            }),
+            Err(fault) => {
+                doubts.push(fault);
+                in_doubt
+            }
+        }
     };
-    Ok(match size {
-        Ok(size) => EventSize {
-            bytes: bytes(size),
-            doubt: None,
-        },
-        Err(fault) => EventSize {
-            bytes: LARGEST_USUAL_EVENT,
-            doubt: Some(fault),
-        },
-    })
+    let usual = EventLimits::default();
+    let limits = EventLimits {
+        bytes: limit("maxEventSize", usual.bytes, LARGEST_USUAL_EVENT),
+        tags: limit("maxNumTags", usual.tags, usize::MAX),
+        tag_value: limit("maxTagValSize", usual.tag_value, usize::MAX),
+    };
+    Ok(LimitsFound { limits, doubts })
 }
 
 /// The path of the database's file, according to the conf's `db`, which is relative to `folder`.

@@ -17,6 +17,7 @@ mod daily_cycle;
 mod deletions;
 mod deletions_by_strfry;
 mod import_count;
+mod limits_of_tags;
 mod many_peers;
 mod output;
 mod process;

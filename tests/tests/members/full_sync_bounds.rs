@@ -12,7 +12,7 @@ use constellation_sync::testing::connection::Connector;
 use constellation_sync::testing::full_sync::PATIENCE;
 use constellation_sync::testing::guard::Guard;
 use constellation_sync::testing::intake::{Admission, Tally};
-use constellation_sync::testing::rules::Rules;
+use constellation_sync::testing::rules::{EventLimits, Rules};
 use constellation_sync::testing::session::Session;
 use constellation_sync::testing::stop::{Stop, TimeLimit};
 use constellation_sync::testing::wanted::Wanted;
@@ -36,7 +36,7 @@ fn silence_ends_a_full_sync_at_once() {
     let relay = ScriptedRelay::start(&old_notes(&author, 10), hanging);
     let rules = Rules {
         now: now(),
-        max_event_size: 65_536,
+        limits: EventLimits::default(),
         blocked: Default::default(),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();

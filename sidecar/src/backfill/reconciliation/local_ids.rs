@@ -216,6 +216,7 @@ mod tests {
     use super::*;
     use crate::admission::rules::Refusal;
     use crate::plan::peer_sets::PeerSets;
+    use crate::strfry::conf::EventLimits;
 
     fn id(byte: u8) -> EventId {
         EventId::from_bytes([byte; 32])
@@ -333,10 +334,22 @@ mod tests {
         ];
         let mut refused = Refused::default();
         for event in others.iter().chain([&inside]) {
-            refused.remember(event, Refusal::Visitor, "ws://a", 20, 100);
+            refused.remember(
+                event,
+                Refusal::Visitor,
+                "ws://a",
+                20,
+                EventLimits::default(),
+            );
         }
         let forged = event(5, 1, 15);
-        refused.remember(&forged, Refusal::Forged, "ws://a", 20, 100);
+        refused.remember(
+            &forged,
+            Refusal::Forged,
+            "ws://a",
+            20,
+            EventLimits::default(),
+        );
         let window = window(&[1, 2], 10, 20);
         let local_ids = LocalIds::default();
         local_ids.push(Lookup::new(&window, Vec::new(), &refused));

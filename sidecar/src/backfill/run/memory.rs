@@ -42,9 +42,9 @@ impl Backfill<'_> {
                 // The id of an unverified event may belong to another event.
                 if !self.context.options.trust_peers {
                     let sender = address.to_string();
-                    let size = self.rules.max_event_size;
+                    let limits = self.rules.limits;
                     self.refused
-                        .remember(&event, refusal, &sender, self.now, size);
+                        .remember(&event, refusal, &sender, self.now, limits);
                 }
             }
             info!("Collected {} events from {address}", counts.collected);

@@ -24,6 +24,7 @@ use crate::plan::refused::{Present, Refused};
 use crate::relay::connection::{Connector, ConnectorError};
 use crate::relay::tunnel::Patience;
 use crate::relay::tunnel::tunnels::Tunnels;
+use crate::strfry::conf::{EventLimits, LimitsFound};
 use crate::strfry::{Strfry, conf};
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
@@ -51,7 +52,7 @@ impl<'a> Backfill<'a> {
         tunnels.sweep().await;
         let strfry = strfry(context)?;
         check_settings(context)?;
-        let max_event_size = max_event_size(&strfry)?;
+        let limits = event_limits(&strfry)?;
         let mut descriptions = peer::descriptions(&context.station);
         let kept_friends = recall(context, &mut descriptions, now);
         let candidates = context.peers(&descriptions);
@@ -81,7 +82,7 @@ impl<'a> Backfill<'a> {
         refused.forget_ended(&Present {
             now,
             followed: &keys,
-            max_event_size,
+            limits,
         });
         let mut backfill = Self {
             context,
@@ -100,7 +101,7 @@ impl<'a> Backfill<'a> {
             kinds,
             rules: Rules {
                 now,
-                max_event_size,
+                limits,
                 blocked,
             },
             refused,
@@ -241,16 +242,16 @@ fn check_settings(context: &Context) -> Result<(), PrepareError> {
     Ok(())
 }
 
-/// The longest event that strfry takes, in bytes.
-fn max_event_size(strfry: &Strfry) -> Result<usize, PrepareError> {
-    let size = conf::max_event_size(&strfry.conf())
+/// The limits of events in strfry's conf. What is not understood of it is logged.
+fn event_limits(strfry: &Strfry) -> Result<EventLimits, PrepareError> {
+    let LimitsFound { limits, doubts } = conf::event_limits(&strfry.conf())
         .map_err(|error| PrepareError::Conf(strfry.conf(), error))?;
-    if let Some(doubt) = &size.doubt {
+    for doubt in doubts {
         warn!(
             "{} {doubt}; until that is mended, events of up to {} bytes are given to strfry, and those that it finds too long are left out",
             strfry.conf().display(),
-            size.bytes
+            limits.bytes
         );
     }
-    Ok(size.bytes)
+    Ok(limits)
 }

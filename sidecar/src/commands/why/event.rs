@@ -81,6 +81,12 @@ impl Fate {
             Self::Refused(Refusal::TooLong) => {
                 "raise events.maxEventSize in strfry.conf above its length, restart strfry, then constellation-sync --days 0"
             }
+            Self::Refused(Refusal::TooManyTags) => {
+                "raise events.maxNumTags in strfry.conf above the number of its tags, restart strfry, then constellation-sync --days 0"
+            }
+            Self::Refused(Refusal::TagTooLong) => {
+                "raise events.maxTagValSize in strfry.conf above the length of its longest tag, restart strfry, then constellation-sync --days 0"
+            }
             Self::Refused(Refusal::Deleted) => "nothing: its own author deleted it",
             Self::NotFollowed(kind) => return advice_on_author(kind, options),
             Self::KindLeftOut(kind) => return advice_on_kind(kind, options),
@@ -221,13 +227,12 @@ pub(crate) async fn look_into(
 /// What a run that began at `now`, in Unix seconds, would let in.
 fn admission(context: &Context, probe: &Probe, now: u64) -> Result<Admission, SyncError> {
     let conf = context.strfry().conf();
-    let max_event_size =
-        conf::max_event_size(&conf).map_err(|error| PrepareError::Conf(conf, error))?;
+    let found = conf::event_limits(&conf).map_err(|error| PrepareError::Conf(conf, error))?;
     let followed = followed::followed(&context.station, &probe.descriptions, &probe.kept.keys)?;
     Ok(Admission {
         rules: Rules {
             now,
-            max_event_size: max_event_size.bytes,
+            limits: found.limits,
             blocked: followed.blocked,
         },
         followed: followed.keys.into_iter().collect(),

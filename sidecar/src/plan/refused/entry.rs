@@ -7,6 +7,7 @@ use constellation_shared::{EventId, Pubkey, hex, kinds, unhex};
 
 use crate::admission::rules::{FUTURE_TOLERANCE, Refusal};
 use crate::relay::about::{About, AuthorPrefix, has_author};
+use crate::strfry::conf::EventLimits;
 
 /// How long a refusal is remembered, in seconds: 30 days.
 pub(super) const REMEMBERED: u64 = 30 * 86_400;
@@ -30,8 +31,8 @@ const UNKNOWN: &str = "unknown";
 pub(super) enum Reason {
     /// A rule refused it, other than those below.
     Rule(Refusal),
-    /// It is longer than strfry takes, which was this many bytes at the time.
-    TooLong(u64),
+    /// It is beyond a limit of strfry, which was this at the time.
+    Limit(Refusal, u64),
     /// strfry did not keep it: it was deleted or replaced.
     NotKept,
     /// An earlier version of this program did not say.
@@ -42,7 +43,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule(refusal) => f.write_str(refusal.code()),
-            Self::TooLong(limit) => write!(f, "{}:{limit}", Refusal::TooLong.code()),
+            Self::Limit(refusal, limit) => write!(f, "{}:{limit}", refusal.code()),
             Self::NotKept => f.write_str(NOT_KEPT),
             Self::Unknown => f.write_str(UNKNOWN),
         }
@@ -54,21 +55,35 @@ impl FromStr for Reason {
 
     fn from_str(word: &str) -> Result<Self, ()> {
         if let Some((code, limit)) = word.split_once(':') {
-            return if code == Refusal::TooLong.code() {
-                limit.parse().map(Self::TooLong).map_err(|_| ())
-            } else {
-                Err(())
-            };
+            let mut all = Refusal::ALL.into_iter();
+            let refusal = all.find(|refusal| refusal.code() == code && has_limit(*refusal));
+            let limit = limit.parse().map_err(|_| ())?;
+            return refusal.map(|refusal| Self::Limit(refusal, limit)).ok_or(());
         }
         let is_rule = |refusal: &&Refusal| refusal.code() == word;
         match (word, Refusal::ALL.iter().find(is_rule)) {
             (NOT_KEPT, _) => Ok(Self::NotKept),
             (UNKNOWN, _) => Ok(Self::Unknown),
             // Without its limit it would never end.
-            (_, Some(Refusal::TooLong) | None) => Err(()),
+            (_, Some(refusal)) if has_limit(*refusal) => Err(()),
+            (_, None) => Err(()),
             (_, Some(refusal)) => Ok(Self::Rule(*refusal)),
         }
     }
+}
+
+/// The limit of strfry by which an event is refused for this reason; `None` if it is none.
+pub(super) const fn limit_of(refusal: Refusal, limits: EventLimits) -> Option<u64> {
+    match refusal {
+        Refusal::TooLong => Some(limits.bytes as u64),
+        Refusal::TooManyTags => Some(limits.tags as u64),
+        Refusal::TagTooLong => Some(limits.tag_value as u64),
+        _ => None,
+    }
+}
+
+fn has_limit(refusal: Refusal) -> bool {
+    limit_of(refusal, EventLimits::default()).is_some()
 }
 
 /// What a refusal is compared with to see whether its reason has ended.
@@ -78,8 +93,8 @@ pub(crate) struct Present<'a> {
     pub now: u64,
     /// The keys that are followed and not blocked, in ascending order.
     pub followed: &'a [Pubkey],
-    /// How many bytes strfry takes for an event.
-    pub max_event_size: usize,
+    /// The limits of strfry.
+    pub limits: EventLimits,
 }
 
 impl Present<'_> {
@@ -110,7 +125,9 @@ impl Entry {
             Reason::Rule(Refusal::Future) => about.is_none_or(|about| {
                 about.created_at <= present.now.saturating_add(FUTURE_TOLERANCE)
             }),
-            Reason::TooLong(limit) => present.max_event_size as u64 > limit,
+            Reason::Limit(refusal, limit) => {
+                limit_of(refusal, present.limits).is_none_or(|present| present > limit)
+            }
             Reason::NotKept => {
                 let age = present.now.saturating_sub(self.when);
                 age >= VERSION_REMEMBERED && about.is_none_or(|about| has_versions(about.kind))
@@ -248,9 +265,20 @@ mod tests {
     fn what_is_written_is_read_again() {
         let id = EventId::from_bytes([3; 32]);
         let mut reasons: Vec<Reason> = Refusal::ALL.map(Reason::Rule).to_vec();
-        reasons
-            .retain(|reason| !matches!(reason, Reason::Rule(Refusal::TooLong | Refusal::Forged)));
-        reasons.extend([Reason::TooLong(65_536), Reason::NotKept, Reason::Unknown]);
+        let is_written_otherwise = |refusal: &Refusal| {
+            *refusal == Refusal::Forged || limit_of(*refusal, EventLimits::default()).is_some()
+        };
+        reasons.retain(|reason| match reason {
+            Reason::Rule(refusal) => !is_written_otherwise(refusal),
+            _ => true,
+        });
+        reasons.extend([
+            Reason::Limit(Refusal::TooLong, 65_536),
+            Reason::Limit(Refusal::TooManyTags, 500),
+            Reason::Limit(Refusal::TagTooLong, 512),
+            Reason::NotKept,
+            Reason::Unknown,
+        ]);
         for reason in reasons {
             for about in [None, entry(reason).about] {
                 let line = Line::Event(
@@ -276,8 +304,16 @@ mod tests {
         }
         let broken = format!("1 {id} visitor 5 1 07");
         assert_eq!(Line::parse(broken.as_bytes()), None);
-        let endless = format!("1 {id} too_long");
-        assert_eq!(Line::parse(endless.as_bytes()), None);
+        for word in [
+            "too_long",
+            "tag_too_long",
+            "visitor:5",
+            "nonsense:5",
+            "too_long:x",
+        ] {
+            let line = format!("1 {id} {word}");
+            assert_eq!(Line::parse(line.as_bytes()), None, "{word}");
+        }
     }
 
     #[test]
@@ -285,10 +321,14 @@ mod tests {
         let key = |byte| Pubkey::from_bytes([byte; 32]);
         let others = [key(1), key(9)];
         let with_author = [key(1), key(7), key(9)];
-        let present = |now, followed, max_event_size| Present {
+        let present = |now, followed, limit| Present {
             now,
             followed,
-            max_event_size,
+            limits: EventLimits {
+                bytes: limit,
+                tags: limit,
+                tag_value: limit,
+            },
         };
         let ends = |reason, present: Present<'_>| entry(reason).has_ended(&present);
         let blocked = Reason::Rule(Refusal::Blocked);
@@ -297,8 +337,12 @@ mod tests {
         let future = Reason::Rule(Refusal::Future);
         assert!(!ends(future, present(4099, &others, 10)));
         assert!(ends(future, present(4100, &others, 10)));
-        assert!(!ends(Reason::TooLong(10), present(0, &others, 10)));
-        assert!(ends(Reason::TooLong(10), present(0, &others, 11)));
+        for refusal in [Refusal::TooLong, Refusal::TooManyTags, Refusal::TagTooLong] {
+            let reason = Reason::Limit(refusal, 10);
+            assert!(!ends(reason, present(0, &others, 9)));
+            assert!(!ends(reason, present(0, &others, 10)));
+            assert!(ends(reason, present(0, &others, 11)));
+        }
         for reason in [
             Reason::Rule(Refusal::Visitor),
             Reason::NotKept,

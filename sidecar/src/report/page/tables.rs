@@ -16,7 +16,7 @@ const MOST_PEERS: usize = 500;
 const MOST_LISTED: usize = 300;
 
 /// What the reasons mean, by which an event is left out.
-const REASONS: [(&str, &str); 10] = [
+const REASONS: [(&str, &str); 12] = [
     ("malformed", "not an event as NIP-01 spells it"),
     ("unasked", "another author, kind or time than asked for"),
     ("forged", "id or signature not true"),
@@ -26,6 +26,8 @@ const REASONS: [(&str, &str); 10] = [
     ("ephemeral", "of a kind that is not stored"),
     ("future", "dated more than 15 minutes ahead"),
     ("too_long", "longer than this strfry takes"),
+    ("too_many_tags", "with more tags than this strfry takes"),
+    ("tag_too_long", "with a longer tag than this strfry takes"),
     ("deleted", "its own author deleted it"),
 ];
 
@@ -257,18 +259,7 @@ mod tests {
 
     #[test]
     fn every_reason_has_its_meaning() {
-        for refusal in [
-            Refusal::Malformed,
-            Refusal::Unasked,
-            Refusal::Forged,
-            Refusal::Blocked,
-            Refusal::Visitor,
-            Refusal::Expired,
-            Refusal::Ephemeral,
-            Refusal::Future,
-            Refusal::TooLong,
-            Refusal::Deleted,
-        ] {
+        for refusal in Refusal::ALL {
             let code = refusal.code();
             assert!(REASONS.iter().any(|(reason, _)| *reason == code), "{code}");
         }

@@ -96,17 +96,18 @@ fn what_nobody_could_read_is_found_with_its_line() {
 fn a_missing_conf_has_the_default_and_a_faulty_one_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let conf = dir.path().join("strfry.conf");
-    let size = || max_event_size(&conf).unwrap();
-    assert_eq!(size().bytes, 65_536);
+    let found = || event_limits(&conf).unwrap();
+    assert_eq!(found().limits, EventLimits::default());
     fs::write(&conf, CONF).unwrap();
-    let right = EventSize {
-        bytes: 131_072,
-        doubt: None,
-    };
-    assert_eq!(size(), right);
-    fs::write(&conf, "\nevents { maxEventSize = many }").unwrap();
-    assert_eq!(size().bytes, 131_072);
-    assert_eq!(size().doubt.unwrap().line, 2);
+    assert_eq!((found().limits.bytes, found().limits.tags), (131_072, 2000));
+    assert!(found().doubts.is_empty());
+    let faulty = "\nevents { maxEventSize = many\n maxNumTags = 5\n maxTagValSize = few }";
+    fs::write(&conf, faulty).unwrap();
+    let LimitsFound { limits, doubts } = found();
+    assert_eq!(limits.bytes, 131_072);
+    assert_eq!(doubts.first().map(|fault| fault.line), Some(2));
+    assert!(limits.tags == 5 || limits.tags == usize::MAX);
+    assert_eq!(limits.tag_value, usize::MAX, "no limit in doubt");
 }
 
 #[test]

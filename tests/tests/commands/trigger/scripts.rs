@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use constellation_tests::command::{TestCommand, wait_until};
-use constellation_tests::station::ids;
+use constellation_tests::station::{PEER_IDS, ids};
 use constellation_tests::{Behaviour, StationDir, station};
 
 use super::case::{is_recent, last_success, logged, station_with_peer};
@@ -191,7 +191,7 @@ fn setup_finds_the_peers_by_the_function_that_it_cuts_out() {
     install_program(&station);
     install(&station);
     station.peer("12D3KooOpen", "wss://relay.example.org");
-    let id = constellation_tests::station::PEER_IDS[0];
+    let id = PEER_IDS[0];
     station.peer_behind_tunnel(id, id);
     let output = from_cron(&station, SETUP).output();
     output.expect_code(0);
