@@ -6,12 +6,19 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::net::TcpStream;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::sleep;
 
 /// How long an attempt has before another address is tried beside it (RFC 8305, section 5:
 /// "Connection Attempt Delay").
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// The longest segment that either side sends, in bytes: what fits into 1280 bytes, the least that
+/// every IPv6 path takes (RFC 8200, section 5). Tunnels, VPNs and PPPoE make paths narrower than the
+/// usual 1500 bytes, and where a firewall drops the ICMP messages that would say so, longer segments
+/// vanish: the handshake works, and then nothing comes.
+const LONGEST_SEGMENT: u32 = 1220;
 
 /// Connects to the first of these addresses that answers (Happy Eyeballs, RFC 8305). The families
 /// of the addresses alternate, so that a network whose IPv6 leads nowhere costs a quarter of a
@@ -26,7 +33,7 @@ pub(super) async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     loop {
         let next = waiting.next();
         let is_last = next.is_none();
-        attempts.extend(next.map(TcpStream::connect));
+        attempts.extend(next.map(connect));
         tokio::select! {
             attempt = attempts.next() => match attempt {
                 Some(Ok(stream)) => return Ok(stream),
@@ -36,6 +43,35 @@ pub(super) async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
             () = sleep(ATTEMPT_DELAY), if !is_last => {}
         }
     }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    socket_for(address)?.connect(address).await
+}
+
+/// Asks a silent machine whether it is still there, so that a connection that died without a word,
+/// as when our own address changes, is noticed within a quarter of a minute.
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new()
+        .with_time(Duration::from_secs(5))
+        .with_interval(Duration::from_secs(3))
+        .with_retries(3)
+}
+
+fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv6() {
+        TcpSocket::new_v6()?
+    } else {
+        TcpSocket::new_v4()?
+    };
+    if !address.ip().is_loopback() {
+        let options = SockRef::from(&socket);
+        // If this fails, narrow paths may not work; all others do.
+        let _ = options.set_tcp_mss(LONGEST_SEGMENT);
+        // If this fails, a connection that has died is noticed only once patience is over.
+        let _ = options.set_tcp_keepalive(&keepalive());
+    }
+    Ok(socket)
 }
 
 /// The addresses with their families in turn, beginning with that of the first one. The resolver
@@ -70,6 +106,20 @@ mod tests {
         let tried = sockets(&["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1"]);
         assert_eq!(alternating(&resolved), tried);
         assert_eq!(alternating(&[]), []);
+    }
+
+    #[tokio::test]
+    async fn segments_fit_into_every_path_but_that_to_this_machine() {
+        for (address, is_narrow) in [
+            ("192.0.2.1:80", true),
+            ("[2001:db8::1]:80", true),
+            ("127.0.0.1:80", false),
+            ("[::1]:80", false),
+        ] {
+            let socket = socket_for(address.parse().unwrap()).unwrap();
+            let segment = SockRef::from(&socket).tcp_mss().unwrap();
+            assert_eq!(segment == LONGEST_SEGMENT, is_narrow, "{address}");
+        }
     }
 
     /// An address that takes no more connections and answers no SYN: its backlog is full.
