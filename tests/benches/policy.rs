@@ -141,21 +141,32 @@ impl Bench {
         }
     }
 
-    /// Filters of other kinds, and none, beside the same without the option.
+    /// Filters of other kinds, and none, and the rule for strangers, beside the same without options.
+    /// The author is a friend, so that every event is accepted.
     fn filters_rows(&mut self) {
-        self.lists(10_000, 0);
+        self.lists(10_000, 10_000);
+        let friends = self.path("strfry/amisOfAmis.txt");
+        let mut text = fs::read_to_string(&friends).unwrap();
+        text.push_str(&("77".repeat(32) + "\n"));
+        fs::write(friends, text).unwrap();
+        thread::sleep(Duration::from_millis(200));
         fs::create_dir(self.path("empty")).unwrap();
         fs::create_dir(self.path("others")).unwrap();
-        for kind in 40_000..40_030 {
+        for kind in 40_000..40_017 {
             let filter = self.path(&format!("others/{kind}.sh"));
             fs::write(&filter, "#!/bin/sh\n").unwrap();
             fs::set_permissions(&filter, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        for folder in ["empty", "others"] {
+        for (folder, rule) in [
+            ("empty", "accept"),
+            ("others", "accept"),
+            ("others", "filters"),
+        ] {
             let before = pin();
             let mut without = self.start(false);
             let mut command = self.command(false);
             command.arg("--filters").arg(self.path(folder));
+            command.args(["--strangers", rule]);
             let mut with = Self::spawn(command);
             let mut ratios = Vec::new();
             let mut times = Vec::new();
@@ -164,11 +175,12 @@ impl Bench {
                 times.push(self.ping_pong(&mut with));
                 ratios.push(times[times.len() - 1] / time);
             }
+            assert!(with.ask(&self.requests[0]).contains("accept"));
             with.end();
             without.end();
             unpin(&before);
             row(
-                &format!("the same with --filters, {folder}"),
+                &format!("the same with --filters, {folder}, --strangers {rule}"),
                 &format!("{:.2} µs, {:.2} x without", median(times), median(ratios)),
                 "1.02 x",
             );
@@ -235,9 +247,9 @@ impl Bench {
     }
 
     /// Milliseconds from start to the first answer, and the peak of memory then.
-    fn first_answer(&self, echo: bool) -> (f64, f64) {
+    fn first_answer(&self, command: Command) -> (f64, f64) {
         let started = Instant::now();
-        let mut program = self.start(echo);
+        let mut program = Self::spawn(command);
         program.ask(&self.requests[0]);
         let time = started.elapsed().as_secs_f64() * 1e3;
         let peak = program.peak();
@@ -252,7 +264,7 @@ impl Bench {
             (1_000_000, 0, "300 ms, 64 MB"),
         ] {
             self.lists(blocked, friends);
-            let runs = (0..3 * RUNS).map(|_| self.first_answer(false));
+            let runs = (0..3 * RUNS).map(|_| self.first_answer(self.command(false)));
             let (times, peaks): (Vec<f64>, Vec<f64>) = runs.unzip();
             row(
                 &format!("start to first answer, {blocked} blocked, {friends} friends"),
@@ -260,7 +272,34 @@ impl Bench {
                 limit,
             );
         }
-        let echo = (0..3 * RUNS).map(|_| self.first_answer(true).0).collect();
+        self.lists(10_000, 1_000_000);
+        let strict = || {
+            let mut command = self.command(false);
+            command.args(["--strangers", "filters"]);
+            command
+        };
+        let runs = (0..3 * RUNS).map(|_| self.first_answer(strict()));
+        let (times, peaks): (Vec<f64>, Vec<f64>) = runs.unzip();
+        row(
+            "the same, 10000 blocked, 1000000 friends, --strangers filters",
+            &format!("{:.1} ms, {:.1} MB", median(times), median(peaks)),
+            "64 MB",
+        );
+        let mut program = Self::spawn(strict());
+        program.ask(&self.requests[0]);
+        for _ in 0..5 {
+            self.write("strfry/amisOfAmis.txt", 1_000_000);
+            thread::sleep(Duration::from_secs(2));
+        }
+        row(
+            "the same, after its friends were replaced five times",
+            &format!("{:.1} MB", program.peak()),
+            "64 MB",
+        );
+        program.end();
+        let echo = (0..3 * RUNS)
+            .map(|_| self.first_answer(self.command(true)).0)
+            .collect();
         row(
             "start to first answer, echo",
             &format!("{:.1} ms", median(echo)),

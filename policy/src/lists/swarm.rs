@@ -75,16 +75,17 @@ impl SwarmSearch {
             changed |= searched.changed;
             read = searched.read;
         }
+        let swarm = changed.then(|| Swarm {
+            searched: Some(Arc::clone(blocked)),
+            pardoned: Arc::new(self.pardons.found()),
+            known: all_keys.then(|| Arc::new(self.pardons.known())),
+        });
         let cost = processor_time().saturating_sub(started);
         if read == 0 {
             self.look = cost;
         }
         Found {
-            swarm: changed.then(|| Swarm {
-                searched: Some(Arc::clone(blocked)),
-                pardoned: Arc::new(self.pardons.found()),
-                known: all_keys.then(|| Arc::new(self.pardons.known())),
-            }),
+            swarm,
             wait: pace(self.look, if read == 0 { Duration::ZERO } else { cost }),
         }
     }

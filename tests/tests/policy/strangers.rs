@@ -11,12 +11,18 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use constellation_shared::Pubkey;
+use constellation_shared::{Event, Pubkey};
+use constellation_tests::Author;
+use constellation_tests::author::now;
 use constellation_tests::policy_program::{
     ACCEPT, BLOCKED, PROGRAM, Policy, UNAVAILABLE, clean, command, in_force, key, request, rested,
     run_script,
 };
+use constellation_tests::real_relay::RealRelay;
 use constellation_tests::{StationDir, station};
+use futures_util::{SinkExt, StreamExt};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
 
 /// What follows the id of a stranger's event whose kind has no filter.
 const STRANGER: &str = r#""action":"reject","msg":"restricted: this relay takes this kind only from members, friends and stations""#;
@@ -50,9 +56,9 @@ const KINDS: [&str; 19] = [
 
 /// The authors of the table: what each is, and in which lists the key stands, as it is written
 /// there.
-fn authors() -> Vec<Author> {
+fn authors() -> Vec<Listed> {
     let hex = |number: u32| key(number).to_hex();
-    let author = |name, number: u32, lists: &[(&'static str, String)]| Author {
+    let author = |name, number: u32, lists: &[(&'static str, String)]| Listed {
         name,
         key: key(number),
         lists: lists
@@ -162,7 +168,7 @@ fn authors() -> Vec<Author> {
     ]
 }
 
-struct Author {
+struct Listed {
     name: &'static str,
     key: Pubkey,
     lists: Vec<(&'static str, String)>,
@@ -700,4 +706,69 @@ fn explain_names_the_class_and_the_rule_of_the_running_policy() {
     explain(&[&stranger, "--kind", "1", "--strangers", "filters"])
         .expect_code(1)
         .expect_stdout("as this command was told");
+}
+
+/// What a relay answers to these events: `A` if it takes one, `R` if not.
+fn published(relay: &RealRelay, events: &[Event]) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (mut socket, _) = connect_async(relay.url()).await.unwrap();
+        let mut verdicts = String::new();
+        for event in events {
+            let message = format!("[\"EVENT\",{}]", event.to_json());
+            socket.send(Message::text(message)).await.unwrap();
+            let answer = loop {
+                if let Message::Text(answer) = socket.next().await.unwrap().unwrap() {
+                    break answer;
+                }
+            };
+            let is_taken = answer.contains(",true,");
+            assert!(is_taken || answer.contains("restricted: ") || answer.contains("blocked: "));
+            verdicts.push(if is_taken { 'A' } else { 'R' });
+        }
+        verdicts
+    })
+}
+
+/// Needs a real strfry; the stand-in is no relay.
+#[test]
+fn a_real_relay_takes_from_whom_the_rule_says() {
+    if !RealRelay::is_possible() {
+        println!("skipped: STRFRY names no strfry");
+        return;
+    }
+    let station = station!();
+    let [stranger, friend, member, captain, blocked] = [1, 2, 3, 4, 5].map(Author::new);
+    station.friends(&[friend.pubkey()]);
+    station.member("a@example.com", member.pubkey());
+    let captain_list = format!("{}\n", captain.pubkey());
+    station.write("tmp/swarm/A/HEX_CAPTAIN", captain_list);
+    station.blacklist(&[blocked.pubkey()]);
+    rested(&station);
+    write_filter(&station, "7", "exit 0");
+    write_filter(&station, "22242", "touch \"$HOME/.nip42_auth\"");
+    write_filter(&station, "1984", "exit 1");
+    let plugin = format!(
+        "HOME={} {} --zen {} --strangers filters --filters {}",
+        station.home().display(),
+        station.program(PROGRAM).display(),
+        station.root().display(),
+        filters(&station).display()
+    );
+    let settings = format!("writePolicy {{\n        plugin = \"{plugin}\"\n    }}");
+    let relay = RealRelay::start(env!("CARGO_BIN_EXE_demo"), &settings, &[]);
+    for (author, verdicts) in [
+        (&friend, "AAAR"),
+        (&stranger, "RAAR"),
+        (&member, "AAAR"),
+        (&captain, "AAAR"),
+        (&blocked, "RRRR"),
+    ] {
+        let events = [1, 7, 22242, 1984].map(|kind| author.sign(kind, now(), &[], "hello"));
+        assert_eq!(published(&relay, &events), verdicts);
+    }
+    assert!(station.home().join(".nip42_auth").exists());
 }

@@ -44,7 +44,7 @@ pub(crate) use error::InstallError;
 use found::Found;
 use options::{InstallOptions, UninstallOptions};
 use plan::Plan;
-use replaced::Replaced;
+use replaced::{Replaced, filter_seconds};
 use rule::RelayRule;
 use wanted::Wanted;
 
@@ -98,9 +98,11 @@ pub(crate) fn install(
     if let Some(folder) = &told.filters {
         plain(folder)?;
     }
+    let seconds = filter_seconds(&found);
+    let options_of_rule = (!told.is_default()).then(|| told.options(seconds));
     let wanted = Wanted {
-        command: command(&policy, &found.root, &strfry, &told),
-        plugin: script(&policy, &found.root, &told),
+        command: command(&policy, &found.root, &strfry, options_of_rule.as_deref()),
+        plugin: script(&policy, &found.root, &told.options(seconds)),
         by_conf: options.write_conf,
         rule,
     };
@@ -283,29 +285,28 @@ pub(crate) fn invoked() -> Option<PathBuf> {
 
 /// The command of the plugin line in `strfry.conf`. It has no arguments if none are needed: strfry
 /// then notices when the program is replaced.
-fn command(policy: &Path, root: &Path, strfry: &UnixUser, rule: &RelayRule) -> String {
+fn command(policy: &Path, root: &Path, strfry: &UnixUser, rule: Option<&str>) -> String {
     let mut command = quoted(policy);
     if strfry.home.join(".zen") != root {
         command.push_str(&format!(" --zen {}", quoted(root)));
     }
-    if !rule.is_default() {
-        command.push_str(&format!(" {}", rule.options()));
+    if let Some(options) = rule {
+        command.push_str(&format!(" {options}"));
     }
     command
 }
 
 /// The script that takes the place of the station's plugin. strfry restarts it when it changes, so it
 /// names our version.
-fn script(policy: &Path, root: &Path, rule: &RelayRule) -> Vec<u8> {
+fn script(policy: &Path, root: &Path, rule: &str) -> Vec<u8> {
     format!(
         "#!/bin/sh\n\
          # strfry's write policy, put here by `constellation-sync install` {}; git does not see\n\
          # it, and `constellation-sync uninstall` puts back what git has.\n\
-         exec {} --zen {} {}\n",
+         exec {} --zen {} {rule}\n",
         env!("CARGO_PKG_VERSION"),
         quoted(policy),
-        quoted(root),
-        rule.options()
+        quoted(root)
     )
     .into_bytes()
 }

@@ -21,6 +21,27 @@ use crate::support::shell_words::quoted;
 /// The longest script that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
 
+/// How long strfry waits for an answer if its conf does not say it, in seconds.
+const USUAL_PATIENCE: u64 = 10;
+
+/// The longest time limit that the policy takes, in seconds.
+const LONGEST_TIMEOUT: u64 = 3600;
+
+/// Where strfry's conf says how long it waits for an answer, in seconds.
+const PATIENCE: [&str; 3] = ["relay", "writePolicy", "timeoutSeconds"];
+
+/// How long a filter may take, in seconds: a little less than strfry waits for the answer.
+pub(crate) fn filter_seconds(found: &Found) -> u64 {
+    let folder = found.conf.path.parent().unwrap_or(Path::new("/"));
+    let text = found.conf.content.as_deref().unwrap_or_default();
+    let patience = Conf::parse(text, folder)
+        .ok()
+        .and_then(|conf| conf.number(&PATIENCE).ok().flatten());
+    let patience = patience.filter(|seconds| *seconds > 0);
+    let seconds = patience.unwrap_or(USUAL_PATIENCE).saturating_sub(1);
+    seconds.clamp(1, LONGEST_TIMEOUT)
+}
+
 /// The plugin whose place the policy takes.
 #[derive(Debug)]
 pub(crate) struct Replaced {

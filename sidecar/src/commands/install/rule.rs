@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::commands::install::former::FormerRule;
 use crate::support::shell_words::quoted;
 
-/// The options with which the policy gives the filters the time that they had: strfry waits 10 s for
-/// an answer, and never killed a filter.
-const TIMES: &str = "--filter-timeout 9 --filter-grace 300";
+/// For how long a filter that is too late for its event may go on, in seconds. The station's plugin
+/// never killed one.
+const GRACE: u64 = 300;
 
 /// What a relay accepts, besides the blacklist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,11 +43,14 @@ mod strangers {
 }
 
 impl RelayRule {
-    /// The policy's options for this rule.
-    pub(crate) fn options(&self) -> String {
+    /// The policy's options for this rule. Filters may take this many seconds.
+    pub(crate) fn options(&self, seconds: u64) -> String {
         let strangers = format!("--strangers {}", self.strangers);
         match &self.filters {
-            Some(folder) => format!("{strangers} --filters {} {TIMES}", quoted(folder)),
+            Some(folder) => format!(
+                "{strangers} --filters {} --filter-timeout {seconds} --filter-grace {GRACE}",
+                quoted(folder)
+            ),
             None => strangers,
         }
     }

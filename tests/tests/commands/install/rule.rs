@@ -200,6 +200,26 @@ fn an_install_of_an_earlier_version_gets_the_rule_of_the_plugin_that_it_replaced
 }
 
 #[test]
+fn filters_have_a_little_less_time_than_strfry_waits() {
+    for (patience, timeout) in [("10", 9), ("3", 2), ("1", 1), ("0", 9), ("99999", 3600)] {
+        let case = with_plugin(TODAY);
+        let conf = case.station.read("strfry/strfry.conf");
+        let line = format!("timeoutSeconds = {patience}");
+        case.station.write(
+            "strfry/strfry.conf",
+            conf.replace("timeoutSeconds = 10", &line),
+        );
+        case.run(&["install"]).expect_code(0);
+        let options = format!(" --filter-timeout {timeout} --filter-grace 300\n");
+        assert!(
+            case.script(PLUGIN).ends_with(&options),
+            "{}",
+            case.script(PLUGIN)
+        );
+    }
+}
+
+#[test]
 fn without_a_plugin_everybody_may_write_as_before() {
     let case = with_plugin(TODAY);
     case.plugin_line("\"\"");

@@ -99,7 +99,10 @@ pub(crate) fn fault(answers: &Result<Vec<String>, String>) -> Option<String> {
             return quote(first);
         }
     }
-    if !second.contains("\"doctor-2\"") || second.contains("\"error: ") {
+    // Who is in no list is told so only when the other stations' lists have been read.
+    let is_reading = second.contains("are still being read, try again");
+    let is_error = second.contains("\"error: ") && !is_reading;
+    if !second.contains("\"doctor-2\"") || is_error {
         return quote(second);
     }
     None
@@ -120,7 +123,16 @@ mod tests {
         let closed = answer(
             r#"{"id":"doctor-2","action":"reject","msg":"error: policy lists unavailable"}"#,
         );
-        for good in [[&invalid, &accept], [&shadow, &accept]] {
+        let stranger = answer(r#"{"id":"doctor-2","action":"reject","msg":"restricted: x"}"#);
+        let unread = answer(
+            r#"{"id":"doctor-2","action":"reject","msg":"error: the lists of friends are still being read, try again"}"#,
+        );
+        for good in [
+            [&invalid, &accept],
+            [&shadow, &accept],
+            [&invalid, &stranger],
+            [&invalid, &unread],
+        ] {
             assert_eq!(
                 fault(&Ok(good.map(Clone::clone).concat())),
                 None,

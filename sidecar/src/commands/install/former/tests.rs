@@ -103,6 +103,7 @@ fn changes_that_may_decide_are_in_doubt() {
             "process_new_event() {\n",
             "process_new_event() {\n}\nprocess_new_event() {\n",
         ),
+        ("\"$1\" >> \"$LOG_FILE\"", "\"$1\" >> \"$LOG_FILE\"; exit"),
         // What is around it.
         ("strfry/blacklist.txt", "strfry/greylist.txt"),
         ("while IFS=", "exec /usr/bin/other\nwhile IFS="),
