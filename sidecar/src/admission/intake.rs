@@ -316,6 +316,13 @@ impl Intake {
         self.from.refuse_garbage(refusal);
     }
 
+    /// Counts an event that was too long to be taken from the connection.
+    pub(crate) fn refuse_too_long(&self) {
+        count(&self.from.tally, |counts| {
+            *counts.refused.entry(Refusal::TooLong).or_default() += 1;
+        });
+    }
+
     /// Whether the relay has sent so much garbage, compared with genuine events, that the session
     /// should end.
     pub(crate) fn is_garbage(&self) -> bool {

@@ -147,6 +147,17 @@ impl Claims {
         }
     }
 
+    /// Records that this peer sent the event in a form that cannot be taken, which is not held against
+    /// it, and frees the event for the others.
+    pub(crate) fn pass_over(&mut self, peer: PeerIndex, id: EventId) {
+        if let Some(state) = self.states.get_mut(&id)
+            && *state == State::Asked(peer)
+        {
+            *state = State::Free;
+            self.asked -= 1;
+        }
+    }
+
     /// How many ids this peer listed and, asked for them, did not bring.
     pub(crate) fn failures(&self, peer: PeerIndex) -> usize {
         self.failed.get(peer).map_or(0, HashSet::len)

@@ -36,7 +36,7 @@ impl<N: Ord> Doubts<N> {
     pub(super) fn raise(&mut self, notice: &Reason, open: impl IntoIterator<Item = N>) {
         let is_refusal = match notice.objection() {
             Objection::TooMuch(_) | Objection::WantsAuth | Objection::Never => true,
-            Objection::Unknown => notice.is_error(),
+            Objection::Unknown => notice.is_error() && !is_about_close(notice),
             Objection::TooManyOpen | Objection::RateLimited => false,
         };
         if is_refusal {
@@ -79,5 +79,44 @@ impl<N: Ord> Doubts<N> {
         }
         let notice = self.notice.take()?;
         Some((notice, std::mem::take(&mut self.open)))
+    }
+}
+
+/// Whether a relay minds how a question was closed, not one that is open.
+fn is_about_close(notice: &Reason) -> bool {
+    notice.as_str().to_ascii_lowercase().contains("close")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::message::{FromRelay, parse};
+
+    fn notice(text: &str) -> Reason {
+        match parse(&serde_json::json!(["NOTICE", text]).to_string()) {
+            Some(FromRelay::Notice(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_what_reads_like_a_refusal_raises_doubts() {
+        for (text, is_refusal) in [
+            ("ERROR: bad req: total filter items too large", true),
+            ("ERROR: bad req: nobody knows this", true),
+            ("restricted: not for you", true),
+            ("Welcome to this relay", false),
+            ("ERROR: bad close: no such subscription", false),
+            ("CLOSE message parse failed", false),
+            ("rate-limited: slow down", false),
+            ("ERROR: too many concurrent REQs", false),
+        ] {
+            let mut doubts = Doubts::new();
+            doubts.raise(&notice(text), [1, 2]);
+            doubts.answered(&1);
+            let usual = Instant::now() + Duration::from_secs(60);
+            assert_eq!(doubts.deadline(usual) < usual, is_refusal, "{text}");
+            assert!(doubts.refused().is_none(), "it is not yet time: {text}");
+        }
     }
 }

@@ -129,7 +129,7 @@ impl Collector<'_> {
                     }
                 }
                 Some(FromRelay::Eose { subscription }) => {
-                    self.end(connection, &subscription).await?;
+                    self.end(connection, intake, &subscription).await?;
                 }
                 Some(FromRelay::Closed {
                     subscription,
@@ -137,6 +137,16 @@ impl Collector<'_> {
                 }) => {
                     self.doubts.postpone();
                     self.refused(connection, &subscription, &reason).await?;
+                }
+                Some(FromRelay::TooLong {
+                    subscription,
+                    bytes,
+                }) => {
+                    connection.traffic().skip(bytes);
+                    self.doubts.postpone();
+                    if let Some(question) = self.open.get_mut(&subscription) {
+                        question.too_long += 1;
+                    }
                 }
                 Some(FromRelay::Notice(reason)) => match reason.objection() {
                     Objection::TooManyOpen => self.ask_fewer(connection, &reason).await?,
@@ -272,6 +282,7 @@ impl Collector<'_> {
     async fn end<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         connection: &mut Connection<S>,
+        intake: &Intake,
         subscription: &str,
     ) -> Result<(), FetchError> {
         if !self.open.contains_key(subscription) {
@@ -293,6 +304,12 @@ impl Collector<'_> {
         self.extend_deadline();
         self.may_claim = true;
         if question.ids.is_empty() {
+            return Ok(());
+        }
+        if question.too_long >= question.ids.len() {
+            // All that did not come is too long, whoever sends it; but this relay alone says so.
+            question.ids.iter().for_each(|_| intake.refuse_too_long());
+            self.claims.pass_over(self.manner.peer, question.ids);
             return Ok(());
         }
         if !question.came.is_empty() {

@@ -164,6 +164,17 @@ impl<P: FnMut()> Walk<'_, P> {
                     reason,
                 }) => self.closed(connection, &subscription, &reason).await?,
                 Some(FromRelay::Notice(reason)) => self.notice(connection, reason).await?,
+                Some(FromRelay::TooLong {
+                    subscription,
+                    bytes,
+                }) => {
+                    connection.traffic().skip(bytes);
+                    self.doubts.postpone();
+                    if let Ok(number) = subscription.parse() {
+                        self.pager.unreadable(number);
+                        self.intake.refuse_too_long();
+                    }
+                }
                 Some(
                     FromRelay::Auth
                     | FromRelay::Other

@@ -84,6 +84,11 @@ impl SharedClaims {
         self.change(|claims| ids.into_iter().for_each(|id| claims.release(peer, id)));
     }
 
+    /// This peer sent these events in a form that cannot be taken: others may do better.
+    pub fn pass_over(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
+        self.change(|claims| ids.into_iter().for_each(|id| claims.pass_over(peer, id)));
+    }
+
     /// The connection broke before these came: this peer may be asked again.
     pub fn give_back(&self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         self.change(|claims| claims.give_back(peer, ids));

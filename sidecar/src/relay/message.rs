@@ -47,6 +47,14 @@ pub enum FromRelay<'a> {
         /// The relay's reason.
         reason: Reason,
     },
+    /// An event of this subscription, or something else, was too long to be taken. It is not the
+    /// relay that says so, but our end of the connection.
+    TooLong {
+        /// The subscription, empty if it is unknown.
+        subscription: String,
+        /// How many bytes it had.
+        bytes: u64,
+    },
     /// A message for people.
     Notice(Reason),
     /// The relay asks for authentication, for which we have no key.
@@ -150,6 +158,10 @@ pub fn parse(message: &str) -> Option<FromRelay<'_>> {
         ("\"NEG-ERR\"", [subscription, rest @ ..]) => FromRelay::NegErr {
             subscription: text(subscription)?.into_owned(),
             reason: Reason::new(&rest.first().and_then(|r| text(r)).unwrap_or_default()),
+        },
+        ("\"TOO-LONG\"", [subscription, bytes, ..]) => FromRelay::TooLong {
+            subscription: text(subscription)?.into_owned(),
+            bytes: bytes.get().parse().ok()?,
         },
         ("\"NOTICE\"", [notice, ..]) => FromRelay::Notice(Reason::new(&text(notice)?)),
         ("\"AUTH\"", _) => FromRelay::Auth,

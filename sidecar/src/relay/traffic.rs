@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::relay::oversize::MOST_SKIPPED;
+
 /// Honest relays send at most this many bytes for each useful byte: a page repeats the last second
 /// of the page before it.
 const MOST_FOR_EACH_USEFUL: u64 = 4;
@@ -27,6 +29,11 @@ impl Traffic {
     /// Records that a connection to the relay was made.
     pub fn reach(&self) {
         self.is_reached.store(true, Relaxed);
+    }
+
+    /// Adds a message that was skipped because it was too long. One of this length at most.
+    pub fn skip(&self, bytes: u64) {
+        self.receive(bytes.min(MOST_SKIPPED), Duration::ZERO);
     }
 
     /// Counts a message of this many bytes, and the time that we waited for it.

@@ -301,3 +301,20 @@ fn a_real_strfry_that_checks_filters_gives_everything() {
         }
     }
 }
+
+/// What an answer that cannot be taken costs is that event.
+#[test]
+fn an_event_that_is_longer_than_any_message_that_is_taken_is_left_out_and_the_rest_comes() {
+    let long = Author::new(1).note(recent(), &"x".repeat(5_000_000));
+    for nip77 in [Nip77::Served, Nip77::Absent] {
+        let (station, relay) = with_peer(Behaviour {
+            nip77,
+            ..Behaviour::default()
+        });
+        relay.add(std::slice::from_ref(&long));
+        let report = sync_all(&station, &[]);
+        assert_eq!(report["refused"]["too_long"], 1, "{nip77:?}: {report}");
+        assert_eq!(report["peers"][0]["complete"], true);
+        expect_stored(&station, events());
+    }
+}

@@ -31,6 +31,8 @@ pub(super) struct Question {
     /// The ids that came. More events may come with one of these ids: the genuine event and its
     /// forged twins are told apart later.
     pub(super) came: HashSet<EventId>,
+    /// How many events of its answer were too long to be taken.
+    pub(super) too_long: usize,
     /// How often it was asked smaller although nobody knows what the relay's words mean.
     pub(super) doubts: u8,
 }
@@ -68,6 +70,7 @@ impl Question {
         Self {
             ids: ids.into_iter().collect(),
             came: HashSet::new(),
+            too_long: 0,
             doubts,
         }
     }

@@ -24,6 +24,7 @@ use super::{dial, tls};
 use crate::relay::address::Address;
 use crate::relay::guard::{Denial, Denied, Guard};
 use crate::relay::http_answer::{MOST_REDIRECTS, USER_AGENT, elsewhere, is_busy, retry_after};
+use crate::relay::oversize::Skipping;
 use crate::relay::tunnel::TunnelError;
 use crate::relay::tunnel::tunnels::Tunnels;
 
@@ -262,6 +263,7 @@ impl Connector {
             None => address.authority(),
         };
         let stream = self.connect(address).await?;
+        let stream: Box<dyn Stream> = Box::new(Skipping::new(stream, LONGEST_MESSAGE));
         let config = WebSocketConfig::default()
             .max_message_size(Some(LONGEST_MESSAGE))
             .max_frame_size(Some(LONGEST_MESSAGE))
