@@ -7,7 +7,7 @@ use std::time::Duration;
 use constellation_shared::Pubkey;
 use constellation_shared::list_file::{FileTime, ListFile, OpenList, Signature};
 use constellation_shared::regular_file;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::blacklist::is_being_rewritten;
 
@@ -105,6 +105,8 @@ pub(super) struct ListState {
     reported: Option<Signature>,
     /// The last complaint about it, so that it is logged only once.
     pub(super) complaint: Option<String>,
+    /// Whether faults of it matter to its author alone, so that they are logged for debugging only.
+    pub(super) is_minor: bool,
 }
 
 /// The result of looking at a file.
@@ -167,10 +169,14 @@ impl ListState {
         let state = open.signature();
         let faults = open.read(|_, key| each_key(key))?;
         if !faults.is_empty() && self.reported != Some(state) {
-            warn!(
-                "{}: {faults}; a line should be 64 hex digits, npub1… or a comment after #",
-                list.path().display()
-            );
+            let path = list.path().display();
+            if self.is_minor {
+                debug!("{path}: {faults}");
+            } else {
+                warn!(
+                    "{path}: {faults}; a line should be 64 hex digits, npub1… or a comment after #"
+                );
+            }
             self.reported = Some(state);
         }
         self.remember(Some(state), now);
@@ -207,7 +213,11 @@ impl ListState {
             path.display()
         );
         if self.complaint.as_ref() != Some(&complaint) {
-            error!("{complaint}");
+            if self.is_minor {
+                debug!("{complaint}");
+            } else {
+                error!("{complaint}");
+            }
             self.complaint = Some(complaint);
         }
     }

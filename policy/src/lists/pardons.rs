@@ -96,6 +96,8 @@ impl File {
     fn look(&mut self, wanted: &Wanted, sought: Sought<'_>, now: Duration) -> io::Result<Outcome> {
         let Wanted { list, role } = wanted;
         self.role = *role;
+        // Another station that publishes no key of its own harms nobody but itself.
+        self.known.is_minor = *role == Role::Station && list.is_foreign();
         if sought.again {
             self.known.read = None;
         }

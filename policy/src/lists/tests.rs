@@ -22,13 +22,18 @@ struct Dir {
 
 impl Dir {
     fn new() -> Self {
+        Self::with(Strangers::Accept)
+    }
+
+    /// A station with this rule for strangers.
+    fn with(strangers: Strangers) -> Self {
         let root = tempfile::tempdir().unwrap();
         let station = Station::new(root.path());
         let sources = Sources {
             blacklist: station.blacklist(),
             friends: vec![station.friends()],
             swarm: true,
-            strangers: Strangers::Accept,
+            strangers,
             station,
         };
         let mut loader = Loader::new(sources.clone());
@@ -670,4 +675,50 @@ fn what_is_too_much_of_the_swarm_is_said_once() {
     });
     assert_eq!(log.matches("are not read: 1 long list").count(), 1, "{log}");
     assert_eq!(dir.verdicts(&[1]), [PARDON]);
+}
+
+fn strangers(dir: &Dir, keys: &[u8]) -> Vec<Stranger> {
+    keys.iter()
+        .map(|&byte| dir.lists.stranger(&key(byte)))
+        .collect()
+}
+
+#[test]
+fn a_half_written_list_makes_nobody_a_stranger() {
+    use Stranger::{No, Unread, Yes};
+    let mut dir = Dir::with(Strangers::Filters);
+    dir.write("strfry/blacklist.txt", &[9]);
+    dir.write("strfry/amisOfAmis.txt", &[1, 2]);
+    dir.write("tmp/swarm/A/HEX", &[3]);
+    dir.lists = dir.refresh_at(LATER).unwrap();
+    assert_eq!(strangers(&dir, &[1, 2, 3, 4]), [No, No, Unread, Unread]);
+    dir.search_at(LATER);
+    assert_eq!(strangers(&dir, &[1, 2, 3, 4]), [No, No, No, Yes]);
+    // It is being written at the very moment at which all lists are read again.
+    dir.write("strfry/amisOfAmis.txt", &[1]);
+    dir.loader.newly_blocked = true;
+    let friends = ListFile::own(dir.root.path().join("strfry/amisOfAmis.txt"));
+    dir.lists = dir.refresh_at(changed(&friends)).unwrap();
+    assert_eq!(strangers(&dir, &[1, 2, 3, 4]), [No, No, No, Yes]);
+    // And it stays so.
+    dir.refresh();
+    assert_eq!(strangers(&dir, &[1, 2, 3, 4]), [No, Yes, No, Yes]);
+}
+
+#[test]
+fn nodes_and_captains_are_no_strangers_and_pardon_nobody() {
+    use Stranger::{No, Yes};
+    let mut dir = Dir::with(Strangers::Filters);
+    dir.write("strfry/blacklist.txt", &[1, 2]);
+    dir.write("tmp/swarm/A/HEX", &[1, 3]);
+    dir.write("tmp/swarm/A/HEX_CAPTAIN", &[2, 4]);
+    dir.write("tmp/swarm/A/TW/HEX", &[5]);
+    dir.refresh();
+    assert_eq!(dir.verdicts(&[1, 2]), [Some(Verdict::Block); 2]);
+    assert_eq!(strangers(&dir, &[3, 4, 5]), [No, No, Yes]);
+    // Without the rule, nobody is a stranger, and their keys are not read.
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1]);
+    dir.refresh();
+    assert_eq!(strangers(&dir, &[3]), [No]);
 }
