@@ -49,7 +49,7 @@ use crate::filters::{Filters, Limits};
 use crate::keeper::Keeper;
 use crate::lists::Sources;
 use crate::options::{Command, Options};
-use crate::running::Running;
+use crate::running::{Installed, Running};
 use crate::settings::WatchedSettings;
 use crate::stderr::Stderr;
 
@@ -120,7 +120,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// The rule that `explain` explains: the one of this command line, else of the policy that strfry
-/// has started. `told` says whether the command line or the environment names a rule for strangers.
+/// has started, else the one that an install wrote down. `told` says whether the command line or the environment names a rule for strangers.
 fn rule(sources: &Sources, filters: Option<PathBuf>, told: bool) -> Rule {
     let station = &sources.station;
     let running = (!told && filters.is_none())
@@ -135,6 +135,17 @@ fn rule(sources: &Sources, filters: Option<PathBuf>, told: bool) -> Rule {
                 "the rule of the policy that runs as process {}",
                 running.pid
             ),
+        };
+    }
+    if !told
+        && filters.is_none()
+        && let Some(installed) = Installed::read(station)
+    {
+        let strangers = installed.strangers.and_then(|rule| rule.parse().ok());
+        return Rule {
+            strangers: strangers.unwrap_or(sources.strangers),
+            filters: installed.filters,
+            source: "as the install wrote down; no running policy was seen".to_owned(),
         };
     }
     let source = if told {

@@ -1,16 +1,51 @@
-//! [`Running`]: the policy that strfry has started for a station, and the rule that it was told.
+//! [`Running`]: the policy that strfry has started for a station, and the rule that it was told; and
+//! [`Installed`]: the rule that an install wrote down.
 //!
 //! Whoever asks by hand what becomes of a key wants to know what the relay does, and not what the
 //! options of the question would do.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
+use constellation_shared::{Station, regular_file};
+use serde_json::Value;
+
+/// The longest record of an install that is read, in bytes.
+const LONGEST_RECORD: u64 = 1024 * 1024;
+
 /// The file name of this program.
 const PROGRAM: &str = "constellation-policy";
+
+/// What an install wrote down about a relay.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Installed {
+    /// The rule for strangers, as it is written.
+    pub(crate) strangers: Option<String>,
+    /// The folder of the filters.
+    pub(crate) filters: Option<PathBuf>,
+}
+
+impl Installed {
+    /// Reads what `constellation-sync install` wrote down for this station. `None` if there is no
+    /// install, or it wrote down no rule.
+    pub(crate) fn read(station: &Station) -> Option<Self> {
+        let path = station.strfry_dir().join("constellation-install.json");
+        let mut text = Vec::new();
+        let file = regular_file::open(&path).ok()?;
+        file.take(LONGEST_RECORD).read_to_end(&mut text).ok()?;
+        let record: Value = serde_json::from_slice(&text).ok()?;
+        let rule = record.get("rule")?;
+        let text = |name: &str| rule.get(name).and_then(Value::as_str).map(str::to_owned);
+        Some(Self {
+            strangers: text("strangers"),
+            filters: text("filters").map(PathBuf::from),
+        })
+    }
+}
 
 /// A policy that answers strfry.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,6 +154,27 @@ fn words(bytes: &[u8]) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_install_wrote_down_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let station = Station::new(dir.path());
+        assert_eq!(Installed::read(&station), None);
+        fs::create_dir_all(station.strfry_dir()).unwrap();
+        let written = |text: &str| {
+            let path = station.strfry_dir().join("constellation-install.json");
+            fs::write(path, text).unwrap();
+            Installed::read(&station)
+        };
+        assert_eq!(written("{\"version\":1,\"changes\":[]}"), None);
+        assert_eq!(written("{\"rule\":"), None);
+        let rule = Installed {
+            strangers: Some("filters".to_owned()),
+            filters: Some("/f".into()),
+        };
+        let text = "{\"version\":1,\"rule\":{\"strangers\":\"filters\",\"filters\":\"/f\"}}";
+        assert_eq!(written(text), Some(rule));
+    }
 
     #[test]
     fn the_policy_of_this_station_is_told_from_everything_else() {

@@ -708,6 +708,13 @@ fn explain_names_the_class_and_the_rule_of_the_running_policy() {
     explain(&[&stranger, "--kind", "1", "--strangers", "filters"])
         .expect_code(1)
         .expect_stdout("as this command was told");
+    station.write(
+        "strfry/constellation-install.json",
+        r#"{"version":1,"rule":{"strangers":"filters","filters":null},"changes":[]}"#,
+    );
+    explain(&[&stranger, "--kind", "1"])
+        .expect_code(1)
+        .expect_stdout("--strangers filters, as the install wrote down");
 }
 
 /// What a relay answers to these events: `A` if it takes one, `R` if not.
