@@ -31,12 +31,12 @@ impl<N: Ord> Doubts<N> {
         }
     }
 
-    /// A NOTICE has come while these questions were open. What does not read like a refusal raises
-    /// no doubt.
+    /// A NOTICE has come while these questions were open. One in words that no rule knows may refuse
+    /// them, too. If it was only chat and the relay is slow, they are asked again, smaller.
     pub(super) fn raise(&mut self, notice: &Reason, open: impl IntoIterator<Item = N>) {
         let is_refusal = match notice.objection() {
             Objection::TooMuch(_) | Objection::WantsAuth | Objection::Never => true,
-            Objection::Unknown => notice.is_error() && !is_about_close(notice),
+            Objection::Unknown => !is_about_close(notice),
             Objection::TooManyOpen | Objection::RateLimited => false,
         };
         if is_refusal {

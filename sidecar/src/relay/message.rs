@@ -67,21 +67,7 @@ pub enum FromRelay<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     text: String,
-    /// Whether the relay says that something went wrong, and does not just chat.
-    is_error: bool,
 }
-
-/// How the words begin in which relays say that something went wrong.
-const ERRORS: [&str; 8] = [
-    "error",
-    "bad ",
-    "invalid",
-    "could not",
-    "cannot",
-    "failed",
-    "malformed",
-    "unsupported",
-];
 
 /// How much of a relay's reason is kept, in characters.
 const LONGEST_REASON: usize = 200;
@@ -91,9 +77,6 @@ const MOST_LOOKED_AT: usize = 10 * LONGEST_REASON;
 
 impl Reason {
     fn new(text: &str) -> Self {
-        let begin: String = text.chars().take(20).collect();
-        let begin = begin.trim_start().to_ascii_lowercase();
-        let is_error = ERRORS.iter().any(|error| begin.starts_with(error));
         let text = text.strip_prefix("ERROR: ").unwrap_or(text).trim_start();
         // A relay can say megabytes: no more of it is looked at than may be kept.
         let end = text.char_indices().nth(MOST_LOOKED_AT);
@@ -101,7 +84,6 @@ impl Reason {
         let text = one_line(text.trim_end());
         Self {
             text: text.chars().take(LONGEST_REASON).collect(),
-            is_error,
         }
     }
 
@@ -114,11 +96,6 @@ impl Reason {
     /// `Display`, which quotes it.
     pub fn as_str(&self) -> &str {
         &self.text
-    }
-
-    /// Whether the relay says that something went wrong, and does not just chat.
-    pub fn is_error(&self) -> bool {
-        self.is_error
     }
 
     /// What the relay means.
