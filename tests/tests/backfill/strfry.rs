@@ -182,7 +182,10 @@ fn what_strfry_refuses_is_counted_and_said() {
     );
     assert_eq!(said(&station, "SYNC_IMPORT: ")["rejected"], 1);
     assert_eq!(refused(&report, "forged"), 0);
-    expect_logged(&station, "strfry rejected 1 event: tag val too large");
+    expect_logged(
+        &station,
+        "strfry rejected 1 event: unexpected size for fixed-size tag: e",
+    );
 }
 
 /// strfry spells the character DEL otherwise than NIP-01 when it computes an id.
