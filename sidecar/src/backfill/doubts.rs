@@ -100,12 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_reads_like_a_refusal_raises_doubts() {
+    fn what_may_be_a_refusal_raises_doubts() {
         for (text, is_refusal) in [
             ("ERROR: bad req: total filter items too large", true),
             ("ERROR: bad req: nobody knows this", true),
             ("restricted: not for you", true),
-            ("Welcome to this relay", false),
+            ("nobody knows this", true),
             ("ERROR: bad close: no such subscription", false),
             ("CLOSE message parse failed", false),
             ("rate-limited: slow down", false),
