@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use constellation_shared::Pubkey;
 use constellation_shared::Station;
@@ -13,7 +14,7 @@ use constellation_shared::sanitize::one_line;
 use constellation_shared::verdict::{Strangers, Verdict};
 
 use crate::filters::kinds_in;
-use crate::lists::Sources;
+use crate::lists::{Sources, friends_before};
 
 /// The rule by which a relay decides, besides the lists.
 #[derive(Debug, Clone)]
@@ -50,7 +51,10 @@ pub fn explain(
     let Question { keys, kind, rule } = *question;
     let blacklist = ListFile::blacklist(&sources.blacklist);
     let members_dir = sources.station.members_dir();
-    let own = sources.own_pardoning();
+    let mut own = sources.own_pardoning();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let before = friends_before::in_force(&sources.friends, now.unwrap_or_default());
+    own.files.extend(before);
     let swarm = sources.swarm_pardoning();
     let pardoning = [own.files, swarm.files].concat();
     let stations = sources.station_keys();

@@ -8,6 +8,7 @@
 //! before the first answer, and those of other stations in the background ([`swarm`]). Until
 //! they have been read, authors whom they may pardon are told to try again.
 
+pub(crate) mod friends_before;
 mod known;
 mod list_state;
 mod own_node;
@@ -29,6 +30,7 @@ use constellation_shared::wot::KeySet;
 use tracing::{debug, info, warn};
 
 use crate::blacklist::sees_every_writer;
+use crate::lists::friends_before::FriendsBefore;
 pub use crate::lists::known::KnownKeys;
 use crate::lists::list_state::{ListState, Look, Rest, is_in_work};
 use crate::lists::own_node::OwnNode;
@@ -175,6 +177,7 @@ pub struct Loader {
     /// Whether a key was blocked that the other lists have not been searched for.
     newly_blocked: bool,
     pardons: Pardons,
+    friends_before: FriendsBefore,
     own_node: OwnNode,
     /// Lets a test say whether all programs can be seen that may write the blacklist.
     #[cfg(test)]
@@ -204,6 +207,7 @@ impl Loader {
             retained: false,
             newly_blocked: true,
             pardons: Pardons::default(),
+            friends_before: FriendsBefore::default(),
             own_node: OwnNode::default(),
             #[cfg(test)]
             sees_every_writer: None,
@@ -213,6 +217,7 @@ impl Loader {
     /// Looks at all files and reads those that changed since `current` was loaded; `now` is the time
     /// since 1970. `None` if `current` is still up to date.
     pub fn refresh(&mut self, current: &Own, now: Duration) -> Option<Own> {
+        self.friends_before.keep(&self.sources.friends, now);
         let read = self.read_blacklist(current, now);
         if let Some(new) = &read {
             let old = current.blocked.as_ref();
@@ -234,6 +239,14 @@ impl Loader {
             changed.then(Found::default)
         } else {
             let mut pardoning = self.sources.own_pardoning();
+            let friends = &self.sources.friends;
+            pardoning
+                .files
+                .extend(friends_before::in_force(friends, now));
+            let mut has_ended = false;
+            for list in friends_before::not_in_force(friends, now) {
+                has_ended |= self.pardons.forget(&list);
+            }
             if all_keys {
                 pardoning
                     .stations
@@ -245,7 +258,7 @@ impl Loader {
                 all_keys,
             };
             let searched = self.pardons.search(pardoning, sought, now);
-            (searched.changed || changed).then(|| Found {
+            (searched.changed || changed || has_ended).then(|| Found {
                 pardoned: Arc::new(self.pardons.found()),
                 known: all_keys.then(|| Arc::new(self.pardons.known())),
             })

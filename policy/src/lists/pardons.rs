@@ -196,6 +196,13 @@ impl Pardons {
         searched
     }
 
+    /// Forgets a file that no longer counts although it is still there. Returns whether a key of it
+    /// counted.
+    pub(super) fn forget(&mut self, list: &ListFile) -> bool {
+        let file = self.files.remove(list);
+        file.is_some_and(|file| !file.content.is_empty())
+    }
+
     /// The blocked keys in any of the files.
     pub(super) fn found(&self) -> KeySet {
         let found = self.files.values().flat_map(|file| &file.content.found);

@@ -722,3 +722,34 @@ fn nodes_and_captains_are_no_strangers_and_pardon_nobody() {
     dir.refresh();
     assert_eq!(strangers(&dir, &[3]), [No]);
 }
+
+#[test]
+fn friends_keep_their_standing_for_two_hours_after_their_list_was_deleted_also_in_a_new_policy() {
+    let mut dir = Dir::new();
+    dir.write("strfry/blacklist.txt", &[1, 2]);
+    dir.write("strfry/amisOfAmis.txt", &[1, 3]);
+    let station = Station::new(dir.root.path());
+    let now = changed(&ListFile::own(station.friends()));
+    let at = |dir: &mut Dir, after: u64| {
+        // A list that is gone is looked for twice.
+        for now in [
+            now + Duration::from_secs(after),
+            now + Duration::from_secs(after) + PATIENCE,
+        ] {
+            dir.lists = dir.refresh_at(now).unwrap_or_else(|| dir.lists.clone());
+            dir.search_at(now);
+        }
+        dir.verdicts(&[1, 2])
+    };
+    let (pardon, block) = (Some(Verdict::Pardon), Some(Verdict::Block));
+    assert_eq!(at(&mut dir, 5), [pardon, block]);
+    fs::remove_file(station.friends()).unwrap();
+    assert_eq!(at(&mut dir, 10), [pardon, block]);
+    let mut restarted = Dir::new();
+    restarted.loader = Loader::new(dir.loader.sources.clone());
+    restarted.loader.sees_every_writer = Some(true);
+    assert_eq!(at(&mut restarted, 3600), [pardon, block]);
+    assert_eq!(at(&mut dir, 7100), [pardon, block]);
+    assert_eq!(at(&mut dir, 7300), [block, block]);
+    assert_eq!(at(&mut restarted, 7300), [block, block]);
+}

@@ -198,7 +198,7 @@ fn a_disk_that_fills_up_during_a_removal_changes_no_list() {
             truncate -s -$((pages * 4096)) strfry/full
             \"$@\" --zen . < request > answer 2>> stderr
             grep -q accept answer
-            rm strfry/full strfry/amisOfAmis.txt
+            rm strfry/full strfry/amisOfAmis.txt strfry/*.before
             if cmp -s strfry/blacklist.txt before; then echo full
             elif cmp -s strfry/blacklist.txt after; then echo gone; else echo broken; fi
             # On a busy machine it may end before it knows that nobody has the old list open. The
