@@ -184,18 +184,20 @@ impl Filter {
                     if !is_skipped {
                         passed.append(head);
                     }
-                    self.state = match (is_skipped, read.length) {
-                        (true, length) => State::Skipping {
-                            left: length,
-                            length,
+                    self.state = if is_skipped {
+                        State::Skipping {
+                            left: read.length,
+                            length: read.length,
                             beginning: Vec::new(),
-                        },
-                        (false, 0) => State::Head(Vec::new()),
-                        (false, length) => State::Passing(length),
+                        }
+                    } else if read.length == 0 {
+                        State::Head(Vec::new())
+                    } else {
+                        State::Passing(read.length)
                     };
                 }
                 State::Passing(left) => {
-                    let (now, later) = split(bytes, *left);
+                    let (now, later) = bytes.split_at(at_most(bytes, *left));
                     passed.extend_from_slice(now);
                     bytes = later;
                     *left -= now.len() as u64;
@@ -208,7 +210,7 @@ impl Filter {
                     length,
                     beginning,
                 } => {
-                    let (now, later) = split(bytes, *left);
+                    let (now, later) = bytes.split_at(at_most(bytes, *left));
                     let room = LOOKED_AT.saturating_sub(beginning.len()).min(now.len());
                     beginning.extend_from_slice(now.get(..room).unwrap_or_default());
                     bytes = later;
@@ -223,10 +225,9 @@ impl Filter {
     }
 }
 
-/// Cuts bytes behind so many of them, or at their end.
-fn split(bytes: &[u8], most: u64) -> (&[u8], &[u8]) {
-    let most = usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len());
-    bytes.split_at_checked(most).unwrap_or((bytes, &[]))
+/// How many of these bytes there are, at most this many.
+fn at_most(bytes: &[u8], most: u64) -> usize {
+    usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len())
 }
 
 /// The frame that comes in the place of a message that begins so.

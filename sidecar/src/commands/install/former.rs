@@ -14,7 +14,7 @@ use std::fmt;
 
 use constellation_shared::verdict::Strangers;
 
-use reduced::{Reduced, reduce};
+use reduced::{Function, Reduced, reduce};
 
 /// What a plugin accepts, besides the blacklist, which they all have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +155,7 @@ fn known_helpers(reduced: &Reduced, strangers: Strangers) -> Result<(), String> 
             return Err(format!("it has no function {name}"));
         }
     }
-    for (name, body) in &reduced.functions {
+    for Function { name, body } in &reduced.functions {
         let known = match name.as_str() {
             DECIDES => true,
             // Whatever is logged, it decides nothing.

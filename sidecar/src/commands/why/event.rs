@@ -152,9 +152,10 @@ impl Admission {
         {
             Fate::Wanted
         } else if !self.followed.contains(&event.pubkey) {
-            match self.any_author_kinds.contains(&event.kind) {
-                true => Fate::BeforeWindow,
-                false => Fate::NotFollowed(event.kind),
+            if self.any_author_kinds.contains(&event.kind) {
+                Fate::BeforeWindow
+            } else {
+                Fate::NotFollowed(event.kind)
             }
         } else if !self.kinds.contains(&event.kind) {
             Fate::KindLeftOut(event.kind)

@@ -1,11 +1,18 @@
 //! [`Reduced`]: a shell script without what decides nothing: comments, blanks, quotes, and lines that
 //! only write to a log.
 
+/// A function of a script.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Function {
+    pub(super) name: String,
+    pub(super) body: String,
+}
+
 /// A script, split into its functions and the rest.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reduced {
     /// The names and bodies of its functions, in their order.
-    pub(super) functions: Vec<(String, String)>,
+    pub(super) functions: Vec<Function>,
     /// What stands outside of functions, line by line.
     pub(super) main: String,
 }
@@ -15,8 +22,8 @@ impl Reduced {
     pub(super) fn function(&self, name: &str) -> Option<&str> {
         let mut functions = self.functions.iter();
         functions
-            .find(|(function, _)| function == name)
-            .map(|(_, body)| body.as_str())
+            .find(|function| function.name == name)
+            .map(|function| function.body.as_str())
     }
 }
 
@@ -27,22 +34,27 @@ impl Reduced {
 /// What cannot be split, in words.
 pub(super) fn reduce(text: &str) -> Result<Reduced, String> {
     let mut reduced = Reduced::default();
-    let mut inside: Option<(String, String)> = None;
+    let mut inside: Option<Function> = None;
     for (number, raw) in (1..).zip(text.lines()) {
         let raw = raw.trim_end();
-        if let Some((name, body)) = inside.take() {
+        if let Some(mut function) = inside.take() {
             if raw == "}" {
-                if reduced.function(&name).is_some() {
+                let name = &function.name;
+                if reduced.function(name).is_some() {
                     return Err(format!("its function {name} is there twice"));
                 }
-                reduced.functions.push((name, body));
+                reduced.functions.push(function);
             } else {
-                inside = Some((name, body + &reduced_line(raw)));
+                function.body += &reduced_line(raw);
+                inside = Some(function);
             }
             continue;
         }
         if let Some(name) = function_name(raw) {
-            inside = Some((name.to_owned(), String::new()));
+            inside = Some(Function {
+                name: name.to_owned(),
+                body: String::new(),
+            });
         } else if raw.contains("() {") || raw.contains("(){") || raw.starts_with("function ") {
             return Err(format!(
                 "line {number} defines a function in an unknown way"
@@ -52,7 +64,7 @@ pub(super) fn reduce(text: &str) -> Result<Reduced, String> {
         }
     }
     match inside {
-        Some((name, _)) => Err(format!("its function {name} has no end")),
+        Some(Function { name, .. }) => Err(format!("its function {name} has no end")),
         None => Ok(reduced),
     }
 }
