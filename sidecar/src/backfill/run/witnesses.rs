@@ -11,13 +11,14 @@ use crate::strfry::newest::NewestEvent;
 const MOST_OF_AN_AUTHOR: usize = 4;
 
 /// Of the newest events of the database, those of followed authors (in ascending order) that only a
-/// deletion takes away: no newer event replaces them, and they do not expire.
+/// deletion takes away: no newer event replaces them, they do not expire, and their kind is one that strfry keeps.
 pub(super) fn witnesses(newest: &[NewestEvent], followed: &[Pubkey]) -> Vec<EventId> {
     let mut chosen: BTreeMap<Pubkey, usize> = BTreeMap::new();
     let lasts = |event: &&NewestEvent| {
         !event.may_expire
             && !kinds::is_replaceable(event.kind)
             && !kinds::is_addressable(event.kind)
+            && !kinds::is_ephemeral(event.kind)
             && followed.binary_search(&event.author).is_ok()
     };
     newest
@@ -64,7 +65,14 @@ mod tests {
             may_expire: true,
             ..event(1, 1, 1)
         };
-        let newest = [expiring, event(2, 1, 0), event(3, 1, 30023), event(4, 1, 7)];
+        let login = event(5, 1, 22242);
+        let newest = [
+            expiring,
+            event(2, 1, 0),
+            event(3, 1, 30023),
+            login,
+            event(4, 1, 7),
+        ];
         let followed = [Pubkey::from_bytes([1; 32])];
         assert_eq!(
             witnesses(&newest, &followed),
