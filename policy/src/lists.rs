@@ -8,6 +8,7 @@
 //! before the first answer, and those of other stations in the background ([`swarm`]). Until
 //! they have been read, authors whom they may pardon are told to try again.
 
+mod content;
 pub(crate) mod friends_before;
 mod known;
 mod list_state;

@@ -6,11 +6,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use constellation_shared::Pubkey;
 use constellation_shared::list_file::ListFile;
 use constellation_shared::wot::KeySet;
 use tracing::warn;
 
+use crate::lists::content::{self, Content, Keys};
 use crate::lists::known::{KnownKeys, Mark, compact};
 use crate::lists::list_state::{ListState, Look};
 use crate::lists::sources::Pardoning;
@@ -20,24 +20,9 @@ use crate::lists::sources::Pardoning;
 struct File {
     known: ListState,
     role: Role,
-    content: Content,
+    keys: Keys,
     /// Whether keys count that were in it earlier, as it may have been half written when it was read.
     is_merged: bool,
-}
-
-/// What is remembered of a file's keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Content {
-    /// The blocked keys in it that it pardons.
-    found: Vec<Pubkey>,
-    /// All keys in it, if strangers must be told from others.
-    marks: Vec<Mark>,
-}
-
-impl Content {
-    const fn is_empty(&self) -> bool {
-        self.found.is_empty() && self.marks.is_empty()
-    }
 }
 
 /// What the keys of a file are.
@@ -85,6 +70,8 @@ enum Outcome {
     Read {
         /// Whether the file may have been half written.
         torn: bool,
+        /// Whether there is no key in it.
+        holds_none: bool,
     },
 }
 
@@ -111,11 +98,13 @@ impl File {
                 let pardons = *role == Role::Pardoned;
                 let mut found = BTreeSet::new();
                 let mut marks = Vec::new();
+                let mut count = 0_u64;
                 if sought.all_keys {
                     // Without enough memory it is still read, only more slowly.
                     let _ = marks.try_reserve_exact(open.most_keys());
                 }
                 self.known.read(list, open, now, |key| {
+                    count += 1;
                     if sought.all_keys {
                         marks.push(Mark::from(&key));
                     }
@@ -123,13 +112,68 @@ impl File {
                         found.insert(key);
                     }
                 })?;
-                self.content = Content {
+                self.keys.content = Content {
                     found: found.into_iter().collect(),
                     marks: compact(marks),
                 };
-                Ok(Outcome::Read { torn })
+                let holds_none = count == 0;
+                Ok(Outcome::Read { torn, holds_none })
             }
         }
+    }
+
+    /// Looks at the file, and reads it if it has changed, which is counted in `read`. Returns whether
+    /// other keys count than before.
+    fn search(
+        &mut self,
+        wanted: &Wanted,
+        sought: Sought<'_>,
+        now: Duration,
+        read: &mut usize,
+    ) -> bool {
+        let has_expired = self.keys.expire(now);
+        let last = std::mem::take(&mut self.keys.content);
+        let changed = match self.look(wanted, sought, now) {
+            Ok(Outcome::Unchanged) => {
+                self.keys.content = last;
+                false
+            }
+            Ok(Outcome::Missing) => self.vanish(wanted, last, now),
+            Ok(Outcome::Read { torn, holds_none }) => {
+                *read += 1;
+                // It is read again in a moment. Until then, nobody loses anything. If that goes on
+                // and on, it is not repeated, or the keys would be ever more.
+                self.is_merged = torn && !self.is_merged;
+                if self.is_merged {
+                    self.keys.content.merge(&last);
+                }
+                if holds_none && !self.is_merged {
+                    self.vanish(wanted, last, now)
+                } else {
+                    let changed = self.keys.content != last;
+                    if changed {
+                        self.keys.have_read();
+                    }
+                    changed
+                }
+            }
+            Err(error) => {
+                self.complain(wanted, &last, &error);
+                self.keys.content = last;
+                false
+            }
+        };
+        changed || has_expired
+    }
+
+    /// Takes note that the file is gone or holds no key any more, and that these keys were in it.
+    /// Returns whether other keys count than before.
+    fn vanish(&mut self, wanted: &Wanted, last: Content, now: Duration) -> bool {
+        if is_kept(&wanted.list) {
+            self.keys.keep(last, now);
+            return false;
+        }
+        !last.is_empty()
     }
 
     /// Reports that the file cannot be read, so that what it held before still counts.
@@ -169,30 +213,21 @@ impl Pardons {
         self.report_left_out(&pardoning);
         for wanted in self.with_the_vanished(pardoning, &before) {
             let mut file = before.remove(&wanted.list).unwrap_or_default();
-            let last = std::mem::take(&mut file.content);
-            match file.look(&wanted, sought, now) {
-                Ok(Outcome::Unchanged) => file.content = last,
-                Ok(Outcome::Missing) => searched.changed |= !last.is_empty(),
-                Ok(Outcome::Read { torn }) => {
-                    searched.read += 1;
-                    // It is read again in a moment. Until then, nobody becomes a stranger. If that
-                    // goes on and on, it is not repeated, or the keys would be ever more.
-                    file.is_merged = torn && !file.is_merged;
-                    if file.is_merged {
-                        let marks = std::mem::take(&mut file.content.marks);
-                        file.content.marks = compact([marks, last.marks.clone()].concat());
-                    }
-                    searched.changed |= file.content != last;
-                }
-                Err(error) => {
-                    file.complain(&wanted, &last, &error);
-                    file.content = last;
-                }
-            }
+            searched.changed |= file.search(&wanted, sought, now, &mut searched.read);
             self.files.insert(wanted.list, file);
         }
-        // The rest belonged to files that no longer count.
-        searched.changed |= before.values().any(|file| !file.content.is_empty());
+        // The rest belonged to files that no longer count, or that vanished a while ago.
+        for (list, mut file) in before {
+            searched.changed |= !file.keys.content.is_empty();
+            file.keys.content = Content::default();
+            searched.changed |= file.keys.expire(now);
+            if is_kept(&list) && !file.keys.is_empty() {
+                self.files.insert(list, file);
+            }
+        }
+        if searched.changed {
+            content::bound(self.files.values_mut().map(|file| &mut file.keys));
+        }
         searched
     }
 
@@ -200,21 +235,21 @@ impl Pardons {
     /// counted.
     pub(super) fn forget(&mut self, list: &ListFile) -> bool {
         let file = self.files.remove(list);
-        file.is_some_and(|file| !file.content.is_empty())
+        file.is_some_and(|file| !file.keys.is_empty())
     }
 
     /// The blocked keys in any of the files.
     pub(super) fn found(&self) -> KeySet {
-        let found = self.files.values().flat_map(|file| &file.content.found);
-        found.copied().collect()
+        let all = self.files.values().flat_map(|file| file.keys.all());
+        all.flat_map(|content| &content.found).copied().collect()
     }
 
     /// The keys in any of the files.
     pub(super) fn known(&self) -> KnownKeys {
-        let count = self.files.values().map(|file| file.content.marks.len());
-        let mut marks = Vec::with_capacity(count.sum());
-        for file in self.files.values() {
-            marks.extend(&file.content.marks);
+        let all = || self.files.values().flat_map(|file| file.keys.all());
+        let mut marks = Vec::with_capacity(all().map(|content| content.marks.len()).sum());
+        for content in all() {
+            marks.extend(&content.marks);
         }
         KnownKeys::from(marks)
     }
@@ -243,7 +278,7 @@ impl Pardons {
         let folder = unreadable.as_ref().map(|(folder, _)| folder);
         let vanished = before.iter().filter(|(list, file)| {
             let kept = folder.is_some_and(|folder| list.path().starts_with(folder));
-            (kept || !file.content.is_empty())
+            (kept || !file.keys.content.is_empty())
                 && !present.contains(list)
                 && !left_out.contains(&list.path().to_owned())
         });
@@ -279,4 +314,10 @@ impl Pardons {
         }
         self.left_out = left_out;
     }
+}
+
+/// Whether the keys of a file keep their standing for a while when it vanishes: of another station,
+/// whose folder the station's scripts empty once a day. A member whose file is deleted is none.
+const fn is_kept(list: &ListFile) -> bool {
+    list.is_foreign()
 }

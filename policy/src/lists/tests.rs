@@ -150,7 +150,8 @@ fn each_change_is_taken_up() {
         [PARDON, PARDON, BLOCK],
         "a key blocked later is looked for in lists that did not change"
     );
-    fs::remove_dir_all(dir.root.path().join("tmp")).unwrap();
+    // An edit, after which another key is in the list.
+    dir.write("tmp/swarm/12D3KooA/amisOfAmis.txt", &[9]);
     assert!(dir.refresh());
     assert_eq!(dir.verdicts(&[1, 2, 3]), [BLOCK, BLOCK, BLOCK]);
     fs::remove_file(dir.root.path().join("strfry/blacklist.txt")).unwrap();
@@ -646,14 +647,106 @@ fn a_friend_whose_list_is_replaced_stays_a_friend() {
     dir.write("tmp/swarm/A/amisOfAmis.txt", &[1]);
     dir.refresh();
     fs::remove_dir_all(dir.root.path().join("tmp/swarm/A")).unwrap();
-    assert!(!dir.search_at(LATER));
+    for _ in 0..2 {
+        assert!(!dir.search_at(LATER));
+        assert!(!dir.search_at(LATER + PATIENCE));
+        assert_eq!(dir.verdicts(&[1]), [PARDON]);
+    }
+    dir.write("tmp/swarm/A/amisOfAmis.txt", &[1]);
+    dir.search_at(LATER + 2 * PATIENCE);
     assert_eq!(dir.verdicts(&[1]), [PARDON]);
-    assert!(dir.search_at(LATER + PATIENCE));
+}
+
+/// How a file of another station vanishes.
+type Vanishing = fn(&Dir);
+
+const VANISHINGS: [Vanishing; 3] = [
+    |dir| fs::remove_dir_all(dir.root.path().join("tmp/swarm")).unwrap(),
+    |dir| {
+        for name in ["amisOfAmis.txt", "HEX", "HEX_CAPTAIN"] {
+            fs::remove_file(dir.root.path().join("tmp/swarm/A").join(name)).unwrap();
+        }
+    },
+    |dir| {
+        for name in ["amisOfAmis.txt", "HEX", "HEX_CAPTAIN"] {
+            dir.write(&format!("tmp/swarm/A/{name}"), &[]);
+        }
+    },
+];
+
+/// Looks at the swarm twice, as a list that is gone is looked for twice, this long after the start.
+fn look_after(dir: &mut Dir, after: Duration) {
+    for now in [LATER + after, LATER + after + PATIENCE] {
+        dir.lists = dir.refresh_at(now).unwrap_or_else(|| dir.lists.clone());
+        dir.search_at(now);
+    }
+}
+
+#[test]
+fn who_vanishes_with_the_swarm_s_folders_keeps_the_standing_for_two_hours() {
+    use Stranger::{No, Yes};
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    for vanish in VANISHINGS {
+        for rule in [Strangers::Accept, Strangers::Filters] {
+            let known = |stranger| match rule {
+                Strangers::Filters => stranger,
+                Strangers::Accept => No,
+            };
+            let mut dir = Dir::with(rule);
+            dir.write("strfry/blacklist.txt", &[1, 2, 3, 6]);
+            dir.write("tmp/swarm/A/amisOfAmis.txt", &[1, 2, 11]);
+            dir.write("tmp/swarm/A/HEX", &[12]);
+            dir.write("tmp/swarm/A/HEX_CAPTAIN", &[13]);
+            look_after(&mut dir, minutes(0));
+            vanish(&dir);
+            for after in [1, 60] {
+                look_after(&mut dir, minutes(after));
+                assert_eq!(dir.verdicts(&[1, 2, 3]), [PARDON, PARDON, BLOCK]);
+                let who = strangers(&dir, &[11, 12, 13, 14]);
+                assert_eq!(who, [No, No, No, known(Yes)]);
+            }
+            // Another key is blocked, for which all lists are read again.
+            dir.write("strfry/blacklist.txt", &[1, 2, 3, 4, 6]);
+            // It is being written anew: those who are new count beside those who were there.
+            dir.write("tmp/swarm/A/amisOfAmis.txt", &[2, 3, 14]);
+            look_after(&mut dir, minutes(90));
+            assert_eq!(dir.verdicts(&[1, 2, 3, 4]), [PARDON, PARDON, PARDON, BLOCK]);
+            assert_eq!(strangers(&dir, &[11, 12, 13, 14]), [No; 4]);
+            // The files alone say who counts after two hours.
+            look_after(&mut dir, minutes(122));
+            assert_eq!(dir.verdicts(&[1, 2, 3, 4]), [BLOCK, PARDON, PARDON, BLOCK]);
+            let gone = known(Yes);
+            assert_eq!(strangers(&dir, &[11, 12, 13, 14]), [gone, gone, gone, No]);
+        }
+    }
+}
+
+#[test]
+fn who_is_taken_from_a_list_of_another_station_that_stays_is_gone_at_once() {
+    use Stranger::{No, Yes};
+    let mut dir = Dir::with(Strangers::Filters);
+    dir.write("strfry/blacklist.txt", &[1, 2]);
+    dir.write("tmp/swarm/A/amisOfAmis.txt", &[1, 2, 3, 4]);
+    dir.write("tmp/swarm/A/HEX", &[5]);
+    dir.refresh();
+    dir.write("tmp/swarm/A/amisOfAmis.txt", &[1, 3]);
+    dir.write("tmp/swarm/A/HEX", &[6]);
+    dir.refresh();
+    assert_eq!(dir.verdicts(&[1, 2]), [PARDON, BLOCK]);
+    assert_eq!(strangers(&dir, &[3, 4, 5, 6]), [No, Yes, Yes, No]);
+}
+
+#[test]
+fn a_member_whose_file_is_deleted_is_none_at_once() {
+    let mut dir = Dir::with(Strangers::Filters);
+    dir.write("strfry/blacklist.txt", &[1]);
+    dir.write("game/nostr/a@b.org/HEX", &[1, 2]);
+    dir.refresh();
+    assert_eq!(dir.verdicts(&[1]), [PARDON]);
+    fs::remove_dir_all(dir.root.path().join("game/nostr/a@b.org")).unwrap();
+    dir.refresh();
     assert_eq!(dir.verdicts(&[1]), [BLOCK]);
-    assert!(
-        !dir.search_at(LATER + PATIENCE),
-        "it is not looked for again"
-    );
+    assert_eq!(strangers(&dir, &[2]), [Stranger::Yes]);
 }
 
 #[test]
