@@ -25,6 +25,7 @@ use crate::keeper::publish::publish;
 use crate::keeper::remover::Remover;
 use crate::keeper::schedule::{LOOK_EVERY, since_1970};
 use crate::keeper::swarm::Board;
+use crate::lists::friends_before::FriendsBefore;
 use crate::lists::{Lists, Loader, Own, Sources, Standing, Stranger, Swarm, Undecided};
 use crate::settings::WatchedSettings;
 
@@ -97,6 +98,7 @@ impl Keeper {
         let (sender, receiver) = mpsc::channel();
         let mut work = Work {
             remover: remove.then(|| Remover::new(sources.blacklist.clone())),
+            friends_before: remove.then(FriendsBefore::default),
             loader: Loader::new(sources.clone()),
             sources,
             settings,
@@ -159,6 +161,8 @@ struct Work {
     lists: Arc<RwLock<Lists>>,
     board: Arc<Board>,
     remover: Option<Remover>,
+    /// `None` if nothing is to be changed in the station's folders.
+    friends_before: Option<FriendsBefore>,
     filters: Option<Arc<Filters>>,
     /// Whether the files were looked at since the last panic.
     refreshed: bool,
@@ -278,7 +282,11 @@ impl Work {
         let held = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         let current = held.own.clone();
         drop(held);
-        if let Some(new) = self.loader.refresh(&current, since_1970()) {
+        let now = since_1970();
+        if let Some(friends_before) = &mut self.friends_before {
+            friends_before.keep(&self.sources.friends, now);
+        }
+        if let Some(new) = self.loader.refresh(&current, now) {
             let newly_blocked = self.loader.take_newly_blocked();
             if let (true, Some(blocked)) = (self.sources.swarm, new.blocked()) {
                 self.board.ask(blocked, newly_blocked.then_some(patience));

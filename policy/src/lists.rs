@@ -31,7 +31,6 @@ use constellation_shared::wot::KeySet;
 use tracing::{debug, info, warn};
 
 use crate::blacklist::sees_every_writer;
-use crate::lists::friends_before::FriendsBefore;
 pub use crate::lists::known::KnownKeys;
 use crate::lists::list_state::{ListState, Look, Rest, is_in_work};
 use crate::lists::own_node::OwnNode;
@@ -178,7 +177,6 @@ pub struct Loader {
     /// Whether a key was blocked that the other lists have not been searched for.
     newly_blocked: bool,
     pardons: Pardons,
-    friends_before: FriendsBefore,
     own_node: OwnNode,
     /// Lets a test say whether all programs can be seen that may write the blacklist.
     #[cfg(test)]
@@ -208,7 +206,6 @@ impl Loader {
             retained: false,
             newly_blocked: true,
             pardons: Pardons::default(),
-            friends_before: FriendsBefore::default(),
             own_node: OwnNode::default(),
             #[cfg(test)]
             sees_every_writer: None,
@@ -218,7 +215,6 @@ impl Loader {
     /// Looks at all files and reads those that changed since `current` was loaded; `now` is the time
     /// since 1970. `None` if `current` is still up to date.
     pub fn refresh(&mut self, current: &Own, now: Duration) -> Option<Own> {
-        self.friends_before.keep(&self.sources.friends, now);
         let read = self.read_blacklist(current, now);
         if let Some(new) = &read {
             let old = current.blocked.as_ref();

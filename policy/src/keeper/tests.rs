@@ -45,6 +45,7 @@ fn work(sources: Sources) -> Work {
     Work {
         settings: None,
         remover: Some(Remover::new(sources.blacklist.clone())),
+        friends_before: None,
         loader: Loader::new(sources.clone()),
         sources,
         lists: Arc::new(RwLock::new(Lists::default())),

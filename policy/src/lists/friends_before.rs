@@ -25,14 +25,14 @@ const AHEAD: Duration = Duration::from_secs(10);
 
 /// Keeps the lists of friends that are there, in case they vanish.
 #[derive(Debug, Default)]
-pub(super) struct FriendsBefore {
+pub(crate) struct FriendsBefore {
     looked_at: Option<Duration>,
 }
 
 impl FriendsBefore {
     /// Links to the lists that are there at `now`, the time since 1970, unless links to former lists
     /// are still needed. Where no link can be made, friends lose their standing with their list.
-    pub(super) fn keep(&mut self, friends: &[PathBuf], now: Duration) {
+    pub(crate) fn keep(&mut self, friends: &[PathBuf], now: Duration) {
         let is_due = |at: Duration| now.checked_sub(at).is_none_or(|age| age >= INTERVAL);
         if !self.looked_at.is_none_or(is_due) {
             return;

@@ -1,5 +1,6 @@
 //! The lists on disk, at times of the tests' choosing.
 
+use super::friends_before::FriendsBefore;
 use super::list_state::{PATIENCE, SETTLING};
 use super::swarm::SwarmSearch;
 use super::*;
@@ -16,6 +17,7 @@ const LATER: Duration = Duration::from_secs(1 << 40);
 struct Dir {
     root: tempfile::TempDir,
     loader: Loader,
+    friends_before: FriendsBefore,
     swarm: SwarmSearch,
     lists: Lists,
 }
@@ -41,6 +43,7 @@ impl Dir {
         Self {
             root,
             loader,
+            friends_before: FriendsBefore::default(),
             swarm: SwarmSearch::new(sources),
             lists: Lists {
                 swarm: Some(Swarm::default()),
@@ -73,6 +76,7 @@ impl Dir {
 
     /// The new lists at this time, if there are any, before the swarm is searched.
     fn refresh_at(&mut self, now: Duration) -> Option<Lists> {
+        self.friends_before.keep(&self.loader.sources.friends, now);
         let own = self.loader.refresh(&self.lists.own, now)?;
         self.loader.take_newly_blocked();
         let swarm = self.lists.swarm.clone();

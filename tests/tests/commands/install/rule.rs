@@ -57,6 +57,9 @@ fn verdicts(case: &Case) -> String {
 fn forget_output(case: &Case) {
     let log = case.station.paths().filter_log();
     fs::remove_file(&log).unwrap();
+    // The policy's link to the friends, which it makes while it runs.
+    let link = "constellation-amisOfAmis.txt.before";
+    let _ = fs::remove_file(case.station.strfry_dir().join(link));
     // It is not ours to remove if there is something else in it.
     let _ = fs::remove_dir(log.parent().unwrap());
 }
