@@ -146,7 +146,7 @@ impl Backfill<'_> {
             return Asked::since(since);
         }
         let asked = self.ledger.plan(&url, &url, self.circumstances());
-        // To compare the whole history costs less there than to name so many keys.
+        // To compare the whole history costs less there than to name all these keys.
         if asked.new_keys.len() > MANY_NEW_KEYS && self.is_asked_by_kinds(peer) {
             return Asked::since(0);
         }

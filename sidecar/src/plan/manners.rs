@@ -96,7 +96,7 @@ impl Manners {
         self.leave_alone(RestReason::WantsAuth, BELIEVED, now);
     }
 
-    /// The same without what is not believed any more at `now`.
+    /// What is still believed at `now`, in Unix seconds.
     pub(crate) fn fresh(self, now: u64) -> Self {
         let is_fresh = |until: &u64| is_believed(*until, now);
         Self {

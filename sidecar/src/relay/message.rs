@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::relay::objection::{Objection, classify};
+use crate::relay::oversize::SKIPPED;
 use crate::support::sanitize::{one_line, quoted_in_log};
 
 /// A message from a relay.
@@ -136,12 +137,14 @@ pub fn parse(message: &str) -> Option<FromRelay<'_>> {
             subscription: text(subscription)?.into_owned(),
             reason: Reason::new(&rest.first().and_then(|r| text(r)).unwrap_or_default()),
         },
-        ("\"TOO-LONG\"", [subscription, bytes, ..]) => FromRelay::TooLong {
-            subscription: text(subscription)?.into_owned(),
-            bytes: bytes.get().parse().ok()?,
-        },
         ("\"NOTICE\"", [notice, ..]) => FromRelay::Notice(Reason::new(&text(notice)?)),
         ("\"AUTH\"", _) => FromRelay::Auth,
+        (kind, [subscription, bytes, ..]) if kind.trim_matches('"') == *SKIPPED => {
+            FromRelay::TooLong {
+                subscription: text(subscription)?.into_owned(),
+                bytes: bytes.get().parse().ok()?,
+            }
+        }
         (kind, _) if kind.starts_with('"') => FromRelay::Other,
         _ => return None,
     };
@@ -241,6 +244,17 @@ fn text<'a>(value: &'a RawValue) -> Option<Cow<'a, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_relay_can_say_that_a_message_of_its_own_was_skipped() {
+        let said = r#"["TOO-LONG","1",5000000]"#;
+        assert!(matches!(parse(said), Some(FromRelay::Other)));
+        let ours = format!(r#"["{}","1",5000000]"#, *SKIPPED);
+        let Some(FromRelay::TooLong { bytes, .. }) = parse(&ours) else {
+            panic!("{ours}");
+        };
+        assert_eq!(bytes, 5_000_000);
+    }
 
     #[test]
     fn what_follows_the_elements_that_count_is_passed_over() {

@@ -4,11 +4,20 @@
 //! Only whole messages in one unmasked frame are skipped, as relays send them; the WebSocket
 //! library refuses all others that are too long.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The first word of the message that stands for a skipped one. It ends with a number that no relay
+/// knows, so that none can say of an event that it keeps back that it was too long.
+pub(crate) static SKIPPED: LazyLock<String> = LazyLock::new(|| {
+    let number = RandomState::new().hash_one(());
+    format!("TOO-LONG-{number:016x}")
+});
 
 /// The longest message that is skipped, in bytes; a longer one ends the connection.
 pub(crate) const MOST_SKIPPED: u64 = 64 * 1024 * 1024;
@@ -94,11 +103,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Skipping<S> {
 /// Where in the stream the next byte stands.
 #[derive(Debug)]
 enum State {
-    /// In the answer to the handshake, of whose end so many bytes have been seen.
+    /// In the answer to the handshake; how many bytes of its end have been seen.
     Handshake(usize),
     /// In the head of a frame, these bytes of which have come.
     Head(Vec<u8>),
-    /// In a frame that is let through, so many bytes before its end.
+    /// In a frame that is let through; how many bytes of it are still to come.
     Passing(u64),
     /// In a message that is skipped.
     Skipping {
@@ -233,7 +242,7 @@ fn at_most(bytes: &[u8], most: u64) -> usize {
 /// The frame that comes in the place of a message that begins so.
 fn substitute(beginning: &[u8], length: u64) -> Vec<u8> {
     let subscription = subscription(beginning).unwrap_or_default();
-    let text = format!("[\"TOO-LONG\",\"{subscription}\",{length}]");
+    let text = format!("[\"{}\",\"{subscription}\",{length}]", *SKIPPED);
     let mut frame = vec![0x81, u8::try_from(text.len()).unwrap_or_default()];
     frame.extend_from_slice(text.as_bytes());
     frame
@@ -293,7 +302,7 @@ mod tests {
         let said = |name: &str, long: &[u8]| {
             // The head of a frame of less than 65,536 bytes has four.
             let length = long.len() - 4;
-            let text = format!("[\"TOO-LONG\",\"{name}\",{length}]");
+            let text = format!("[\"{}\",\"{name}\",{length}]", *SKIPPED);
             frame(0x81, text.as_bytes())
         };
         let (short, ping) = (event("0", 300), frame(0x89, b"x"));

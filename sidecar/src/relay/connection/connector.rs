@@ -85,7 +85,7 @@ impl Connector {
         &self.guard
     }
 
-    /// The same connector without a guard, for addresses that no other station chose.
+    /// This connector without a guard, for addresses that no other station chose.
     #[must_use]
     pub fn unguarded(&self) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Connector {
         }
     }
 
-    /// The same connector with a shorter timeout for each step.
+    /// This connector with a shorter timeout for each step.
     #[must_use]
     pub fn patient(mut self, patience: Duration) -> Self {
         self.patience = patience.min(CONNECT_PATIENCE);
@@ -107,7 +107,7 @@ impl Connector {
         self.patience
     }
 
-    /// The same connector with tunnels, which the caller closes at the end.
+    /// This connector with tunnels, which the caller closes at the end.
     #[must_use]
     pub fn with_tunnels(mut self, tunnels: Arc<Tunnels>) -> Self {
         self.tunnels = Some(tunnels);
