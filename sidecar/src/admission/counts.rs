@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use constellation_shared::EventId;
+
 use crate::admission::rules::Refusal;
 use crate::relay::message::Head;
 use crate::support::mutex::lock;
@@ -29,6 +31,8 @@ pub struct Counts {
     /// The refused events that were verified. What is not what its author signed is
     /// [`Refusal::Forged`] here, whatever else is wrong with it.
     pub refused_events: Vec<(Head, Refusal)>,
+    /// The events in whose place it sent a message that was too long to be taken.
+    pub overlong: Vec<EventId>,
 }
 
 /// From how many forged events on a peer can fail because of them.

@@ -317,9 +317,10 @@ impl Intake {
     }
 
     /// Counts an event that was too long to be taken from the connection.
-    pub(crate) fn refuse_too_long(&self) {
+    pub(crate) fn refuse_too_long(&self, id: Option<EventId>) {
         count(&self.from.tally, |counts| {
             *counts.refused.entry(Refusal::TooLong).or_default() += 1;
+            counts.overlong.extend(id);
         });
     }
 

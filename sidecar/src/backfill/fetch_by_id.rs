@@ -308,7 +308,8 @@ impl Collector<'_> {
         }
         if question.too_long >= question.ids.len() {
             // All that did not come is too long, whoever sends it; but this relay alone says so.
-            question.ids.iter().for_each(|_| intake.refuse_too_long());
+            let ids = question.ids.iter().copied().map(Some);
+            ids.for_each(|id| intake.refuse_too_long(id));
             self.claims.pass_over(self.manner.peer, question.ids);
             return Ok(());
         }

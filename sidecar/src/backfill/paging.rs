@@ -172,7 +172,7 @@ impl<P: FnMut()> Walk<'_, P> {
                     self.doubts.postpone();
                     if let Ok(number) = subscription.parse() {
                         self.pager.unreadable(number);
-                        self.intake.refuse_too_long();
+                        self.intake.refuse_too_long(None);
                     }
                 }
                 Some(

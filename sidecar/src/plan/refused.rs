@@ -4,8 +4,8 @@
 //! A genuine event is remembered by its id, for all peers, until the reason of its refusal ends.
 //! With its author, kind and time it takes part in reconciliation as if it were here, so that a
 //! peer that holds it does not list it each time. A forged event is remembered only for the peer
-//! that sent it and for an hour, because the genuine event of the same id is welcome. Of genuine
-//! events beyond the most that are remembered so, only the ids are, for a day: whoever signs
+//! that sent it and for an hour, because the genuine event of the same id is welcome; a message that
+//! was too long to be taken, for the peer and a day. Of genuine events beyond the most that are remembered so, only the ids are, for a day: whoever signs
 //! hundreds of thousands of events that nobody takes has them downloaded once a day, not each hour.
 
 mod beyond;
@@ -27,7 +27,7 @@ use crate::support::state_file::REFUSED;
 
 use beyond::Beyond;
 pub(crate) use entry::Present;
-use entry::{Entry, Line, Reason, limit_of};
+use entry::{Answer, AnswerKind, Entry, Line, Reason, limit_of};
 
 /// The first line of the file.
 const HEADING: &str = "constellation-refused 2";
@@ -49,19 +49,17 @@ const LONGEST_SENDER: usize = 1000;
 pub struct Refused {
     /// Genuine events, which are refused from every peer.
     events: BTreeMap<EventId, Entry>,
-    /// When a peer sent a forgery of an event, in Unix seconds.
-    forgeries: BTreeMap<(EventId, Arc<str>), u64>,
+    /// What a peer sent in the place of an event.
+    answers: BTreeMap<(EventId, Arc<str>), Answer>,
     /// Genuine events for which there was no room.
     beyond: Beyond,
-    /// Each sender's address once: a sender of forged events appears with thousands of ids.
+    /// Each sender's address once: a sender of forged events may appear with thousands of ids.
     senders: BTreeSet<Arc<str>>,
 }
 
 impl PartialEq for Refused {
     fn eq(&self, other: &Self) -> bool {
-        self.events == other.events
-            && self.forgeries == other.forgeries
-            && self.beyond == other.beyond
+        self.events == other.events && self.answers == other.answers && self.beyond == other.beyond
     }
 }
 
@@ -89,7 +87,7 @@ impl Refused {
             }
             match line {
                 Line::Event(id, entry) => refused.insert(id, entry),
-                Line::Forgery { id, sender, when } => refused.insert_forgery(id, sender, when),
+                Line::Answer { id, sender, answer } => refused.insert_answer(id, sender, answer),
             }
         }
         refused
@@ -116,14 +114,16 @@ impl Refused {
     pub fn contains(&self, id: EventId, peer: &str) -> bool {
         self.events.contains_key(&id)
             || self.beyond.contains(&id)
-            || self.forgers(id).any(|(sender, _)| sender == peer)
+            || self.answers_for(id).any(|(sender, _)| sender == peer)
     }
 
     /// Every refusal of this event: its sender, `None` for all senders, and its time in Unix
     /// seconds.
     pub fn of(&self, id: EventId) -> impl Iterator<Item = (Option<&str>, u64)> {
         let genuine = self.events.get(&id).map(|entry| (None, entry.when));
-        let forged = self.forgers(id).map(|(sender, when)| (Some(sender), when));
+        let forged = self
+            .answers_for(id)
+            .map(|(sender, when)| (Some(sender), when));
         genuine.into_iter().chain(forged)
     }
 
@@ -133,12 +133,13 @@ impl Refused {
         known.filter_map(|(id, entry)| Some((*id, entry.about.as_ref()?)))
     }
 
-    fn forgers(&self, id: EventId) -> impl Iterator<Item = (&str, u64)> {
+    /// Who sent something else in the place of this event, and when, in Unix seconds.
+    fn answers_for(&self, id: EventId) -> impl Iterator<Item = (&str, u64)> {
         let first: Arc<str> = "".into();
-        self.forgeries
+        self.answers
             .range((id, first)..)
             .take_while(move |((of, _), _)| *of == id)
-            .map(|((_, sender), when)| (&**sender, *when))
+            .map(|((_, sender), answer)| (&**sender, answer.when))
     }
 
     /// Remembers that an event from this peer was refused at `now`, in Unix seconds, while strfry
@@ -154,7 +155,10 @@ impl Refused {
         let reason = match refusal {
             // Its id was not verified, and may be that of another event.
             Refusal::Unasked => return,
-            Refusal::Forged => return self.insert_forgery(event.id, peer, now),
+            Refusal::Forged => {
+                let kind = AnswerKind::Forged;
+                return self.insert_answer(event.id, peer, Answer { kind, when: now });
+            }
             refusal => match limit_of(refusal, limits) {
                 Some(limit) => Reason::Limit(refusal, limit),
                 None => Reason::Rule(refusal),
@@ -166,6 +170,13 @@ impl Refused {
             about: Some(event.into()),
         };
         self.insert(event.id, entry);
+    }
+
+    /// Remembers that this peer sent a message at `now`, in Unix seconds, that was too long to be taken
+    /// when it was asked for an event. Other peers may still send it.
+    pub(crate) fn remember_overlong(&mut self, id: EventId, peer: &str, now: u64) {
+        let kind = AnswerKind::Overlong;
+        self.insert_answer(id, peer, Answer { kind, when: now });
     }
 
     /// Remembers that strfry did not keep an event, no matter which peer sends it; `about` is what
@@ -186,13 +197,13 @@ impl Refused {
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let events = self.events.iter();
         let events = events.map(|(id, entry)| Line::Event(*id, *entry));
-        let forgeries = self.forgeries.iter();
-        let forgeries = forgeries.map(|((id, sender), when)| Line::Forgery {
+        let answers = self.answers.iter();
+        let answers = answers.map(|((id, sender), answer)| Line::Answer {
             id: *id,
             sender,
-            when: *when,
+            answer: *answer,
         });
-        let mut lines: Vec<Line<'_>> = events.chain(forgeries).collect();
+        let mut lines: Vec<Line<'_>> = events.chain(answers).collect();
         lines.sort_by_key(|line| std::cmp::Reverse(line.when()));
         let mut beyond = self.beyond.clone();
         for line in lines.iter().skip(MOST) {
@@ -223,7 +234,7 @@ impl Refused {
     /// Whether there is room for one more refusal. What is not remembered is merely downloaded
     /// again.
     fn has_room(&self) -> bool {
-        self.events.len() + self.forgeries.len() < MOST_HELD
+        self.events.len() + self.answers.len() < MOST_HELD
     }
 
     fn insert(&mut self, id: EventId, entry: Entry) {
@@ -234,10 +245,10 @@ impl Refused {
         }
     }
 
-    fn insert_forgery(&mut self, id: EventId, sender: &str, when: u64) {
+    fn insert_answer(&mut self, id: EventId, sender: &str, answer: Answer) {
         if sender.len() <= LONGEST_SENDER && self.has_room() {
             let sender = self.name(sender);
-            self.forgeries.insert((id, sender), when);
+            self.answers.insert((id, sender), answer);
         }
     }
 
@@ -255,7 +266,7 @@ impl Refused {
 
 #[cfg(test)]
 mod tests {
-    use super::entry::{FORGERY_REMEMBERED, REMEMBERED};
+    use super::entry::{FORGERY_REMEMBERED, OVERLONG_REMEMBERED, REMEMBERED};
     use super::*;
     use constellation_shared::Pubkey;
     use std::fs;
@@ -316,6 +327,21 @@ mod tests {
         let later = |now| Refused::load(&path, now).contains(id(1), "ws://liar");
         assert!(later(1000 + FORGERY_REMEMBERED - 1));
         assert!(!later(1000 + FORGERY_REMEMBERED));
+    }
+
+    #[test]
+    fn a_message_that_was_too_long_is_not_asked_of_its_sender_again_for_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("refused.txt");
+        let mut refused = Refused::default();
+        refused.remember_overlong(id(1), "ws://long", 1000);
+        assert!(refused.contains(id(1), "ws://long"));
+        assert!(!refused.contains(id(1), "ws://other"));
+        assert_eq!(refused.known().count(), 0, "it stands in no set");
+        refused.save(&path).unwrap();
+        let later = |now| Refused::load(&path, now).contains(id(1), "ws://long");
+        assert!(later(1000 + OVERLONG_REMEMBERED - 1));
+        assert!(!later(1000 + OVERLONG_REMEMBERED));
     }
 
     #[test]
@@ -417,7 +443,7 @@ mod tests {
             );
         }
         assert_eq!(
-            (refused.forgeries.len(), refused.senders.len()),
+            (refused.answers.len(), refused.senders.len()),
             (MOST_HELD, 6)
         );
         refused.save(&path).unwrap();
@@ -446,7 +472,7 @@ mod tests {
         let refused = Refused::load(&path, 1001);
         assert!(refused.contains(id(0), "ws://a"));
         assert!(
-            refused.forgeries.is_empty(),
+            refused.answers.is_empty(),
             "no relay's address is that long"
         );
     }

@@ -107,9 +107,12 @@ pub struct Selection {
     /// The peers to ask first, best first.
     first: Vec<usize>,
     reasons: BTreeMap<usize, Reason>,
-    /// The peers that take the places of failing ones.
+    /// The peers that take the places of others.
     spare: BTreeMap<Reason, VecDeque<usize>>,
+    /// How many peers failed.
     failures: usize,
+    /// How many peers gave nothing, those that failed among them.
+    lost: usize,
     is_anybody_reached: bool,
 }
 
@@ -123,6 +126,7 @@ impl Selection {
             reasons: BTreeMap::new(),
             spare: BTreeMap::new(),
             failures: 0,
+            lost: 0,
             is_anybody_reached: false,
         }
     }
@@ -147,6 +151,7 @@ impl Selection {
             reasons: BTreeMap::new(),
             spare: candidates_by_reason(own, peers, most * MOST_TRIES, now, chance),
             failures: 0,
+            lost: 0,
             is_anybody_reached: false,
         };
         for (reason, count) in [
@@ -201,7 +206,14 @@ impl Selection {
     /// Records that a peer failed. Returns the peer that takes its place, if there is one.
     pub fn failed(&mut self, peer: usize) -> Option<usize> {
         self.failures += 1;
-        if self.failures > self.first.len() * (MOST_TRIES - 1) {
+        self.left_alone(peer)
+    }
+
+    /// Records that a peer wants to be left alone, which says nothing of our own network. Returns the
+    /// peer that takes its place, if there is one.
+    pub fn left_alone(&mut self, peer: usize) -> Option<usize> {
+        self.lost += 1;
+        if self.lost > self.first.len() * (MOST_TRIES - 1) {
             return None;
         }
         let reason = *self.reasons.get(&peer)?;

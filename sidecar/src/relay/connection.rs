@@ -4,9 +4,11 @@
 mod connector;
 mod dial;
 mod error;
+mod names;
 mod proxy;
 mod stream;
 mod tls;
+mod watched;
 mod web_socket;
 
 pub use connector::Connector;

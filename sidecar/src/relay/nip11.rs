@@ -98,6 +98,10 @@ impl Information {
                 "it wants to be paid (payment_required)",
             ),
             (
+                limitation("restricted_writes").is_some_and(is_true),
+                "it lets not everyone write (restricted_writes)",
+            ),
+            (
                 limit("created_at_lower_limit").is_some(),
                 "it takes no old events (created_at_lower_limit)",
             ),
@@ -279,7 +283,7 @@ mod tests {
         let all = remarks(
             r#"{"limitation":{"auth_required":true,"payment_required":"true","restricted_writes":true,"created_at_lower_limit":31536000},"retention":[{"kinds":[1],"time":3600}]}"#,
         );
-        assert_eq!(all.len(), 4, "{all:?}");
+        assert_eq!(all.len(), 5, "{all:?}");
         let none = r#"{"limitation":{"auth_required":false,"payment_required":0,"created_at_lower_limit":0},"retention":[]}"#;
         assert_eq!(remarks(none), <[String; 0]>::default());
     }

@@ -168,6 +168,9 @@ pub(crate) struct Peer {
     pub by_authors: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
+    /// What it says of itself (NIP-11) that may explain why events do not come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
     /// Everything that it holds of the time up to then is here; nothing if its whole history was
     /// never had.
     #[serde(default)]
@@ -362,6 +365,7 @@ fn peer(peer: &PeerReport) -> Peer {
         reconciled: peer.reconciled,
         by_authors: peer.by_authors,
         unreadable_kinds: peer.unreadable_kinds.clone(),
+        remarks: peer.remarks.clone(),
         complete_until: peer.covered.map(|covered| covered.until),
         compared_since: peer.covered.map(|covered| covered.oldest_comparison),
         any_author: peer.of_any_author.as_ref().map(any_author),

@@ -81,6 +81,8 @@ pub struct PeerReport {
     pub broke_off: bool,
     /// Kinds that it shows only to clients who say who they are (NIP-42).
     pub unreadable_kinds: Vec<u16>,
+    /// What it says of itself (NIP-11) that may explain why events do not come.
+    pub remarks: Vec<String>,
     /// What was had of it, completely; `None` if its whole history was never had.
     pub covered: Option<Covered>,
     /// What came that was wanted whoever wrote it; `None` if nothing was.
@@ -245,6 +247,7 @@ pub(crate) mod tests {
             garbage: 2,
             genuine: 7,
             refused_events: Vec::new(),
+            overlong: Vec::new(),
         };
         let peer = |url: &str, failure: Option<&str>| PeerReport {
             address: Address::parse(url).unwrap(),
@@ -261,6 +264,7 @@ pub(crate) mod tests {
             covered: None,
             of_any_author: None,
             unreadable_kinds: vec![4],
+            remarks: Vec::new(),
         };
         let person = |byte, name: Option<&str>| Person {
             pubkey: Pubkey::from_bytes([byte; 32]),

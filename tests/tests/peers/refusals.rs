@@ -280,6 +280,32 @@ fn a_relay_that_answers_only_those_who_authenticate_is_said_once_and_left_alone_
     sync(&station, &[]).expect_code(1);
 }
 
+#[test]
+fn another_peer_takes_the_place_of_one_that_answers_only_those_who_authenticate() {
+    let station = station!();
+    let shy: Vec<ScriptedRelay> = (0..3)
+        .map(|_| {
+            ScriptedRelay::start(
+                events(),
+                Behaviour {
+                    refuse: Some("auth-required: who are you?".to_owned()),
+                    ..Behaviour::default()
+                },
+            )
+        })
+        .collect();
+    let open = ScriptedRelay::start(events(), Behaviour::default());
+    let urls: Vec<String> = shy.iter().chain([&open]).map(ScriptedRelay::url).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    follow(&station, &Author::many(30), &urls);
+    // Whomever it asks first, and whether it knows them already.
+    for _ in 0..3 {
+        let report = sync_all(&station, &["--max-peers", "1"]);
+        let mut peers = report["peers"].as_array().unwrap().iter();
+        assert!(peers.any(|peer| peer["url"] == open.url() && peer["complete"] == true));
+    }
+}
+
 /// With `STRFRY` only. It lists what it has (NIP-77) and refuses to send it by ids, or is asked by
 /// filters alone.
 #[test]
@@ -316,5 +342,10 @@ fn an_event_that_is_longer_than_any_message_that_is_taken_is_left_out_and_the_re
         assert_eq!(report["refused"]["too_long"], 1, "{nip77:?}: {report}");
         assert_eq!(report["peers"][0]["complete"], true);
         expect_stored(&station, events());
+        if nip77 == Nip77::Served {
+            // Its id is known, and is not asked of this relay again for a day.
+            let again = sync_all(&station, &[]);
+            assert_eq!(again["refused"].get("too_long"), None, "{again}");
+        }
     }
 }

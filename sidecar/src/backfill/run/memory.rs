@@ -47,6 +47,10 @@ impl Backfill<'_> {
                         .remember(&event, refusal, &sender, self.now, limits);
                 }
             }
+            for id in counts.overlong.drain(..) {
+                let sender = address.to_string();
+                self.refused.remember_overlong(id, &sender, self.now);
+            }
             info!("Collected {} events from {address}", counts.collected);
             let report = reports.iter_mut().find(|report| report.address == *address);
             if let Some(report) = report {

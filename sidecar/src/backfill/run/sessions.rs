@@ -16,7 +16,7 @@ use crate::admission::pipeline::{Pipeline, Step};
 use crate::backfill::reconciliation::HEAD_START;
 use crate::backfill::run::Backfill;
 use crate::backfill::run::memory::outcome;
-use crate::backfill::session::{Session, SessionOutcome};
+use crate::backfill::session::{LEFT_ALONE, Session, SessionOutcome, WANTS_AUTH};
 use crate::backfill::stop::{OUT_OF_TIME, Stop, StopReason, StopSwitch};
 use crate::backfill::stragglers::{Pace, Stragglers};
 use crate::plan::peer_history::PeerOutcome;
@@ -144,7 +144,7 @@ impl Backfill<'_> {
     }
 
     /// Takes the report of a session that has ended, and lets another candidate take the place of
-    /// a peer that failed.
+    /// a peer that failed or wants to be left alone.
     fn conclude(&mut self, sessions: &mut Sessions, joined: Result<SessionOutcome, JoinError>) {
         let SessionOutcome {
             report,
@@ -188,6 +188,10 @@ impl Backfill<'_> {
             PeerOutcome::Complete(_) | PeerOutcome::Partial(_) => {
                 let took = Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
                 sessions.stragglers.done(sessions.begin.elapsed(), took);
+            }
+            PeerOutcome::Unfinished if is_left_alone(&report) => {
+                let replacement = place.and_then(|place| self.selection.left_alone(place));
+                sessions.waiting.extend(replacement);
             }
             PeerOutcome::Unfinished => {}
             PeerOutcome::Failed | PeerOutcome::Unreached => {
@@ -315,6 +319,12 @@ impl Backfill<'_> {
     }
 }
 
+/// Whether the peer wants to be left alone, because it is busy or answers only clients who say who they
+/// are.
+fn is_left_alone(report: &PeerReport) -> bool {
+    [Some(LEFT_ALONE), Some(WANTS_AUTH)].contains(&report.code)
+}
+
 /// The report of a peer for which no time was left.
 fn out_of_time(peer: &Peer, reason: StopReason) -> PeerReport {
     PeerReport {
@@ -341,5 +351,6 @@ fn unfinished(peer: &Peer) -> PeerReport {
         covered: None,
         of_any_author: None,
         unreadable_kinds: Vec::new(),
+        remarks: Vec::new(),
     }
 }

@@ -67,6 +67,10 @@ impl Session {
             by_authors: progress.named_authors(),
             broke_off,
             unreadable_kinds,
+            remarks: progress
+                .information
+                .as_ref()
+                .map_or_else(Vec::new, |information| information.remarks.clone()),
             covered: None,
             of_any_author: None,
         };

@@ -16,12 +16,19 @@ pub(super) const REMEMBERED: u64 = 30 * 86_400;
 /// for a while would otherwise keep the genuine ones out for a long time.
 pub(super) const FORGERY_REMEMBERED: u64 = 3600;
 
+/// How long it is remembered that a peer sent an event too long to be taken, in seconds. As with a
+/// forgery, another peer may send the genuine event of this id.
+pub(super) const OVERLONG_REMEMBERED: u64 = 24 * 3600;
+
 /// How long it is remembered that strfry did not keep one of several versions of an event, in
 /// seconds. It may have kept a newer version that its author deleted since: then this one is wanted.
 pub(super) const VERSION_REMEMBERED: u64 = 12 * 3600;
 
 /// The word in the file for [`Reason::NotKept`].
 const NOT_KEPT: &str = "not_kept";
+
+/// The word in the file for [`Answer::Overlong`].
+const OVERLONG: &str = "overlong";
 
 /// The word in the file for [`Reason::Unknown`].
 const UNKNOWN: &str = "unknown";
@@ -142,30 +149,72 @@ const fn has_versions(kind: u16) -> bool {
     kinds::is_replaceable(kind) || kinds::is_addressable(kind)
 }
 
+/// What one peer sent when it was asked for an event, which is held against that peer alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// What it was.
+    pub(super) kind: AnswerKind,
+    /// When it came, in Unix seconds.
+    pub(super) when: u64,
+}
+
+/// What one peer sent in the place of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnswerKind {
+    /// A forgery.
+    Forged,
+    /// A message that was too long to be taken.
+    Overlong,
+}
+
+impl AnswerKind {
+    /// Its word in the file.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Forged => Refusal::Forged.code(),
+            Self::Overlong => OVERLONG,
+        }
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        let mut all = [Self::Forged, Self::Overlong].into_iter();
+        all.find(|kind| kind.word() == word)
+    }
+
+    /// For how long it is remembered, in seconds.
+    const fn remembered(self) -> u64 {
+        match self {
+            Self::Forged => FORGERY_REMEMBERED,
+            Self::Overlong => OVERLONG_REMEMBERED,
+        }
+    }
+}
+
 /// One line of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     /// A genuine event that is refused from every peer.
     Event(EventId, Entry),
-    /// A forgery of this id, held against its sender since a time in Unix seconds.
-    Forgery {
+    /// What one peer sent in the place of this event.
+    Answer {
         id: EventId,
         sender: &'a str,
-        when: u64,
+        answer: Answer,
     },
 }
 
 impl<'a> Line<'a> {
     /// Reads a line of version 2: time, id and reason, then what is known of the event; or
-    /// time, id, `forged` and the sender.
+    /// time, id, `forged` or `overlong`, and the sender.
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
         let mut words = std::str::from_utf8(line).ok()?.split(' ');
         let when = words.next()?.parse().ok()?;
         let id = words.next()?.parse().ok()?;
         let reason = words.next()?;
-        if reason == Refusal::Forged.code() {
+        if let Some(kind) = AnswerKind::of_word(reason) {
             let sender = words.next()?;
-            return Some(Self::Forgery { id, sender, when });
+            let answer = Answer { kind, when };
+            return Some(Self::Answer { id, sender, answer });
         }
         let reason = reason.parse().ok()?;
         let about = match words.next() {
@@ -200,7 +249,14 @@ impl<'a> Line<'a> {
                     about: None,
                 },
             ),
-            sender => Self::Forgery { id, sender, when },
+            sender => Self::Answer {
+                id,
+                sender,
+                answer: Answer {
+                    kind: AnswerKind::Forged,
+                    when,
+                },
+            },
         };
         Some(line)
     }
@@ -209,7 +265,7 @@ impl<'a> Line<'a> {
     pub(super) const fn when(&self) -> u64 {
         match self {
             Self::Event(_, entry) => entry.when,
-            Self::Forgery { when, .. } => *when,
+            Self::Answer { answer, .. } => answer.when,
         }
     }
 
@@ -218,7 +274,7 @@ impl<'a> Line<'a> {
     pub(super) fn is_fresh(&self, now: u64) -> bool {
         let remembered = match self {
             Self::Event(..) => REMEMBERED,
-            Self::Forgery { .. } => FORGERY_REMEMBERED,
+            Self::Answer { answer, .. } => answer.kind.remembered(),
         };
         let age = now.checked_sub(self.when());
         age.is_some_and(|age| age < remembered)
@@ -228,8 +284,8 @@ impl<'a> Line<'a> {
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Forgery { id, sender, when } => {
-                write!(f, "{when} {id} {} {sender}", Refusal::Forged.code())
+            Self::Answer { id, sender, answer } => {
+                write!(f, "{} {id} {} {sender}", answer.when, answer.kind.word())
             }
             Self::Event(id, entry) => {
                 write!(f, "{} {id} {}", entry.when, entry.reason)?;
@@ -292,12 +348,14 @@ mod tests {
                 assert_eq!(Line::parse(text.as_bytes()), Some(line), "{text}");
             }
         }
-        let forgery = Line::Forgery {
-            id,
-            sender: "ws://a",
-            when: 7,
-        };
-        assert_eq!(Line::parse(forgery.to_string().as_bytes()), Some(forgery));
+        for kind in [AnswerKind::Forged, AnswerKind::Overlong] {
+            let answer = Line::Answer {
+                id,
+                sender: "ws://a",
+                answer: Answer { kind, when: 7 },
+            };
+            assert_eq!(Line::parse(answer.to_string().as_bytes()), Some(answer));
+        }
         for text in ["", "1", "1 x visitor", "x 00 visitor", "1 00 nonsense"] {
             let text = text.replace("00", &id.to_string());
             assert_eq!(Line::parse(text.as_bytes()), None, "{text}");

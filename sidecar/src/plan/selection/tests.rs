@@ -210,3 +210,18 @@ fn one_that_fails_is_replaced() {
     let mut few = Selection::all(own(), &all[..20]);
     assert_eq!(few.failed(3), None);
 }
+
+#[test]
+fn one_that_wants_to_be_left_alone_is_replaced_and_is_no_sign_of_a_dead_link() {
+    let all = peers(100);
+    let mut selection = some(&all, 1);
+    let mut left_alone = VecDeque::from(selection.first().to_vec());
+    let mut tries = left_alone.len();
+    while let Some(place) = left_alone.pop_front() {
+        let other = selection.left_alone(place);
+        tries += usize::from(other.is_some());
+        left_alone.extend(other);
+    }
+    assert_eq!(tries, selection.most_tries());
+    assert!(!selection.has_no_link());
+}

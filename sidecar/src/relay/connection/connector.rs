@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::lookup_host;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -17,8 +17,10 @@ use tokio_tungstenite::tungstenite::http::header::USER_AGENT as USER_AGENT_HEADE
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::error::{ConnectError, ConnectorError};
+use super::names::Names;
 use super::proxy::{Lookup, Proxies, Proxy, is_onion};
 use super::stream::Stream;
+use super::watched::Watched;
 use super::web_socket::Connection;
 use super::{dial, tls};
 use crate::relay::address::Address;
@@ -44,6 +46,7 @@ pub struct Connector {
     tunnels: Option<Arc<Tunnels>>,
     proxies: Arc<Proxies>,
     guard: Arc<Guard>,
+    names: Arc<Names>,
     /// Whether it follows redirects. Without a guard, they could lead anywhere.
     follows: bool,
 }
@@ -76,6 +79,7 @@ impl Connector {
             tunnels: None,
             proxies: Arc::new(Proxies::from_env()?),
             guard,
+            names: Arc::default(),
             follows: true,
         })
     }
@@ -157,20 +161,20 @@ impl Connector {
         // The connection goes to the addresses that were judged. A second lookup of the name
         // might lead elsewhere.
         let admitted = self.look_up(address).await?;
-        let tcp = dial::dial(&admitted)
-            .await
-            .map_err(|error| ConnectError::Tcp(address.authority(), error))?;
-        // Our messages are small and we wait for the replies. If this fails, it is only slower.
-        let _ = tcp.set_nodelay(true);
-        Ok(Box::new(tcp))
+        let tcp = dial::dial(&admitted).await.map_err(|error| {
+            self.names.forget(address.host(), address.port());
+            ConnectError::Tcp(address.authority(), error)
+        })?;
+        Ok(ready(tcp))
     }
 
     /// The IP addresses of a relay, as far as we may connect to them.
     async fn look_up(&self, address: &Address) -> Result<Vec<SocketAddr>, ConnectError> {
-        let resolved = lookup_host((address.host(), address.port()))
+        let resolved = self.names.look_up(address.host(), address.port());
+        let resolved = resolved
             .await
             .map_err(|error| ConnectError::Tcp(address.authority(), error))?;
-        let admitted = self.guard.admit(address, resolved.collect()).await;
+        let admitted = self.guard.admit(address, resolved).await;
         admitted.map_err(|Denied { denial, ip }| denied(denial, address, ip.to_string()))
     }
 
@@ -193,12 +197,13 @@ impl Connector {
             relay: address.authority(),
             error,
         };
-        let addresses = lookup_host((host, port)).await;
-        let addresses: Vec<_> = addresses.map_err(|error| failed(error.into()))?.collect();
-        let tcp = dial::dial(&addresses).await;
-        let tcp = tcp.map_err(|error| failed(error.into()))?;
-        let _ = tcp.set_nodelay(true);
-        let mut stream: Box<dyn Stream> = Box::new(tcp);
+        let addresses = self.names.look_up(host, port).await;
+        let addresses = addresses.map_err(|error| failed(error.into()))?;
+        let tcp = dial::dial(&addresses).await.map_err(|error| {
+            self.names.forget(host, port);
+            failed(error.into())
+        })?;
+        let mut stream = ready(tcp);
         if proxy.is_secure() {
             stream = self.encrypt(host, format!("{host}:{port}"), stream).await?;
         }
@@ -291,6 +296,16 @@ impl Connector {
             Ok(Err(error)) => Err(web_socket(error).into()),
             Err(_) => Err(ConnectError::Slow(name, self.patience).into()),
         }
+    }
+}
+
+/// A stream over a new TCP connection.
+fn ready(tcp: TcpStream) -> Box<dyn Stream> {
+    // Our messages are small and we wait for the replies. If this fails, it is only slower.
+    let _ = tcp.set_nodelay(true);
+    match tcp.local_addr() {
+        Ok(own) if !own.ip().is_loopback() => Box::new(Watched::new(tcp, own.ip())),
+        _ => Box::new(tcp),
     }
 }
 
