@@ -165,9 +165,14 @@ impl Context {
         }
     }
 
+    /// Whether somebody looks on, and wants to see how a run goes and what came of it.
+    pub(crate) fn has_audience(&self) -> bool {
+        io::stderr().is_terminal() && !self.options.quiet
+    }
+
     /// A progress bar or a number, hidden if nobody looks on.
     pub(crate) fn bar(&self, template: &str, message: String) -> ProgressBar {
-        if !io::stderr().is_terminal() {
+        if !self.has_audience() {
             return ProgressBar::hidden();
         }
         let bar = self.bars.add(ProgressBar::new(0));

@@ -58,6 +58,9 @@ pub struct Options {
     /// Show every log line, not only warnings and errors
     #[arg(long, short, env = "CONSTELLATION_VERBOSE", value_parser = BoolishValueParser::new())]
     pub verbose: bool,
+    /// Show no progress and no summary on the terminal
+    #[arg(long, short, env = "CONSTELLATION_QUIET", value_parser = BoolishValueParser::new())]
+    pub quiet: bool,
     /// Leave out direct messages (kind 4)
     #[arg(long, env = "CONSTELLATION_NO_DMS", value_parser = BoolishValueParser::new())]
     pub no_dms: bool,

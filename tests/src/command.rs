@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Resource;
 
 pub use crate::output::Output;
+use crate::terminal::Terminal;
 
 /// A program that runs longer than this hangs. Far above what any needs on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -21,6 +22,7 @@ const INTERVAL: Duration = Duration::from_millis(2);
 pub struct TestCommand {
     command: Command,
     input: Vec<u8>,
+    has_terminal: bool,
 }
 
 impl TestCommand {
@@ -41,6 +43,7 @@ impl TestCommand {
         Self {
             command,
             input: Vec::new(),
+            has_terminal: false,
         }
     }
 
@@ -86,6 +89,13 @@ impl TestCommand {
         self
     }
 
+    /// Lets it write its stderr on a terminal.
+    #[must_use]
+    pub fn on_a_terminal(mut self) -> Self {
+        self.has_terminal = true;
+        self.env("TERM", "xterm")
+    }
+
     /// Runs it to its end.
     ///
     /// # Panics
@@ -105,6 +115,11 @@ impl TestCommand {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let screen = self.has_terminal.then(|| {
+            let terminal = Terminal::open();
+            self.command.stderr(terminal.program);
+            drain(terminal.screen)
+        });
         let started = self.command.spawn();
         let mut child = started.unwrap_or_else(|error| panic!("{shown}: {error}"));
         let mut stdin = child.stdin.take().unwrap();
@@ -115,7 +130,7 @@ impl TestCommand {
         });
         Running {
             stdout: Some(drain(child.stdout.take().unwrap())),
-            stderr: Some(drain(child.stderr.take().unwrap())),
+            stderr: screen.or_else(|| child.stderr.take().map(drain)),
             child,
             shown,
             folder: folder.unwrap_or_default(),

@@ -36,6 +36,7 @@ pub mod stand_in;
 pub mod station;
 pub mod station_plugin;
 pub mod sync_program;
+pub mod terminal;
 
 pub use author::Author;
 pub use relay::{Behaviour, RawRelay, ScriptedRelay};

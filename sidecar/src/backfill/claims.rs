@@ -4,6 +4,7 @@
 //! Nothing is planned ahead: a peer that is ready takes the next ids that nobody is
 //! fetching. What it fails to deliver is free again for the others.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use constellation_shared::EventId;
@@ -14,8 +15,28 @@ use crate::admission::intake::PeerIndex;
 enum State {
     /// Nobody fetches it now.
     Free,
-    /// This peer was asked for it.
-    Asked(PeerIndex),
+    /// The peer with this number was asked for it.
+    Asked(u32),
+}
+
+/// The state of an event for which this peer was asked. A run has less than four billion peers.
+fn asked_of(peer: PeerIndex) -> State {
+    State::Asked(u32::try_from(peer).unwrap_or(u32::MAX))
+}
+
+/// A missing event.
+#[derive(Debug, Clone, Copy)]
+struct Missing {
+    state: State,
+    /// How many peers have it and were not yet asked for it.
+    queued: u32,
+}
+
+impl Missing {
+    /// Whether nobody will bring it: all who listed it were asked in vain.
+    const fn is_given_up(self) -> bool {
+        matches!(self.state, State::Free) && self.queued == 0
+    }
 }
 
 /// What a peer is given to fetch.
@@ -36,13 +57,15 @@ pub struct ClaimsProgress {
     pub missing: usize,
     /// How many of them came, or are refused whoever sends them.
     pub settled: usize,
+    /// How many of them nobody will bring: all peers that listed them were asked in vain.
+    pub given_up: usize,
 }
 
 /// Which peer has which missing events, and who fetches them.
 #[derive(Debug)]
 pub(crate) struct Claims {
     /// The events that are still missing. Those that are settled are removed.
-    states: BTreeMap<EventId, State>,
+    states: BTreeMap<EventId, Missing>,
     /// The events that each peer has and was not yet asked for.
     queues: Vec<VecDeque<EventId>>,
     /// The events that each peer listed and, asked for them, did not bring.
@@ -51,6 +74,8 @@ pub(crate) struct Claims {
     asked: usize,
     /// How many events came, or are refused whoever sends them.
     settled: usize,
+    /// How many of the missing events nobody will bring.
+    given_up: usize,
 }
 
 impl Claims {
@@ -62,6 +87,17 @@ impl Claims {
             failed: vec![HashSet::new(); peers],
             asked: 0,
             settled: 0,
+            given_up: 0,
+        }
+    }
+
+    /// Changes what is known of a missing event.
+    fn change(&mut self, id: EventId, change: impl FnOnce(&mut Missing)) {
+        if let Some(missing) = self.states.get_mut(&id) {
+            let was_given_up = missing.is_given_up();
+            change(missing);
+            self.given_up += usize::from(missing.is_given_up());
+            self.given_up -= usize::from(was_given_up);
         }
     }
 
@@ -73,7 +109,15 @@ impl Claims {
         let start = ids.len() * peer / self.queues.len().max(1);
         ids.rotate_left(start);
         for id in &ids {
-            self.states.entry(*id).or_insert(State::Free);
+            let new = Missing {
+                state: State::Free,
+                queued: 0,
+            };
+            if let Entry::Vacant(place) = self.states.entry(*id) {
+                place.insert(new);
+                self.given_up += 1;
+            }
+            self.change(*id, |missing| missing.queued += 1);
         }
         if let Some(queue) = self.queues.get_mut(peer) {
             queue.extend(ids);
@@ -91,13 +135,15 @@ impl Claims {
                 break;
             }
             let Some(id) = queue.pop_front() else { break };
+            // A place in the queue is worth something as long as the event is missing.
             match self.states.get_mut(&id) {
-                Some(state @ State::Free) => {
-                    *state = State::Asked(peer);
+                Some(missing) if missing.state == State::Free => {
+                    missing.state = asked_of(peer);
+                    missing.queued = missing.queued.saturating_sub(1);
                     self.asked += 1;
                     claimed.push(id);
                 }
-                Some(State::Asked(_)) => queue.push_back(id),
+                Some(_) => queue.push_back(id),
                 // It is settled.
                 None => {}
             }
@@ -113,16 +159,21 @@ impl Claims {
 
     /// Records that the event is here, or is refused whoever sends it.
     pub(crate) fn settle(&mut self, id: EventId) {
-        let before = self.states.remove(&id);
-        self.asked -= usize::from(matches!(before, Some(State::Asked(_))));
-        self.settled += usize::from(before.is_some());
+        let Some(before) = self.states.remove(&id) else {
+            return;
+        };
+        self.asked -= usize::from(before.state != State::Free);
+        self.given_up -= usize::from(before.is_given_up());
+        self.settled += 1;
     }
 
     /// Frees what others are fetching and this peer has, too, so that this peer can fetch it.
     pub(crate) fn take_over(&mut self, peer: PeerIndex) {
         for id in self.queues.get(peer).into_iter().flatten() {
-            if let Some(state @ State::Asked(_)) = self.states.get_mut(id) {
-                *state = State::Free;
+            if let Some(missing) = self.states.get_mut(id)
+                && missing.state != State::Free
+            {
+                missing.state = State::Free;
                 self.asked -= 1;
             }
         }
@@ -136,26 +187,28 @@ impl Claims {
 
     /// Records that this peer did not bring the event, and frees it for the others.
     pub(crate) fn release(&mut self, peer: PeerIndex, id: EventId) {
-        if let Some(state) = self.states.get_mut(&id)
-            && *state == State::Asked(peer)
+        if self.free(peer, id)
+            && let Some(failed) = self.failed.get_mut(peer)
         {
-            *state = State::Free;
-            self.asked -= 1;
-            if let Some(failed) = self.failed.get_mut(peer) {
-                failed.insert(id);
-            }
+            failed.insert(id);
         }
     }
 
     /// Records that this peer sent the event in a form that cannot be taken, which is not held against
     /// it, and frees the event for the others.
     pub(crate) fn pass_over(&mut self, peer: PeerIndex, id: EventId) {
-        if let Some(state) = self.states.get_mut(&id)
-            && *state == State::Asked(peer)
-        {
-            *state = State::Free;
+        self.free(peer, id);
+    }
+
+    /// Frees the event if this peer was asked for it; returns whether it was.
+    fn free(&mut self, peer: PeerIndex, id: EventId) -> bool {
+        let state = self.states.get(&id).map(|missing| missing.state);
+        let was_asked = state == Some(asked_of(peer));
+        if was_asked {
+            self.change(id, |missing| missing.state = State::Free);
             self.asked -= 1;
         }
+        was_asked
     }
 
     /// How many ids this peer listed and, asked for them, did not bring.
@@ -171,14 +224,10 @@ impl Claims {
     /// Records that the connection broke before these came. The same peer may be asked again.
     pub(crate) fn give_back(&mut self, peer: PeerIndex, ids: impl IntoIterator<Item = EventId>) {
         for id in ids {
-            if let Some(state) = self.states.get_mut(&id)
-                && *state == State::Asked(peer)
-            {
-                *state = State::Free;
-                self.asked -= 1;
-            }
+            self.free(peer, id);
             if let Some(queue) = self.queues.get_mut(peer) {
                 queue.push_front(id);
+                self.change(id, |missing| missing.queued += 1);
             }
         }
     }
@@ -198,7 +247,10 @@ impl Claims {
         });
         withdrawn.retain(|id| !self.failed.iter().any(|failed| failed.contains(id)));
         for id in withdrawn {
-            if self.states.get(&id) == Some(&State::Free) {
+            if let Some(missing) = self.states.get(&id)
+                && missing.state == State::Free
+            {
+                self.given_up -= usize::from(missing.is_given_up());
                 self.states.remove(&id);
             }
         }
@@ -206,13 +258,17 @@ impl Claims {
 
     /// Records that this peer brings nothing more.
     pub(crate) fn leave(&mut self, peer: PeerIndex) {
-        if let Some(queue) = self.queues.get_mut(peer) {
-            queue.clear();
+        let left = self.queues.get_mut(peer).map(std::mem::take);
+        for id in left.into_iter().flatten() {
+            self.change(id, |missing| {
+                missing.queued = missing.queued.saturating_sub(1);
+            });
         }
-        for state in self.states.values_mut() {
-            if *state == State::Asked(peer) {
-                *state = State::Free;
+        for missing in self.states.values_mut() {
+            if missing.state == asked_of(peer) {
+                missing.state = State::Free;
                 self.asked -= 1;
+                self.given_up += usize::from(missing.is_given_up());
             }
         }
     }
@@ -222,6 +278,7 @@ impl Claims {
         ClaimsProgress {
             missing: self.states.len() + self.settled,
             settled: self.settled,
+            given_up: self.given_up,
         }
     }
 
@@ -246,8 +303,14 @@ mod tests {
     }
 
     fn progress(claims: &Claims) -> (usize, usize) {
-        let ClaimsProgress { missing, settled } = claims.progress();
+        let ClaimsProgress {
+            missing, settled, ..
+        } = claims.progress();
         (missing, settled)
+    }
+
+    fn given_up(claims: &Claims) -> usize {
+        claims.progress().given_up
     }
 
     fn fetched(claim: Claim) -> Vec<EventId> {
@@ -291,8 +354,10 @@ mod tests {
             claims.release(0, id);
         }
         assert_eq!(claims.claim(0, 100), Claim::Done, "it was asked already");
+        assert_eq!(given_up(&claims), 0, "the other one may bring it");
         assert_eq!(fetched(claims.claim(1, 100)).len(), 10);
         claims.leave(1);
+        assert_eq!(given_up(&claims), 10);
         assert_eq!(claims.undelivered().count(), 10);
         assert_eq!(claims.failed(0).count(), 10);
         assert_eq!(claims.failed(1).count(), 0, "it left");
@@ -316,6 +381,52 @@ mod tests {
             (Claim::Done, (10, 10))
         );
         assert!(!claims.is_fetching());
+        assert_eq!(given_up(&claims), 0);
+    }
+
+    /// Whatever happens, in whatever order: it is the number of those that nobody fetches and that
+    /// are in nobody's queue.
+    #[test]
+    fn what_nobody_will_bring_is_counted_as_it_happens() {
+        let mut chance = fastrand::Rng::with_seed(7);
+        for _ in 0..300 {
+            let mut claims = Claims::new(3);
+            let mut settled = HashSet::new();
+            for _ in 0..80 {
+                let peer = chance.usize(..3);
+                let mut some: Vec<EventId> = (0..5).map(|_| id(chance.u16(..20))).collect();
+                match chance.u8(..9) {
+                    0 => {
+                        // What is here is offered by nobody.
+                        some.retain(|id| !settled.contains(id));
+                        claims.offer(peer, some);
+                    }
+                    1 | 2 => drop(claims.claim(peer, 4)),
+                    3 => {
+                        settled.insert(some[0]);
+                        claims.settle(some[0]);
+                    }
+                    4 => claims.take_over(peer),
+                    5 => some.iter().for_each(|id| claims.release(peer, *id)),
+                    6 => claims.pass_over(peer, some[0]),
+                    7 => claims.withdraw(peer, &some),
+                    _ if chance.u8(..4) == 0 => claims.leave(peer),
+                    _ => {
+                        let state =
+                            |id: &EventId| claims.states.get(id).map(|missing| missing.state);
+                        let asked = some.iter().filter(|id| state(id) == Some(asked_of(peer)));
+                        let asked: Vec<EventId> = asked.copied().collect();
+                        claims.give_back(peer, asked);
+                    }
+                }
+                let is_queued = |id: &EventId| claims.queues.iter().any(|queue| queue.contains(id));
+                let left = claims
+                    .states
+                    .iter()
+                    .filter(|(id, missing)| missing.state == State::Free && !is_queued(id));
+                assert_eq!(given_up(&claims), left.count());
+            }
+        }
     }
 
     #[test]

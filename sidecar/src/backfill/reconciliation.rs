@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use constellation_shared::EventId;
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::warn;
@@ -47,6 +47,9 @@ const MESSAGE_FRAME: u64 = 1000;
 
 /// The largest frame, in bytes: the most that strfry itself sends.
 const LARGEST_FRAME: u64 = 500_000;
+
+/// The progress bar as soon as it is known that something is missing.
+const MISSING: &str = "{spinner} {pos} of {len} missing events came [{bar:30}]";
 
 /// A peer waits at most this long for the peers before it.
 pub(crate) const HEAD_START: Duration = Duration::from_secs(30);
@@ -119,9 +122,20 @@ impl Reconciliation {
         timeout(HEAD_START, self.turns.acquire()).await.ok()?.ok()
     }
 
+    /// Shows how many of the missing events came. Those that nobody will send are none of them.
     fn show_progress(&self) {
+        if self.bar.is_hidden() {
+            return;
+        }
         let progress = self.claims.progress();
-        self.bar.set_length(progress.missing as u64);
+        let coming = progress.missing - progress.given_up;
+        if coming > 0
+            && self.bar.length() == Some(0)
+            && let Ok(style) = ProgressStyle::with_template(MISSING)
+        {
+            self.bar.set_style(style);
+        }
+        self.bar.set_length(coming as u64);
         self.bar.set_position(progress.settled as u64);
     }
 
@@ -219,6 +233,7 @@ impl ArrivalListener for Reconciliation {
         if !is_forged {
             self.local_ids.add(event);
             self.claims.settle(event.id);
+            self.show_progress();
         } else if let Some(peer) = fetched_by {
             lock(&self.forged).insert((peer, event.id));
             self.claims.release(peer, [event.id]);

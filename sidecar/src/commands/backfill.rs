@@ -5,7 +5,7 @@
 //! (profiles, full syncs, friends) and the report.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::pin::pin;
 
@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::members::Members;
 use crate::plan::selection::Identity;
 use crate::report::publish::{Begin, publish};
-use crate::report::{self, Outcome, Report};
+use crate::report::{self, Outcome, Report, summary};
 use crate::support::error_chain::chain;
 use crate::support::humanize::duration;
 use crate::support::lock::Lock;
@@ -216,6 +216,12 @@ fn publish_and_say(
     if let Err(error) = result {
         complain(error, context.options.json);
     }
+    if context.has_audience() && !context.options.json {
+        for line in summary::lines(&document) {
+            // A terminal that is gone is no failure of the run.
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
     Ok(document.exit_code)
 }
 
@@ -227,7 +233,7 @@ pub(crate) fn check_folder(context: &Context) -> Result<(), SyncError> {
     let folder = context.station.strfry_dir();
     match fs::metadata(&folder) {
         Ok(found) if found.is_dir() => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(SyncError::Closed(folder, error))
         }
         _ => Err(SyncError::NoFolder(folder)),

@@ -299,6 +299,16 @@ impl Document {
         self.peers.iter().filter(|peer| peer.complete).count()
     }
 
+    /// How the run ended, as a sign.
+    pub(crate) const fn mark(&self) -> &'static str {
+        match (self.outcome, self.exit_code) {
+            (Outcome::Interrupted, _) => "–",
+            _ if !self.success => "✘",
+            (_, 0) => "✔",
+            _ => "!",
+        }
+    }
+
     /// How the run ended, in a few words.
     pub(crate) fn headline(&self) -> String {
         let (synced, all) = (self.synced(), self.peers.len());
@@ -336,6 +346,13 @@ impl Document {
     /// None that is known of: it is made of texts and numbers.
     pub(crate) fn to_json(&self) -> serde_json::Result<String> {
         Ok(escaped_json(&serde_json::to_string(self)?))
+    }
+}
+
+impl Peer {
+    /// What the peer is called wherever a person reads of it.
+    pub(crate) fn shown(&self) -> &str {
+        &self.url
     }
 }
 

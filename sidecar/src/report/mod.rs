@@ -12,7 +12,9 @@ pub(crate) mod metrics;
 pub(crate) mod notify;
 pub(crate) mod page;
 pub(crate) mod publish;
+pub(crate) mod reasons;
 pub(crate) mod run_summary;
+pub(crate) mod summary;
 pub(crate) mod sync_report;
 
 use std::collections::BTreeMap;

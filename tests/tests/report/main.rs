@@ -13,4 +13,5 @@ mod figures;
 mod schema;
 mod shown;
 mod status;
+mod summary;
 mod told;

@@ -33,8 +33,8 @@ use crate::support::state_file;
 use crate::swarm::followed::{self, Followed};
 use crate::swarm::peer::{self, Description, Peer};
 
-/// The progress bar of all events that peers have and this station lacks.
-const MISSING_BAR: &str = "{spinner} {pos} of {len} missing events came [{bar:30}]";
+/// What stands in place of a progress bar until it is known how much is missing.
+const COMPARING: &str = "{spinner} comparing with the peers";
 
 impl<'a> Backfill<'a> {
     /// Closes the tunnels that a killed run left, checks strfry and its conf, reads which peers
@@ -138,7 +138,7 @@ impl<'a> Backfill<'a> {
                 now: self.now,
                 earliest: self.earliest(),
             },
-            self.context.bar(MISSING_BAR, String::new()),
+            self.context.bar(COMPARING, String::new()),
         )
     }
 

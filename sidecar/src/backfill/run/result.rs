@@ -110,7 +110,9 @@ impl Backfill<'_> {
             return Undelivered::default();
         };
         reconciliation.bar.finish_and_clear();
-        let ClaimsProgress { missing, settled } = reconciliation.claims.progress();
+        let ClaimsProgress {
+            missing, settled, ..
+        } = reconciliation.claims.progress();
         if missing > 0 {
             let missing = counted(missing as u64, "missing event");
             info!("{settled} of {missing} came");

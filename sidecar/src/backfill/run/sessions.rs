@@ -33,7 +33,7 @@ use crate::swarm::peer::Peer;
 const MOST_AT_ONCE: usize = 256;
 
 /// The progress bar of one peer.
-const PEER_BAR: &str = "{spinner} {msg}: {pos} events in {elapsed}";
+const PEER_BAR: &str = "{spinner} {msg}: events received: {pos}, in {elapsed}";
 
 /// A running session: its traffic, and the switch that stops it.
 pub(super) struct UnderWay {

@@ -8,28 +8,13 @@ use crate::report::Outcome;
 use crate::report::completeness;
 use crate::report::document::{Document, Listed, Peer, Profiles};
 use crate::report::page::local;
+use crate::report::reasons;
 use crate::report::run_summary::RunSummary;
 use crate::support::humanize::{bytes, count, measured, number_of};
 
 /// How many rows a table has at most; the JSON has them all.
 const MOST_PEERS: usize = 500;
 const MOST_LISTED: usize = 300;
-
-/// What the reasons mean, by which an event is left out.
-const REASONS: [(&str, &str); 12] = [
-    ("malformed", "not an event as NIP-01 spells it"),
-    ("unasked", "another author, kind or time than asked for"),
-    ("forged", "id or signature not true"),
-    ("blocked", "its author is blacklisted"),
-    ("visitor", "a greeting of a visitor"),
-    ("expired", "its expiration has passed"),
-    ("ephemeral", "of a kind that is not stored"),
-    ("future", "dated more than 15 minutes ahead"),
-    ("too_long", "longer than this strfry takes"),
-    ("too_many_tags", "with more tags than this strfry takes"),
-    ("tag_too_long", "with a longer tag than this strfry takes"),
-    ("deleted", "its own author deleted it"),
-];
 
 /// How many rows found no room in a table.
 fn more(left: usize, noun: &str) -> Markup {
@@ -111,10 +96,7 @@ fn peer_row(peer: &Peer, document: &Document) -> Markup {
 pub(crate) fn refusals(document: &Document) -> Markup {
     let refused = &document.refused;
     let rejected = &document.import.rejected;
-    let meaning = |code: &str| {
-        let reason = REASONS.iter().find(|(reason, _)| *reason == code);
-        reason.map_or("", |(_, meaning)| *meaning)
-    };
+    let meaning = |code: &str| reasons::find(code).map_or("", |reason| reason.meaning);
     html! {
         section {
             h2 { "Left out" }
@@ -248,20 +230,6 @@ fn run_row(run: &RunSummary, zone: &TimeZone) -> Markup {
             td class="n" data-title="received" { (bytes(run.bytes)) }
             td class="n" data-title="took" { (measured(run.seconds)) }
             td class="reason" { @if let Some(failure) = &run.failure { bdi { (failure) } } }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::admission::rules::Refusal;
-
-    #[test]
-    fn every_reason_has_its_meaning() {
-        for refusal in Refusal::ALL {
-            let code = refusal.code();
-            assert!(REASONS.iter().any(|(reason, _)| *reason == code), "{code}");
         }
     }
 }
