@@ -72,6 +72,12 @@ pub mod testing {
         pub use crate::admission::counts::Tally;
         pub use crate::admission::intake::Admission;
     }
+    pub mod links {
+        pub use crate::plan::links::{
+            Action, Delivery, GRACE, LONGEST_INTERVAL, LinkId, Links, Mode, PollOutcome,
+            SHORTEST_INTERVAL, Worth,
+        };
+    }
     pub mod message {
         pub use crate::relay::message::{FromRelay, Reason, head, parse};
     }
