@@ -19,7 +19,7 @@ use crate::backfill::run::Backfill;
 use crate::commands::dry_run;
 use crate::commands::error::{SyncError, complain};
 use crate::commands::trigger::schedule::{Decision, Reason, Schedule};
-use crate::commands::trigger::{Trigger, TriggerOptions, TriggerOutcome};
+use crate::commands::trigger::{Trigger, TriggerOptions, TriggerOutcome, local_time_in};
 use crate::context::Context;
 use crate::members::Members;
 use crate::plan::selection::Identity;
@@ -69,7 +69,12 @@ pub(crate) fn run_where_due(
         if only_looks || !trigger.comes_first(left) {
             return skip(context, &trigger, left, reason);
         }
-        trigger.wait(left);
+        trigger.wait(left, |until| {
+            tell(
+                context,
+                &format!("{until}. To run now: Ctrl-C, then: {NOW}"),
+            );
+        });
     }
     if only_looks {
         return look(context, runtime);
@@ -86,6 +91,17 @@ pub(crate) fn run_where_due(
         Err(error) => Err(error),
     };
     publish_and_say(context, runtime, &result, &begin)
+}
+
+/// What to type so that a run begins now, due or not.
+const NOW: &str = "constellation-sync trigger --now";
+
+/// Says something to whoever sits at the terminal, if anybody does.
+fn tell(context: &Context, words: &str) {
+    if context.has_audience() {
+        // A terminal that is gone is no failure of the run.
+        let _ = writeln!(io::stderr(), "{words}");
+    }
 }
 
 fn look(context: &Context, runtime: &Runtime) -> Result<u8, SyncError> {
@@ -114,14 +130,18 @@ fn take_lock(context: &Context) -> Result<Lock, SyncError> {
 }
 
 fn skip(context: &Context, trigger: &Trigger, left: u64, reason: Reason) -> Result<u8, SyncError> {
-    let left = duration(left);
-    let message = format!("No backfill: {reason}; the next is due in {left}");
+    let message = format!(
+        "No backfill: {reason}; the next is due in {}, at {}",
+        duration(left),
+        local_time_in(left)
+    );
     if !context.options.dry_run {
         trigger.note(&message);
     }
     // stdout is for the report alone where one is wanted.
     if !context.options.json {
         writeln!(stdout(), "{message}")?;
+        tell(context, &format!("To run one now: {NOW}"));
     }
     Ok(0)
 }
@@ -216,10 +236,9 @@ fn publish_and_say(
     if let Err(error) = result {
         complain(error, context.options.json);
     }
-    if context.has_audience() && !context.options.json {
+    if !context.options.json {
         for line in summary::lines(&document) {
-            // A terminal that is gone is no failure of the run.
-            let _ = writeln!(io::stderr(), "{line}");
+            tell(context, &line);
         }
     }
     Ok(document.exit_code)

@@ -267,7 +267,13 @@ impl Cli {
             );
             return Err(definition.error(ErrorKind::UnknownArgument, message));
         }
-        Self::from_arg_matches(&matches)
+        let mut cli = Self::from_arg_matches(&matches)?;
+        if let (Some(Command::Trigger(options)), Some((_, given))) =
+            (&mut cli.command, matches.subcommand())
+        {
+            options.is_demanded = given.value_source("now") == Some(ValueSource::CommandLine);
+        }
+        Ok(cli)
     }
 
     /// An option on the command line that this command does not take.

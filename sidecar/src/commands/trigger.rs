@@ -49,6 +49,7 @@ own second of the hour: a call waits for it if no later call would come first.
 
 Examples:
   constellation-sync trigger         at most once an hour
+  constellation-sync trigger --now   at once, even if no backfill is due
   constellation-sync trigger --interval 1440 --not-before 12:00
                                      once a day, from noon on
 
@@ -66,9 +67,13 @@ pub struct TriggerOptions {
     /// Start no backfill before this local time of day
     #[arg(long, value_name = "HH:MM", env = "CONSTELLATION_NOT_BEFORE")]
     pub not_before: Option<TimeOfDay>,
-    /// Do not wait for this station's second of the hour
+    /// Run a backfill now, even if none is due; as an environment variable it means only that one
+    /// that is due does not wait for this station's second of the hour
     #[arg(long, env = "CONSTELLATION_NOW", value_parser = BoolishValueParser::new())]
     pub now: bool,
+    /// Whether `--now` stands on the command line: somebody wants a run now, due or not.
+    #[arg(skip)]
+    pub is_demanded: bool,
 }
 
 /// What came of a call of the trigger.
@@ -89,6 +94,8 @@ pub(crate) enum TriggerOutcome {
 #[derive(Debug)]
 pub(crate) struct Trigger {
     schedule: Schedule,
+    /// Whether a run is wanted now, due or not.
+    is_demanded: bool,
     last_success: PathBuf,
     attempts: PathBuf,
     journal: Journal,
@@ -121,6 +128,7 @@ pub(crate) fn state(folder: &Path) -> State {
         interval: 60,
         not_before: None,
         now: true,
+        is_demanded: false,
     };
     let usual = Rotation::for_memory(u64::MAX);
     let trigger = Trigger::new(&options, 0, folder, usual);
@@ -147,6 +155,7 @@ impl Trigger {
                 not_before: options.not_before,
                 phase: (!options.now).then_some(phase),
             },
+            is_demanded: options.is_demanded,
             last_success: folder.join(state_file::LAST_SUCCESS.name),
             attempts: folder.join(state_file::TRIGGER.name),
             journal: Journal::new(folder.join(state_file::TRIGGER_LOG.name), rotation),
@@ -168,6 +177,9 @@ impl Trigger {
             failures: attempts.in_vain,
             last_failure: attempts.last,
         };
+        if self.is_demanded {
+            return schedule.at_once(seconds(&now), &history);
+        }
         schedule.decide(seconds(&now), time, &history)
     }
 
@@ -187,11 +199,15 @@ impl Trigger {
         left <= apart + LATE
     }
 
-    /// Waits for this many seconds, and a little more at random.
-    pub(crate) fn wait(&self, left: u64) {
+    /// Waits for this many seconds, and a little more at random. `tell` is told until when, in
+    /// words.
+    pub(crate) fn wait(&self, left: u64, tell: impl FnOnce(&str)) {
         let delay = fastrand::u64(..=MOST_DELAY);
-        self.note(&format!(
-            "Waiting for this station's time of the hour, in {}",
+        let words = "Waiting for this station's time of the hour";
+        self.note(&format!("{words}, in {}", duration(left)));
+        tell(&format!(
+            "{words}, until {} (in {})",
+            local_time_in(left + delay),
             duration(left)
         ));
         thread::sleep(Duration::from_secs(left + delay));
@@ -301,6 +317,18 @@ impl Trigger {
             self.journal.write(Level::ERROR, &words);
         }
     }
+}
+
+/// What the clock of this machine will show in so many seconds, with the day if that is another one.
+pub(crate) fn local_time_in(seconds: u64) -> String {
+    let now = Zoned::now();
+    let time = now.saturating_add(Duration::from_secs(seconds));
+    let form = if time.date() == now.date() {
+        "%H:%M"
+    } else {
+        "%a %-d %b %H:%M"
+    };
+    time.strftime(form).to_string()
 }
 
 fn seconds(time: &Zoned) -> u64 {

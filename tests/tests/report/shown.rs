@@ -216,7 +216,7 @@ fn who_only_looks_writes_no_report() {
         &["--dry-run"][..],
         &["--stats"],
         &["--show-hex"],
-        &["trigger", "--now"],
+        &["trigger"],
         &["status"],
     ] {
         station.run("constellation-sync", args);

@@ -124,6 +124,13 @@ impl Schedule {
         Self { phase, ..self }
     }
 
+    /// To run a backfill at `now` (Unix seconds), because somebody wants one, due or not.
+    pub fn at_once(&self, now: u64, history: &TriggerHistory) -> Decision {
+        Decision::Run {
+            age: history.last_success.and_then(|last| self.age(now, last)),
+        }
+    }
+
     /// What to do at `now` (Unix seconds), which is `time` of the local day.
     pub fn decide(&self, now: u64, time: TimeOfDay, history: &TriggerHistory) -> Decision {
         if let Some(not_before) = self.not_before

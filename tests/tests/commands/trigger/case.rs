@@ -1,6 +1,7 @@
 //! What the tests of the trigger share.
 
 use constellation_shared::Event;
+use constellation_sync::testing::selection::Identity;
 use constellation_tests::author::now;
 use constellation_tests::command::TestCommand;
 use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
@@ -27,10 +28,19 @@ pub(crate) fn station_with_peer(behaviour: Behaviour) -> (StationDir, ScriptedRe
     (station, relay, notes)
 }
 
-/// At once, whatever this station's time of the hour is.
+/// If a run is due, whatever this station's time of the hour is.
 pub(crate) fn trigger(station: &StationDir) -> TestCommand {
     let command = station.command("constellation-sync");
-    command.args(["trigger", "--now"])
+    command.arg("trigger").env("CONSTELLATION_NOW", "true")
+}
+
+/// A node id whose second of the hour lies so many seconds ahead.
+pub(crate) fn node_ahead(seconds: u64) -> String {
+    let wanted = (now() + seconds) % HOUR;
+    (0..)
+        .map(|number| format!("12D3Koo{number}"))
+        .find(|name| Identity::of(name).below(HOUR) == wanted)
+        .unwrap()
 }
 
 /// The time of the last success, as it is written.

@@ -1,6 +1,5 @@
 //! When a backfill is due, and what is remembered of it.
 
-use constellation_sync::testing::selection::Identity;
 use constellation_tests::author::now;
 use constellation_tests::command::wait_until;
 use constellation_tests::relay::dead_url;
@@ -10,8 +9,8 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use super::case::{
-    ATTEMPTS, DAY, HOUR, LAST, LOG, MEMORY, is_recent, last_success, logged, station_with_peer,
-    trigger,
+    ATTEMPTS, DAY, HOUR, LAST, LOG, MEMORY, is_recent, last_success, logged, node_ahead,
+    station_with_peer, trigger,
 };
 
 fn hanging() -> Behaviour {
@@ -71,15 +70,6 @@ fn a_station_that_was_off_for_a_week_catches_up_by_itself() {
         .output()
         .expect_code(0);
     assert_eq!(station.stored_ids(), ids(&notes[..8]));
-}
-
-/// A node id whose second of the hour lies so many seconds ahead.
-fn node_ahead(seconds: u64) -> String {
-    let wanted = (now() + seconds) % HOUR;
-    (0..)
-        .map(|number| format!("12D3Koo{number}"))
-        .find(|name| Identity::of(name).below(HOUR) == wanted)
-        .unwrap()
 }
 
 #[test]

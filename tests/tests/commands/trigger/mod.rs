@@ -3,3 +3,4 @@
 mod case;
 mod due;
 mod scripts;
+mod terminal;
