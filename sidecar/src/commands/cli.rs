@@ -147,6 +147,7 @@ const GROUPS: [Group; 6] = [
         rare: &[
             "on_failure",
             "on_recovery",
+            "on_success",
             "metrics",
             "sync_report",
             "on_failure_after",
@@ -227,6 +228,7 @@ fn taken_by(command: &str) -> Option<&'static [&'static str]> {
         "notify" => &[
             "on_failure",
             "on_recovery",
+            "on_success",
             "on_failure_after",
             "hook_patience",
         ],

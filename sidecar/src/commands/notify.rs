@@ -1,5 +1,5 @@
-//! `constellation-sync notify`: shows which commands would tell the captain of failures, and calls
-//! them as a test.
+//! `constellation-sync notify`: shows which commands would tell the captain of failures and
+//! successes, and calls them as a test.
 
 use std::io::Write;
 
@@ -9,8 +9,8 @@ use crate::commands::error::SyncError;
 use crate::context::Context;
 use crate::options::hooks::HookOptions;
 use crate::report::history::RunHistory;
-use crate::report::notify::Occasion;
 use crate::report::notify::hook::{self, Message};
+use crate::report::notify::{Call, Occasion};
 use crate::report::publish::message;
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
@@ -46,7 +46,7 @@ pub(crate) async fn run(
     let history = RunHistory::load(&context.file(RUNS.name));
     let mut code = 0;
     let mut found = false;
-    for occasion in [Occasion::Failure, Occasion::Recovery] {
+    for occasion in Occasion::ALL {
         let Some(line) = occasion.command(options) else {
             writeln!(output, "{}: no command", occasion.option())?;
             continue;
@@ -75,17 +75,24 @@ pub(crate) async fn run(
             None => writeln!(output, "Nothing was told yet")?,
             Some(call) => {
                 let age = duration(unix_time().saturating_sub(call.at));
-                let failure = call.failure.as_ref();
-                let result = failure.map_or_else(
-                    || "the command did its work".to_owned(),
-                    |failure| format!("the command failed: {}", for_terminal(failure, 200)),
-                );
                 let event = for_terminal(&call.event, 20);
-                writeln!(output, "Last told: a {event}, {age} ago; {result}")?;
+                writeln!(output, "Last told: a {event}, {age} ago; {}", result(call))?;
             }
+        }
+        if let Some(call) = &history.notified.pinged {
+            let age = duration(unix_time().saturating_sub(call.at));
+            writeln!(output, "Last --on-success: {age} ago; {}", result(call))?;
         }
     }
     Ok(code)
+}
+
+/// How a call ended.
+fn result(call: &Call) -> String {
+    call.failure.as_ref().map_or_else(
+        || "the command did its work".to_owned(),
+        |failure| format!("the command failed: {}", for_terminal(failure, 200)),
+    )
 }
 
 /// Calls one command; returns whether it did its work.

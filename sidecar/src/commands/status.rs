@@ -219,6 +219,14 @@ fn write_document(
             &format!("a {}, {ago} ago{result}", call.event),
         )?;
     }
+    let ping = document.pinged.as_ref();
+    if let Some(failure) = ping.and_then(|call| call.failure.as_ref()) {
+        row(
+            output,
+            "",
+            &paint.warn(&format!("--on-success failed: {failure}")),
+        )?;
+    }
     let mut peers: Vec<&Peer> = document.peers.iter().collect();
     peers.sort_by_key(|peer| (peer.complete, peer.reached));
     for peer in peers {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-/// The commands that a run calls when it keeps failing, and when it succeeds again.
+/// The commands that a run calls when it keeps failing, when it succeeds again, and at every success.
 #[derive(Debug, Clone, Args)]
 pub struct HookOptions {
     /// Call this command (sh -c) when several runs in a row have failed, at most once a day
@@ -13,6 +13,9 @@ pub struct HookOptions {
     /// Call this command (sh -c) when a run succeeds again after that
     #[arg(long, value_name = "CMD", env = "CONSTELLATION_ON_RECOVERY")]
     pub on_recovery: Option<String>,
+    /// Call this command (sh -c) after every run that succeeds, as a service expects that watches from outside
+    #[arg(long, value_name = "CMD", env = "CONSTELLATION_ON_SUCCESS")]
+    pub on_success: Option<String>,
     /// Call --on-failure only after this many failed runs in a row
     #[arg(
         long,

@@ -63,6 +63,9 @@ pub(crate) struct Document {
     /// The last call of `--on-failure` or `--on-recovery`.
     #[serde(rename = "told")]
     pub last_call: Option<Call>,
+    /// The last call of `--on-success`.
+    #[serde(default)]
+    pub pinged: Option<Call>,
     /// How many pubkeys are followed.
     pub followed: usize,
     /// Events let in, each once.
@@ -237,6 +240,7 @@ impl Document {
             max_age_seconds: when.max_age,
             failures_in_a_row: 0,
             last_call: None,
+            pinged: None,
             followed: 0,
             events: 0,
             events_by_kind: BTreeMap::new(),

@@ -101,7 +101,8 @@ impl RunHistory {
         self.take_hour(document);
         document.last_success_at = self.last_success_at;
         document.failures_in_a_row = self.failures_in_a_row;
-        document.last_call = self.notified.last.clone();
+        document.last_call.clone_from(&self.notified.last);
+        document.pinged.clone_from(&self.notified.pinged);
         document.runs.clone_from(&self.runs);
         document.hours.clone_from(&self.hours);
     }

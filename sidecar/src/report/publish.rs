@@ -13,9 +13,9 @@ use crate::context::Context;
 use crate::options::Options;
 use crate::report::document::{Circumstances, Document};
 use crate::report::history::RunHistory;
-use crate::report::notify::hook::{self, Message};
+use crate::report::notify::hook::{self, HookError, Message};
 use crate::report::notify::{Call, Occasion};
-use crate::report::{Report, metrics, page};
+use crate::report::{Outcome, Report, metrics, page};
 use crate::support::atomic_file;
 use crate::support::error_chain::chain;
 use crate::support::sanitize::for_terminal;
@@ -109,13 +109,48 @@ pub(crate) async fn publish(
     let due = due(context, &mut history, &document);
     warn_if_failed(&history_path, history.save(&history_path));
     write(context, &document, &history);
-    let Some((occasion, command)) = due else {
-        return document;
-    };
-    let reason = reason(occasion, failures_before, &document);
-    let message = message(context, occasion, &reason, &history, document.exit_code);
+    let ping = document.success.then_some(Occasion::Success);
+    let occasions: Vec<Occasion> = due.into_iter().chain(ping).collect();
+    let mut was_called = false;
+    for occasion in occasions {
+        let Some(command) = occasion.command(&context.options.hooks) else {
+            continue;
+        };
+        let reason = reason(occasion, failures_before, &document);
+        let called = call(context, occasion, command, &reason, &history, &document).await;
+        was_called = true;
+        let was_interrupted = matches!(called, Err(HookError::Interrupted));
+        let call = Call {
+            event: occasion.to_string(),
+            at: document.finished_at,
+            failure: called.err().map(|error| chain(&error)),
+        };
+        history.notified.remember(occasion, call);
+        if was_interrupted {
+            break;
+        }
+    }
+    if was_called {
+        document.last_call.clone_from(&history.notified.last);
+        document.pinged.clone_from(&history.notified.pinged);
+        warn_if_failed(&history_path, history.save(&history_path));
+        write(context, &document, &history);
+    }
+    document
+}
+
+/// Calls a command, and logs what it printed and whether it did its work.
+async fn call(
+    context: &Context,
+    occasion: Occasion,
+    command: &str,
+    reason: &str,
+    history: &RunHistory,
+    document: &Document,
+) -> Result<(), HookError> {
+    let message = message(context, occasion, reason, history, document.exit_code);
     let patience = context.options.hooks.patience();
-    let (lines, called) = hook::call(&command, &message, patience, interruption()).await;
+    let (lines, called) = hook::call(command, &message, patience, interruption()).await;
     let option = occasion.option();
     info!("{option} was called: {reason}");
     for line in lines {
@@ -124,24 +159,13 @@ pub(crate) async fn publish(
     if let Err(error) = &called {
         error!("{option} failed: {}", chain(error));
     }
-    history.notified.last = Some(Call {
-        event: occasion.to_string(),
-        at: document.finished_at,
-        failure: called.err().map(|error| chain(&error)),
-    });
-    document.last_call.clone_from(&history.notified.last);
-    warn_if_failed(&history_path, history.save(&history_path));
-    write(context, &document, &history);
-    document
+    called
 }
 
-/// Which command is to be called now. That it is, is taken down.
-fn due(
-    context: &Context,
-    history: &mut RunHistory,
-    document: &Document,
-) -> Option<(Occasion, String)> {
-    if document.outcome == crate::report::Outcome::Interrupted {
+/// Whether the captain is to be told of a failure or of its end now. That this happens, is taken
+/// down.
+fn due(context: &Context, history: &mut RunHistory, document: &Document) -> Option<Occasion> {
+    if document.outcome == Outcome::Interrupted {
         return None;
     }
     let (options, now) = (&context.options.hooks, document.finished_at);
@@ -149,12 +173,12 @@ fn due(
     let occasion = history
         .notified
         .due(failures, options.on_failure_after, now)?;
-    let command = occasion.command(options).map(ToOwned::to_owned);
+    let command = occasion.command(options);
     // A captain who was sent no message about a failure is sent none about its end.
     if command.is_some() || occasion == Occasion::Recovery {
         history.notified.note(occasion, now);
     }
-    Some((occasion, command?))
+    command.map(|_| occasion)
 }
 
 fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> String {
@@ -172,6 +196,7 @@ fn reason(occasion: Occasion, failures_before: u32, document: &Document) -> Stri
             // Without the word by which the station's scripts count failures in the log.
             format!("a run succeeded after {failures_before} in vain: {headline}")
         }
+        Occasion::Success => format!("the run succeeded: {}", document.headline()),
     };
     for_terminal(&reason, MOST_OF_A_REASON)
 }

@@ -54,7 +54,11 @@ fn real_reports_are_as_the_schema_says() {
     failing(&station, &hooks);
     expect_valid(&strict, &report(&station));
     assert_eq!(report(&station)["told"]["event"], "failure");
-    sync(&station).output().expect_code(0);
+    sync(&station)
+        .args(["--on-success", "exit 7"])
+        .output()
+        .expect_code(0);
+    assert_eq!(report(&station)["pinged"]["event"], "success");
     let whole = report(&station);
     expect_valid(&strict, &whole);
     expect_valid(&status, &status_of(&station));

@@ -1,4 +1,4 @@
-//! `--on-failure`, `--on-recovery`, `notify`.
+//! `--on-failure`, `--on-recovery`, `--on-success`, `notify`.
 
 use constellation_tests::command::{Output, TestCommand, wait_until};
 use constellation_tests::{ScriptedRelay, StationDir};
@@ -94,6 +94,66 @@ fn who_was_not_told_of_a_failure_is_not_told_of_its_end() {
 }
 
 #[test]
+fn every_success_is_told_to_who_wants_that_and_no_failure_is() {
+    let (station, relay) = with_peer("Bob");
+    let run = |peer: &str| {
+        let args = ["--on-success", CALLED, "--peer", peer];
+        station.command("constellation-sync").args(args).output()
+    };
+    run(&relay.url()).expect_code(0);
+    let told = "success 0 0 the run succeeded: The one peer is synced";
+    assert_eq!(calls(&station), [told]);
+    let path = station.strfry_dir().join("constellation-report.json");
+    let printed = format!("--on-success: report: {}", path.display());
+    expect_all(&station.read(LOG), &[&printed, "--on-success was called"]);
+    assert_eq!(report(&station)["pinged"]["failure"], Value::Null);
+    assert_eq!(report(&station)["told"], Value::Null);
+    run(&refusing("blocked: not you").url()).expect_code(1);
+    assert_eq!(calls(&station).len(), 1);
+    run(&relay.url()).expect_code(0);
+    assert_eq!(calls(&station), [told, told]);
+}
+
+#[test]
+fn a_recovery_is_told_before_the_success_and_each_by_its_own_command() {
+    let (station, relay) = with_peer("Bob");
+    (0..3).for_each(|_| drop(fails(&station)));
+    command(&station, &["--on-success", CALLED, "--peer", &relay.url()])
+        .output()
+        .expect_code(0);
+    let told = calls(&station);
+    let occasions = told.iter().map(|call| call.split(' ').next().unwrap());
+    assert_eq!(
+        occasions.collect::<Vec<_>>(),
+        ["failure", "recovery", "success"]
+    );
+    assert_eq!(report(&station)["told"]["event"], "recovery");
+    assert_eq!(report(&station)["pinged"]["event"], "success");
+}
+
+#[test]
+fn a_ping_that_hangs_or_fails_is_ended_and_the_run_is_a_success_all_the_same() {
+    let (station, relay) = with_peer("Bob");
+    let run = |ping: &str| {
+        let args = ["--hook-patience", "1", "--on-success", ping, "--peer"];
+        let command = station.command("constellation-sync").args(args);
+        command.arg(relay.url()).output()
+    };
+    run("sleep 600")
+        .expect_code(0)
+        .expect_stderr("--on-success failed: it did not end within 1 s and was killed");
+    assert!(station.processes().is_empty());
+    run("exit 7").expect_code(0);
+    assert_eq!(report(&station)["success"], true);
+    let failure = &report(&station)["pinged"]["failure"];
+    assert_eq!(failure, "it ended with exit status: 7");
+    let words = "--on-success failed: <bdi>it ended with";
+    expect_all(&station.read(PAGE), &[words]);
+    let status = station.run("constellation-sync", &["status"]);
+    status.expect_stdout("--on-success failed: it ended with exit status: 7");
+}
+
+#[test]
 fn a_command_that_fails_is_reported_and_changes_nothing() {
     let (station, _relay) = with_peer("Bob");
     let peer = refusing("blocked: not you");
@@ -161,7 +221,15 @@ fn the_commands_can_be_tried() {
     let output = notify(&["--test"]);
     output.expect_code(2).expect_stdout("pass --on-failure CMD");
     let told = "echo \"$CONSTELLATION_OCCASION $CONSTELLATION_TEST $CONSTELLATION_REASON\"";
-    let output = notify(&["--test", "--on-failure", told, "--on-recovery", "exit 3"]);
+    let all = [
+        "--on-failure",
+        told,
+        "--on-recovery",
+        "exit 3",
+        "--on-success",
+        told,
+    ];
+    let output = notify(&[&["--test"][..], &all].concat());
     output.expect_code(1);
     expect_all(
         &output.stdout,
@@ -169,6 +237,7 @@ fn the_commands_can_be_tried() {
             "  failure 1 a test of --on-failure: nothing has happened\n",
             "  ended with 0\n",
             "  it ended with exit status: 3\n",
+            "  success 1 a test of --on-success: nothing has happened\n",
         ],
     );
     assert_eq!(station.read(RUNS), "", "a trial is not remembered");
@@ -179,6 +248,7 @@ fn the_commands_can_be_tried() {
         &[
             "--on-failure: echo",
             "--on-recovery: no command",
+            "--on-success: no command",
             "Nothing was told yet",
         ],
     );

@@ -1,6 +1,6 @@
 //! When the captain is told: `--on-failure` and `--on-recovery` are commands that are called once
 //! several runs in a row have failed, and once one succeeds again. How such a command tells the
-//! captain (by mail or a message) is up to the captain.
+//! captain (by mail or a message) is up to the captain. `--on-success` is called after every success.
 
 pub(crate) mod hook;
 
@@ -20,14 +20,20 @@ pub(crate) enum Occasion {
     Failure,
     /// A run succeeded after the captain had been told of failures.
     Recovery,
+    /// A run succeeded.
+    Success,
 }
 
 impl Occasion {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Failure, Self::Recovery, Self::Success];
+
     /// The option that names its command.
     pub(crate) const fn option(self) -> &'static str {
         match self {
             Self::Failure => "--on-failure",
             Self::Recovery => "--on-recovery",
+            Self::Success => "--on-success",
         }
     }
 }
@@ -37,6 +43,7 @@ impl fmt::Display for Occasion {
         f.write_str(match self {
             Self::Failure => "failure",
             Self::Recovery => "recovery",
+            Self::Success => "success",
         })
     }
 }
@@ -47,6 +54,7 @@ impl Occasion {
         let command = match self {
             Self::Failure => &options.on_failure,
             Self::Recovery => &options.on_recovery,
+            Self::Success => &options.on_success,
         };
         command
             .as_deref()
@@ -54,10 +62,10 @@ impl Occasion {
     }
 }
 
-/// A call of `--on-failure` or `--on-recovery`.
+/// A call of one of the commands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Call {
-    /// `failure` or `recovery`.
+    /// `failure`, `recovery` or `success`.
     pub event: String,
     /// When.
     pub at: u64,
@@ -72,8 +80,11 @@ pub(crate) struct Notified {
     failure_at: Option<u64>,
     /// Whether the captain is still to be told that it is over.
     is_open: bool,
-    /// The last call of a command.
+    /// The last call of `--on-failure` or `--on-recovery`.
     pub last: Option<Call>,
+    /// The last call of `--on-success`.
+    #[serde(default)]
+    pub pinged: Option<Call>,
 }
 
 impl Notified {
@@ -90,6 +101,14 @@ impl Notified {
         is_due.then_some(Occasion::Failure)
     }
 
+    /// Remembers how a call of a command ended.
+    pub(crate) fn remember(&mut self, occasion: Occasion, call: Call) {
+        match occasion {
+            Occasion::Failure | Occasion::Recovery => self.last = Some(call),
+            Occasion::Success => self.pinged = Some(call),
+        }
+    }
+
     /// Records that the command is called. This comes before the call, so that a command that
     /// never ends is not called again by the next run.
     pub(crate) const fn note(&mut self, occasion: Occasion, now: u64) {
@@ -99,6 +118,7 @@ impl Notified {
                 self.is_open = true;
             }
             Occasion::Recovery => self.is_open = false,
+            Occasion::Success => {}
         }
     }
 }
@@ -164,6 +184,7 @@ mod tests {
         let options = HookOptions {
             on_failure: Some(" ".to_owned()),
             on_recovery: Some("true".to_owned()),
+            on_success: None,
             on_failure_after: 3,
             hook_patience: 60,
         };

@@ -118,6 +118,9 @@ fn head(document: &Document, zone: &TimeZone) -> Markup {
                     }
                 }
             }
+            @if let Some(failure) = document.pinged.as_ref().and_then(|call| call.failure.as_ref()) {
+                p class="alert" { "--on-success failed: " bdi { (failure) } }
+            }
         }
     }
 }
@@ -230,6 +233,7 @@ mod tests {
             at: 1,
             failure: Some(hostile.to_owned()),
         });
+        document.pinged.clone_from(&document.last_call);
         if let Some(profiles) = &mut document.profiles {
             profiles.listed[0].name = Some(hostile.to_owned());
             profiles.listed[1].pubkey = hostile.to_owned();
