@@ -27,6 +27,7 @@ use crate::support::state_file;
 use crate::swarm::followed;
 use crate::swarm::peer::{self, Description, Peer};
 use crate::swarm::reach;
+use crate::swarm::station_names::{OwnStation, StationNames};
 
 /// What a run works on.
 #[derive(Debug)]
@@ -204,11 +205,14 @@ impl Context {
 
     /// Whom it would ask.
     pub(crate) fn peers(&self, descriptions: &[Description]) -> Vec<Peer> {
-        if !self.options.peer.is_empty() {
-            return peer::given(&self.options.peer);
-        }
-        let own = peer::own_node_id(&self.station);
-        reach::peers(descriptions, own.as_deref(), &self.guard())
+        let own = OwnStation::find(&self.station);
+        let mut peers = if self.options.peer.is_empty() {
+            reach::peers(descriptions, own.node_id.as_deref(), &self.guard())
+        } else {
+            peer::given(&self.options.peer)
+        };
+        StationNames::of(descriptions, &own).name(&mut peers);
+        peers
     }
 
     /// Where connections may lead: peers of the swarm to other machines only, what the

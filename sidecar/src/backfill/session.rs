@@ -29,6 +29,7 @@ use crate::relay::traffic::Traffic;
 use crate::support::backoff::{MOST_ATTEMPTS, MOST_FRUITLESS_WAITS, wait_after, wait_for_patience};
 use crate::support::error_chain::chain;
 use crate::support::humanize::duration;
+use crate::swarm::station_name::{StationName, with_address};
 
 pub use any_author::AnyAuthor;
 pub(crate) use any_author::MOST_EVENTS as MOST_EVENTS_OF_ANY_AUTHOR;
@@ -45,6 +46,8 @@ pub struct Session {
     pub reconciliation: Option<Arc<Reconciliation>>,
     /// The address of the peer's relay.
     pub address: Address,
+    /// What the peer's station calls itself, if that is known.
+    pub station: Option<StationName>,
     /// What an earlier run learned of the relay.
     pub known: Option<KnownLimits>,
     /// What the relay's answers showed in earlier runs.
@@ -77,6 +80,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// The peer as it is shown to people.
+    fn shown(&self) -> String {
+        with_address(self.station.as_ref(), &self.address)
+    }
+
     /// Asks for everything that is wanted until it has come, the attempts are used up, or the
     /// session is stopped. The report's counts are still empty: how many events were let in is
     /// known only once the pipeline is closed.
@@ -123,7 +131,7 @@ impl Session {
                 WANTS_AUTH,
             ),
         };
-        info!("{} is passed over: {cause}", self.address);
+        info!("{} is passed over: {cause}", self.shown());
         SessionFailure { cause, code }
     }
 
@@ -137,7 +145,7 @@ impl Session {
             result = self.try_several_times(intake, progress) => result,
             reason = self.stop.clone().stopped() => {
                 let code = reason.code();
-                error!("WebSocket backfill failed: {}: {reason} [{code}]", self.address);
+                error!("WebSocket backfill failed: {}: {reason} [{code}]", self.shown());
                 Err(SessionFailure { cause: reason.to_string(), code })
             }
         }
@@ -170,13 +178,13 @@ impl Session {
                 error!(
                     "WebSocket backfill failed after {}: {}: {cause} [{code}]",
                     counted(tries.attempts, "attempt"),
-                    self.address
+                    self.shown()
                 );
                 return Err(SessionFailure { cause, code });
             };
             warn!(
                 "{}: {cause} [{code}]; attempt {} follows in {:.1} s",
-                self.address,
+                self.shown(),
                 tries.attempts + 1,
                 wait.as_secs_f64()
             );

@@ -20,6 +20,7 @@ use crate::support::state_file;
 use crate::swarm::passed_over::PassedOver;
 use crate::swarm::peer::{self, Description, Peer};
 use crate::swarm::reach;
+use crate::swarm::station_names::{OwnStation, StationNames};
 
 /// How long a connection or a tunnel may take to come about.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -102,6 +103,8 @@ pub(crate) struct Probe {
     pub peers: Vec<Peer>,
     /// Why others are not asked.
     pub passed_over: Vec<PassedOver>,
+    /// What the stations of the swarm are called.
+    pub names: StationNames,
     /// What the stations of the swarm say of themselves.
     pub descriptions: Vec<Description>,
     /// How many of these are not described now, but were until lately.
@@ -142,8 +145,10 @@ impl Probe {
         };
         let (mut descriptions, mut passed_over) = peer::read_descriptions(&context.station);
         let Recalled { kept, stations, .. } = context.recall(&mut descriptions, unix_time());
-        let own_node = peer::own_node_id(&context.station);
-        let peers = if options.peer.is_empty() {
+        let own = OwnStation::find(&context.station);
+        let names = StationNames::of(&descriptions, &own);
+        let own_node = own.node_id;
+        let mut peers = if options.peer.is_empty() {
             let (peers, more) = reach::sort_out(&descriptions, own_node.as_deref(), &guard);
             passed_over.extend(more);
             peers
@@ -151,10 +156,12 @@ impl Probe {
             passed_over.clear();
             peer::given(&options.peer)
         };
+        names.name(&mut peers);
         Ok(Self {
             connector,
             peers,
             passed_over,
+            names,
             descriptions,
             recalled_stations: stations,
             kept,

@@ -307,7 +307,10 @@ fn write_peer(output: &mut impl Write, peer: &Peer, paint: Paint) -> io::Result<
     } else {
         (paint.bad("✘"), "not reached")
     };
-    let mut line = format!("{mark} {title:<11} {}  {events}, {size}, {took}", peer.url);
+    let mut line = format!(
+        "{mark} {title:<11} {}  {events}, {size}, {took}",
+        peer.shown()
+    );
     if let Some(failure) = &peer.failure {
         line.push_str(&format!("\n                {failure}"));
         if let Some(code) = &peer.code {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::support::state_file::SWARM;
 use crate::swarm::followed::FriendLists;
 use crate::swarm::peer::Description;
+use crate::swarm::station_name::StationName;
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
@@ -53,6 +54,10 @@ struct Known {
     captain: Option<String>,
     node: Option<String>,
     offers_tunnel: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hostname: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    captain_email: Option<String>,
     /// When its folder was last seen so, in Unix seconds.
     seen_at: u64,
 }
@@ -163,12 +168,15 @@ impl Recall {
 impl Known {
     /// What is remembered of a station; `None` if it cannot be asked.
     fn of(description: &Description, now: u64) -> Option<Self> {
+        let text = |text: Option<&str>| text.map(ToOwned::to_owned);
         Some(Self {
             relay: description.relay.clone()?,
             node_id: description.node_id.clone()?,
             captain: description.captain.map(|key| key.to_hex()),
             node: description.node.map(|key| key.to_hex()),
             offers_tunnel: description.offers_tunnel,
+            hostname: text(description.name.as_ref().and_then(StationName::host)),
+            captain_email: text(description.name.as_ref().and_then(StationName::captain)),
             seen_at: now,
         })
     }
@@ -181,6 +189,7 @@ impl Known {
             node_id: Some(self.node_id.clone()),
             captain: key(&self.captain),
             node: key(&self.node),
+            name: StationName::new(self.hostname.as_deref(), self.captain_email.as_deref()),
             offers_tunnel: self.offers_tunnel,
         }
     }
@@ -227,6 +236,7 @@ mod tests {
             relay: relay.map(ToOwned::to_owned),
             node_id: Some(folder.to_owned()),
             captain: Some(key(9)),
+            name: StationName::new(Some("saturne"), Some("a@example.org")),
             offers_tunnel: true,
             ..Description::default()
         }

@@ -14,6 +14,7 @@ use crate::report::notify::Call;
 use crate::report::run_summary::{Hour, RunSummary};
 use crate::report::{OfAnyAuthor, Outcome, PeerReport, Person, Report};
 use crate::support::sanitize::{escaped_json, for_terminal};
+use crate::swarm::station_name::with_address;
 
 /// The number of its layout.
 pub(crate) const SCHEMA: u32 = 1;
@@ -141,6 +142,9 @@ pub(crate) struct Listed {
 pub(crate) struct Peer {
     /// Its relay.
     pub url: String,
+    /// What its station calls itself and its captain, if that is known.
+    #[serde(default)]
+    pub name: Option<String>,
     /// Whether everything could be had.
     pub complete: bool,
     /// Why not.
@@ -184,6 +188,13 @@ pub(crate) struct Peer {
     /// What came of it of `--any-author-kinds`; nothing if no such kinds are wanted.
     #[serde(default)]
     pub any_author: Option<AnyAuthor>,
+}
+
+impl Peer {
+    /// The peer as it is shown to people.
+    pub(crate) fn shown(&self) -> String {
+        with_address(self.name.as_ref(), &self.url)
+    }
 }
 
 /// What came of a peer that was wanted whoever wrote it.
@@ -353,13 +364,6 @@ impl Document {
     }
 }
 
-impl Peer {
-    /// What the peer is called wherever a person reads of it.
-    pub(crate) fn shown(&self) -> &str {
-        &self.url
-    }
-}
-
 fn by_code(refused: &BTreeMap<Refusal, u64>) -> BTreeMap<String, u64> {
     refused
         .iter()
@@ -371,6 +375,7 @@ fn peer(peer: &PeerReport) -> Peer {
     let failure = peer.failure.as_deref();
     Peer {
         url: for_terminal(&peer.address.to_string(), MOST_OF_A_URL),
+        name: peer.station.as_ref().map(ToString::to_string),
         complete: peer.failure.is_none(),
         failure: failure.map(|reason| for_terminal(reason, MOST_OF_A_REASON)),
         code: peer.code.map(ToOwned::to_owned),

@@ -155,7 +155,7 @@ impl RunHistory {
 fn summary(document: &Document) -> RunSummary {
     let failed = document.peers.iter().find_map(|peer| {
         let failure = peer.failure.as_ref()?;
-        Some(format!("{}: {failure}", peer.url))
+        Some(format!("{}: {failure}", peer.shown()))
     });
     let failure = match (&document.failure, failed) {
         (Some(failure), Some(peer)) => Some(format!("{failure}; {peer}")),

@@ -26,6 +26,7 @@ use crate::admission::counts::Counts;
 use crate::admission::rules::Refusal;
 use crate::relay::address::Address;
 use crate::strfry::import::Imported;
+use crate::swarm::station_name::{StationName, with_address};
 
 /// Counts of events that peers listed and did not send, by kind; `None` if the kind is unknown.
 pub(crate) type Undelivered = BTreeMap<Option<u16>, u64>;
@@ -61,6 +62,8 @@ impl Outcome {
 pub struct PeerReport {
     /// The address of its relay.
     pub address: Address,
+    /// What its station calls itself, if that is known.
+    pub station: Option<StationName>,
     /// The numbers of its events.
     pub counts: Counts,
     /// How many bytes its messages had.
@@ -107,6 +110,11 @@ pub struct OfAnyAuthor {
 pub(crate) const ANY_AUTHOR: &str = "any_author";
 
 impl PeerReport {
+    /// The peer as it is shown to people.
+    pub(crate) fn shown(&self) -> String {
+        with_address(self.station.as_ref(), &self.address)
+    }
+
     /// Whether everything of the followed authors came.
     fn gave_what_is_followed(&self) -> bool {
         self.failure.is_none() || self.code == Some(ANY_AUTHOR)
@@ -253,6 +261,7 @@ pub(crate) mod tests {
         };
         let peer = |url: &str, failure: Option<&str>| PeerReport {
             address: Address::parse(url).unwrap(),
+            station: None,
             counts: counts.clone(),
             bytes: 1000,
             bytes_sent: 500,

@@ -5,3 +5,5 @@ pub(crate) mod followed;
 pub(crate) mod passed_over;
 pub(crate) mod peer;
 pub(crate) mod reach;
+pub(crate) mod station_name;
+pub(crate) mod station_names;

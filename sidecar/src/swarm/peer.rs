@@ -14,6 +14,7 @@ use crate::relay::address::Address;
 use crate::relay::peer_id::PeerId;
 use crate::support::shell_json::text_fields;
 use crate::swarm::passed_over::{PassedOver, warn_of};
+use crate::swarm::station_name::{StationName, with_address};
 
 /// The longest description that is read, in bytes.
 const LONGEST: u64 = 256 * 1024;
@@ -36,6 +37,8 @@ pub struct Description {
     pub captain: Option<Pubkey>,
     /// The station's own pubkey.
     pub node: Option<Pubkey>,
+    /// What it calls itself and its captain.
+    pub name: Option<StationName>,
     /// Whether its folder has a file `x_strfry.sh`, which means that it offers its relay through an
     /// IPFS tunnel.
     pub offers_tunnel: bool,
@@ -45,13 +48,20 @@ impl Description {
     /// Reads a description; `None` if it is no JSON object. A shell script wrote it, so it may
     /// hold what only `jq` takes for JSON.
     pub fn parse(json: &[u8]) -> Option<Self> {
-        let names = ["myRELAY", "ipfsnodeid", "captainHEX", "NODEHEX"];
+        let names = [
+            "myRELAY",
+            "ipfsnodeid",
+            "captainHEX",
+            "NODEHEX",
+            "hostname",
+            "captain",
+        ];
         let texts = text_fields(json, names)?.map(|text| {
             let text = text?;
             let text = text.trim();
             (!text.is_empty()).then(|| text.chars().take(LONGEST_TEXT).collect::<String>())
         });
-        let [relay, node_id, captain, node] = texts;
+        let [relay, node_id, captain, node, hostname, email] = texts;
         let key = |text: Option<String>| text?.parse().ok();
         Some(Self {
             folder: String::new(),
@@ -59,6 +69,7 @@ impl Description {
             node_id,
             captain: key(captain),
             node: key(node),
+            name: StationName::new(hostname.as_deref(), email.as_deref()),
             offers_tunnel: false,
         })
     }
@@ -70,6 +81,8 @@ pub struct Peer {
     /// The id of its IPFS node, if its folder of the swarm is named by one. IPNS vouches for that
     /// name; whatever else the folder holds is what its author wrote.
     pub node: Option<PeerId>,
+    /// What its station calls itself, if that is known.
+    pub station: Option<StationName>,
     /// The address of its relay.
     pub address: Address,
     /// The station's own tunnel, which is used if the address turns out to be no relay.
@@ -84,6 +97,7 @@ impl Peer {
     pub const fn at(address: Address) -> Self {
         Self {
             node: None,
+            station: None,
             address,
             instead: None,
             is_doubtful: false,
@@ -102,6 +116,11 @@ impl Peer {
             Some(node) => node.in_base58(),
             None => self.url(),
         }
+    }
+
+    /// The peer as it is shown to people: the name of its station and the address of its relay.
+    pub fn shown(&self) -> String {
+        with_address(self.station.as_ref(), &self.address)
     }
 
     /// The URL of its relay.
@@ -187,9 +206,27 @@ pub(crate) fn own_node_id(station: &Station) -> Option<String> {
     Repository::find(station, env::var_os("IPFS_PATH"))?.peer_id()
 }
 
-/// The addresses of this station's own relay in the description that it publishes
-/// (`tmp/IPFSNODEID/12345.json`) and in its copy in the swarm.
+/// The addresses of this station's own relay in its descriptions.
 pub(crate) fn own_relays(station: &Station) -> Vec<Address> {
+    let relay = |description: Description| {
+        let address = Address::parse(&description.relay?).ok()?.without_query();
+        // Every station without a public name gives the same address.
+        (!address.is_behind_tunnel()).then_some(address)
+    };
+    let own = own_descriptions(station);
+    own.into_iter().filter_map(relay).collect()
+}
+
+/// This station's hostnames in its descriptions.
+pub(crate) fn own_hosts(station: &Station) -> Vec<String> {
+    let own = own_descriptions(station).into_iter();
+    own.filter_map(|description| Some(description.name?.host()?.to_owned()))
+        .collect()
+}
+
+/// What this station says of itself: in the description that it publishes
+/// (`tmp/IPFSNODEID/12345.json`), and in its copy in the swarm.
+fn own_descriptions(station: &Station) -> Vec<Description> {
     let id = own_node_id(station).filter(|id| !id.contains('/') && id != "..");
     let Some(id) = id else { return Vec::new() };
     let folders = [
@@ -198,10 +235,7 @@ pub(crate) fn own_relays(station: &Station) -> Vec<Address> {
     ];
     let read = |folder: &PathBuf| {
         let json = read_foreign(&folder.join(Station::SWARM_DESCRIPTION)).ok()?;
-        let relay = Description::parse(&json)?.relay?;
-        let address = Address::parse(&relay).ok()?.without_query();
-        // Every station without a public name gives the same address.
-        (!address.is_behind_tunnel()).then_some(address)
+        Description::parse(&json)
     };
     folders.iter().filter_map(read).collect()
 }

@@ -84,9 +84,9 @@ impl StationDir {
         }
     }
 
-    /// Another station of the swarm, with its relay.
+    /// Another station of the swarm, with its relay and without a name.
     pub fn peer(&self, id: &str, url: &str) {
-        let json = serde_json::json!({"ipfsnodeid": id, "myRELAY": url, "hostname": id});
+        let json = serde_json::json!({"ipfsnodeid": id, "myRELAY": url});
         self.peer_description(id, json.to_string());
     }
 

@@ -62,7 +62,7 @@ fn each_fate_of_an_event_is_told() {
     station.import(&[deletion, new_profile]);
     for (event, fate) in &fates {
         let answer = why(&station, &[&event.id.to_bech32()], 1);
-        let expected = json!([{"url": relay.url(), "has": true, "fate": fate}]);
+        let expected = json!([{"url": relay.url(), "name": null, "has": true, "fate": fate}]);
         assert_eq!(answer["peers"], expected, "{fate}");
         assert_eq!(answer["here"], false, "{fate}");
         assert_eq!(answer["advice"].as_array().unwrap().len(), 1, "{fate}");
@@ -141,7 +141,7 @@ fn what_is_here_and_at_a_peer_is_just_that_however_old_it_is() {
     station.import(&events);
     for (event, fate) in events.iter().zip(["here", "here", "blocked"]) {
         let answer = why(&station, &[&event.id.to_string()], 0);
-        let expected = json!([{"url": relay.url(), "has": true, "fate": fate}]);
+        let expected = json!([{"url": relay.url(), "name": null, "has": true, "fate": fate}]);
         assert_eq!(answer["peers"], expected, "{fate}");
     }
     let text = station.run("constellation-sync", &["why", &events[0].id.to_bech32()]);
@@ -209,7 +209,7 @@ fn a_key_is_told_by_file_and_line() {
     );
     assert_eq!(
         of_friend["peers"],
-        json!([{"url": relay.url(), "has": true}])
+        json!([{"url": relay.url(), "name": null, "has": true}])
     );
     // Hex is taken for what the lists know.
     assert_eq!(

@@ -44,6 +44,7 @@ fn silence_ends_a_full_sync_at_once() {
         let (admission, _verified) = Admission::new(rules, true, None, 1);
         let session = Session {
             address: Address::parse(&relay.url()).unwrap(),
+            station: None,
             known: None,
             manners: Default::default(),
             connector: Connector::new(None, Arc::new(Guard::open())).unwrap(),

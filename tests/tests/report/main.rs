@@ -10,6 +10,7 @@
 mod browser;
 mod case;
 mod figures;
+mod names;
 mod schema;
 mod shown;
 mod status;

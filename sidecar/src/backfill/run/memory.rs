@@ -51,7 +51,11 @@ impl Backfill<'_> {
                 let sender = address.to_string();
                 self.refused.remember_overlong(id, &sender, self.now);
             }
-            info!("Collected {} events from {address}", counts.collected);
+            info!(
+                "Collected {} events from {}",
+                counts.collected,
+                peer.shown()
+            );
             let report = reports.iter_mut().find(|report| report.address == *address);
             if let Some(report) = report {
                 if report.failure.is_none()
@@ -83,7 +87,7 @@ impl Backfill<'_> {
                 );
                 error!(
                     "WebSocket backfill failed in part: {}: {why} [{WITHHELD}]",
-                    report.address
+                    report.shown()
                 );
                 report.failure = Some(why);
                 report.code = Some(WITHHELD);
@@ -244,7 +248,7 @@ fn fail(report: &mut PeerReport, error: MostlyForged) {
     let code = MostlyForged::CODE;
     error!(
         "WebSocket backfill failed: {}: {error} [{code}]",
-        report.address
+        report.shown()
     );
     report.failure = Some(error.to_string());
     report.code = Some(code);

@@ -160,8 +160,8 @@ impl Backfill<'_> {
         };
         let place = self.place(sessions, &report.address);
         if report.code == Some(OWN_RELAY) {
-            let reason = report.failure.unwrap_or_default();
-            warn!("{} is passed over: {reason}", report.address);
+            let reason = report.failure.as_deref().unwrap_or_default();
+            warn!("{} is passed over: {reason}", report.shown());
             let replacement = place.and_then(|place| self.selection.failed(place));
             sessions.waiting.extend(replacement);
             self.not_asked.insert(report.address);
@@ -215,15 +215,15 @@ impl Backfill<'_> {
         let Some(peer) = self.candidates.get_mut(place) else {
             return false;
         };
-        let address = peer.address.clone();
+        let shown = peer.shown();
         if let Some(tunnel) = peer.instead.take() {
-            info!("{address} is no relay: its station is asked through its own tunnel, {tunnel}");
+            info!("{shown} is no relay: its station is asked through its own tunnel, {tunnel}");
             peer.address = tunnel;
             return true;
         }
         if peer.is_doubtful {
             info!(
-                "{address} is no relay: stations that announce it are asked through their own tunnels"
+                "{shown} is no relay: stations that announce it are asked through their own tunnels"
             );
         }
         peer.is_doubtful
@@ -296,8 +296,9 @@ impl Backfill<'_> {
             stop,
             known: self.peer_memory.of(&peer, self.now).cloned(),
             manners: self.peer_memory.manners(&peer),
-            bar: self.context.bar(PEER_BAR, peer.address.to_string()),
+            bar: self.context.bar(PEER_BAR, peer.shown()),
             address: peer.address.clone(),
+            station: peer.station.clone(),
             connector: self.connector.clone(),
             admission: Arc::clone(admission),
             wanted: Arc::new(Wanted {
@@ -338,6 +339,7 @@ fn out_of_time(peer: &Peer, reason: StopReason) -> PeerReport {
 fn unfinished(peer: &Peer) -> PeerReport {
     PeerReport {
         address: peer.address.clone(),
+        station: peer.station.clone(),
         counts: Default::default(),
         bytes: 0,
         bytes_sent: 0,

@@ -67,12 +67,12 @@ impl Session {
             is_cut: pager.received() >= MOST_EVENTS,
             failure: failure.or_else(|| pager.gaps().first().cloned()),
         };
-        let address = &self.address;
+        let peer = self.shown();
         if let Some(why) = &of_any_author.failure {
-            warn!("{address}: its events of --any-author-kinds did not all come: {why}");
+            warn!("{peer}: its events of --any-author-kinds did not all come: {why}");
         } else if of_any_author.is_cut {
             info!(
-                "{address} holds more events of --any-author-kinds than the {MOST_EVENTS} newest, which were taken"
+                "{peer} holds more events of --any-author-kinds than the {MOST_EVENTS} newest, which were taken"
             );
         }
         Some(of_any_author)

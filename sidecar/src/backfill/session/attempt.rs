@@ -52,7 +52,7 @@ impl Session {
                 Err(ReconcileAttemptError::Unfit(error)) => {
                     progress.never_reconciles |= error.is_for_good();
                     let error = chain(&error);
-                    info!("{}: {error}; its events are paged through", self.address);
+                    info!("{}: {error}; its events are paged through", self.shown());
                     progress.is_unfit = true;
                     // It may cover only a part.
                     progress.pager = None;

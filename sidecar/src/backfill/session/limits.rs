@@ -29,7 +29,7 @@ impl Session {
         match Information::fetch(&self.address, &self.connector).await {
             Ok(information) => {
                 for remark in &information.remarks {
-                    info!("{} says of itself: {remark}", self.address);
+                    info!("{} says of itself: {remark}", self.shown());
                 }
                 Ok(information)
             }
@@ -37,7 +37,7 @@ impl Session {
             Err(error) => {
                 info!(
                     "{}: {}; usual limits are assumed",
-                    self.address,
+                    self.shown(),
                     chain(&error)
                 );
                 Ok(Information::default())

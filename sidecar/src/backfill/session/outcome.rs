@@ -47,7 +47,7 @@ impl Session {
         if !unreadable_kinds.is_empty() && are_usually_restricted(&unreadable_kinds) {
             info!(
                 "{} shows kinds {unreadable_kinds:?} only to clients who say who they are (NIP-42): they stay there",
-                self.address
+                self.shown()
             );
         }
         let reconciled = progress.reconciliation.is_some() && !progress.is_unfit;
@@ -56,6 +56,7 @@ impl Session {
         let left = pager.map(Pager::left);
         let report = PeerReport {
             address: self.address.clone(),
+            station: self.station.clone(),
             counts: Counts::default(),
             bytes: self.traffic.received(),
             bytes_sent: self.traffic.sent(),
@@ -92,11 +93,11 @@ impl Session {
         };
         let (cause, code) = (shortfall.to_string(), shortfall.code());
         if code == WANTS_AUTH {
-            warn!("{}: {cause} [{code}]", self.address);
+            warn!("{}: {cause} [{code}]", self.shown());
         } else {
             error!(
                 "WebSocket backfill failed in part: {}: {cause} [{code}]",
-                self.address
+                self.shown()
             );
         }
         Some(SessionFailure { cause, code })

@@ -43,6 +43,8 @@ const MOST_NAMED: usize = 5;
 #[derive(Debug)]
 struct PeerReply {
     address: Address,
+    /// The peer as it is shown to people.
+    shown: String,
     /// Whether its station is reached in another way if this is no relay.
     may_be_no_relay: bool,
     /// `None` if the peer is behind a tunnel and none was to be opened.
@@ -101,6 +103,7 @@ impl Facts {
             };
             PeerReply {
                 address: peer.address.clone(),
+                shown: peer.shown(),
                 may_be_no_relay: peer.may_be_no_relay(),
                 answer,
             }
@@ -164,10 +167,11 @@ impl Facts {
         findings
     }
 
-    fn answers(&self) -> impl Iterator<Item = (&Address, &Answer)> {
+    /// The peers that answered, as they are shown to people, and what they answered.
+    fn answers(&self) -> impl Iterator<Item = (&str, &Answer)> {
         self.replies.iter().filter_map(|reply| {
             let answer = reply.answer.as_ref()?.as_ref().ok()?;
-            Some((&reply.address, answer))
+            Some((reply.shown.as_str(), answer))
         })
     }
 
@@ -195,7 +199,7 @@ impl Facts {
         if asked > 0 && self.answers().next().is_none() {
             let reasons = self.replies.iter().filter_map(|reply| {
                 let why = reply.answer.as_ref()?.as_ref().err()?;
-                Some(format!("{}: {why}", reply.address))
+                Some(format!("{}: {why}", reply.shown))
             });
             let reasons: Vec<String> = reasons.take(MOST_NAMED).collect();
             return vec![Finding::fail(
@@ -249,7 +253,7 @@ impl Facts {
         let keeping = self
             .answers()
             .filter(|(_, answer)| answer.shows == Shows::Kept);
-        let keeping: Vec<String> = keeping.map(|(address, _)| address.to_string()).collect();
+        let keeping: Vec<&str> = keeping.map(|(shown, _)| shown).collect();
         let named = keeping.get(..MOST_NAMED).unwrap_or(&keeping).join(", ");
         match keeping.len() {
             0 => None,
@@ -267,22 +271,22 @@ impl Facts {
 }
 
 fn judge_one(reply: &PeerReply) -> Finding {
-    let address = &reply.address;
+    let shown = &reply.shown;
     let answer = match &reply.answer {
         None => {
-            let text = format!("{address} is behind a tunnel, and was not asked (--tunnels asks)");
+            let text = format!("{shown} is behind a tunnel, and was not asked (--tunnels asks)");
             return Finding::ok("peer", text);
         }
         Some(Err(why)) if reply.may_be_no_relay && why.ends_with(&format!("[{NO_WEBSOCKET}]")) => {
             let text = format!(
-                "{address} is no relay: stations that announce it are asked through their own tunnels"
+                "{shown} is no relay: stations that announce it are asked through their own tunnels"
             );
             return Finding::ok("peer", text);
         }
         Some(Err(why)) => {
             return Finding::warn(
                 "peer_unreachable",
-                format!("{address} cannot be reached: {why}"),
+                format!("{shown} cannot be reached: {why}"),
                 "nothing here: the other peers are synced; if this lasts, tell its captain",
             );
         }
@@ -291,7 +295,7 @@ fn judge_one(reply: &PeerReply) -> Finding {
     if let Shows::No(why) = &answer.shows {
         return Finding::warn(
             "peer_refuses",
-            format!("{address} refuses every request: {why}"),
+            format!("{shown} refuses every request: {why}"),
             "nothing here: the other peers are synced; if this lasts, tell its captain",
         );
     }
@@ -301,7 +305,7 @@ fn judge_one(reply: &PeerReply) -> Finding {
             return Finding::warn(
                 "peer_without_nip11",
                 format!(
-                    "{address} has no information document (NIP-11): {why}; the usual limits are assumed"
+                    "{shown} has no information document (NIP-11): {why}; the usual limits are assumed"
                 ),
                 "nothing here: the proxy in front of that relay must pass plain HTTP requests on to it",
             );
@@ -309,7 +313,7 @@ fn judge_one(reply: &PeerReply) -> Finding {
     };
     let number = |limit: Option<u64>| limit.map_or("?".to_owned(), |limit| limit.to_string());
     let words = format!(
-        "{address} is {}, {} events at once, messages of {} bytes",
+        "{shown} is {}, {} events at once, messages of {} bytes",
         information.software.as_deref().unwrap_or("a relay"),
         number(information.max_limit),
         number(information.max_message_length),

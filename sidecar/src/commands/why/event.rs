@@ -192,17 +192,18 @@ pub(crate) async fn look_into(
         let peer = &reply.peer;
         let Some(event) = events.first() else {
             findings.add_peer(
-                format!("  {peer} does not have it, or does not show it"),
-                json!({"url": peer, "has": false}),
+                peer,
+                "does not have it, or does not show it",
+                json!({"has": false}),
             );
             continue;
         };
         let fate = fate(context, &admission, id, event, is_here).await?;
-        let line = match fate {
-            Fate::Here => format!("  {peer} has it too"),
-            fate => format!("  {peer} has it: {}", fate.code()),
+        let words = match fate {
+            Fate::Here => "has it too".to_owned(),
+            fate => format!("has it: {}", fate.code()),
         };
-        findings.add_peer(line, json!({"url": peer, "has": true, "fate": fate.code()}));
+        findings.add_peer(peer, &words, json!({"has": true, "fate": fate.code()}));
         if !fates.contains(&fate) {
             fates.push(fate);
         }

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::support::clock::unix_time;
 use crate::support::sanitize::for_terminal;
 use crate::swarm::followed;
+use crate::swarm::station_name::with_address;
 
 /// How many places are named at most.
 const MOST_PLACES: usize = 50;
@@ -67,10 +68,14 @@ fn stand(context: &Context, probe: &Probe, key: &Pubkey) -> Standing {
     }
     for description in &probe.descriptions {
         let folder = for_terminal(&description.folder, LONGEST);
+        let name = probe.names.of_folder(&description.folder);
+        let station = with_address(name, folder.clone());
         for (role, named) in [("captain", description.captain), ("node", description.node)] {
             if named == Some(*key) {
                 is_followed = true;
-                found.push(format!("{role} of the station {folder}, by its 12345.json"));
+                found.push(format!(
+                    "{role} of the station {station}, by its 12345.json"
+                ));
             }
         }
     }
@@ -140,10 +145,7 @@ pub(crate) async fn look_into(
             let peer = &reply.peer;
             let has = !events.is_empty();
             let a = if has { "a" } else { "no" };
-            findings.add_peer(
-                format!("  {peer} has {a} profile"),
-                json!({"url": peer, "has": has}),
-            );
+            findings.add_peer(peer, &format!("has {a} profile"), json!({"has": has}));
             peer_has_profile |= has;
         }
     }

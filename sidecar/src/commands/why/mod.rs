@@ -18,6 +18,7 @@ use crate::commands::probe::{self, Probe};
 use crate::context::Context;
 use crate::support::error_chain::chain;
 use crate::support::sanitize::{escaped_json, for_terminal};
+use crate::swarm::peer::Peer;
 
 /// The layout of the JSON: fields are added to it, none changes its meaning.
 const SCHEMA: u32 = 1;
@@ -147,8 +148,8 @@ async fn look_into(
 /// The reply of one peer.
 #[derive(Debug)]
 pub(crate) struct PeerReply {
-    /// The URL of the peer.
-    pub peer: String,
+    /// The peer.
+    pub peer: Peer,
     /// What came of it.
     pub reply: Reply,
 }
@@ -183,7 +184,7 @@ pub(crate) async fn ask_all(probe: &Probe, filter: &Value) -> Vec<PeerReply> {
                 },
             }
         };
-        let peer = peer.address.to_string();
+        let peer = peer.clone();
         PeerReply { peer, reply }
     });
     join_all(asking).await
@@ -203,9 +204,14 @@ impl Findings {
         }
     }
 
-    /// Adds what one peer's reply means.
-    fn add_peer(&mut self, line: String, json: Value) {
-        self.lines.push(line);
+    /// Adds what one peer's reply means: a line that begins with the peer, and fields of its JSON.
+    fn add_peer(&mut self, peer: &Peer, words: &str, mut json: Value) {
+        self.lines.push(format!("  {} {words}", peer.shown()));
+        if let Some(fields) = json.as_object_mut() {
+            fields.insert("url".to_owned(), peer.url().into());
+            let name = peer.station.as_ref().map(ToString::to_string);
+            fields.insert("name".to_owned(), name.into());
+        }
         self.peers.push(json);
     }
 
@@ -215,12 +221,14 @@ impl Findings {
         match &reply.reply {
             Reply::Events(events) => return Some(events),
             Reply::NotAsked => self.add_peer(
-                format!("  {peer} is behind a tunnel, and was not asked (--tunnels asks)"),
-                json!({"url": peer, "has": null, "code": "tunnel_unwanted"}),
+                peer,
+                "is behind a tunnel, and was not asked (--tunnels asks)",
+                json!({"has": null, "code": "tunnel_unwanted"}),
             ),
             Reply::Failed { code, reason } => self.add_peer(
-                format!("  {peer} did not answer: {reason} [{code}]"),
-                json!({"url": peer, "has": null, "code": code, "failure": reason}),
+                peer,
+                &format!("did not answer: {reason} [{code}]"),
+                json!({"has": null, "code": code, "failure": reason}),
             ),
         }
         None

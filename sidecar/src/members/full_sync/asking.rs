@@ -107,6 +107,7 @@ impl Asking {
                 index: place,
                 reconciliation: reconciliation.clone(),
                 address: source.peer.address.clone(),
+                station: source.peer.station.clone(),
                 known: state.known.clone(),
                 manners: state.manners.clone(),
                 connector: self.connector.clone(),
@@ -161,7 +162,8 @@ impl Asking {
             if received >= wanted.most_events as u64 {
                 warn!(
                     "{} holds more than {} events of what was asked for; the newest {received} were taken",
-                    report.address, wanted.most_events
+                    report.shown(),
+                    wanted.most_events
                 );
             }
         }

@@ -72,7 +72,7 @@ fn peer_row(peer: &Peer, document: &Document) -> Markup {
     };
     html! {
         tr class=(class) {
-            td class="url" { bdi { (peer.url) } }
+            td class="url" { bdi { (peer.shown()) } }
             td class="result" { span class="mark" { (mark) } " " (result) }
             td class="asked" { (asked) }
             td class="n" data-title="events" { (count(peer.collected)) }
