@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | 8 | [`commands`] | what an operator types |
 //! | 7 | [`members`] | profiles, full syncs and friends, once a run has ended |
+//! | 7 | [`live`] | keeping level with the peers all the time |
 //! | 6 | [`backfill`] | one run: sessions with peers, reconciliation, paging, who fetches what |
 //! | 5 | [`report`] | what a run says of itself: document, page, metrics, notifications |
 //! | 4 | [`context`], [`options`] | what every command works with |
@@ -28,6 +29,7 @@ mod admission;
 mod backfill;
 mod commands;
 mod context;
+mod live;
 mod members;
 mod options;
 mod plan;
@@ -142,6 +144,7 @@ pub mod testing {
 
 use std::env;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use constellation_shared::Station;
@@ -199,13 +202,13 @@ fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
     let found = SettingsFound::look(&station, options.lists());
     let station = station.with_lists(found.lists);
     options.file = found.sync;
-    let context = Context {
+    let context = Arc::new(Context {
         options,
         doubts: found.doubts,
         blacklist_is_unknown: found.blacklist_is_unknown,
         station,
         bars: MultiProgress::new(),
-    };
+    });
     let (options, station) = (&context.options, &context.station);
     let out = &mut stdout();
     // The doctor and the bug report tell of a missing folder themselves.
@@ -217,6 +220,7 @@ fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
         Some(Command::Trigger(given)) => {
             commands::backfill::run_where_due(&context, given, runtime)
         }
+        Some(Command::Live(_)) => commands::live::run(&context, runtime),
         Some(Command::Doctor(given)) => runtime.block_on(doctor::run(&context, given, out)),
         Some(Command::Bugreport(given)) => runtime.block_on(bugreport::run(&context, given, out)),
         Some(Command::Status(given)) => {

@@ -53,6 +53,7 @@ const FLOORS: [(&str, &[&[&str]]); 3] = [
             &["main", "lib"],
             &["commands"],
             &["members"],
+            &["live"],
             &["backfill"],
             &["report"],
             &["context"],

@@ -86,6 +86,24 @@ impl Admission {
         (Arc::new(admission), receiver)
     }
 
+    /// Another admission in front of the same gate, with other rules and another listener, which has
+    /// seen no event yet.
+    pub(crate) fn beside(
+        &self,
+        rules: Rules,
+        listener: Option<Arc<dyn ArrivalListener>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            rules,
+            verify: self.verify,
+            seen: Mutex::default(),
+            hashers: self.hashers.clone(),
+            listener,
+            cores: Arc::clone(&self.cores),
+            verified: self.verified.clone(),
+        })
+    }
+
     /// Whether an event has to be verified: whether its bytes are new, and whether this peer has not
     /// sent too many versions of the same id.
     fn novelty(&self, id: &EventId, json: &str, twins: &mut HashMap<u64, u8>) -> Novelty {

@@ -1,4 +1,4 @@
-//! Fetching from peers: a whole run ([`run`]), one peer's session ([`session`]), what it has and
+//! Fetching from peers: who is wanted and of whom ([`situation`]), a whole run ([`run`]), one peer's session ([`session`]), what it has and
 //! we lack ([`reconciliation`], [`compare`]), who fetches what ([`claims`], [`shared_claims`]),
 //! fetching by id ([`fetch_by_id`]) and page by page ([`paging`]), questions that a NOTICE may refuse
 //! ([`doubts`]), and what ends a session early ([`stop`], [`stragglers`]).
@@ -13,5 +13,6 @@ pub(crate) mod reconciliation;
 pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod shared_claims;
+pub(crate) mod situation;
 pub(crate) mod stop;
 pub(crate) mod stragglers;

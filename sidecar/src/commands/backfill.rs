@@ -27,8 +27,8 @@ use crate::report::publish::{Begin, publish};
 use crate::report::{self, Outcome, Report, summary};
 use crate::support::error_chain::chain;
 use crate::support::humanize::duration;
-use crate::support::lock::Lock;
-use crate::support::log::{Log, Rotation};
+use crate::support::lock::{Holder, Lock};
+use crate::support::log::{Log, NextRun, Rotation};
 use crate::support::machine::memory;
 use crate::support::signals::interruption;
 use crate::support::stdout::stdout;
@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, runtime: &Runtime) -> Result<u8, SyncError>
     }
     // From before there is anything to leave behind.
     let interruption = on(runtime, interruption);
-    let _lock = take_lock(context)?;
+    let _lock = take_lock(context, Holder::Run)?;
     let begin = Begin::now(None);
     let result = logged_run(context, runtime, interruption);
     publish_and_say(context, runtime, &result, &begin)
@@ -60,10 +60,15 @@ pub(crate) fn run_where_due(
     options: &TriggerOptions,
     runtime: &Runtime,
 ) -> Result<u8, SyncError> {
-    let phase = Identity::of(&peer::own_name(&context.station)).below(Schedule::HOUR);
     let folder = context.station.strfry_dir();
+    let phase = own_phase(context);
     let trigger = Trigger::new(options, phase, &folder, Rotation::for_memory(memory()));
     let only_looks = dry_run::is_wanted(context);
+    let lock = context.file(state_file::LOCK.name);
+    if !only_looks && let Some(live) = Lock::live(&lock) {
+        trigger.note(&chain(&live));
+        return Err(live.into());
+    }
     // Without the lock first: who only looks or waits stands in nobody's way.
     if let Decision::Wait { left, reason } = trigger.decide() {
         if only_looks || !trigger.comes_first(left) {
@@ -80,7 +85,7 @@ pub(crate) fn run_where_due(
         return look(context, runtime);
     }
     let interruption = on(runtime, interruption);
-    let _lock = take_lock(context).inspect_err(|error| trigger.note(&chain(error)))?;
+    let _lock = take_lock(context, Holder::Run).inspect_err(|error| trigger.note(&chain(error)))?;
     let begin = Begin::now(Some(options.interval));
     let outcome = trigger.take_turn(|| logged_run(context, runtime, interruption));
     let result = match outcome {
@@ -111,15 +116,20 @@ fn look(context: &Context, runtime: &Runtime) -> Result<u8, SyncError> {
     Ok(outcome.exit_code())
 }
 
+/// This station's own second of the hour, at which its backfills begin.
+pub(super) fn own_phase(context: &Context) -> u64 {
+    Identity::of(&peer::own_name(&context.station)).below(Schedule::HOUR)
+}
+
 fn on<T>(runtime: &Runtime, begin: impl FnOnce() -> T) -> T {
     let _inside = runtime.enter();
     begin()
 }
 
 /// Takes the lock, and removes the temporary files of runs that were killed.
-fn take_lock(context: &Context) -> Result<Lock, SyncError> {
+pub(super) fn take_lock(context: &Context, holder: Holder) -> Result<Lock, SyncError> {
     let path = context.file(state_file::LOCK.name);
-    let lock = Lock::take(&path, context.file(state_file::PID.name))?;
+    let lock = Lock::take(&path, context.file(state_file::PID.name), holder)?;
     let station = &context.station;
     atomic_file::sweep(&station.strfry_dir(), |name| name.contains("constellation"));
     atomic_file::sweep(&station.profiles_dir(), |name| name.starts_with("_NIP101."));
@@ -151,6 +161,21 @@ fn logged_run(
     runtime: &Runtime,
     interruption: impl Future<Output = ()>,
 ) -> Result<Report, SyncError> {
+    open_log(context)?.begin();
+    runtime.block_on(run_to_report(context, interruption))
+}
+
+/// The open log.
+pub(super) struct Logged {
+    next_run: NextRun,
+    station: Station,
+}
+
+/// Opens the log of this process.
+///
+/// # Errors
+/// [`SyncError::Log`].
+pub(super) fn open_log(context: &Context) -> Result<Logged, SyncError> {
     let rotation = Rotation::for_memory(memory());
     let log_path = context.file(state_file::RUN_LOG.name);
     let log = Log::to_terminal(context.options.verbose, context.bars.clone())
@@ -160,14 +185,26 @@ fn logged_run(
             rotation,
         )
         .map_err(|error| SyncError::Log(log_path, error))?
-        .with_profiles(context.file(state_file::PROFILE_LOG.name), rotation);
+        .with_profiles(context.file(state_file::PROFILE_LOG.name), rotation)
+        .with_live(context.file(state_file::LIVE_JOURNAL.name), rotation);
+    let logged = Logged {
+        next_run: log.next_run(),
+        station: context.station.clone(),
+    };
     tracing_subscriber::registry().with(log).init();
-    show_profile_log(&context.station);
-    info!(
-        for_scripts = true,
-        "Starting Astroport constellation backfill process"
-    );
-    runtime.block_on(run_to_report(context, interruption))
+    Ok(logged)
+}
+
+impl Logged {
+    /// Begins the log of a run.
+    pub(super) fn begin(&self) {
+        self.next_run.begin();
+        show_profile_log(&self.station);
+        info!(
+            for_scripts = true,
+            "Starting Astroport constellation backfill process"
+        );
+    }
 }
 
 /// Today's scripts look for the log about profiles below `tmp/`, which is emptied once a day: a link
@@ -180,7 +217,10 @@ fn show_profile_log(station: &Station) {
 }
 
 /// The backfill itself, and what is done for the members once it has ended.
-async fn run_to_report(
+///
+/// # Errors
+/// [`SyncError`] if nothing could be done.
+pub(super) async fn run_to_report(
     context: &Context,
     interruption: impl Future<Output = ()>,
 ) -> Result<Report, SyncError> {
@@ -221,7 +261,10 @@ async fn run_to_report(
 }
 
 /// Publishes what a run came to, and returns its exit code.
-fn publish_and_say(
+///
+/// # Errors
+/// If the output cannot be written.
+pub(super) fn publish_and_say(
     context: &Context,
     runtime: &Runtime,
     result: &Result<Report, SyncError>,

@@ -9,6 +9,7 @@ use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands::bugreport::BugreportOptions;
 use crate::commands::doctor::DoctorOptions;
 use crate::commands::install::options::{InstallOptions, UninstallOptions};
+use crate::commands::live::LiveOptions;
 use crate::commands::members::{FriendsCommand, ProfilesCommand};
 use crate::commands::notify::NotifyCommand;
 use crate::commands::status::StatusCommand;
@@ -62,6 +63,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a backfill if one is due; for jobs that run every few minutes
     Trigger(TriggerOptions),
+    /// Keep the station level all the time, as a service: seconds instead of an hour
+    Live(LiveOptions),
     /// Show the last report; exit code 1 if the last success is too old
     Status(StatusCommand),
     /// Show which commands tell the captain of failures; test them
@@ -156,8 +159,8 @@ const GROUPS: [Group; 6] = [
     },
     Group {
         heading: "Look without fetching",
-        common: &["dry_run", "stats", "show_hex"],
-        rare: &["show_peers"],
+        common: &["dry_run"],
+        rare: &["stats", "show_hex", "show_peers"],
     },
 ];
 
@@ -191,7 +194,7 @@ const WITHOUT_LISTS: [&str; 4] = ["status", "notify", "install", "uninstall"];
 /// The options of the backfill that a command takes besides [`OF_ALL`]; `None` for all of them.
 fn taken_by(command: &str) -> Option<&'static [&'static str]> {
     Some(match command {
-        "trigger" => return None,
+        "trigger" | "live" => return None,
         "doctor" | "bugreport" => &[
             "peer",
             "allow_private_peers",

@@ -69,7 +69,7 @@ impl SyncError {
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             // Another instance does the work: nothing is wrong.
-            Self::Lock(LockError::Held(_)) => 0,
+            Self::Lock(LockError::Held(_) | LockError::Live(_)) => 0,
             Self::NoRoot(_)
             | Self::NoFolder(_)
             | Self::Closed(..)
@@ -111,7 +111,7 @@ pub(crate) fn complain(error: &SyncError, json: bool) {
     let has_log = tracing::dispatcher::has_been_set();
     match error {
         // stdout is for the report alone where one is wanted.
-        SyncError::Lock(LockError::Held(_)) if !json => {
+        SyncError::Lock(LockError::Held(_) | LockError::Live(_)) if !json => {
             let _ = writeln!(stdout(), "{message}");
         }
         // A station that is alone, or whose swarm is not there yet, has done nothing wrong: nobody is

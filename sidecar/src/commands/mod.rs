@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod dry_run;
 pub(crate) mod error;
 pub(crate) mod install;
+pub(crate) mod live;
 pub(crate) mod members;
 pub(crate) mod notify;
 pub(crate) mod probe;

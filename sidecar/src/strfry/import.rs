@@ -146,9 +146,17 @@ impl Import {
                 }
                 continue;
             }
-            match lines.recv().await {
-                Some(batch) => self.feed(batch).await?,
-                None => return self.finish().await,
+            let is_heard = self.queue.len() > 0 && self.running.is_some();
+            tokio::select! {
+                batch = lines.recv() => match batch {
+                    Some(batch) => self.feed(batch).await?,
+                    None => return self.finish().await,
+                },
+                said = next_said(&mut self.running), if is_heard => match said {
+                    Some(said) => self.hear(said),
+                    // It may be long until there is another line to notice it by.
+                    None => self.replace().await?,
+                },
             }
             self.hear_what_was_said();
         }

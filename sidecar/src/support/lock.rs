@@ -7,6 +7,18 @@ use std::process;
 
 use crate::support::atomic_file;
 
+/// What stands behind the process id of `live` in the lock file.
+const LIVE: &str = " live";
+
+/// Who takes the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// A backfill.
+    Run,
+    /// `live`, which does backfills all the time.
+    Live,
+}
+
 /// The lock of a running backfill. The kernel releases it when the process ends, even if it was
 /// killed.
 #[derive(Debug)]
@@ -21,6 +33,11 @@ pub(crate) enum LockError {
     /// Another run holds the lock; the text is its process id, or empty if that cannot be read.
     #[error("Backfill already running with PID: {0}")]
     Held(String),
+    /// `live` holds the lock; the text is its process id.
+    #[error(
+        "constellation-sync live, PID {0}, keeps this station level all the time and does its backfills, too"
+    )]
+    Live(String),
     /// The lock file or the process id file cannot be written.
     #[error("{0} cannot be locked; check the free disk space and who owns it")]
     Io(String, #[source] io::Error),
@@ -32,7 +49,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`LockError`]; the lock of another run is not affected.
-    pub(crate) fn take(path: &Path, pid_file: PathBuf) -> Result<Self, LockError> {
+    pub(crate) fn take(path: &Path, pid_file: PathBuf, holder: Holder) -> Result<Self, LockError> {
         let io = |error| LockError::Io(path.display().to_string(), error);
         let mut file = OpenOptions::new()
             .read(true)
@@ -46,13 +63,21 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let _ = (&file).take(20).read_to_string(&mut holder);
-                return Err(LockError::Held(holder.trim().to_owned()));
+                let holder = holder.trim();
+                return Err(match holder.strip_suffix(LIVE) {
+                    Some(pid) => LockError::Live(pid.to_owned()),
+                    None => LockError::Held(holder.to_owned()),
+                });
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
         let pid = format!("{}\n", process::id());
+        let named = match holder {
+            Holder::Run => pid.clone(),
+            Holder::Live => format!("{}{LIVE}\n", process::id()),
+        };
         file.set_len(0)
-            .and_then(|()| file.write_all(pid.as_bytes()))
+            .and_then(|()| file.write_all(named.as_bytes()))
             .map_err(io)?;
         // As a whole: an empty file or a part of a process id would mislead its readers.
         atomic_file::write(&pid_file, pid.as_bytes()).map_err(|error| {
@@ -64,6 +89,16 @@ impl Lock {
             _file: file,
             pid_file,
         })
+    }
+
+    /// Says that `live` holds the lock on `path`, if it does. The lock is not taken.
+    pub(crate) fn live(path: &Path) -> Option<LockError> {
+        let mut text = String::new();
+        let file = File::open(path).ok()?;
+        let _ = (&file).take(20).read_to_string(&mut text);
+        let pid = text.trim().strip_suffix(LIVE)?;
+        let is_held = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        is_held.then(|| LockError::Live(pid.to_owned()))
     }
 }
 
@@ -81,8 +116,8 @@ mod tests {
     fn the_second_is_told_who_is_first_and_takes_nothing_away() {
         let dir = tempfile::tempdir().unwrap();
         let (path, pid_file) = (dir.path().join("lock"), dir.path().join("pid"));
-        let first = Lock::take(&path, pid_file.clone()).unwrap();
-        let second = Lock::take(&path, pid_file.clone()).unwrap_err();
+        let first = Lock::take(&path, pid_file.clone(), Holder::Run).unwrap();
+        let second = Lock::take(&path, pid_file.clone(), Holder::Run).unwrap_err();
         let pid = process::id();
         assert_eq!(
             second.to_string(),
@@ -91,7 +126,12 @@ mod tests {
         assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{pid}\n"));
         drop(first);
         assert!(!pid_file.exists());
-        Lock::take(&path, pid_file).unwrap();
+        let live = Lock::take(&path, pid_file.clone(), Holder::Live).unwrap();
+        let run = Lock::take(&path, pid_file, Holder::Run).unwrap_err();
+        assert!(matches!(run, LockError::Live(holder) if holder == pid.to_string()));
+        assert!(Lock::live(&path).is_some());
+        drop(live);
+        assert!(Lock::live(&path).is_none());
     }
 
     #[test]
@@ -99,7 +139,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         fs::write(&path, "4194304 and more\n").unwrap();
-        let _lock = Lock::take(&path, dir.path().join("pid")).unwrap();
+        let _lock = Lock::take(&path, dir.path().join("pid"), Holder::Run).unwrap();
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
             format!("{}\n", process::id())

@@ -5,9 +5,9 @@
 
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use constellation_shared::regular_file;
 use indicatif::MultiProgress;
@@ -25,6 +25,10 @@ use crate::support::state_file::RUN_LOG;
 
 /// The `tracing` target of messages about profiles, which have a log file of their own.
 pub(crate) const PROFILE_LOG: &str = "constellation_profiles";
+
+/// The `tracing` target of what `live` says between its backfills, which has a log file of its own and
+/// does not stand in the log of the last run.
+pub(crate) const LIVE_LOG: &str = "constellation_live";
 
 /// The boolean field that marks the messages that the station's scripts look for. These contain
 /// only our own text and numbers. In all other messages, the words by which scripts find them are
@@ -84,9 +88,10 @@ impl Journal {
 /// Writes messages to log files and to the terminal.
 #[derive(Debug)]
 pub(crate) struct Log {
-    run: Option<Mutex<RunLog>>,
+    run: Option<Arc<Mutex<RunLog>>>,
     errors: Option<(PathBuf, Rotation)>,
     profiles: Option<(PathBuf, Rotation)>,
+    live: Option<(PathBuf, Rotation)>,
     /// Whether the terminal gets every message and not only warnings and errors.
     verbose: bool,
     bars: MultiProgress,
@@ -99,6 +104,7 @@ impl Log {
             run: None,
             errors: None,
             profiles: None,
+            live: None,
             verbose,
             bars,
         }
@@ -115,13 +121,13 @@ impl Log {
         errors: PathBuf,
         rotation: Rotation,
     ) -> io::Result<Self> {
-        self.run = Some(Mutex::new(RunLog {
+        self.run = Some(Arc::new(Mutex::new(RunLog {
             file: regular_file::open_without_waiting(
                 run,
                 File::options().create(true).write(true).truncate(true),
             )?,
             room: RUN_LOG.most_bytes,
-        }));
+        })));
         self.errors = Some((errors, rotation));
         Ok(self)
     }
@@ -133,10 +139,24 @@ impl Log {
         self
     }
 
+    /// Also writes what `live` says between its backfills to this file, and not to that of the run.
+    #[must_use]
+    pub(crate) fn with_live(mut self, path: PathBuf, rotation: Rotation) -> Self {
+        self.live = Some((path, rotation));
+        self
+    }
+
+    /// What begins the log of the run anew.
+    pub(crate) fn next_run(&self) -> NextRun {
+        NextRun(self.run.clone())
+    }
+
     fn write(&self, level: Level, target: &str, message: &Message) {
         let line = line(level, &message.text, message.is_for_scripts);
         let is_serious = level <= Level::WARN;
-        if let Some(run) = &self.run {
+        if let (LIVE_LOG, Some((path, rotation))) = (target, &self.live) {
+            let _ = append_rotating(path, line.as_bytes(), *rotation);
+        } else if let Some(run) = &self.run {
             let mut run = lock(run);
             run.write(&line, message.is_for_scripts);
         }
@@ -154,6 +174,19 @@ impl Log {
     }
 }
 
+/// Begins the log of the run anew, in a process that makes several runs.
+#[derive(Debug, Clone)]
+pub(crate) struct NextRun(Option<Arc<Mutex<RunLog>>>);
+
+impl NextRun {
+    /// Empties the log for the next run.
+    pub(crate) fn begin(&self) {
+        if let Some(run) = &self.0 {
+            lock(run).empty();
+        }
+    }
+}
+
 /// The log of the current run, which is not rotated.
 #[derive(Debug)]
 struct RunLog {
@@ -165,6 +198,13 @@ struct RunLog {
 impl RunLog {
     /// The number of bytes that is kept free for the last messages of a run.
     const RESERVE: u64 = 64 * 1024;
+
+    fn empty(&mut self) {
+        // If it cannot be emptied, it goes on behind what is there, for as long as there is room.
+        if self.file.set_len(0).is_ok() && self.file.rewind().is_ok() {
+            self.room = RUN_LOG.most_bytes;
+        }
+    }
 
     fn write(&mut self, line: &str, is_for_scripts: bool) {
         let was_full = self.room < Self::RESERVE;

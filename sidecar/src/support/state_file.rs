@@ -49,6 +49,10 @@ pub(crate) const REPORT_PAGE: StateFile = file("constellation-report.html", 16 *
 pub(crate) const TUNNELS: StateFile = file("constellation-tunnels.json", MB);
 /// The tunnels that the doctor has open.
 pub(crate) const PROBE_TUNNELS: StateFile = file("constellation-inquiry-tunnels.json", MB);
+/// The tunnels that `live` has open.
+pub(crate) const LIVE_TUNNELS: StateFile = file("constellation-live-tunnels.json", MB);
+/// What `live` has, and of whom.
+pub(crate) const LIVE: StateFile = file("constellation-live.json", MB);
 /// The attempts of the trigger.
 pub(crate) const TRIGGER: StateFile = file("constellation-trigger.json", 4096);
 /// When the last triggered backfill that succeeded began.
@@ -59,6 +63,8 @@ pub(crate) const RUN_LOG: StateFile = file("constellation-backfill.log", 32 * MB
 pub(crate) const ERROR_LOG: StateFile = file("constellation-backfill.error.log", 10_000_000);
 /// The log of messages about profiles.
 pub(crate) const PROFILE_LOG: StateFile = file("hex-to-profile.log", 10_000_000);
+/// The log of `live`.
+pub(crate) const LIVE_JOURNAL: StateFile = file("constellation-live.log", 10_000_000);
 /// The log of the trigger.
 pub(crate) const TRIGGER_LOG: StateFile = file("constellation-trigger.log", 10_000_000);
 /// The process id of a running backfill, for the station's own scripts.
@@ -67,7 +73,7 @@ pub(crate) const PID: StateFile = file("constellation-backfill.lock", 64);
 pub(crate) const LOCK: StateFile = file("constellation-sync.lock", 64);
 
 /// All of our files in strfry's folder.
-pub const ALL: [StateFile; 19] = [
+pub const ALL: [StateFile; 22] = [
     PEERS,
     COVERAGE,
     REFUSED,
@@ -79,6 +85,9 @@ pub const ALL: [StateFile; 19] = [
     REPORT_PAGE,
     TUNNELS,
     PROBE_TUNNELS,
+    LIVE_TUNNELS,
+    LIVE,
+    LIVE_JOURNAL,
     TRIGGER,
     LAST_SUCCESS,
     RUN_LOG,

@@ -17,6 +17,7 @@ use super::reconcile::Reconciliation;
 use super::store::Store;
 use super::{Counts, Shared, http, lock};
 use crate::filter::Filter;
+use crate::record::Record;
 
 /// The connection ends here, without a close frame.
 pub(super) struct Gone;
@@ -25,7 +26,7 @@ pub(super) struct Connection {
     socket: WebSocketStream<TcpStream>,
     pub(super) behaviour: Arc<Behaviour>,
     pub(super) shared: Arc<Shared>,
-    open: HashSet<String>,
+    open: HashMap<String, Vec<Filter>>,
     pub(super) reconciliations: HashMap<String, Reconciliation>,
     events_sent: usize,
     requests: usize,
@@ -64,7 +65,7 @@ async fn converse(stream: TcpStream, behaviour: Arc<Behaviour>, shared: Arc<Shar
         socket,
         behaviour,
         shared,
-        open: HashSet::new(),
+        open: HashMap::new(),
         reconciliations: HashMap::new(),
         events_sent: 0,
         requests: 0,
@@ -78,9 +79,20 @@ impl Connection {
         for text in self.behaviour.greeting.clone() {
             self.send(text).await?;
         }
+        let mut published = self.shared.published.subscribe();
+        let mut is_away = self.shared.is_away.subscribe();
         loop {
             self.socket.flush().await.map_err(|_| Gone)?;
-            match self.socket.next().await {
+            let message = tokio::select! {
+                message = self.socket.next() => message,
+                Ok(record) = published.recv() => {
+                    self.tell(&record).await?;
+                    continue;
+                }
+                // Once away, always away to this connection.
+                _ = is_away.changed() => return Err(Gone),
+            };
+            match message {
                 Some(Ok(Message::Text(text))) => {
                     Counts::add(&self.shared.counts.bytes_in, text.len());
                     lock(&self.shared.received).push(text.to_string());
@@ -91,6 +103,17 @@ impl Connection {
                 Some(Err(_)) | None => return Err(Gone),
             }
         }
+    }
+
+    /// Tells a new event to the subscriptions that want it.
+    async fn tell(&mut self, record: &Record) -> Result<(), Gone> {
+        let wants = |filters: &Vec<Filter>| filters.iter().any(|filter| filter.matches(record));
+        let open = self.open.iter().filter(|(_, filters)| wants(filters));
+        let names: Vec<String> = open.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.deliver_one(&name, &record.json).await?;
+        }
+        Ok(())
     }
 
     async fn obey(&mut self, text: &str) -> Result<(), Gone> {
@@ -151,10 +174,10 @@ impl Connection {
             let why = "auth-required: requested filter requires authentication";
             return self.closed(name, why).await;
         }
-        if !self.open.contains(name) && self.open.len() >= self.behaviour.max_subscriptions {
+        if !self.open.contains_key(name) && self.open.len() >= self.behaviour.max_subscriptions {
             return self.notice("too many concurrent REQs").await;
         }
-        self.open.insert(name.to_owned());
+        self.open.insert(name.to_owned(), filters.clone());
         let most_open = &self.shared.counts.most_open;
         most_open.fetch_max(self.open.len() as u64, Ordering::SeqCst);
         self.deliver(name, &filters).await?;

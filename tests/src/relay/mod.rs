@@ -16,11 +16,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use constellation_shared::Event;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot, watch};
 
 pub use behaviour::{Behaviour, Front, Nip11, Nip77, RefusedBy, Takes};
 pub use raw::RawRelay;
 use store::Store;
+
+use crate::record::Record;
 
 /// A relay in a thread of its own, on a port of its own, gone when it is dropped.
 pub struct ScriptedRelay {
@@ -38,7 +40,14 @@ struct Shared {
     /// The text messages that came in, of all connections.
     received: Mutex<Vec<String>>,
     closed_once: AtomicBool,
+    /// What is told to open subscriptions.
+    published: broadcast::Sender<Arc<Record>>,
+    /// Whether it is away: it ends all connections and takes no others.
+    is_away: watch::Sender<bool>,
 }
+
+/// How many events may be told at once.
+const MOST_PUBLISHED: usize = 65_536;
 
 #[derive(Default)]
 struct Counts {
@@ -67,6 +76,8 @@ impl ScriptedRelay {
             counts: Counts::default(),
             received: Mutex::default(),
             closed_once: AtomicBool::new(false),
+            published: broadcast::Sender::new(MOST_PUBLISHED),
+            is_away: watch::Sender::new(false),
         });
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -99,6 +110,29 @@ impl ScriptedRelay {
     pub fn add(&self, events: &[Event]) {
         let mut store = lock(&self.shared.store);
         *store = Arc::new(store.with(events));
+    }
+
+    /// Holds these too from now on, and tells open subscriptions that want them.
+    ///
+    /// # Panics
+    /// Never: events can be spelled.
+    pub fn publish(&self, events: &[Event]) {
+        self.add(events);
+        for event in events {
+            let record = Record::from_json(&event.to_json()).unwrap();
+            // Without a connection, nobody is told.
+            let _ = self.shared.published.send(Arc::new(record));
+        }
+    }
+
+    /// Ends all connections, and takes no others until it comes back.
+    pub fn go_away(&self) {
+        self.shared.is_away.send_replace(true);
+    }
+
+    /// Takes connections again.
+    pub fn come_back(&self) {
+        self.shared.is_away.send_replace(false);
     }
 
     /// Holds these too from now on, spelled as a strfry serves them.
@@ -196,6 +230,9 @@ async fn accept(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
+        if *shared.is_away.borrow() {
+            continue;
+        }
         stream.set_nodelay(true)?;
         let behaviour = Arc::clone(&lock(&shared.behaviour));
         tokio::spawn(connection::serve(stream, behaviour, Arc::clone(shared)));

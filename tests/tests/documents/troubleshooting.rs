@@ -88,6 +88,8 @@ fn messages() -> Vec<(PathBuf, String)> {
         for call in ["#[error(", "error!(", "warn!("] {
             for (at, _) in text.match_indices(call) {
                 let rest = text[at + call.len()..].trim_start();
+                let rest = rest.strip_prefix("target: LIVE_LOG,").unwrap_or(rest);
+                let rest = rest.trim_start();
                 if rest.starts_with("transparent") {
                     continue;
                 }

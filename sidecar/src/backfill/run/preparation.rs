@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use constellation_shared::{Pubkey, counted};
+use constellation_shared::counted;
 use tracing::{info, warn};
 
 use crate::admission::rules::Rules;
@@ -15,23 +15,18 @@ use crate::backfill::run::memory::{
     ledger_path, peer_memory_path, peer_sets_path, refused_path, warn_if_unwritten,
 };
 use crate::backfill::shared_claims::SharedClaims;
+use crate::backfill::situation::{Situation, network};
 use crate::backfill::stop::TimeLimit;
-use crate::context::{Context, Recalled};
+use crate::context::Context;
 use crate::plan::ledger::Ledger;
 use crate::plan::peer_memory::PeerMemory;
 use crate::plan::peer_sets::PeerSets;
 use crate::plan::refused::{Present, Refused};
-use crate::relay::connection::{Connector, ConnectorError};
-use crate::relay::tunnel::Patience;
-use crate::relay::tunnel::tunnels::Tunnels;
-use crate::strfry::conf::{EventLimits, LimitsFound};
-use crate::strfry::{Strfry, conf};
+use crate::strfry::Strfry;
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
-use crate::support::program::is_program;
 use crate::support::state_file;
-use crate::swarm::followed::{self, Followed};
-use crate::swarm::peer::{self, Description, Peer};
+use crate::swarm::peer::Peer;
 
 /// What stands in place of a progress bar until it is known how much is missing.
 const COMPARING: &str = "{spinner} comparing with the peers";
@@ -48,24 +43,23 @@ impl<'a> Backfill<'a> {
         let now = unix_time();
         let limit = TimeLimit::from_now(options.max_minutes.0);
         let patience = Duration::from_secs(options.patience);
-        let (tunnels, connector) = network(context, patience)?;
+        let (tunnels, connector) = network(context, patience, state_file::TUNNELS)?;
         tunnels.sweep().await;
-        let strfry = strfry(context)?;
-        check_settings(context)?;
-        let limits = event_limits(&strfry)?;
-        let mut descriptions = peer::descriptions(&context.station);
-        let kept_friends = recall(context, &mut descriptions, now);
-        let candidates = context.peers(&descriptions);
+        let Situation {
+            strfry,
+            limits,
+            candidates,
+            kept_friends,
+            followed: keys,
+            blocked,
+            kinds,
+        } = Situation::look(context, now)?;
         if candidates.is_empty() {
             return Err(PrepareError::NoPeers(context.station.swarm_dir()));
         }
         let peer_memory = PeerMemory::load(&peer_memory_path(context), now);
         let selection = context.selection(&candidates, &peer_memory, now);
-        let Followed { keys, blocked, .. } =
-            followed::followed(&context.station, &descriptions, &kept_friends)?;
         info!(for_scripts = true, "SYNC_HEX: count={}", keys.len());
-        let mut kinds = options.wanted_kinds();
-        kinds.sort_unstable();
         if keys.is_empty() {
             warn!("no pubkeys to follow: there are no members and no friends yet");
         }
@@ -96,7 +90,7 @@ impl<'a> Backfill<'a> {
             selection,
             peers: Vec::new(),
             asked: Vec::new(),
-            followed: keys.into(),
+            followed: keys,
             kept_friends,
             kinds,
             rules: Rules {
@@ -151,48 +145,6 @@ impl<'a> Backfill<'a> {
     }
 }
 
-/// Adds the stations that were described until lately, and returns the friends who keep their
-/// standing; both are logged, and remembered for the next run.
-fn recall(context: &Context, descriptions: &mut Vec<Description>, now: u64) -> BTreeSet<Pubkey> {
-    let Recalled {
-        kept,
-        stations,
-        mut recall,
-    } = context.recall(descriptions, now);
-    if stations > 0 {
-        info!(
-            "{} of the swarm without a description now: asked as known within the last 24 hours",
-            counted(stations, "station")
-        );
-    }
-    if !kept.keys.is_empty() {
-        info!(
-            "{} missing on lists that vanished lately: they keep their standing for two hours after that",
-            counted(kept.keys.len(), "friend")
-        );
-    }
-    let path = context.file(state_file::SWARM.name);
-    warn_if_unwritten(&path, recall.save(&path));
-    kept.keys
-}
-
-/// Tunnels, and a connector that uses them.
-fn network(
-    context: &Context,
-    patience: Duration,
-) -> Result<(Arc<Tunnels>, Connector), ConnectorError> {
-    let options = &context.options;
-    let tunnels = Arc::new(Tunnels::new(
-        context.ipfs_program(),
-        context.file(state_file::TUNNELS.name),
-        Patience::within(patience),
-    ));
-    let connector = Connector::new(options.ca_file.as_deref(), Arc::new(context.guard()))?
-        .patient(patience)
-        .with_tunnels(Arc::clone(&tunnels));
-    Ok((tunnels, connector))
-}
-
 /// Whether the database is another one than at the end of the last run, which is logged: what was
 /// had then is not here any more.
 async fn is_another_database(strfry: &Strfry, ledger: &Ledger) -> bool {
@@ -218,40 +170,4 @@ async fn is_another_database(strfry: &Strfry, ledger: &Ledger) -> bool {
             false
         }
     }
-}
-
-/// This station's strfry, if its binary is there.
-fn strfry(context: &Context) -> Result<Strfry, PrepareError> {
-    let strfry = context.strfry();
-    if is_program(strfry.binary()) {
-        Ok(strfry)
-    } else {
-        Err(PrepareError::NoStrfry(strfry.binary().to_owned()))
-    }
-}
-
-/// Warns of doubtful settings, and refuses a settings file that may name another blacklist.
-fn check_settings(context: &Context) -> Result<(), PrepareError> {
-    for doubt in &context.doubts {
-        warn!("{doubt}");
-    }
-    if context.blacklist_is_unknown {
-        let file = context.file("constellation.toml");
-        return Err(PrepareError::SettingsUnknown(file));
-    }
-    Ok(())
-}
-
-/// The limits of events in strfry's conf. What is not understood of it is logged.
-fn event_limits(strfry: &Strfry) -> Result<EventLimits, PrepareError> {
-    let LimitsFound { limits, doubts } = conf::event_limits(&strfry.conf())
-        .map_err(|error| PrepareError::Conf(strfry.conf(), error))?;
-    for doubt in doubts {
-        warn!(
-            "{} {doubt}; until that is mended, events of up to {} bytes are given to strfry, and those that it finds too long are left out",
-            strfry.conf().display(),
-            limits.bytes
-        );
-    }
-    Ok(limits)
 }

@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
 
 use super::error::{ConnectionError, SEND_PATIENCE};
 use crate::relay::traffic::Traffic;
@@ -17,6 +17,7 @@ use crate::relay::traffic::Traffic;
 pub struct Connection<S> {
     socket: WebSocketStream<S>,
     traffic: Arc<Traffic>,
+    heard_at: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -25,6 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Self {
             socket,
             traffic: Arc::default(),
+            heard_at: Instant::now(),
         }
     }
 
@@ -33,6 +35,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub fn counted_in(mut self, traffic: Arc<Traffic>) -> Self {
         self.traffic = traffic;
         self
+    }
+
+    /// Counts the traffic from now on here.
+    pub(crate) fn count_in(&mut self, traffic: Arc<Traffic>) {
+        self.traffic = traffic;
+    }
+
+    /// When the relay last sent anything, be it the answer to a ping.
+    pub(crate) const fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
+    /// Asks the relay for a sign of life (RFC 6455, 5.5.2).
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub(crate) async fn ping(&mut self) -> Result<(), ConnectionError> {
+        let ping = Message::Ping(Bytes::new());
+        match timeout(SEND_PATIENCE, self.socket.send(ping)).await {
+            Ok(sent) => sent.map_err(broken),
+            Err(_) => Err(ConnectionError::Stuck),
+        }
     }
 
     /// How much arrived, and how much of it was of use.
@@ -74,6 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.traffic.wait(waited);
                 return Err(ConnectionError::Silent(patience));
             };
+            self.heard_at = Instant::now();
             let length = match &message {
                 Some(Ok(message)) => message.len() as u64,
                 _ => 0,

@@ -332,3 +332,32 @@ async fn a_strfry_that_finds_everything_too_long_comes_to_an_end() {
     assert!(!is_complete);
     assert_eq!(imported.too_long, 0);
 }
+
+/// For as long as no other line comes, nothing else would notice it.
+#[tokio::test]
+async fn what_a_child_took_and_did_not_store_is_fed_again_at_once_when_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    // `sh import …`
+    let script = "read line; mkdir once 2>/dev/null && exit 1
+        echo \"$line\" > fed
+        echo \"Writer: added: 1 dups: 0 replaced: 0 deleted: 0\" >&2
+        cat >/dev/null
+        echo \"Done. Processed 1 lines. 1 added, 0 rejected, 0 dups\" >&2\n";
+    std::fs::write(dir.path().join("import"), script).unwrap();
+    let (program, folder) = (PathBuf::from("/bin/sh"), dir.path().to_owned());
+    let strfry = Strfry::new(program, folder, Duration::from_secs(60));
+    let (sender, lines) = mpsc::channel(1);
+    let import = tokio::spawn(Import::new(strfry, false).run(lines));
+    sender.send(vec![line(1)]).await.unwrap();
+    let fed = dir.path().join("fed");
+    let is_fed = async {
+        while !std::fs::read_to_string(&fed).is_ok_and(|text| text == "{}\n") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), is_fed).await.unwrap();
+    drop(sender);
+    let (imported, result) = import.await.unwrap();
+    result.unwrap();
+    assert_eq!((imported.written.added, imported.replaced_children), (1, 1));
+}

@@ -1,0 +1,142 @@
+//! What peers have is here within seconds, whatever happens in between.
+
+use constellation_shared::Event;
+use constellation_tests::author::{notes, now};
+use constellation_tests::command::{Running, wait_until};
+use constellation_tests::station::ids;
+use constellation_tests::sync_program::children::{children, kill};
+use constellation_tests::sync_program::{LOCK, PID_FILE, PLAIN_KINDS, PROGRAM, follow, recent};
+use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn live(station: &StationDir) -> Running {
+    let arguments = ["live", "--allow-private-peers", "--no-fallback"];
+    station.command(PROGRAM).args(arguments).spawn()
+}
+
+fn state(station: &StationDir) -> Value {
+    let text = station.read("strfry/constellation-live.json");
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Waits until all of these are stored.
+fn wait_for(station: &StationDir, events: &[Event]) {
+    let wanted = ids(events);
+    wait_until("the events to be stored", || {
+        wanted.is_subset(&station.stored_ids())
+    });
+}
+
+/// Waits until this many questions were asked of the relay by a live connection.
+fn wait_until_asked(relay: &ScriptedRelay, times: usize) {
+    wait_until("the relay to be followed", || {
+        let asked = relay.received();
+        let live = asked.iter().filter(|text| text.contains("\"REQ\",\"l0\""));
+        live.count() >= times
+    });
+}
+
+#[test]
+fn what_a_peer_is_given_is_here_soon_and_so_is_what_it_had_before() {
+    let station = station!();
+    let authors = Author::many(5);
+    let before = notes(&authors, &PLAIN_KINDS, 100, recent(), 3000);
+    let relay = ScriptedRelay::start(&before, Behaviour::default());
+    follow(&station, &authors, &[&relay.url()]);
+    let mut live = live(&station);
+    wait_for(&station, &before);
+    wait_until_asked(&relay, 1);
+    for number in 0..5 {
+        let event = authors[0].note(now(), &format!("news {number}"));
+        relay.publish(std::slice::from_ref(&event));
+        wait_for(&station, &[event]);
+    }
+    // Others see that it does the backfills.
+    let pid = live.pid();
+    assert_eq!(station.read(LOCK), format!("{pid} live\n"));
+    assert_eq!(station.read(PID_FILE), format!("{pid}\n"));
+    for arguments in [&["trigger"][..], &[]] {
+        let other = station.run(PROGRAM, arguments);
+        other.expect_code(0);
+        let words = format!("constellation-sync live, PID {pid}, keeps this station level");
+        assert!(other.stdout.starts_with(&words), "{other}");
+    }
+    live.signal(Signal::TERM);
+    live.wait().expect_code(0);
+    assert_eq!(station.read(PID_FILE), "");
+    assert_eq!(state(&station)["peers"][0]["url"], relay.url());
+}
+
+#[test]
+fn what_a_peer_is_given_while_it_cannot_be_reached_is_here_once_it_can() {
+    let station = station!();
+    let authors = Author::many(5);
+    let relay = ScriptedRelay::start(&[], Behaviour::default());
+    follow(&station, &authors, &[&relay.url()]);
+    let mut live = live(&station);
+    wait_until_asked(&relay, 1);
+    for round in 0..3 {
+        relay.go_away();
+        let missed = notes(&authors, &PLAIN_KINDS, 100, now(), 60);
+        let missed: Vec<Event> = missed.into_iter().skip(round * 30).take(30).collect();
+        relay.publish(&missed);
+        relay.come_back();
+        wait_for(&station, &missed);
+        wait_until_asked(&relay, round + 2);
+    }
+    live.signal(Signal::TERM);
+    live.wait().expect_code(0);
+}
+
+#[test]
+fn a_strfry_that_is_killed_costs_no_event() {
+    let station = station!();
+    let authors = Author::many(5);
+    let relay = ScriptedRelay::start(&[], Behaviour::default());
+    follow(&station, &authors, &[&relay.url()]);
+    let mut live = live(&station);
+    wait_until_asked(&relay, 1);
+    let mut all = Vec::new();
+    for number in 0..20 {
+        let event = authors[number % 5].note(now(), &format!("news {number}"));
+        relay.publish(std::slice::from_ref(&event));
+        all.push(event);
+        if number % 4 == 3 {
+            children(live.pid()).into_iter().for_each(kill);
+        }
+    }
+    wait_for(&station, &all);
+    live.signal(Signal::TERM);
+    live.wait().expect_code(0);
+}
+
+#[test]
+fn who_is_followed_anew_is_had_at_once_and_who_is_blocked_no_more() {
+    let station = station!();
+    let authors = Author::many(3);
+    let [first, second, third] = &authors[..] else {
+        panic!("three authors");
+    };
+    let old = second.note(now() - 400 * 86_400, "long ago");
+    let relay = ScriptedRelay::start(std::slice::from_ref(&old), Behaviour::default());
+    follow(&station, std::slice::from_ref(first), &[&relay.url()]);
+    let mut live = live(&station);
+    wait_until_asked(&relay, 1);
+    follow(&station, &authors, &[&relay.url()]);
+    wait_for(&station, &[old]);
+    let new = second.note(now(), "now");
+    relay.publish(std::slice::from_ref(&new));
+    wait_for(&station, &[new]);
+    // Friends are pardoned; who is none any more is blocked.
+    follow(&station, &authors[..2], &[&relay.url()]);
+    station.blacklist(&[third.pubkey()]);
+    let blocked = third.note(now(), "let me in");
+    let welcome = first.note(now(), "after it");
+    wait_until_asked(&relay, 3);
+    relay.publish(&[blocked.clone(), welcome.clone()]);
+    wait_for(&station, &[welcome]);
+    assert!(!station.stored_ids().contains(&blocked.id));
+    live.signal(Signal::TERM);
+    live.wait().expect_code(0);
+}
