@@ -18,11 +18,13 @@ PATH="${PATH:-/usr/bin:/bin}:$HOME/.cargo/bin:/usr/local/bin:$HOME/.local/bin:/s
 export HOME PATH
 
 # The station's own scripts call it each hour: whatever is missing is fetched, however old it is.
-export CONSTELLATION_SWEEP="${CONSTELLATION_SWEEP:-true}"
+# The settings file may say otherwise, and so may CONSTELLATION_SWEEP.
+export CONSTELLATION_USUAL_SWEEP=true
 
-# With CAPTAINEMAIL set, the report beside this script is sent once a run has ended. An empty variable
-# turns that off.
-export CONSTELLATION_SYNC_REPORT="${CONSTELLATION_SYNC_REPORT-$(dirname -- "$0")/sync_report.sh}"
+# With CAPTAINEMAIL set, the report beside this script is sent once a run has ended. An empty
+# CONSTELLATION_SYNC_REPORT, or sync-report = "" in the settings file, turns that off.
+CONSTELLATION_USUAL_SYNC_REPORT="$(dirname -- "$0")/sync_report.sh"
+export CONSTELLATION_USUAL_SYNC_REPORT
 
 program="${CONSTELLATION_SYNC:-constellation-sync}"
 if command -v -- "$program" > /dev/null; then

@@ -17,9 +17,10 @@ fi
 PATH="${PATH:-/usr/bin:/bin}:$HOME/.cargo/bin:/usr/local/bin:$HOME/.local/bin:/snap/bin"
 export HOME PATH
 
-# With CAPTAINEMAIL set, the report beside this script is sent once a run has ended. An empty variable
-# turns that off.
-export CONSTELLATION_SYNC_REPORT="${CONSTELLATION_SYNC_REPORT-$(dirname -- "$0")/sync_report.sh}"
+# With CAPTAINEMAIL set, the report beside this script is sent once a run has ended. An empty
+# CONSTELLATION_SYNC_REPORT, or sync-report = "" in the settings file, turns that off.
+CONSTELLATION_USUAL_SYNC_REPORT="$(dirname -- "$0")/sync_report.sh"
+export CONSTELLATION_USUAL_SYNC_REPORT
 
 program="${CONSTELLATION_SYNC:-constellation-sync}"
 if command -v -- "$program" > /dev/null; then

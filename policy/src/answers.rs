@@ -9,7 +9,8 @@ use constellation_shared::verdict::Verdict;
 use constellation_shared::{Pubkey, counted};
 use tracing::warn;
 
-use crate::filters::{Filters, Wanted};
+use crate::filters::Wanted;
+use crate::in_force::InForce;
 use crate::lists::{Standing, Stranger, Undecided};
 use crate::message::{Answer, Request};
 
@@ -28,10 +29,8 @@ const KEPT_CAPACITY: usize = 1_048_576;
 pub struct Rules<'a, V> {
     /// Returns what the lists say of an author.
     pub standing: V,
-    /// Whether blocked authors are told that their events were accepted.
-    pub shadow: bool,
-    /// The filters for the events of authors who are not blocked.
-    pub filters: Option<&'a Filters>,
+    /// What of the settings is in force.
+    pub in_force: &'a InForce,
 }
 
 /// Answers each line that is not blank with exactly one line, in order, until the input ends.
@@ -105,10 +104,8 @@ impl<V: Fn(&Pubkey) -> Result<Standing, Undecided>> Rules<'_, V> {
                 let answer = match self.decide(author) {
                     Decision::Final(answer) => answer,
                     Decision::Filtered(stranger) => {
-                        let wanted = self
-                            .filters
-                            .map_or(Wanted::Nothing, |filters| filters.wanted(kind));
-                        let filtered = match (wanted, self.filters) {
+                        let asked = self.in_force.asked();
+                        let filtered = match (asked.wanted(kind), asked.filters()) {
                             (Wanted::Refusal(refusal), _) => Some(refusal),
                             (Wanted::Filter(kind), Some(filters)) => {
                                 output.write_all(answers)?;
@@ -147,7 +144,7 @@ impl<V: Fn(&Pubkey) -> Result<Standing, Undecided>> Rules<'_, V> {
         };
         match standing.verdict {
             Verdict::Allow | Verdict::Pardon => Decision::Filtered(standing.stranger),
-            Verdict::Block if self.shadow => Decision::Final(Answer::ShadowReject),
+            Verdict::Block if self.in_force.shadow() => Decision::Final(Answer::ShadowReject),
             Verdict::Block => Decision::Final(Answer::Reject("blocked: pubkey is blacklisted")),
         }
     }

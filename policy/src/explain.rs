@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use constellation_shared::Pubkey;
@@ -15,6 +14,7 @@ use constellation_shared::verdict::{Strangers, Verdict};
 
 use crate::filters::kinds_in;
 use crate::lists::{Sources, friends_before};
+use crate::settings::FilterFolder;
 
 /// The rule by which a relay decides, besides the lists.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Rule {
     /// What strangers may write.
     pub strangers: Strangers,
     /// The folder of the filters.
-    pub filters: Option<PathBuf>,
+    pub filters: FilterFolder,
     /// Where the rule comes from, in words.
     pub source: String,
 }
@@ -58,7 +58,13 @@ pub fn explain(
     let swarm = sources.swarm_pardoning();
     let pardoning = [own.files, swarm.files].concat();
     let stations = sources.station_keys();
-    let kinds = rule.filters.as_ref().map(|folder| kinds_in(folder));
+    let kinds = match &rule.filters {
+        FilterFolder::None => None,
+        FilterFolder::At(folder) => Some(kinds_in(folder)),
+        FilterFolder::Unknown => Some(Err(io::Error::other(
+            "constellation.toml is not understood",
+        ))),
+    };
     let mut worst = Verdict::Allow;
     for key in keys {
         let mut explanation = Explanation::of(key, &blacklist, &pardoning, &members_dir);
@@ -109,8 +115,12 @@ fn write_rule(
         strangers, source, ..
     } = rule;
     writeln!(output, "rule: {words} (--strangers {strangers}, {source})")?;
-    let (Some(folder), Some(kinds)) = (&rule.filters, kinds) else {
+    let Some(kinds) = kinds else {
         return Ok(());
+    };
+    let place = match &rule.filters {
+        FilterFolder::At(folder) => format!(" in {}", folder.display()),
+        FilterFolder::None | FilterFolder::Unknown => String::new(),
     };
     let kinds = match kinds {
         Ok(kinds) if kinds.is_empty() => "none".to_owned(),
@@ -120,7 +130,7 @@ fn write_rule(
         }
         Err(error) => format!("they cannot be read: {error}"),
     };
-    let words = format!("filters in {}: {kinds}", folder.display());
+    let words = format!("filters{place}: {kinds}");
     writeln!(output, "{}", one_line(&words))
 }
 
@@ -191,7 +201,7 @@ fn answer(
         _ if verdict == Verdict::Block => (verdict, explanation.words().to_owned()),
         Filter::Unreadable => (
             Verdict::Block,
-            "block (the folder of the filters cannot be read: every event is rejected)".to_owned(),
+            "block (the filters cannot be told: every event is rejected)".to_owned(),
         ),
         Filter::Decides => (
             verdict,
@@ -234,7 +244,7 @@ mod tests {
         Pubkey::from_bytes([byte; 32])
     }
 
-    fn rule(strangers: Strangers, filters: Option<PathBuf>) -> Rule {
+    fn rule(strangers: Strangers, filters: FilterFolder) -> Rule {
         Rule {
             strangers,
             filters,
@@ -248,7 +258,7 @@ mod tests {
         let (_dir, sources) =
             station(&[(blacklist, 2), (blacklist, 3), ("strfry/amisOfAmis.txt", 2)]);
         let [allowed, pardoned, blocked] = [1, 2, 3].map(key);
-        let rule = rule(Strangers::Accept, None);
+        let rule = rule(Strangers::Accept, FilterFolder::None);
         let worst = |keys: &[Pubkey]| {
             let question = Question {
                 keys,
@@ -280,7 +290,7 @@ mod tests {
         fs::write(folder.join("7.sh"), "#!/bin/sh\n").unwrap();
         fs::set_permissions(folder.join("7.sh"), fs::Permissions::from_mode(0o755)).unwrap();
         let explained = |byte: u8, kind: Option<u64>, strangers: Strangers| {
-            let rule = rule(strangers, Some(folder.clone()));
+            let rule = rule(strangers, FilterFolder::At(folder.clone()));
             let question = Question {
                 keys: &[key(byte)],
                 kind,

@@ -22,7 +22,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustix::fs::{Access, access};
 use tracing::{debug, error, warn};
@@ -42,7 +42,7 @@ pub struct Filters {
     complaints: Mutex<BTreeMap<PathBuf, String>>,
     /// The kinds for which it was logged that an event was too long for their filter.
     too_long: Mutex<BTreeSet<u64>>,
-    runner: Runner,
+    runner: Arc<Runner>,
 }
 
 /// Whether a filter must be asked about an event.
@@ -62,6 +62,19 @@ impl Filters {
     /// # Errors
     /// Fails if the working directory cannot be found, or a thread cannot be started.
     pub fn start(folder: &Path, limits: Limits, log: &Path) -> io::Result<Self> {
+        let runner = Runner::start(std::path::absolute(log)?)?;
+        Self::run_by(Arc::new(runner), folder, limits)
+    }
+
+    /// The filters in another folder, or with other limits.
+    ///
+    /// # Errors
+    /// Fails if the working directory cannot be found.
+    pub fn moved(&self, folder: &Path, limits: Limits) -> io::Result<Self> {
+        Self::run_by(Arc::clone(&self.runner), folder, limits)
+    }
+
+    fn run_by(runner: Arc<Runner>, folder: &Path, limits: Limits) -> io::Result<Self> {
         let filters = Self {
             // Absolute, so that a filter finds its own folder from any working directory.
             folder: std::path::absolute(folder)?,
@@ -69,7 +82,7 @@ impl Filters {
             kinds: RwLock::new(None),
             complaints: Mutex::default(),
             too_long: Mutex::default(),
-            runner: Runner::start(std::path::absolute(log)?)?,
+            runner,
         };
         filters.refresh();
         Ok(filters)

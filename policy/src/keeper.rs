@@ -20,14 +20,15 @@ use constellation_shared::Pubkey;
 use constellation_shared::verdict::Verdict;
 use tracing::error;
 
-use crate::filters::Filters;
+use crate::in_force::InForce;
 use crate::keeper::publish::publish;
 use crate::keeper::remover::Remover;
 use crate::keeper::schedule::{LOOK_EVERY, since_1970};
 use crate::keeper::swarm::Board;
 use crate::lists::friends_before::FriendsBefore;
 use crate::lists::{Lists, Loader, Own, Sources, Standing, Stranger, Swarm, Undecided};
-use crate::settings::WatchedSettings;
+use crate::log_level::LogLevel;
+use crate::settings::{Change, WatchedSettings};
 
 /// How long the first answers wait for the search of other stations' lists. Most searches are
 /// over by then, so that a blacklisted friend of another station is let in from the start.
@@ -62,31 +63,28 @@ impl Keeper {
     /// Fails if a thread cannot be started.
     pub fn start_watching(
         settings: WatchedSettings,
-        remove: bool,
-        filters: Option<Arc<Filters>>,
+        in_force: Arc<InForce>,
+        log: LogLevel,
     ) -> io::Result<Self> {
-        Self::start_with(settings.sources(), Some(settings), remove, filters)
+        let remove = settings.conduct().remove;
+        let followed = Followed {
+            settings,
+            in_force,
+            log,
+        };
+        Self::start_with(followed.settings.sources(), Some(followed), remove)
     }
 
-    /// Reads the lists and starts looking for changes to them and to the `filters`. With `remove`,
-    /// the lines of pardoned authors are removed from the blacklist.
+    /// Reads the lists and starts looking for changes to them. With `remove`, the lines of pardoned
+    /// authors are removed from the blacklist.
     ///
     /// # Errors
     /// Fails if a thread cannot be started.
-    pub fn start(
-        sources: Sources,
-        remove: bool,
-        filters: Option<Arc<Filters>>,
-    ) -> io::Result<Self> {
-        Self::start_with(sources, None, remove, filters)
+    pub fn start(sources: Sources, remove: bool) -> io::Result<Self> {
+        Self::start_with(sources, None, remove)
     }
 
-    fn start_with(
-        sources: Sources,
-        settings: Option<WatchedSettings>,
-        remove: bool,
-        filters: Option<Arc<Filters>>,
-    ) -> io::Result<Self> {
+    fn start_with(sources: Sources, followed: Option<Followed>, remove: bool) -> io::Result<Self> {
         let lists = Arc::new(RwLock::new(Lists {
             own: Own::default(),
             swarm: sources.swarm.then(Swarm::default),
@@ -101,10 +99,9 @@ impl Keeper {
             friends_before: remove.then(FriendsBefore::default),
             loader: Loader::new(sources.clone()),
             sources,
-            settings,
+            followed,
             lists: Arc::clone(&lists),
             board: Arc::clone(&board),
-            filters,
             refreshed: true,
         };
         let thread = thread::Builder::new()
@@ -154,16 +151,22 @@ impl Keeper {
     }
 }
 
+/// The settings that are followed, and what they change besides the lists.
+struct Followed {
+    settings: WatchedSettings,
+    in_force: Arc<InForce>,
+    log: LogLevel,
+}
+
 struct Work {
     sources: Sources,
-    settings: Option<WatchedSettings>,
+    followed: Option<Followed>,
     loader: Loader,
     lists: Arc<RwLock<Lists>>,
     board: Arc<Board>,
     remover: Option<Remover>,
     /// `None` if nothing is to be changed in the station's folders.
     friends_before: Option<FriendsBefore>,
-    filters: Option<Arc<Filters>>,
     /// Whether the files were looked at since the last panic.
     refreshed: bool,
 }
@@ -225,7 +228,9 @@ impl Work {
             }
             // This comes first, as blocking is urgent and removing lines is not.
             self.refresh(patience);
-            if let Some(filters) = &self.filters {
+            if let Some(followed) = &self.followed
+                && let Some(filters) = followed.in_force.asked().filters()
+            {
                 filters.refresh();
             }
             self.keep_the_pardoned(&mut keys);
@@ -241,6 +246,32 @@ impl Work {
     fn keep_the_pardoned(&self, keys: &mut BTreeSet<Pubkey>) {
         let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|key| lists.verdict(key) == Ok(Verdict::Pardon));
+    }
+
+    /// Looks at the settings, and puts in force what has changed in them.
+    fn follow(&mut self) {
+        let Some(followed) = &mut self.followed else {
+            return;
+        };
+        let Some(Change { sources, conduct }) = followed.settings.look() else {
+            return;
+        };
+        // Filters come first: whoever becomes a stranger is judged by the new ones.
+        if let Some(conduct) = conduct {
+            let log = self.sources.station.filter_log();
+            followed.in_force.change(&conduct, &log);
+            followed.log.set(conduct.log);
+            if conduct.remove && self.remover.is_none() {
+                self.remover = Some(Remover::new(self.sources.blacklist.clone()));
+                self.friends_before = Some(FriendsBefore::default());
+            } else if !conduct.remove {
+                self.remover = None;
+                self.friends_before = None;
+            }
+        }
+        if let Some(sources) = sources {
+            self.adopt(sources);
+        }
     }
 
     /// Switches to other lists. The old ones stay in force until the new ones have been read.
@@ -274,10 +305,7 @@ impl Work {
     /// Looks at the station's own lists. A newly blocked key waits for up to `patience` for the search
     /// of the other stations' lists before it counts.
     fn refresh(&mut self, patience: Duration) {
-        let other = self.settings.as_mut().and_then(WatchedSettings::look);
-        if let Some(sources) = other {
-            self.adopt(sources);
-        }
+        self.follow();
         // No lock is held while files are read. Cloning is cheap, as the keys are shared.
         let held = self.lists.read().unwrap_or_else(PoisonError::into_inner);
         let current = held.own.clone();

@@ -3,7 +3,8 @@
 //! Read it in this order: [`message`] (strfry's requests and our answers), [`lists`] (who is
 //! blocked, and who is pardoned), [`keeper`] (keeps the lists up to date), [`blacklist`]
 //! (removes a key's lines), [`filters`] (the station's own executables), [`answers`] (the loop
-//! that answers), [`explain`], [`settings`], [`options`].
+//! that answers), [`explain`], [`settings`], [`in_force`] (what of them the answers need), [`log_level`],
+//! [`options`].
 //!
 //! stdout belongs to the protocol: one answer for each request, and nothing else.
 #![cfg_attr(
@@ -19,8 +20,10 @@ pub mod answers;
 pub mod blacklist;
 pub mod explain;
 pub mod filters;
+pub mod in_force;
 pub mod keeper;
 pub mod lists;
+pub mod log_level;
 #[cfg(test)]
 mod logged;
 pub mod message;
@@ -34,24 +37,25 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use constellation_shared::Pubkey;
-use constellation_shared::verdict::{Strangers, Verdict};
+use constellation_shared::verdict::Verdict;
+use constellation_shared::{Pubkey, Station};
+use tracing::level_filters::LevelFilter;
 use tracing::warn;
 
 use crate::answers::{READ_SIZE, Rules, answer_all};
 use crate::explain::{Question, Rule};
-use crate::filters::{Filters, Limits};
+use crate::in_force::InForce;
 use crate::keeper::Keeper;
 use crate::lists::Sources;
+use crate::log_level::LogLevel;
 use crate::options::{Command, Options};
 use crate::running::{Installed, Running};
-use crate::settings::WatchedSettings;
-use crate::stderr::Stderr;
+use crate::settings::{FilterFolder, Given, WatchedSettings};
 
 /// Runs the program and returns its exit code: 0 at the end of the input, 2 if it cannot start
 /// or cannot read on. `explain` returns 0 if all keys may write, and 1 if one may not.
@@ -74,34 +78,24 @@ pub fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::parse();
-    tracing_subscriber::fmt()
-        .with_writer(|| Stderr)
-        .with_ansi(false)
-        .without_time()
-        .with_max_level(options.log)
-        // Otherwise it reports a closed stderr on stderr, which panics: strfry gives us a
-        // stderr of our own and ignores SIGPIPE.
-        .log_internal_errors(false)
-        .init();
+    let log = LogLevel::start(options.log.unwrap_or(LevelFilter::INFO));
+    let policy = options.policy();
     let located = options.lists.locate()?;
-    let told = located.settings.strangers.is_some();
-    let settings = WatchedSettings::start(located.station, located.settings);
-    let sources = settings.sources();
+    let given = Given {
+        lists: located.settings,
+        policy,
+    };
     if let Some(Command::Explain { pubkeys, kind }) = options.command {
-        let rule = rule(&sources, options.filters, told);
+        let (sources, rule) = rule(located.station, given);
         return explain_keys(&sources, &pubkeys, kind, &rule);
     }
+    let settings = WatchedSettings::start(located.station, given);
+    let (sources, conduct) = (settings.sources(), settings.conduct());
+    log.set(conduct.log);
     check_folder(sources.station.root());
-    let limits = Limits {
-        timeout: options.filter_timeout,
-        grace: options.filter_grace,
-    };
-    let log = sources.station.filter_log();
-    let filters = match &options.filters {
-        Some(folder) => Some(Arc::new(Filters::start(folder, limits, &log)?)),
-        None => None,
-    };
-    let keeper = Keeper::start_watching(settings, !options.no_remove, filters.clone())?;
+    let in_force = InForce::start(conduct, &sources.station.filter_log())?;
+    let in_force = Arc::new(in_force);
+    let keeper = Keeper::start_watching(settings, Arc::clone(&in_force), log)?;
     // Files without a buffer: a write reaches strfry at once, and a read takes all there is.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
@@ -110,8 +104,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         &mut output,
         &Rules {
             standing: |author: &Pubkey| keeper.standing(author),
-            shadow: options.shadow,
-            filters: filters.as_deref(),
+            in_force: &in_force,
         },
     );
     keeper.close();
@@ -119,47 +112,52 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The rule that `explain` explains: the one of this command line, else of the policy that strfry
-/// has started, else the one that an install wrote down. `told` says whether the command line or the environment names a rule for strangers.
-fn rule(sources: &Sources, filters: Option<PathBuf>, told: bool) -> Rule {
-    let station = &sources.station;
-    let running = (!told && filters.is_none())
-        .then(|| Running::find(station.root()))
-        .flatten();
-    if let Some(running) = running {
-        let strangers = running.strangers.and_then(|rule| rule.parse().ok());
-        return Rule {
-            strangers: strangers.unwrap_or(sources.strangers),
-            filters: running.filters,
-            source: format!(
-                "the rule of the policy that runs as process {}",
-                running.pid
-            ),
-        };
-    }
-    if !told
-        && filters.is_none()
-        && let Some(installed) = Installed::read(station)
-    {
-        let strangers = installed.strangers.and_then(|rule| rule.parse().ok());
-        return Rule {
-            strangers: strangers.unwrap_or(sources.strangers),
-            filters: installed.filters,
-            source: "as the install wrote down; no running policy was seen".to_owned(),
-        };
-    }
-    let source = if told {
-        "as this command was told"
-    } else if sources.strangers != Strangers::default() {
-        "as constellation.toml says"
-    } else {
-        "as nothing says otherwise, and no running policy was seen"
+/// The rule that `explain` explains, and the files that decide: what this command line says, else the
+/// policy that strfry has started, else the settings file, else what an install wrote down.
+fn rule(station: Station, given: Given) -> (Sources, Rule) {
+    let is_told = given.lists.strangers.is_some() || given.policy.filters.is_some();
+    let running = (!is_told).then(|| Running::find(station.root())).flatten();
+    let station = match running.as_ref().and_then(|running| running.config.clone()) {
+        Some(config) if !station.has_given_settings_file() => {
+            station.with_settings_file(Some(config))
+        }
+        _ => station,
     };
-    Rule {
+    let settings = WatchedSettings::start(station, given);
+    let sources = settings.sources();
+    let is_of_file = settings.has_rule_of_file();
+    let mut rule = Rule {
         strangers: sources.strangers,
-        filters,
-        source: source.to_owned(),
+        filters: settings.conduct().filters.clone(),
+        source: String::new(),
+    };
+    let by_file = if is_of_file {
+        ", and constellation.toml"
+    } else {
+        ""
+    };
+    let (strangers, filters, source) = if let Some(running) = running {
+        let pid = running.pid;
+        let source = format!("the rule of the policy that runs as process {pid}{by_file}");
+        (running.strangers, running.filters, source)
+    } else if is_told {
+        (None, None, format!("as this command was told{by_file}"))
+    } else if is_of_file {
+        (None, None, "as constellation.toml says".to_owned())
+    } else if let Some(installed) = Installed::read(&sources.station) {
+        let source = "as the install wrote down; no running policy was seen";
+        (installed.strangers, installed.filters, source.to_owned())
+    } else {
+        let source = "as nothing says otherwise, and no running policy was seen";
+        (None, None, source.to_owned())
+    };
+    if let Some(strangers) = strangers.and_then(|rule| rule.parse().ok()) {
+        rule.strangers = strangers;
     }
+    if let Some(folder) = filters {
+        rule.filters = FilterFolder::At(folder);
+    }
+    (sources, Rule { source, ..rule })
 }
 
 /// Runs the command `explain`.

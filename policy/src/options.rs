@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args, Parser, Subcommand};
 use constellation_shared::Station;
-use constellation_shared::settings::ListSettings;
+use constellation_shared::settings::{ListSettings, PolicySettings, grace, timeout};
 use constellation_shared::station::NoRoot;
 use constellation_shared::verdict::Strangers;
 use tracing::level_filters::LevelFilter;
@@ -40,9 +40,14 @@ pub struct Options {
         long,
         env = "CONSTELLATION_NO_REMOVE",
         help_heading = ANSWERS,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "BOOL",
+        hide_possible_values = true,
         value_parser = BoolishValueParser::new()
     )]
-    pub no_remove: bool,
+    pub no_remove: Option<bool>,
     /// Tell blocked authors that their events were accepted
     ///
     /// Their events are not written, but they are told that they were. Without this option,
@@ -51,9 +56,14 @@ pub struct Options {
         long,
         env = "CONSTELLATION_SHADOW",
         help_heading = ANSWERS,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "BOOL",
+        hide_possible_values = true,
         value_parser = BoolishValueParser::new()
     )]
-    pub shadow: bool,
+    pub shadow: Option<bool>,
     /// Also ask the filters in this folder: DIR/KIND.sh for events of that kind
     ///
     /// The executable DIR/KIND.sh (1.sh, 30023.sh) is asked about each event of that kind whose
@@ -68,42 +78,39 @@ pub struct Options {
         global = true
     )]
     pub filters: Option<PathBuf>,
-    /// Reject the event if a filter takes longer than this
+    /// Reject the event if a filter takes longer than this [default: 5]
     #[arg(
         long,
         value_name = "SECONDS",
-        default_value = "5",
         env = "CONSTELLATION_FILTER_TIMEOUT",
         help_heading = FILTERS,
-        value_parser = seconds
+        value_parser = timeout
     )]
-    pub filter_timeout: Duration,
-    /// Let a filter that takes too long go on for this long before it is killed
+    pub filter_timeout: Option<Duration>,
+    /// Let a filter that takes too long go on for this long before it is killed [default: 0]
     ///
     /// Its event is rejected either way. At most 4 such filters go on at the same time; others are
     /// killed at once.
     #[arg(
         long,
         value_name = "SECONDS",
-        default_value = "0",
         env = "CONSTELLATION_FILTER_GRACE",
         help_heading = FILTERS,
-        value_parser = seconds_or_none
+        value_parser = grace
     )]
-    pub filter_grace: Duration,
-    /// How much to log: off, error, warn, info or debug
+    pub filter_grace: Option<Duration>,
+    /// How much to log: off, error, warn, info or debug [default: info]
     ///
     /// The log goes to stderr, and from there to strfry's log. Each level includes those before
     /// it.
     #[arg(
         long,
         value_name = "LEVEL",
-        default_value = "info",
         env = "CONSTELLATION_LOG",
         hide_env = true,
         global = true
     )]
-    pub log: LevelFilter,
+    pub log: Option<LevelFilter>,
     /// What to do instead of answering strfry.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -127,30 +134,28 @@ Examples:
   constellation-policy explain npub1…   show why a key is blocked
   constellation-policy < requests       answer requests by hand, as for strfry
 
-Every option can also be set by an environment variable named after it, such as \
-CONSTELLATION_ZEN for --zen and CONSTELLATION_NO_SWARM=1 for --no-swarm. For the lists and --strangers, \
-strfry/constellation.toml counts if neither the command line nor the environment says otherwise.
+Every option can also be set in strfry/constellation.toml, in its table [lists] or [policy], and by an \
+environment variable named after it, such as CONSTELLATION_NO_SWARM=1 for --no-swarm. The command line \
+wins over the environment, and that over the file.
 
-A change to one of the station's own lists takes effect within a second, without a restart.
+A change to that file or to one of the station's own lists takes effect within a second, without a \
+restart.
 
 Exit code: 0 at the end of the input, 2 if the policy cannot start or cannot read on.
 ";
 
-/// Parses a number of seconds above 0 and at most an hour.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| *seconds <= 3600.0);
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|time| !time.is_zero())
-        .ok_or_else(|| "not a number of seconds above 0, at most 3600".to_owned())
-}
-
-/// Parses a number of seconds from 0 to an hour.
-fn seconds_or_none(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| *seconds <= 3600.0);
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| "not a number of seconds from 0 to 3600".to_owned())
+impl Options {
+    /// What the command line and the environment say of the policy, besides the lists.
+    pub fn policy(&self) -> PolicySettings {
+        PolicySettings {
+            filters: self.filters.clone(),
+            filter_timeout: self.filter_timeout,
+            filter_grace: self.filter_grace,
+            no_remove: self.no_remove,
+            shadow: self.shadow,
+            log: self.log.map(|level| level.to_string()),
+        }
+    }
 }
 
 /// What the program can do besides answering strfry.
@@ -195,6 +200,16 @@ pub struct ListOptions {
         global = true
     )]
     pub zen: Option<PathBuf>,
+    /// The settings file [default: DIR/strfry/constellation.toml]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "CONSTELLATION_CONFIG",
+        help_heading = LISTS,
+        hide_env = true,
+        global = true
+    )]
+    pub config: Option<PathBuf>,
     /// The list of blocked keys [default: DIR/strfry/blacklist.txt]
     #[arg(
         long,
@@ -271,6 +286,7 @@ impl ListOptions {
     /// [`NoRoot`] if neither an option nor the variable `HOME` says where the station is.
     pub fn locate(self) -> Result<Located, NoRoot> {
         let station = Station::locate(self.zen, std::env::var_os("HOME"))?;
+        let station = station.with_settings_file(self.config);
         let settings = ListSettings {
             blacklist: self.blacklist,
             amis: Some(self.amis).filter(|amis| !amis.is_empty()),
@@ -284,22 +300,6 @@ impl ListOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_timeout_is_above_0_and_at_most_an_hour() {
-        for (text, milliseconds) in [("0.5", 500), ("30", 30_000), ("3600", 3_600_000)] {
-            assert_eq!(
-                seconds(text),
-                Ok(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
-        }
-        assert_eq!(seconds_or_none("0"), Ok(Duration::ZERO));
-        assert!(seconds_or_none("-1").is_err() && seconds_or_none("3600.1").is_err());
-        for text in ["0", "-1", "3600.1", "1e99", "NaN", "inf", "soon", ""] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn only_options_that_are_given_set_something() {

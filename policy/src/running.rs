@@ -56,6 +56,8 @@ pub(crate) struct Running {
     pub(crate) strangers: Option<String>,
     /// The folder of its filters.
     pub(crate) filters: Option<PathBuf>,
+    /// The file with its settings.
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// How a program was called.
@@ -93,10 +95,12 @@ impl Running {
         }
         let strangers = call.value("--strangers", "CONSTELLATION_STRANGERS");
         let filters = call.value("--filters", "CONSTELLATION_FILTERS");
+        let config = call.value("--config", "CONSTELLATION_CONFIG");
         Some(Self {
             pid,
             strangers: strangers.and_then(|rule| rule.into_string().ok()),
             filters: filters.map(|folder| call.folder.join(folder)),
+            config: config.map(|file| call.folder.join(file)),
         })
     }
 }
@@ -194,6 +198,7 @@ mod tests {
                 pid: 7,
                 strangers: strangers.map(str::to_owned),
                 filters: filters.map(PathBuf::from),
+                config: None,
             })
         };
         let program = "/usr/bin/constellation-policy";

@@ -11,6 +11,7 @@ use crate::verdict::Strangers;
 pub struct Station {
     root: PathBuf,
     lists: ListSettings,
+    settings: Option<PathBuf>,
 }
 
 /// The station's folder is unknown.
@@ -26,6 +27,7 @@ impl Station {
         Self {
             root: root.into(),
             lists: ListSettings::default(),
+            settings: None,
         }
     }
 
@@ -48,9 +50,23 @@ impl Station {
         Self { lists, ..self }
     }
 
+    /// The station with its settings in this file, if one is given; an empty path counts as not given.
+    #[must_use]
+    pub fn with_settings_file(self, file: Option<PathBuf>) -> Self {
+        let given = file.filter(|file| !file.as_os_str().is_empty());
+        let settings = given.map(|file| std::path::absolute(&file).unwrap_or(file));
+        Self { settings, ..self }
+    }
+
+    /// Whether somebody said which file holds the settings.
+    pub const fn has_given_settings_file(&self) -> bool {
+        self.settings.is_some()
+    }
+
     /// The file with the settings of both programs.
     pub fn settings_file(&self) -> PathBuf {
-        self.root.join("strfry/constellation.toml")
+        let usual = || self.root.join("strfry/constellation.toml");
+        self.settings.clone().unwrap_or_else(usual)
     }
 
     /// The station's folder.

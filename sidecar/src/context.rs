@@ -1,14 +1,16 @@
 //! [`Context`]: the options, the station and its paths, which every command works with; and the
 //! peers that a run would ask.
 
+pub(crate) mod settings;
+
 use std::env;
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use constellation_shared::Station;
 use constellation_shared::kubo::Repository;
-use constellation_shared::settings::{ListSettings, Settings, SyncSettings};
+use constellation_shared::settings::Settings;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::options::Options;
@@ -19,9 +21,8 @@ use crate::relay::guard::{Guard, OwnRelay};
 use crate::relay::identity::RelayIdentity;
 use crate::relay::tunnel::ipfs::IpfsProgram;
 use crate::strfry::Strfry;
-use crate::strfry::conf::edit::PLUGIN;
-use crate::strfry::conf::{Conf, ConfError};
-use crate::strfry::plugin_line;
+use crate::strfry::conf::Conf;
+use crate::strfry::plugin_line::PluginSettings;
 use crate::support::machine::memory;
 use crate::support::state_file;
 use crate::swarm::followed;
@@ -38,6 +39,12 @@ pub(crate) struct Context {
     pub station: Station,
     /// What is not understood in the settings of the lists, in words.
     pub doubts: Vec<String>,
+    /// What is wrong in a line of the settings file and passed over, in words.
+    pub complaints: Vec<String>,
+    /// What the settings file says.
+    pub file: Settings,
+    /// What strfry's plugin line tells the policy.
+    pub plugin: PluginSettings,
     /// Whether a settings file that is not understood may name another blacklist than the one
     /// that is used.
     pub blacklist_is_unknown: bool,
@@ -54,94 +61,6 @@ pub(crate) struct Recalled {
     pub stations: usize,
     /// All of it, to be saved by a run.
     pub recall: Recall,
-}
-
-/// Which lists count, what the settings file says of the backfill, and what is not understood of it.
-#[derive(Debug, Default)]
-pub(crate) struct SettingsFound {
-    /// The lists.
-    pub lists: ListSettings,
-    /// The settings of the backfill in the file.
-    pub sync: SyncSettings,
-    /// What is not understood, each in words.
-    pub doubts: Vec<String>,
-    /// Whether a settings file that is not understood may name another blacklist.
-    pub blacklist_is_unknown: bool,
-}
-
-impl SettingsFound {
-    /// What counts for a station: what was `given` on our own command line or by our own
-    /// variables, else what strfry's plugin line tells the policy, else the file that both
-    /// programs read.
-    pub(crate) fn look(station: &Station, given: ListSettings) -> Self {
-        let folder = station.strfry_dir();
-        let folder = std::path::absolute(&folder).unwrap_or(folder);
-        let mut doubts = Vec::new();
-        let plugin = by_plugin_line(station, &folder).unwrap_or_else(|doubt| {
-            doubts.push(doubt);
-            ListSettings::default()
-        });
-        let path = folder.join("constellation.toml");
-        let named = given.or(plugin);
-        let mut blacklist_is_unknown = false;
-        let mut sync = SyncSettings::default();
-        let file = match Settings::load(&path) {
-            Ok(settings) => {
-                let complaints = settings.complaints.iter();
-                doubts.extend(complaints.map(|words| format!("{} {words}", path.display())));
-                sync = settings.sync;
-                settings.lists
-            }
-            Err(why) => {
-                blacklist_is_unknown = named.blacklist.is_none();
-                doubts.push(format!(
-                    "{} is not understood, {why}; until it is mended, friends of other stations do not count",
-                    path.display()
-                ));
-                ListSettings::strictest(&path)
-            }
-        };
-        Self {
-            lists: named.or(file),
-            sync,
-            doubts,
-            blacklist_is_unknown,
-        }
-    }
-}
-
-/// The settings of the lists in strfry's plugin line.
-fn by_plugin_line(station: &Station, folder: &Path) -> Result<ListSettings, String> {
-    let path = folder.join("strfry.conf");
-    let unknown = |why: String| {
-        format!(
-            "{} {why}; what its plugin line says about the lists is not known here",
-            path.display()
-        )
-    };
-    let conf = match Conf::read(&path) {
-        Err(ConfError::Fault(fault)) => return Err(unknown(fault.to_string())),
-        Err(ConfError::Read(_)) | Ok(None) => return Ok(ListSettings::default()),
-        Ok(Some(conf)) => conf,
-    };
-    let line = conf.text(&PLUGIN);
-    let line = line.map_err(|fault| unknown(fault.to_string()))?;
-    let read = plugin_line::read(line.unwrap_or_default(), folder);
-    let found =
-        read.map_err(|why| unknown(format!("names a plugin that is not understood: {why}")));
-    let found = found?.unwrap_or_default();
-    match found.zen {
-        Some(zen) if !is_same(&zen, station.root()) => Err(unknown(format!(
-            "starts the policy for another station, {}",
-            zen.display()
-        ))),
-        _ => Ok(found.lists),
-    }
-}
-
-fn is_same(left: &Path, right: &Path) -> bool {
-    let real = |path: &Path| std::fs::canonicalize(path).ok();
-    real(left) == real(right)
 }
 
 impl Context {

@@ -52,6 +52,9 @@ pub mod testing {
     pub mod compare {
         pub use crate::backfill::compare::{CompareError, compare};
     }
+    pub mod config {
+        pub use crate::commands::config::template::{OF_POLICY, PolicyKey};
+    }
     pub mod conf {
         pub use crate::strfry::conf::{Conf, Fault, database};
     }
@@ -148,13 +151,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use constellation_shared::Station;
+use constellation_shared::settings::Settings;
 use indicatif::MultiProgress;
 use tokio::runtime::Runtime;
 
-use crate::commands::cli::{Cli, Command};
+use crate::commands::cli::Command;
 use crate::commands::error::{SyncError, complain};
-use crate::commands::{bugreport, doctor, install, notify, status, why};
-use crate::context::{Context, SettingsFound};
+use crate::commands::layers::{Call, Layered};
+use crate::commands::{bugreport, config, doctor, install, notify, status, why};
+use crate::context::Context;
+use crate::context::settings::SettingsFound;
 use crate::report::document::Document;
 use crate::report::publish::Begin;
 use crate::support::clock::unix_time;
@@ -163,10 +169,24 @@ use crate::support::stdout::stdout;
 
 /// The whole program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::from_command_line();
-    let begin = Begin::now(cli.trigger().map(|trigger| trigger.interval));
-    let options = cli.options.clone();
-    let code = on_a_runtime(cli).unwrap_or_else(|error| {
+    let call = Call::from_command_line();
+    let options = call.cli.options.clone();
+    let station = Station::locate(options.zen.clone(), env::var_os("HOME"));
+    let found = station.map(|station| {
+        let station = station.with_settings_file(options.config.clone());
+        SettingsFound::look(station, options.lists())
+    });
+    let layered = match &found {
+        Ok((_, found)) => call.with_file(&found.file),
+        Err(_) => call.with_file(&Settings::default()),
+    };
+    let begin = Begin::now(layered.cli.trigger().map(|trigger| trigger.interval));
+    let options = layered.cli.options.clone();
+    let context = found.map(|(station, found)| context(station, found, &layered));
+    let code = context
+        .map_err(SyncError::from)
+        .and_then(|context| on_a_runtime(&Arc::new(context), &call, layered.cli.command.as_ref()));
+    let code = code.unwrap_or_else(|error| {
         if options.json {
             let when = begin.circumstances(&options);
             let failure = error.failure();
@@ -179,56 +199,73 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// What every command works with.
+fn context(station: Station, found: SettingsFound, layered: &Layered) -> Context {
+    let mut options = layered.cli.options.clone();
+    // Only a run by hand does not; other commands tell of scheduled runs.
+    options.sweep.get_or_insert(layered.cli.command.is_some());
+    options.file = found.file.sync.clone();
+    let path = station.settings_file();
+    let mut complaints: Vec<_> = found.file.complaints.iter().collect();
+    complaints.extend(&layered.complaints);
+    complaints.sort_by_key(|complaint| complaint.line);
+    let complaints = complaints
+        .iter()
+        .map(|complaint| format!("{} {complaint}", path.display()))
+        .collect();
+    Context {
+        options,
+        station: station.with_lists(found.lists),
+        doubts: found.doubts,
+        complaints,
+        blacklist_is_unknown: found.blacklist_is_unknown,
+        file: found.file,
+        plugin: found.plugin,
+        bars: MultiProgress::new(),
+    }
+}
+
 /// How long the end waits for work that nobody needs any more, such as a name that DNS still
 /// looks for.
 const LAST_WAIT: Duration = Duration::from_millis(200);
 
-fn on_a_runtime(cli: Cli) -> Result<u8, SyncError> {
+fn on_a_runtime(
+    context: &Arc<Context>,
+    call: &Call,
+    command: Option<&Command>,
+) -> Result<u8, SyncError> {
     let runtime = runtime::start()?;
-    let result = dispatch(&runtime, cli);
+    let result = dispatch(&runtime, context, call, command);
     runtime.shutdown_timeout(LAST_WAIT);
     result
 }
 
 /// Runs what the command line asks for.
-fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
-    let Cli {
-        mut options,
-        command,
-    } = cli;
-    // Only a run by hand does not; other commands tell of scheduled runs.
-    options.sweep.get_or_insert(command.is_some());
-    let station = Station::locate(options.zen.clone(), env::var_os("HOME"))?;
-    let found = SettingsFound::look(&station, options.lists());
-    let station = station.with_lists(found.lists);
-    options.file = found.sync;
-    let context = Arc::new(Context {
-        options,
-        doubts: found.doubts,
-        blacklist_is_unknown: found.blacklist_is_unknown,
-        station,
-        bars: MultiProgress::new(),
-    });
+fn dispatch(
+    runtime: &Runtime,
+    context: &Arc<Context>,
+    call: &Call,
+    command: Option<&Command>,
+) -> Result<u8, SyncError> {
     let (options, station) = (&context.options, &context.station);
     let out = &mut stdout();
     // The doctor and the bug report tell of a missing folder themselves.
     if !matches!(command, Some(Command::Doctor(_) | Command::Bugreport(_))) {
-        commands::backfill::check_folder(&context)?;
+        commands::backfill::check_folder(context)?;
     }
-    match &command {
-        None => commands::backfill::run(&context, runtime),
-        Some(Command::Trigger(given)) => {
-            commands::backfill::run_where_due(&context, given, runtime)
-        }
-        Some(Command::Live(_)) => commands::live::run(&context, runtime),
-        Some(Command::Doctor(given)) => runtime.block_on(doctor::run(&context, given, out)),
-        Some(Command::Bugreport(given)) => runtime.block_on(bugreport::run(&context, given, out)),
+    match command {
+        None => commands::backfill::run(context, runtime),
+        Some(Command::Trigger(given)) => commands::backfill::run_where_due(context, given, runtime),
+        Some(Command::Live(_)) => commands::live::run(context, runtime),
+        Some(Command::Doctor(given)) => runtime.block_on(doctor::run(context, given, out)),
+        Some(Command::Bugreport(given)) => runtime.block_on(bugreport::run(context, given, out)),
         Some(Command::Status(given)) => {
             let folder = station.strfry_dir();
             status::run(*given, options.json, &folder, unix_time(), out)
         }
-        Some(Command::Notify(given)) => runtime.block_on(notify::run(&context, *given, out)),
-        Some(Command::Why(given)) => runtime.block_on(why::run(&context, given, out)),
+        Some(Command::Notify(given)) => runtime.block_on(notify::run(context, *given, out)),
+        Some(Command::Config(given)) => config::run(context, call, *given, out),
+        Some(Command::Why(given)) => runtime.block_on(why::run(context, given, out)),
         Some(Command::Install(given)) => {
             Ok(install::install(given, station, options.dry_run, out)?)
         }
@@ -236,10 +273,10 @@ fn dispatch(runtime: &Runtime, cli: Cli) -> Result<u8, SyncError> {
             Ok(install::uninstall(given, station, options.dry_run, out)?)
         }
         Some(Command::Profiles(given)) => {
-            runtime.block_on(commands::members::print_profiles(&context, given, out))
+            runtime.block_on(commands::members::print_profiles(context, given, out))
         }
         Some(Command::Friends(given)) => {
-            runtime.block_on(commands::members::print_friends(&context, *given, out))
+            runtime.block_on(commands::members::print_friends(context, *given, out))
         }
     }
 }

@@ -41,9 +41,10 @@ const FLOORS: [(&str, &[&[&str]]); 3] = [
         &[
             &["main", "lib"],
             &["answers", "explain", "keeper", "options"],
+            &["in_force"],
             &["settings"],
             &["filters", "lists"],
-            &["blacklist", "message"],
+            &["blacklist", "log_level", "message"],
             &["logged", "running", "scan", "stderr"],
         ],
     ),

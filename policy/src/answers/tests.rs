@@ -1,11 +1,19 @@
 //! The loop between input and output, with readers and writers of the tests' choosing.
 
+use std::sync::OnceLock;
+
 use super::*;
 
 /// A line that is not understood, and its answer.
 const LINE: &str = "{\"event\":{\"id\":\"1\"}}\n";
 const ANSWER: &str =
     "{\"id\":\"1\",\"action\":\"reject\",\"msg\":\"error: request not understood\"}\n";
+
+/// Tells blocked authors so, and asks no filters.
+fn in_force() -> &'static InForce {
+    static IN_FORCE: OnceLock<InForce> = OnceLock::new();
+    IN_FORCE.get_or_init(InForce::default)
+}
 
 fn rules() -> Rules<'static, impl Fn(&Pubkey) -> Result<Standing, Undecided>> {
     rules_for(Stranger::No)
@@ -19,8 +27,7 @@ fn rules_for(
             let verdict = Verdict::Allow;
             Ok(Standing { verdict, stranger })
         },
-        shadow: false,
-        filters: None,
+        in_force: in_force(),
     }
 }
 

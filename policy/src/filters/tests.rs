@@ -39,7 +39,7 @@ fn filters(folder: &Path) -> Filters {
         kinds: RwLock::new(Some(BTreeSet::from([1]))),
         complaints: Mutex::default(),
         too_long: Mutex::default(),
-        runner: Runner::start(folder.join("strfry.log")).unwrap(),
+        runner: Arc::new(Runner::start(folder.join("strfry.log")).unwrap()),
     }
 }
 

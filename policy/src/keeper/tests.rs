@@ -43,14 +43,13 @@ fn write(list: &Path, keys: &[u8]) {
 
 fn work(sources: Sources) -> Work {
     Work {
-        settings: None,
+        followed: None,
         remover: Some(Remover::new(sources.blacklist.clone())),
         friends_before: None,
         loader: Loader::new(sources.clone()),
         sources,
         lists: Arc::new(RwLock::new(Lists::default())),
         board: Arc::default(),
-        filters: None,
         refreshed: true,
     }
 }
@@ -192,7 +191,7 @@ fn who_was_pardoned_and_is_not_any_more_stays_on_the_blacklist() {
 #[test]
 fn nothing_is_let_in_once_the_thread_is_gone() {
     let (_root, sources) = station(&[1]);
-    let mut keeper = Keeper::start(sources, true, None).unwrap();
+    let mut keeper = Keeper::start(sources, true).unwrap();
     assert_eq!(verdict_of(&keeper, 2), Some(Verdict::Allow));
     keeper.pardoned = None;
     while !keeper.thread.as_ref().unwrap().is_finished() {
@@ -217,7 +216,7 @@ fn appended_in_the_moment_of_the_end(within: Duration) -> bool {
     write(&sources.friends[0], &[1]);
     let list = sources.blacklist.clone();
     let mut unseen = fs::OpenOptions::new().append(true).open(&list).unwrap();
-    let keeper = Keeper::start(sources, true, None).unwrap();
+    let keeper = Keeper::start(sources, true).unwrap();
     // Before this nothing is replaced.
     let asked = Instant::now();
     assert_eq!(verdict_of(&keeper, 1), Some(Verdict::Pardon));
@@ -269,7 +268,7 @@ fn a_locked_folder_delays_removal_and_nothing_else() {
     let list = sources.blacklist.clone();
     let lock = fs::File::open(root.path().join("strfry")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    let keeper = Keeper::start(sources, true, None).unwrap();
+    let keeper = Keeper::start(sources, true).unwrap();
     assert_eq!(verdict_of(&keeper, 1), Some(Verdict::Pardon));
     assert_eq!(verdict_of(&keeper, 3), Some(Verdict::Allow));
     write(&list, &[1, 2, 3]);

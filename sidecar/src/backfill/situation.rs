@@ -135,11 +135,11 @@ fn strfry(context: &Context) -> Result<Strfry, PrepareError> {
 
 /// Warns of doubtful settings, and refuses a settings file that may name another blacklist.
 fn check_settings(context: &Context) -> Result<(), PrepareError> {
-    for doubt in &context.doubts {
+    for doubt in context.doubts.iter().chain(&context.complaints) {
         warn!("{doubt}");
     }
     if context.blacklist_is_unknown {
-        let file = context.file("constellation.toml");
+        let file = context.station.settings_file();
         return Err(PrepareError::SettingsUnknown(file));
     }
     Ok(())

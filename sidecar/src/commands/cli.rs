@@ -4,9 +4,11 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use constellation_shared::settings::keys::table_of;
 
 use crate::commands::bugreport::BugreportOptions;
+use crate::commands::config::options::ConfigOptions;
 use crate::commands::doctor::DoctorOptions;
 use crate::commands::install::options::{InstallOptions, UninstallOptions};
 use crate::commands::live::LiveOptions;
@@ -29,8 +31,10 @@ Examples:
   constellation-sync --dry-run   show what would be done
   constellation-sync --peer wss://relay.example.org --days 7 -v
 
-Each option can be set by an environment variable: CONSTELLATION_DAYS=7 stands
-for --days 7.
+Each option can also be set in strfry/constellation.toml (`constellation-sync
+config` shows the settings, `config --edit` opens the file), and by an environment
+variable: CONSTELLATION_DAYS=7 stands for --days 7. The command line wins over the
+environment, and that over the file.
 
 Exit codes:
   0    every peer was synced, or another instance is running
@@ -77,6 +81,8 @@ pub enum Command {
     Doctor(DoctorOptions),
     /// Explain whether an event is here or a key followed, and why not
     Why(WhyOptions),
+    /// Show the settings and where each comes from, or edit them
+    Config(ConfigOptions),
     /// Gather in one file what a maintainer needs; nothing is sent
     Bugreport(BugreportOptions),
     /// Install the scripts and the policy; with --systemd, a timer
@@ -102,8 +108,9 @@ const GROUPS: [Group; 6] = [
     },
     Group {
         heading: "Whom to ask",
-        common: &["peer"],
+        common: &[],
         rare: &[
+            "peer",
             "max_peers",
             "allow_private_peers",
             "no_negentropy",
@@ -175,15 +182,37 @@ fn grouped(option: Arg, shows_rare: bool) -> Arg {
         Some(group) => option
             .help_heading(group.heading)
             .hide_short_help(!shows_rare && group.rare.contains(&id.as_str())),
-        None => option,
+        None => {
+            let is_rare = id == "strfry";
+            option.hide_short_help(is_rare)
+        }
     }
+}
+
+/// A flag that is a setting, which may be given `=true` or `=false`.
+fn with_value(option: Arg) -> Arg {
+    let is_setting = option
+        .get_long()
+        .is_some_and(|name| table_of(name).is_some());
+    if !is_setting || !matches!(option.get_action(), ArgAction::SetTrue) {
+        return option;
+    }
+    option
+        .action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .default_value("false")
+        .hide_default_value(true)
+        .hide_possible_values(true)
+        .value_name("BOOL")
 }
 
 /// `-h` of a command that takes at most this many options of the backfill shows all of them.
 const FEW_OPTIONS: usize = 4;
 
 /// The options that every command takes.
-const OF_ALL: [&str; 4] = ["zen", "strfry", "json", "verbose"];
+const OF_ALL: [&str; 5] = ["zen", "config", "strfry", "json", "verbose"];
 
 /// The options for the lists, which every command takes that reads the lists.
 const OF_LISTS: [&str; 3] = ["blacklist", "amis", "no_swarm"];
@@ -194,7 +223,7 @@ const WITHOUT_LISTS: [&str; 4] = ["status", "notify", "install", "uninstall"];
 /// The options of the backfill that a command takes besides [`OF_ALL`]; `None` for all of them.
 fn taken_by(command: &str) -> Option<&'static [&'static str]> {
     Some(match command {
-        "trigger" | "live" => return None,
+        "trigger" | "live" | "config" => return None,
         "doctor" | "bugreport" => &[
             "peer",
             "allow_private_peers",
@@ -249,12 +278,6 @@ fn takes(command: &str, option: &str) -> bool {
 }
 
 impl Cli {
-    /// Reads the command line and the environment. Ends the program if they are wrong, or if help is
-    /// asked for.
-    pub fn from_command_line() -> Self {
-        Self::parse_arguments(std::env::args_os()).unwrap_or_else(|error| error.exit())
-    }
-
     /// Parses a command line, whose first word is the program.
     ///
     /// # Errors
@@ -262,8 +285,37 @@ impl Cli {
     pub fn parse_arguments<T: Into<OsString> + Clone>(
         words: impl IntoIterator<Item = T>,
     ) -> Result<Self, clap::Error> {
-        let mut definition = Self::definition();
-        let matches = definition.try_get_matches_from_mut(words)?;
+        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        Self::from_matches(&Self::matches(&words)?)
+    }
+
+    /// What was found on a command line and in the environment.
+    ///
+    /// # Errors
+    /// Those of the definition, which is then at fault.
+    pub(crate) fn from_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut cli = Self::from_arg_matches(matches)?;
+        if let (Some(Command::Trigger(options)), Some((_, given))) =
+            (&mut cli.command, matches.subcommand())
+        {
+            options.is_demanded = given.value_source("now") == Some(ValueSource::CommandLine);
+        }
+        Ok(cli)
+    }
+
+    /// What a command line, whose first word is the program, and the environment say.
+    ///
+    /// # Errors
+    /// A message for the terminal, if the command line makes no sense or asks for help.
+    pub(crate) fn matches(words: &[OsString]) -> Result<ArgMatches, clap::Error> {
+        let mut definition = Self::exact_definition();
+        let matches = match definition.try_get_matches_from_mut(words) {
+            // The help shows flags without the value that they may be given.
+            Err(error) if !error.use_stderr() => {
+                return Self::definition().try_get_matches_from_mut(words);
+            }
+            matches => matches?,
+        };
         if let Some((name, given)) = matches.subcommand()
             && let Some(option) = Self::foreign_option(&definition, name, given)
         {
@@ -272,13 +324,7 @@ impl Cli {
             );
             return Err(definition.error(ErrorKind::UnknownArgument, message));
         }
-        let mut cli = Self::from_arg_matches(&matches)?;
-        if let (Some(Command::Trigger(options)), Some((_, given))) =
-            (&mut cli.command, matches.subcommand())
-        {
-            options.is_demanded = given.value_source("now") == Some(ValueSource::CommandLine);
-        }
-        Ok(cli)
+        Ok(matches)
     }
 
     /// An option on the command line that this command does not take.
@@ -301,7 +347,17 @@ impl Cli {
     /// The definition of the command line. An option may stand before and behind the command that
     /// takes it, and each command shows only what it takes.
     pub fn definition() -> clap::Command {
-        let mut definition = Self::command()
+        Self::definition_of(Self::command())
+    }
+
+    /// The definition by which a command line is parsed: a flag may be given `=true` or `=false`, so
+    /// that the command line can take back what the environment or the settings file says.
+    pub(crate) fn exact_definition() -> clap::Command {
+        Self::definition_of(Self::command().mut_args(with_value))
+    }
+
+    fn definition_of(command: clap::Command) -> clap::Command {
+        let mut definition = command
             .mut_args(|option| grouped(option.global(true), false))
             .mut_subcommands(|command| command.mut_args(|option| option.hide_env(true)));
         let options: Vec<Arg> = definition.get_arguments().cloned().collect();

@@ -56,6 +56,9 @@ pub(crate) enum SyncError {
     /// The bug report cannot be written.
     #[error("{0} cannot be written; say where it may be: --output FILE")]
     Bugreport(PathBuf, #[source] io::Error),
+    /// The settings file cannot be edited.
+    #[error("{0} cannot be edited")]
+    Editor(PathBuf, #[source] io::Error),
     /// An install or uninstall stopped.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -76,6 +79,7 @@ impl SyncError {
             | Self::Log(..)
             | Self::Lock(LockError::Io(..))
             | Self::Bugreport(..)
+            | Self::Editor(..)
             | Self::Install(_)
             | Self::Output(_) => 2,
             Self::Prepare(error) => error.exit_code(),

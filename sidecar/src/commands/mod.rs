@@ -3,10 +3,12 @@
 pub(crate) mod backfill;
 pub(crate) mod bugreport;
 pub(crate) mod cli;
+pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod dry_run;
 pub(crate) mod error;
 pub(crate) mod install;
+pub(crate) mod layers;
 pub(crate) mod live;
 pub(crate) mod members;
 pub(crate) mod notify;

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use constellation_shared::regular_file;
-use constellation_shared::settings::ListSettings;
+use constellation_shared::settings::{ListSettings, PolicySettings, grace, timeout};
 use constellation_shared::verdict::Strangers;
 
 use crate::strfry::process::POLICY;
@@ -15,21 +15,49 @@ use crate::support::shell_words::split;
 /// How much of a script is read, in bytes.
 const LONGEST_SCRIPT: u64 = 64 * 1024;
 
-/// The policy's options that take a value and say nothing about the lists.
-const OTHERS_WITH_VALUE: [&str; 3] = ["--filter-timeout", "--filter-grace", "--log"];
+/// The policy's options that take a value, and their variables.
+const WITH_VALUE: [Spelling; 9] = [
+    Spelling::of("--zen", "CONSTELLATION_ZEN"),
+    Spelling::of("--config", "CONSTELLATION_CONFIG"),
+    Spelling::of("--blacklist", "CONSTELLATION_BLACKLIST"),
+    Spelling::of("--amis", "CONSTELLATION_AMIS"),
+    Spelling::of("--strangers", "CONSTELLATION_STRANGERS"),
+    Spelling::of("--filters", "CONSTELLATION_FILTERS"),
+    Spelling::of("--filter-timeout", "CONSTELLATION_FILTER_TIMEOUT"),
+    Spelling::of("--filter-grace", "CONSTELLATION_FILTER_GRACE"),
+    Spelling::of("--log", "CONSTELLATION_LOG"),
+];
 
-/// Its options that take none.
-const OTHERS: [&str; 2] = ["--no-remove", "--shadow"];
+/// Its options that are true or false, true if no value stands behind them.
+const FLAGS: [Spelling; 3] = [
+    Spelling::of("--no-swarm", "CONSTELLATION_NO_SWARM"),
+    Spelling::of("--no-remove", "CONSTELLATION_NO_REMOVE"),
+    Spelling::of("--shadow", "CONSTELLATION_SHADOW"),
+];
 
-/// What a plugin line says about the lists.
+/// An option, and the variable that stands for it.
+struct Spelling {
+    option: &'static str,
+    variable: &'static str,
+}
+
+impl Spelling {
+    const fn of(option: &'static str, variable: &'static str) -> Self {
+        Self { option, variable }
+    }
+}
+
+/// What a plugin line says to the policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PluginSettings {
     /// By the policy's options and, where these say nothing, its variables.
     pub lists: ListSettings,
     /// The station that it works on, where the line says it.
     pub zen: Option<PathBuf>,
-    /// The folder of its filters, where the line names one.
-    pub filters: Option<PathBuf>,
+    /// The settings file that it reads, where the line says it.
+    pub config: Option<PathBuf>,
+    /// What else it is told to do.
+    pub policy: PolicySettings,
     /// The arguments that the policy is started with.
     pub arguments: Vec<String>,
 }
@@ -141,71 +169,80 @@ impl Call {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (argument.as_str(), None),
             };
-            if name == "--no-swarm" {
+            let is = |spelling: &&Spelling| spelling.option == name;
+            if let Some(flag) = FLAGS.iter().find(is) {
                 let value = given.as_deref().unwrap_or("true");
-                found.lists.swarm = Some(!truth(name, value)?);
-                continue;
-            }
-            if OTHERS.contains(&name) {
-                continue;
-            }
-            let takes_value = matches!(
-                name,
-                "--zen" | "--blacklist" | "--amis" | "--filters" | "--strangers"
-            );
-            if !takes_value && !OTHERS_WITH_VALUE.contains(&name) {
+                found.take_flag(flag.option, truth(name, value)?);
+            } else if let Some(option) = WITH_VALUE.iter().find(is) {
+                let value = given.or_else(|| arguments.next().cloned());
+                let value = value.ok_or_else(|| format!("{name} without a value"))?;
+                found.take(option.option, name, &value, folder)?;
+            } else {
                 return Err(format!("{argument} is no option of {POLICY} that we know"));
-            }
-            let value = given.or_else(|| arguments.next().cloned());
-            let value = value.ok_or_else(|| format!("{name} without a value"))?;
-            match name {
-                "--zen" => found.zen = Some(folder.join(value)),
-                "--filters" => found.filters = Some(folder.join(value)),
-                "--strangers" => found.lists.strangers = Some(rule(name, &value)?),
-                "--blacklist" => found.lists.blacklist = Some(folder.join(value)),
-                "--amis" => {
-                    let amis = found.lists.amis.get_or_insert_default();
-                    amis.extend(value.split(':').map(|path| folder.join(path)));
-                }
-                _ => {}
             }
         }
         let weaker = self.by_variables(folder)?;
         found.lists = found.lists.or(weaker.lists);
+        found.policy = found.policy.or(weaker.policy);
         found.zen = found.zen.or(weaker.zen);
-        found.filters = found.filters.or(weaker.filters);
+        found.config = found.config.or(weaker.config);
         Ok(found)
     }
 
     fn by_variables(&self, folder: &Path) -> Result<PluginSettings, String> {
         let mut found = PluginSettings::default();
         for (name, value) in &self.variables {
-            match name.as_str() {
-                "CONSTELLATION_ZEN" => found.zen = Some(folder.join(value)),
-                "CONSTELLATION_FILTERS" => found.filters = Some(folder.join(value)),
-                "CONSTELLATION_STRANGERS" => found.lists.strangers = Some(rule(name, value)?),
-                "CONSTELLATION_BLACKLIST" => found.lists.blacklist = Some(folder.join(value)),
-                "CONSTELLATION_AMIS" => {
-                    let paths = value.split(':').map(|path| folder.join(path));
-                    found.lists.amis = Some(paths.collect());
+            let is = |spelling: &&Spelling| spelling.variable == name;
+            if let Some(flag) = FLAGS.iter().find(is) {
+                found.take_flag(flag.option, truth(name, value)?);
+            } else if let Some(option) = WITH_VALUE.iter().find(is) {
+                if option.option == "--amis" {
+                    found.lists.amis = None;
                 }
-                "CONSTELLATION_NO_SWARM" => found.lists.swarm = Some(!truth(name, value)?),
-                _ => {}
+                found.take(option.option, name, value, folder)?;
             }
         }
         Ok(found)
     }
 }
 
+impl PluginSettings {
+    fn take_flag(&mut self, option: &str, flag: bool) {
+        match option {
+            "--no-swarm" => self.lists.swarm = Some(!flag),
+            "--no-remove" => self.policy.no_remove = Some(flag),
+            _ => self.policy.shadow = Some(flag),
+        }
+    }
+
+    /// Takes the value of an option that is spelled `name` in the line, as a variable may be.
+    fn take(&mut self, option: &str, name: &str, value: &str, folder: &Path) -> Result<(), String> {
+        let wrong = |why: String| format!("{name} is {why}: {value}");
+        let path = || Some(folder.join(value));
+        match option {
+            "--zen" => self.zen = path(),
+            "--config" => self.config = path(),
+            "--blacklist" => self.lists.blacklist = path(),
+            "--filters" => self.policy.filters = path(),
+            "--strangers" => {
+                let rule = value.parse::<Strangers>();
+                self.lists.strangers = Some(rule.map_err(|why| wrong(why.to_string()))?);
+            }
+            "--amis" => {
+                let amis = self.lists.amis.get_or_insert_default();
+                amis.extend(value.split(':').map(|path| folder.join(path)));
+            }
+            "--filter-timeout" => self.policy.filter_timeout = Some(timeout(value).map_err(wrong)?),
+            "--filter-grace" => self.policy.filter_grace = Some(grace(value).map_err(wrong)?),
+            _ => self.policy.log = Some(value.to_owned()),
+        }
+        Ok(())
+    }
+}
+
 fn is_name(text: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     !text.is_empty() && text.chars().all(is_word) && !text.starts_with(|c: char| c.is_ascii_digit())
-}
-
-/// What the policy takes for a rule about strangers.
-fn rule(name: &str, value: &str) -> Result<Strangers, String> {
-    let parsed = value.parse::<Strangers>();
-    parsed.map_err(|why| format!("{name} is {why}: {value}"))
 }
 
 /// What the policy takes for yes and no.
@@ -254,7 +291,7 @@ mod tests {
         ] {
             let found = read(line, Path::new("/zen/strfry")).unwrap().unwrap();
             assert_eq!(found.lists.strangers, Some(Strangers::Filters), "{line}");
-            assert_eq!(found.filters, Some("/zen/strfry/f".into()), "{line}");
+            assert_eq!(found.policy.filters, Some("/zen/strfry/f".into()), "{line}");
         }
         for line in [
             "",
@@ -263,6 +300,26 @@ mod tests {
             "constellation-policy",
         ] {
             assert_eq!(lists(line), ListSettings::default(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_policy_is_told_to_do_is_read() {
+        let read = |line: &str| read(line, Path::new("/zen/strfry")).unwrap().unwrap();
+        for line in [
+            "constellation-policy --config c --shadow --no-remove=false --filter-timeout 2 --log=warn",
+            "CONSTELLATION_CONFIG=c CONSTELLATION_SHADOW=1 CONSTELLATION_NO_REMOVE=0 CONSTELLATION_FILTER_TIMEOUT=2 CONSTELLATION_LOG=warn constellation-policy",
+        ] {
+            let found = read(line);
+            assert_eq!(found.config, Some("/zen/strfry/c".into()), "{line}");
+            let expected = PolicySettings {
+                filter_timeout: Some(std::time::Duration::from_secs(2)),
+                shadow: Some(true),
+                no_remove: Some(false),
+                log: Some("warn".to_owned()),
+                ..PolicySettings::default()
+            };
+            assert_eq!(found.policy, expected, "{line}");
         }
     }
 
@@ -279,6 +336,8 @@ mod tests {
             "constellation-policy --no-swarms",
             "constellation-policy --blacklist",
             "constellation-policy --strangers perhaps",
+            "constellation-policy --filter-timeout 0",
+            "constellation-policy --shadow=perhaps",
             "constellation-policy 'x",
             "cd x; constellation-policy",
             "CONSTELLATION_NO_SWARM=perhaps constellation-policy",

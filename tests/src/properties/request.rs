@@ -3,6 +3,7 @@
 use std::io::BufReader;
 
 use constellation_policy::answers::{Rules, answer_all};
+use constellation_policy::in_force::InForce;
 use constellation_policy::lists::{Standing, Stranger, Undecided};
 use constellation_policy::message::LONGEST_ANSWER;
 use constellation_shared::Pubkey;
@@ -32,8 +33,7 @@ pub fn holds(input: &[u8]) {
         let reader = BufReader::with_capacity(1 + input.len() % 97, input);
         let rules = Rules {
             standing,
-            shadow,
-            filters: None,
+            in_force: &InForce::without_filters(shadow),
         };
         answer_all(reader, &mut output, &rules).unwrap();
         assert!(output.is_empty() || output.ends_with(b"\n"));

@@ -9,6 +9,7 @@
 )]
 
 mod bugreport;
+mod config;
 mod doctor;
 mod help;
 mod install;

@@ -20,4 +20,5 @@ mod one_verdict;
 mod process;
 mod reload;
 mod removal;
+mod settings;
 mod strangers;

@@ -154,7 +154,8 @@ fn judge_policy(
     if is_ours {
         let station = &context.station;
         let settings = plugin.settings().clone();
-        let rule = rule::Facts::gather(station, plugin.command(), settings, serving.plugin());
+        let file = &context.file.policy;
+        let rule = rule::Facts::gather(station, plugin.command(), settings, file, serving.plugin());
         findings.extend(rule.judge());
         findings.extend(serving.judge());
     }
@@ -167,6 +168,9 @@ fn judge_policy(
             format!("correct that line: nano {folder}/constellation.toml, or {folder}/strfry.conf; both programs then use the same lists"),
         )
     }));
+    let edit = "constellation-sync config --edit";
+    let complaints = context.complaints.iter();
+    findings.extend(complaints.map(|complaint| Finding::warn("settings", complaint.clone(), edit)));
     findings
 }
 

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use constellation_shared::settings::PolicySettings;
 use constellation_shared::verdict::Strangers;
 use constellation_shared::{Station, counted};
 
@@ -42,25 +43,27 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Compares the policy at work with what the station had. `settings` is what the plugin line
-    /// tells it.
+    /// tells it, and `file` what the settings file says.
     pub(crate) fn gather(
         station: &Station,
         command: &str,
         settings: PluginSettings,
+        file: &PolicySettings,
         running: Option<Plugin>,
     ) -> Self {
         let beside = station.root().join("workspace/NIP-101").join(PLUGIN);
         let beside = beside.with_file_name("filter");
         let PluginSettings {
             lists,
-            filters,
+            policy,
             arguments,
             ..
         } = settings;
         Self {
             now: RelayRule {
                 strangers: lists.strangers.unwrap_or_else(|| station.strangers()),
-                filters,
+                // What the plugin line leaves open, the settings file says.
+                filters: policy.filters.or_else(|| file.filters.clone()),
             },
             arguments,
             before: rule_before(station),

@@ -114,7 +114,8 @@ impl Draft {
         let text = String::from_utf8_lossy(file.content.as_deref().unwrap_or_default());
         let is_ours = record.lines(&file.path).is_some();
         // A file that is not understood is for its author to mend.
-        let settings = Settings::parse(&text, &found.root).ok();
+        let settings = Settings::parse(&text, &found.root);
+        let settings = Some(settings).filter(|settings| settings.fault.is_none());
         if !is_ours && settings.as_ref().is_some_and(|settings| settings.has_sync) {
             return asked.note_on(&settings?, &file.path);
         }
@@ -197,7 +198,7 @@ mod tests {
         let asked = KindsAsked::by(UPSTREAM.as_bytes());
         let root = Path::new("/f");
         let note = |text: &str| {
-            let settings = Settings::parse(text, root).unwrap();
+            let settings = Settings::parse(text, root);
             asked.note_on(&settings, root)
         };
         assert_eq!(note("[sync]\nkinds = \"uplanet\""), None);

@@ -9,18 +9,18 @@ use constellation_shared::verdict::Strangers;
 /// `constellation-sync install`
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = "\
-Run it as the user who owns the station. The scripts in workspace/NIP-101 survive
-`git pull`, and `git status` stays clean. The policy replaces the plugin there,
-which strfry.conf names on most stations; --write-conf changes that line instead.
-The relay goes on accepting from everyone what it accepts now, filters included.
+Run it as the user who owns the station. The scripts in workspace/NIP-101
+survive `git pull`. The policy replaces the plugin there, which strfry.conf
+names on most stations. The relay goes on accepting from everyone what it
+accepts now, filters included.
 
 Examples:
   constellation-sync install --dry-run       show what would be changed
   sudo constellation-sync install --systemd --zen ~/.zen
                                              a timer, if there is no _12345.sh
 
-Exit codes: 0 all is in place; 1 all is in place, but the policy is not in force;
-2 something could not be done.")]
+Exit codes: 0 all is in place; 1 all is in place, but the policy is not in
+force; 2 something could not be done.")]
 pub struct InstallOptions {
     /// Change the plugin line of strfry.conf instead of the plugin in workspace/NIP-101
     #[arg(long, env = "CONSTELLATION_WRITE_CONF", value_parser = BoolishValueParser::new())]

@@ -132,7 +132,7 @@ impl Replaced {
         let told = told.unwrap_or_default();
         let rule = RelayRule {
             strangers: told.lists.strangers.unwrap_or_default(),
-            filters: told.filters,
+            filters: told.policy.filters,
         };
         Self::new(&path, filters, Former::Known(rule))
     }

@@ -233,6 +233,10 @@ fn the_station_s_own_report_is_started_at_the_end_of_a_run() {
     fs::set_permissions(folder.join("sync_report.sh"), mode(0o755)).unwrap();
     run("CAPTAINEMAIL=");
     run("CAPTAINEMAIL=a@example.com CONSTELLATION_SYNC_REPORT=");
+    let settings = "strfry/constellation.toml";
+    station.write(settings, "[report]\nsync-report = \"\"\n");
+    run("CAPTAINEMAIL=a@example.com");
+    fs::remove_file(station.root().join(settings)).unwrap();
     wait_until("all processes' end", || station.processes().is_empty());
     assert!(
         !marker.exists(),
