@@ -1,6 +1,7 @@
 //! [`PassedOver`]: why a station of the swarm is not asked.
 
 use std::io;
+use std::path::Path;
 
 use constellation_shared::counted;
 use constellation_shared::list_file::MOST_STATIONS;
@@ -46,6 +47,25 @@ pub(crate) enum PassedOver {
     /// Its node id is invalid.
     #[error("peer {0:?} is passed over: its ipfsnodeid {1:?} is {2}")]
     NodeId(String, String, NoPeerId),
+}
+
+impl PassedOver {
+    /// Whether it is about the station with this folder in `tmp/swarm`.
+    pub(crate) fn is_of(&self, folder: &str) -> bool {
+        match self {
+            Self::Swarm(..) | Self::TooMany(_) => false,
+            Self::Unreadable(path, _) | Self::NoObject(path) => {
+                let path = Path::new(path).parent();
+                path.and_then(Path::file_name)
+                    .is_some_and(|name| name.to_string_lossy() == folder)
+            }
+            Self::Relay(name, ..)
+            | Self::NoTunnel(name, ..)
+            | Self::Own(name, ..)
+            | Self::Private(name, ..)
+            | Self::NodeId(name, ..) => name == folder,
+        }
+    }
 }
 
 /// Logs each of them.

@@ -48,6 +48,15 @@ impl StationName {
         self.host.as_deref()
     }
 
+    /// The hostname with what tells it from those of other stations.
+    pub(crate) fn host_told_apart(&self) -> String {
+        let without_captain = Self {
+            captain: None,
+            ..self.clone()
+        };
+        without_captain.to_string()
+    }
+
     /// The captain's e-mail address.
     pub(crate) fn captain(&self) -> Option<&str> {
         self.captain.as_deref()

@@ -112,7 +112,7 @@ fn lower(host: &str) -> String {
 
 /// The addresses at which a station is reached: the one that it announces, and its own tunnel. Its
 /// folder is named by its node, so it does not name the tunnel to another node.
-fn addresses(description: &Description) -> impl Iterator<Item = Address> {
+pub(crate) fn addresses(description: &Description) -> impl Iterator<Item = Address> {
     let announced = description.relay.as_deref();
     let announced = announced.and_then(|relay| Address::parse(relay).ok());
     let announced = announced.map(Address::without_query);

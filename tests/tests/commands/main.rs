@@ -15,3 +15,4 @@ mod help;
 mod install;
 mod trigger;
 mod why;
+mod why_words;

@@ -9,7 +9,8 @@ use crate::admission::rules::{Refusal, Rules};
 use crate::backfill::error::PrepareError;
 use crate::commands::error::SyncError;
 use crate::commands::probe::Probe;
-use crate::commands::why::{Answer, Findings, ask_all};
+use crate::commands::why::answer::{Answer, Findings, Reply, ask_all};
+use crate::commands::why::key;
 use crate::context::Context;
 use crate::members::profiles::render::utc;
 use crate::options::{KindOption, Options};
@@ -181,9 +182,26 @@ pub(crate) async fn look_into(
     let filter = json!({"ids": [id.to_string()]});
     let strfry = context.strfry();
     let (here, replies) = tokio::join!(strfry.event(id), ask_all(probe, &filter));
-    let is_here = here?.is_some();
+    let here = here?;
+    let is_here = here.is_some();
     let where_it_is = if is_here { "here" } else { "not here" };
-    let mut findings = Findings::beginning_with(format!("event {id} is {where_it_is}"));
+    let understood = format!("About the event {id} ({})", id.to_bech32());
+    let mut findings = Findings::beginning_with(understood);
+    findings.lines.push(format!("event {id} is {where_it_is}"));
+    let copies = replies.iter().flat_map(|reply| match &reply.reply {
+        Reply::Events(events) => events.as_slice(),
+        Reply::NotAsked | Reply::Failed { .. } => &[],
+    });
+    let mut copies = here.iter().chain(copies);
+    let genuine = copies.find_map(|json| {
+        let event = Event::parse(json.as_bytes()).ok()?;
+        (event.id == id && verify(&event).is_ok()).then_some(event)
+    });
+    if let Some(event) = &genuine {
+        findings
+            .lines
+            .push(written_by(context, probe, event).await?);
+    }
     let mut fates: Vec<Fate> = Vec::new();
     for reply in &replies {
         let Some(events) = findings.events_of(reply) else {
@@ -214,7 +232,8 @@ pub(crate) async fn look_into(
     let advice = advice(is_here, &fates, !refused_before.is_empty(), options);
     lines.extend(advice.iter().map(|advice| format!("What to do: {advice}")));
     Ok(Answer {
-        is_well: is_here,
+        exit_code: u8::from(!is_here),
+        is_known: is_here || !fates.is_empty() || !refused_before.is_empty(),
         lines,
         json: json!({
             "event": id.to_string(),
@@ -224,6 +243,19 @@ pub(crate) async fn look_into(
             "advice": advice,
         }),
     })
+}
+
+/// Who wrote an event, when, and of which kind it is.
+async fn written_by(context: &Context, probe: &Probe, event: &Event) -> Result<String, SyncError> {
+    let whose = key::whose(context, probe, &event.pubkey).await?;
+    let comma = if whose.is_empty() { "" } else { ", " };
+    let kind = kinds::find(event.kind).map_or_else(String::new, |kind| format!(", {}", kind.name));
+    Ok(format!(
+        "  written {} by {}{comma}{whose}; kind {}{kind}",
+        utc(event.created_at),
+        event.pubkey.to_bech32(),
+        event.kind
+    ))
 }
 
 /// What a run that began at `now`, in Unix seconds, would let in.

@@ -10,12 +10,17 @@ use serde_json::json;
 
 use crate::commands::error::SyncError;
 use crate::commands::probe::Probe;
-use crate::commands::why::{Answer, Findings, ask_all};
+use crate::commands::why::answer::{Answer, Findings, ask_all};
+use crate::commands::why::word;
 use crate::context::Context;
+use crate::members::profiles::extract;
 use crate::support::clock::unix_time;
 use crate::support::sanitize::for_terminal;
 use crate::swarm::followed;
 use crate::swarm::station_name::with_address;
+
+/// How many members and stations that a key belongs to are named.
+const MOST_NAMES: usize = 5;
 
 /// How many places are named at most.
 const MOST_PLACES: usize = 50;
@@ -131,7 +136,11 @@ pub(crate) async fn look_into(
     let (events, has_profile) = (events?, profile_here? > 0);
     let is_followed = standing.is_followed;
     let not = if is_followed { "" } else { "not " };
-    let mut findings = Findings::beginning_with(format!("key {key} is {not}followed"));
+    let whose = whose(context, probe, &key).await?;
+    let colon = if whose.is_empty() { "" } else { ": " };
+    let understood = format!("About the key {key} ({}){colon}{whose}", key.to_bech32());
+    let mut findings = Findings::beginning_with(understood);
+    findings.lines.push(format!("key {key} is {not}followed"));
     findings.lines.extend(standing.lines());
     findings.lines.push(format!(
         "  here: {} {}, {} profile",
@@ -153,7 +162,8 @@ pub(crate) async fn look_into(
     let advice = advice(&standing, has_profile, peer_has_profile);
     lines.extend(advice.map(|advice| format!("What to do: {advice}")));
     Ok(Answer {
-        is_well: is_followed,
+        exit_code: u8::from(!is_followed),
+        is_known: !standing.places.is_empty() || events > 0 || has_profile || peer_has_profile,
         lines,
         json: json!({
             "key": author,
@@ -167,6 +177,46 @@ pub(crate) async fn look_into(
             "advice": advice,
         }),
     })
+}
+
+/// Whose key this is, in words: a member, a captain, and the name in the profile that is here; empty
+/// if nothing of it is known.
+///
+/// # Errors
+/// [`SyncError::Scan`].
+pub(crate) async fn whose(
+    context: &Context,
+    probe: &Probe,
+    key: &Pubkey,
+) -> Result<String, SyncError> {
+    let mut whose = Vec::new();
+    for member in word::members(context) {
+        if member.key == *key {
+            whose.push(format!(
+                "the member {}",
+                for_terminal(&member.folder, LONGEST)
+            ));
+        }
+    }
+    for description in &probe.descriptions {
+        for (role, named) in [("captain", description.captain), ("node", description.node)] {
+            if named == Some(*key) {
+                let name = probe.names.of_folder(&description.folder);
+                let folder = || for_terminal(&description.folder, LONGEST);
+                let station = name.map_or_else(folder, ToString::to_string);
+                whose.push(format!("the {role} of the station {station}"));
+            }
+        }
+    }
+    whose.truncate(MOST_NAMES);
+    let profiles = extract(&context.strfry(), &[*key]).await?;
+    let called = profiles
+        .get(key)
+        .and_then(|profile| profile.fields.called());
+    if let Some(called) = called {
+        whose.push(format!("called {}", word::in_quotes(called)));
+    }
+    Ok(whose.join(", "))
 }
 
 /// The span of time that events are counted in.

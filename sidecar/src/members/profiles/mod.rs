@@ -44,6 +44,14 @@ pub struct Fields {
     pub nip05: String,
 }
 
+impl Fields {
+    /// What its owner wants to be called: the name, or else the display name.
+    pub(crate) fn called(&self) -> Option<&str> {
+        let mut names = [self.name.trim(), self.display_name.trim()].into_iter();
+        names.find(|name| !name.is_empty())
+    }
+}
+
 /// Profiles by pubkey.
 pub type Profiles = BTreeMap<Pubkey, Profile>;
 
