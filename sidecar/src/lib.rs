@@ -79,8 +79,7 @@ pub mod testing {
     }
     pub mod links {
         pub use crate::plan::links::{
-            Action, Delivery, GRACE, LONGEST_INTERVAL, LinkId, Links, Mode, PollOutcome,
-            SHORTEST_INTERVAL, Worth,
+            Action, Arrival, Delivery, LinkId, Links, PollOutcome, Worth,
         };
     }
     pub mod message {

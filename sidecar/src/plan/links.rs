@@ -1,75 +1,89 @@
-//! [`Links`]: how the events of each live peer come to us. All chosen peers get every event sooner or
-//! later, so if all of them pushed all they get, each event would be downloaded as often as there are
-//! peers. Therefore a peer that pushes mostly what others brought before becomes *polled*: the recent
-//! window is reconciled with it every few seconds, and only what is missing is fetched. A peer at
-//! which missing events are found first becomes *subscribed* again. Peers that bring different events
-//! all stay subscribed, and so do all if so little happens that pushing costs less than polling.
+//! [`Links`]: what each live peer pushes to us. All chosen peers get every event sooner or later, and
+//! a relay pushes all that matches, so each event would be downloaded as often as there are peers.
+//! But the events of one author spread from one station, and nearly always the same peer has them
+//! first: that peer becomes the author's *route*, and the subscriptions at the others leave the author
+//! out. A peer whose subscription leaves somebody out is *polled*, too: the recent window is
+//! reconciled with it every few seconds, and what nobody has pushed is fetched. What polls find first
+//! again and again changes the route.
+//!
+//! Nobody is left out where peers bring different events, where so little happens that duplicates
+//! cost less than polls, and at peers that cannot be polled.
 //!
 //! No clock, no input or output and no random numbers: callers pass the time in milliseconds of any
 //! steady clock, tell what happens, and do what [`Links::due`] says.
 
 mod link;
 mod missing;
+mod routes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use constellation_shared::Pubkey;
 use constellation_shared::key::EventId;
 
-use crate::plan::links::link::{Brought, Link, Recent};
-pub use crate::plan::links::link::{LinkId, Mode};
+pub use crate::plan::links::link::LinkId;
+use crate::plan::links::link::{Link, Recent};
 use crate::plan::links::missing::MissingIds;
+use crate::plan::links::routes::Routes;
 
 /// How long to wait from one poll of a peer to the next if polls of it find what nobody pushes, in
 /// milliseconds.
-pub const SHORTEST_INTERVAL: u64 = 6000;
+const SHORTEST_INTERVAL: u64 = 5000;
 
 /// How long to wait at most from one poll of a peer to the next, in milliseconds.
-pub const LONGEST_INTERVAL: u64 = 15_000;
+const LONGEST_INTERVAL: u64 = 15_000;
 
-/// How long an event that a poll found may wait for a subscribed peer to push it, in milliseconds.
-pub const GRACE: u64 = 500;
+/// How long an event that a poll found may wait for its route to push it, in milliseconds.
+const GRACE: u64 = 1500;
 
-/// How often it is decided again how events come, in milliseconds.
+/// How often it is decided again what is pushed, in milliseconds.
 const REVIEW: u64 = 1000;
 
 /// A decision needs at least this many new events of lately.
 const ENOUGH: f64 = 16.0;
 
 /// More downloads than this for each new event are too many.
-const MOST_COPIES: f64 = 1.25;
+const MOST_COPIES: f64 = 1.1;
 
-/// Subscribed peers push enough if they push at least this share of all new events.
-const ENOUGH_PUSHED: f64 = 0.8;
-
-/// If polls find more than this share of the new events first, another peer is subscribed by way of
-/// trial.
-const MOST_FETCHED: f64 = 0.3;
-
-/// If this many events in a row had to be fetched, the subscribed peers count as silent.
-const SILENCE: u32 = 8;
-
-/// A peer becomes polled only if more than this many events were downloaded in vain lately, about
-/// six a minute. Fewer cost less than polls would.
+/// Subscriptions leave somebody out only if more than this many events were pushed in vain lately,
+/// about six a minute. Fewer cost less than polls would.
 const IN_VAIN: f64 = 8.0;
 
-/// If fewer new events than this came lately, a polled peer is subscribed again, as what it would
-/// push in vain costs less than polls do: about two a minute.
+/// If fewer new events than this came lately, about two a minute, nobody is left out any more, as
+/// duplicates then cost less than polls do.
 const QUIET: f64 = 2.5;
 
-/// How long it must be quiet before a polled peer is subscribed for that reason, and from one such
-/// peer to the next, in milliseconds.
+/// How long it must be quiet before a peer pushes everything again, and from one such peer to the
+/// next, in milliseconds.
 const QUIET_TIME: u64 = 60_000;
 
-/// How long a peer is not tried again after a trial in vain, in milliseconds. Each further one
-/// doubles this, up to [`LONGEST_TRIAL_REST`].
-const FIRST_TRIAL_REST: u64 = 60_000;
-/// The longest time for which a peer is not tried again, in milliseconds.
-const LONGEST_TRIAL_REST: u64 = 3_600_000;
+/// A peer is subscribed anew once this many events came from the wrong peers; and only once there is
+/// one for so many authors that the subscription names, because each name takes 67 bytes.
+const MISPLACED: usize = 16;
+const AUTHORS_FOR_AN_EVENT: usize = 8;
+
+/// An event that had to be fetched although its route is the peer counts like this many duplicates.
+const LATE: usize = 4;
+
+/// How long to wait from one subscription at a peer to the next at least, in milliseconds.
+const SUBSCRIPTION_PAUSE: u64 = 10_000;
+
+/// A peer is nobody's route for a while if it lately pushed more events than this that are not let in,
+/// or that were here although it is their route, and more than this many times as many as it was the
+/// first to bring.
+const MOST_USELESS: f64 = 32.0;
+const MOST_USELESS_FOR_A_FIRST: f64 = 2.0;
+
+/// How long such a peer is nobody's route, in milliseconds.
+const DISTRUST: u64 = 3_600_000;
+
+/// If this many events in a row had to be fetched, one peer pushes everything again.
+const SILENCE: u32 = 12;
 
 /// How an event came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// A subscribed peer pushed it.
+    /// A relay pushed it.
     Pushed,
     /// It was fetched by its id, because a poll had found it.
     Fetched,
@@ -86,6 +100,21 @@ pub enum Worth {
     Refused,
 }
 
+/// An event that came.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// The peer that sent it.
+    pub from: LinkId,
+    /// The event's id.
+    pub id: EventId,
+    /// The event's author.
+    pub author: Pubkey,
+    /// How it came.
+    pub delivery: Delivery,
+    /// What it was good for.
+    pub worth: Worth,
+}
+
 /// What a poll of a peer came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PollOutcome {
@@ -93,33 +122,36 @@ pub enum PollOutcome {
     Missing(Vec<EventId>),
     /// The poll broke off or took too long.
     Failed,
-    /// The peer cannot reconcile at all, and is subscribed from now on.
+    /// The peer cannot reconcile at all, and pushes everything from now on.
     Unsupported,
 }
 
 /// What the caller has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Open the subscription at this peer, overlapping with what is known to be complete.
+    /// Open the subscription at this peer, in place of the one that is open, for all authors but
+    /// those in [`Links::left_out`].
     Subscribe(LinkId),
-    /// Close the subscription at this peer, which is polled from now on.
-    Unsubscribe(LinkId),
     /// Reconcile the recent window with this peer, then call [`Links::polled`].
     Poll(LinkId),
     /// Fetch these events from this peer by their ids, then call [`Links::fetch_ended`].
     Fetch(LinkId, Vec<EventId>),
 }
 
-/// How the events of each live peer come to us. Times in milliseconds.
+/// What each live peer pushes to us. Times in milliseconds.
 #[derive(Debug, Default)]
 pub struct Links {
     links: BTreeMap<LinkId, Link>,
+    routes: Routes,
     missing: MissingIds,
-    /// Decisions that the caller has not heard of.
-    actions: Vec<Action>,
-    /// New events of lately, whoever brought them.
+    /// How many authors are followed.
+    followed: usize,
+    /// Peers at which to subscribe, of which the caller has not heard.
+    to_subscribe: BTreeSet<LinkId>,
+    /// New events of lately, whoever brought them, and downloads that were of no use.
     new: Recent,
-    /// How many events in a row had to be fetched, while no subscribed peer pushed any.
+    in_vain: Recent,
+    /// How many events in a row had to be fetched, while nobody pushed any.
     fetched_in_a_row: u32,
     last_poll: Option<u64>,
     last_review: u64,
@@ -128,77 +160,98 @@ pub struct Links {
 }
 
 impl Links {
-    /// Records that a peer is connected. It is subscribed at first. `can_be_polled` says whether it
-    /// speaks NIP-77, as far as that is known.
-    pub fn connected(&mut self, now: u64, id: LinkId, can_be_polled: bool) {
-        self.actions.push(Action::Subscribe(id));
-        self.links.insert(
-            id,
-            Link {
-                mode: Mode::Subscribed,
-                can_be_polled,
-                mode_since: now,
-                brought: Brought::default(),
-                polled_at: now,
-                is_being_polled: false,
-                interval: SHORTEST_INTERVAL,
-                no_trial_before: now,
-                trial_rest: FIRST_TRIAL_REST,
-            },
-        );
+    /// Records how many authors are followed, which is how many a subscription names that leaves
+    /// nobody out.
+    pub fn follow(&mut self, authors: usize) {
+        self.followed = authors;
     }
 
-    /// Records that the connection to a peer was lost or given up. If the others push too little,
-    /// one of them is subscribed at once.
-    pub fn disconnected(&mut self, now: u64, id: LinkId) {
-        let Some(link) = self.links.remove(&id) else {
-            return;
+    /// Records that a peer is connected. `can_be_polled` says whether it speaks NIP-77, as far as
+    /// that is known.
+    pub fn connected(&mut self, now: u64, id: LinkId, can_be_polled: bool) {
+        let is_busy = self.links.values().any(|link| !link.is_whole());
+        let link = Link {
+            can_be_polled,
+            polled_at: now,
+            interval: SHORTEST_INTERVAL,
+            ..Link::default()
         };
-        self.actions.retain(|action| !concerns(action, id));
+        self.links.insert(id, link);
+        if is_busy && can_be_polled {
+            self.narrow(now, id);
+        } else {
+            self.widen(now, id);
+        }
+    }
+
+    /// Records that the connection to a peer was lost or given up. Others push what it pushed.
+    pub fn disconnected(&mut self, now: u64, id: LinkId) {
+        if self.links.remove(&id).is_none() {
+            return;
+        }
+        self.to_subscribe.remove(&id);
         self.missing.lose(id, now);
-        if link.is_subscribed() && !self.is_enough_pushed(now) {
-            self.subscribe_best(now);
+        self.take_routes(id);
+        self.resubscribe(now);
+    }
+
+    /// Lets others push what this peer was the route of.
+    fn take_routes(&mut self, id: LinkId) {
+        let authors = self.routes.lose(id);
+        for (other, link) in &mut self.links {
+            for author in &authors {
+                let route = self.routes.of(author);
+                let should_push = route.is_none() || route == Some(*other);
+                if should_push && link.left_out.contains(author) {
+                    link.misplaced += LATE;
+                }
+            }
         }
     }
 
     /// Records that an event came.
-    pub fn arrived(
-        &mut self,
-        now: u64,
-        from: LinkId,
-        event: &EventId,
-        delivery: Delivery,
-        worth: Worth,
-    ) {
-        self.missing.remove(event);
-        if worth == Worth::New {
+    pub fn arrived(&mut self, now: u64, arrival: &Arrival) {
+        let Arrival { from, author, .. } = *arrival;
+        self.missing.remove(&arrival.id);
+        let is_pushed = arrival.delivery == Delivery::Pushed;
+        let is_new = arrival.worth == Worth::New;
+        if is_new {
             self.new.add(now);
+        } else {
+            self.in_vain.add(now);
         }
         let Some(link) = self.links.get_mut(&from) else {
             return;
         };
-        let brought = &mut link.brought;
-        match (delivery, worth) {
-            (Delivery::Pushed, Worth::New) => brought.pushed_first.add(now),
-            (Delivery::Pushed, _) => brought.pushed_in_vain.add(now),
-            (Delivery::Fetched, Worth::New) => {
-                brought.fetched_first.add(now);
-                link.interval = SHORTEST_INTERVAL;
-            }
-            (Delivery::Fetched, _) => {}
+        if arrival.worth == Worth::Refused {
+            link.useless.add(now);
+            return;
         }
-        match (delivery, worth) {
-            (_, Worth::Refused) => {}
-            (Delivery::Pushed, _) => self.fetched_in_a_row = 0,
-            (Delivery::Fetched, _) => {
-                self.fetched_in_a_row = self.fetched_in_a_row.saturating_add(1);
-            }
+        if is_new {
+            link.first.add(now);
+        }
+        if is_pushed {
+            self.fetched_in_a_row = 0;
+        } else {
+            self.fetched_in_a_row = self.fetched_in_a_row.saturating_add(1);
+            link.interval = SHORTEST_INTERVAL;
+        }
+        if now >= link.distrusted_until {
+            self.routes.bring(author, from, is_new);
+        }
+        let is_route = self.routes.of(&author) == Some(from);
+        if is_pushed && !is_new && is_route {
+            link.useless.add(now);
+        } else if is_pushed && !is_new {
+            link.misplaced += 1;
+        }
+        if !is_pushed && is_route && link.left_out.contains(&author) {
+            link.misplaced += LATE;
         }
     }
 
     /// Records what a poll came to.
     pub fn polled(&mut self, now: u64, id: LinkId, outcome: PollOutcome) {
-        let is_pushed = self.links.values().any(Link::is_subscribed);
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -206,9 +259,8 @@ impl Links {
         link.interval = (link.interval + link.interval / 2).min(LONGEST_INTERVAL);
         match outcome {
             PollOutcome::Missing(ids) => {
-                let at = if is_pushed { now + GRACE } else { now };
                 for event in ids {
-                    if !self.missing.add(id, event, at) {
+                    if !self.missing.add(id, event, now + GRACE) {
                         link.interval = SHORTEST_INTERVAL;
                     }
                 }
@@ -216,7 +268,7 @@ impl Links {
             PollOutcome::Failed => link.interval = LONGEST_INTERVAL,
             PollOutcome::Unsupported => {
                 link.can_be_polled = false;
-                self.subscribe(now, id);
+                self.widen(now, id);
             }
         }
     }
@@ -227,9 +279,27 @@ impl Links {
         self.missing.end_fetch(id, now);
     }
 
-    /// How the events of a peer come, if it is connected.
-    pub fn mode(&self, id: LinkId) -> Option<Mode> {
-        self.links.get(&id).map(|link| link.mode)
+    /// Whether this peer is connected.
+    pub fn is_connected(&self, id: LinkId) -> bool {
+        self.links.contains_key(&id)
+    }
+
+    /// Whether the subscription at this peer leaves an author out, because another peer has this
+    /// author's events first.
+    pub fn leaves_out(&self, id: LinkId, author: &Pubkey) -> bool {
+        let link = self.links.get(&id);
+        link.is_some_and(|link| link.left_out.contains(author))
+    }
+
+    /// Whether a peer pushes the events of all authors, and is not polled.
+    pub fn pushes_all(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_some_and(Link::is_whole)
+    }
+
+    /// The authors whose events this peer has first: what to subscribe to at a peer that does not push
+    /// all, if there are too many authors to name the others, too.
+    pub fn routed(&self, id: LinkId) -> impl Iterator<Item = Pubkey> {
+        self.routes.by(id)
     }
 
     /// What is to be done by now. To be called after anything was recorded, and at
@@ -239,9 +309,10 @@ impl Links {
             self.last_review = now;
             self.review(now);
         }
-        let mut actions = std::mem::take(&mut self.actions);
-        if self.next_poll().is_some_and(|(at, _)| at <= now)
-            && let Some((_, id)) = self.next_poll()
+        let subscribe = std::mem::take(&mut self.to_subscribe);
+        let mut actions: Vec<Action> = subscribe.into_iter().map(Action::Subscribe).collect();
+        if let Some((at, id)) = self.next_poll()
+            && at <= now
             && let Some(link) = self.links.get_mut(&id)
         {
             link.is_being_polled = true;
@@ -256,7 +327,7 @@ impl Links {
 
     /// When [`Links::due`] is to be called next, if nothing happens before.
     pub fn next_at(&self) -> Option<u64> {
-        if !self.actions.is_empty() {
+        if !self.to_subscribe.is_empty() {
             return Some(0);
         }
         let review = (!self.links.is_empty()).then_some(self.last_review + REVIEW);
@@ -270,7 +341,7 @@ impl Links {
     /// The peer to poll next, and when. Polls are spread: of n polled peers, one is polled each nth
     /// part of the shortest interval at most.
     fn next_poll(&self) -> Option<(u64, LinkId)> {
-        let polled = self.links.values().filter(|link| !link.is_subscribed());
+        let polled = self.links.values().filter(|link| !link.is_whole());
         let spacing = SHORTEST_INTERVAL / (polled.count().max(1) as u64);
         let due = |(id, link): (&LinkId, &Link)| link.poll_due().map(|at| (at, *id));
         let (at, id) = self.links.iter().filter_map(due).min()?;
@@ -278,32 +349,44 @@ impl Links {
         Some((at.max(earliest), id))
     }
 
-    /// Decides again how the events of each peer come.
+    /// Decides again what is pushed.
     fn review(&mut self, now: u64) {
-        if !self.links.values().any(Link::is_subscribed) || self.fetched_in_a_row >= SILENCE {
-            self.fetched_in_a_row = 0;
-            self.subscribe_best(now);
-            return;
-        }
         let new = self.new.sum_at(now);
-        self.review_quiet(now, new);
-        if new < ENOUGH {
+        if self.fetched_in_a_row >= SILENCE {
+            self.fetched_in_a_row = 0;
+            self.widen_best(now);
             return;
         }
-        let fetched: f64 = self
-            .links
-            .values()
-            .map(|link| link.brought.fetched_first.sum_at(now))
-            .sum();
-        let downloads = self.pushed_at(now) + fetched;
-        if downloads > MOST_COPIES * new && downloads - new > IN_VAIN {
-            self.poll_worst(now, new);
-        } else if fetched / new > MOST_FETCHED {
-            self.try_best(now);
+        self.review_quiet(now, new);
+        self.review_trust(now);
+        let in_vain = self.in_vain.sum_at(now);
+        if new >= ENOUGH && in_vain > IN_VAIN && in_vain > (MOST_COPIES - 1.0) * new {
+            self.resubscribe(now);
+        } else {
+            self.resubscribe_polled(now);
         }
     }
 
-    /// If it has been quiet for long, subscribes a polled peer.
+    /// Takes the routes from peers that send events again and again, or junk.
+    fn review_trust(&mut self, now: u64) {
+        let is_useless = |link: &Link| {
+            let first = link.first.sum_at(now);
+            let most = MOST_USELESS + MOST_USELESS_FOR_A_FIRST * first;
+            link.useless.sum_at(now) > most
+        };
+        let useless = self.links.iter().filter(|(_, link)| is_useless(link));
+        let useless: Vec<LinkId> = useless.map(|(id, _)| *id).collect();
+        for id in useless {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.distrusted_until = now + DISTRUST;
+                link.misplaced += MISPLACED;
+                link.useless = Recent::default();
+            }
+            self.take_routes(id);
+        }
+    }
+
+    /// If it has been quiet for long, lets one more peer push everything.
     fn review_quiet(&mut self, now: u64, new: f64) {
         if new > QUIET {
             self.quiet_since = None;
@@ -312,97 +395,68 @@ impl Links {
         let since = *self.quiet_since.get_or_insert(now);
         if now - since >= QUIET_TIME {
             self.quiet_since = Some(now);
-            self.subscribe_best(now);
+            self.widen_best(now);
         }
     }
 
-    /// How many events subscribed peers pushed lately.
-    fn pushed_at(&self, now: u64) -> f64 {
-        let subscribed = self.links.values().filter(|link| link.is_subscribed());
-        subscribed.map(|link| link.brought.pushed_at(now)).sum()
+    /// Subscribes anew at the peers from which too many events came that should have come from others,
+    /// or the other way round.
+    fn resubscribe(&mut self, now: u64) {
+        self.resubscribe_where(now, |_| true);
     }
 
-    fn is_enough_pushed(&self, now: u64) -> bool {
-        self.links.values().any(Link::is_subscribed)
-            && self.pushed_at(now) >= ENOUGH_PUSHED * self.new.sum_at(now)
+    /// Subscribes anew at such peers among those that are polled.
+    fn resubscribe_polled(&mut self, now: u64) {
+        self.resubscribe_where(now, |link| !link.is_whole());
     }
 
-    /// Of the subscribed peers without which the others would push enough, polls the one whose pushes
-    /// were new least often.
-    fn poll_worst(&mut self, now: u64, new: f64) {
-        let pushed = self.pushed_at(now);
-        let may_be_polled = |link: &Link| {
-            link.is_subscribed()
-                && link.can_be_polled
-                && link.brought.pushed_at(now) >= ENOUGH
-                && pushed - link.brought.pushed_at(now) >= ENOUGH_PUSHED * new
+    fn resubscribe_where(&mut self, now: u64, is_meant: impl Fn(&Link) -> bool) {
+        let followed = self.followed;
+        let is_due = |link: &Link| {
+            let named = followed.saturating_sub(link.left_out.len());
+            let enough = MISPLACED.max(named / AUTHORS_FOR_AN_EVENT);
+            link.can_be_polled
+                && link.misplaced >= enough
+                && now >= link.subscribed_at + SUBSCRIPTION_PAUSE
         };
-        let share = |link: &Link| link.brought.share_first_at(now);
-        let worst = self
-            .links
-            .iter_mut()
-            .filter(|(_, link)| may_be_polled(link))
-            .min_by(|(_, one), (_, other)| share(one).total_cmp(&share(other)));
-        let Some((&id, link)) = worst else {
-            return;
-        };
-        link.mode = Mode::Polled;
-        link.mode_since = now;
-        link.brought = Brought::default();
-        link.interval = SHORTEST_INTERVAL;
-        link.no_trial_before = now + link.trial_rest;
-        link.trial_rest = (2 * link.trial_rest).min(LONGEST_TRIAL_REST);
-        self.actions.push(Action::Unsubscribe(id));
-    }
-
-    /// Subscribes the polled peer at which polls found most, unless that was in vain not long ago.
-    fn try_best(&mut self, now: u64) {
-        let best = self
-            .best(now, |link| now >= link.no_trial_before)
-            .filter(|id| {
-                let link = self.links.get(id);
-                link.is_some_and(|link| link.brought.first_at(now) > 1.0)
-            });
-        if let Some(id) = best {
-            self.subscribe(now, id);
-        }
-    }
-
-    /// Subscribes the polled peer that brought most lately, if there is one.
-    fn subscribe_best(&mut self, now: u64) {
-        if let Some(id) = self.best(now, |_| true) {
-            self.subscribe(now, id);
-        }
-    }
-
-    /// The polled peer that brought most new events lately.
-    fn best(&self, now: u64, is_eligible: impl Fn(&Link) -> bool) -> Option<LinkId> {
-        let merit = |link: &Link| link.brought.first_at(now);
-        self.links
-            .iter()
-            .filter(|(_, link)| !link.is_subscribed() && is_eligible(link))
-            .max_by(|(_, one), (_, other)| merit(one).total_cmp(&merit(other)))
+        let links = self.links.iter();
+        let due: Vec<LinkId> = links
+            .filter(|(_, link)| is_meant(link) && is_due(link))
             .map(|(id, _)| *id)
-    }
-
-    fn subscribe(&mut self, now: u64, id: LinkId) {
-        if let Some(link) = self.links.get_mut(&id)
-            && !link.is_subscribed()
-        {
-            link.mode = Mode::Subscribed;
-            link.mode_since = now;
-            self.actions.push(Action::Subscribe(id));
+            .collect();
+        for id in due {
+            self.narrow(now, id);
         }
     }
-}
 
-/// Whether an action is to be done at this peer.
-fn concerns(action: &Action, id: LinkId) -> bool {
-    match action {
-        Action::Subscribe(other)
-        | Action::Unsubscribe(other)
-        | Action::Poll(other)
-        | Action::Fetch(other, _) => *other == id,
+    /// Subscribes at this peer to the authors of whom no other peer is the route.
+    fn narrow(&mut self, now: u64, id: LinkId) {
+        let left_out = self.routes.elsewhere(id).collect();
+        self.subscribe(now, id, left_out);
+    }
+
+    /// Subscribes at this peer to all authors.
+    fn widen(&mut self, now: u64, id: LinkId) {
+        self.subscribe(now, id, BTreeSet::new());
+    }
+
+    /// Subscribes to all authors at the polled peer that was the first to bring most of late.
+    fn widen_best(&mut self, now: u64) {
+        let merit = |link: &Link| link.first.sum_at(now);
+        let polled = self.links.iter().filter(|(_, link)| !link.is_whole());
+        let best = polled.max_by(|(_, one), (_, other)| merit(one).total_cmp(&merit(other)));
+        if let Some(id) = best.map(|(id, _)| *id) {
+            self.widen(now, id);
+        }
+    }
+
+    fn subscribe(&mut self, now: u64, id: LinkId, left_out: BTreeSet<Pubkey>) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.left_out = left_out;
+            link.subscribed_at = now;
+            link.misplaced = 0;
+            self.to_subscribe.insert(id);
+        }
     }
 }
 
