@@ -19,6 +19,7 @@ use crate::admission::pipeline::{Pipeline, Step};
 use crate::admission::rules::Rules;
 use crate::backfill::situation::Situation;
 use crate::live::LIVE_LOG;
+use crate::live::conductor::{AlsoKnown, Conductor};
 use crate::strfry::import::Import;
 use crate::support::clock::unix_time;
 use crate::support::error_chain::chain;
@@ -57,6 +58,8 @@ pub(super) struct Inlet {
     station: Station,
     manner: Manner,
     situation: watch::Receiver<Arc<Situation>>,
+    /// Is told what becomes of each event.
+    conductor: Arc<Conductor>,
     /// Where events enter at the moment; `None` once it is closed.
     current: Mutex<Option<Arc<Admission>>>,
     /// Changes whenever there is another place to enter.
@@ -74,11 +77,13 @@ impl Inlet {
         station: Station,
         manner: Manner,
         situation: watch::Receiver<Arc<Situation>>,
+        conductor: Arc<Conductor>,
     ) -> Self {
         Self {
             station,
             manner,
             situation,
+            conductor,
             current: Mutex::new(None),
             version: watch::Sender::new(0),
             doubt: watch::Sender::new(0),
@@ -109,7 +114,17 @@ impl Inlet {
     /// Where the events of a reconciliation enter, which is told what becomes of them.
     pub(super) fn listened_to(&self, listener: Arc<dyn ArrivalListener>) -> Option<Arc<Admission>> {
         let current = self.current()?;
-        Some(current.beside(self.rules(), Some(listener)))
+        let conductor = Arc::clone(&self.conductor);
+        let both = AlsoKnown {
+            conductor,
+            listener,
+        };
+        Some(current.beside(self.rules(), Some(Arc::new(both))))
+    }
+
+    fn conductor(&self) -> Option<Arc<dyn ArrivalListener>> {
+        let conductor: Arc<dyn ArrivalListener> = Arc::<Conductor>::clone(&self.conductor);
+        Some(conductor)
     }
 
     fn rules(&self) -> Rules {
@@ -127,7 +142,7 @@ impl Inlet {
         let verify = !self.manner.trust_peers;
         let blocked = BlockedNow::new(self.station.clone(), situation.kept_friends.clone());
         Pipeline::open(
-            Admission::new(self.rules(), verify, None, cores),
+            Admission::new(self.rules(), verify, self.conductor(), cores),
             Gate::asking(blocked),
             Import::new(situation.strfry.clone(), self.manner.verify),
         )
@@ -198,7 +213,7 @@ impl Inlet {
             if matches!(changed, Ok(Err(_))) {
                 sleep(ONE_SET_OF_RULES).await;
             }
-            self.enter_here(Some(admission.beside(self.rules(), None)));
+            self.enter_here(Some(admission.beside(self.rules(), self.conductor())));
         }
     }
 

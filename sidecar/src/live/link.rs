@@ -1,12 +1,13 @@
 //! [`Link`]: the connection to one peer, which is opened again whenever it breaks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use constellation_shared::{Pubkey, counted};
-use tokio::sync::watch;
+use constellation_shared::{EventId, Pubkey, counted};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -17,9 +18,12 @@ use crate::admission::rules::Refusal;
 use crate::backfill::situation::Situation;
 use crate::live::LIVE_LOG;
 use crate::live::catch_up::{Gap, Healed, heal};
+use crate::live::conductor::Order;
+use crate::live::poll::Shown;
 use crate::live::requests::{Form, Requests};
 use crate::live::seen::Seen;
 use crate::live::shared::Shared;
+use crate::plan::links::{Delivery, LinkId};
 use crate::plan::peer_memory::KnownLimits;
 use crate::relay::connection::{ConnectError, Connection, ConnectionError, NO_WEBSOCKET, Stream};
 use crate::relay::message::{self, FromRelay, Reason};
@@ -60,6 +64,9 @@ const HEALING_PAUSE: Duration = Duration::from_secs(20);
 /// More new keys than this are left to the next backfill, which names none of them: anybody may put
 /// thousands of keys into a list.
 const MOST_NEW_KEYS: usize = 500;
+
+/// How many events are asked for by id in one question.
+const IDS_AT_ONCE: usize = 250;
 
 /// The bounds on what a relay sends hold for an hour.
 const ONE_ACCOUNT: Duration = Duration::from_secs(3600);
@@ -102,6 +109,7 @@ impl LinkError {
 
 /// The connection to one peer.
 pub(super) struct Link {
+    id: LinkId,
     shared: Arc<Shared>,
     peer: Peer,
     /// By what other programs know it: the address that it had first.
@@ -127,6 +135,17 @@ struct Following {
     requests: Requests,
     information: Information,
     situation: Arc<Situation>,
+    /// Whether the relay pushes what is new; else it is polled.
+    is_subscribed: bool,
+    /// What to do, from the conductor.
+    orders: mpsc::UnboundedReceiver<Order>,
+    /// The questions by id that are open, and how many were asked.
+    fetches: BTreeSet<String>,
+    asked_by_id: u64,
+    /// Whether it is to be polled once all that was asked by id has come.
+    is_poll_due: bool,
+    /// What it has shown to hold of the recent past.
+    shown: Shown,
     /// Whether the relay has answered a question.
     has_answered: bool,
     gaps: VecDeque<Gap>,
@@ -138,12 +157,14 @@ struct Following {
 impl Link {
     /// A link to this peer, of which everything was had up to this Unix time.
     pub(super) fn new(
+        id: LinkId,
         shared: Arc<Shared>,
         peer: Peer,
         known: Option<KnownLimits>,
         complete_until: u64,
     ) -> Self {
         Self {
+            id,
             shared,
             url: peer.url(),
             peer,
@@ -203,6 +224,7 @@ impl Link {
         let result = self
             .take_all(&mut following, version, doubt, situations)
             .await;
+        self.shared.conductor.disconnected(self.id);
         following.intake.flush().await;
         let quiet = following.connection.heard_at().elapsed().as_secs();
         let lost_at = unix_time().saturating_sub(quiet);
@@ -217,6 +239,7 @@ impl Link {
         let connection = self.shared.connector.open(&self.peer.address).await?;
         let connection = connection.counted_in(Arc::clone(&self.traffic));
         let situation = self.shared.situation();
+        let can_be_polled = self.shared.reconciles && information.negentropy;
         let mut following = Following {
             intake: self.intake()?,
             is_gathering: false,
@@ -227,13 +250,22 @@ impl Link {
             connection,
             information,
             situation,
+            is_subscribed: true,
+            orders: self.shared.conductor.connected(self.id, can_be_polled),
+            fetches: BTreeSet::new(),
+            asked_by_id: 0,
+            is_poll_due: false,
+            shown: Shown::default(),
             has_answered: false,
             gaps: VecDeque::new(),
             healing: JoinSet::new(),
             heal_at: Instant::now(),
             has_failed_to_heal: false,
         };
-        self.ask(&mut following).await?;
+        if let Err(error) = self.ask(&mut following).await {
+            self.shared.conductor.disconnected(self.id);
+            return Err(error);
+        }
         if let Some(since) = self.missing_since {
             following.gaps.push_back(Gap {
                 authors: following.situation.followed.clone(),
@@ -305,6 +337,9 @@ impl Link {
         loop {
             self.renew_account(following)?;
             self.begin_healing(following);
+            if following.is_poll_due && following.fetches.is_empty() {
+                self.poll(following).await?;
+            }
             let next_heal = following.heal_at;
             let waits_to_heal = !following.gaps.is_empty() && following.healing.is_empty();
             let deadline = following.deadline();
@@ -314,6 +349,7 @@ impl Link {
                     Err(ConnectionError::Silent(_)) => following.be_quiet().await?,
                     Err(error) => return Err(error.into()),
                 },
+                Some(order) = following.orders.recv() => self.obey(following, order).await?,
                 Some(healed) = following.healing.join_next() => {
                     self.healed(following, healed.ok().flatten());
                 }
@@ -364,7 +400,9 @@ impl Link {
         if is_same {
             return Ok(());
         }
-        self.ask(following).await?;
+        if following.is_subscribed {
+            self.ask(following).await?;
+        }
         let is_new = |key: &&Pubkey| before.followed.binary_search(key).is_err();
         let new: Vec<Pubkey> = situation.followed.iter().filter(is_new).copied().collect();
         if !new.is_empty() && new.len() <= MOST_NEW_KEYS {
@@ -376,15 +414,80 @@ impl Link {
         Ok(())
     }
 
+    /// Does what the conductor says.
+    async fn obey(&self, following: &mut Following, order: Order) -> Result<(), LinkError> {
+        match order {
+            Order::Subscribe if following.is_subscribed => {}
+            Order::Subscribe => {
+                following.is_subscribed = true;
+                self.ask(following).await?;
+                // What came since the last poll.
+                following.look_again(unix_time().saturating_sub(OVERLAP));
+            }
+            Order::Unsubscribe => {
+                following.is_subscribed = false;
+                for request in std::mem::take(&mut following.requests.all) {
+                    following.close(&request.name).await?;
+                }
+            }
+            Order::Poll => following.is_poll_due = true,
+            Order::Fetch(ids) => following.fetch(&ids).await?,
+        }
+        Ok(())
+    }
+
+    /// Compares the recent past with the peer.
+    async fn poll(&self, following: &mut Following) -> Result<(), LinkError> {
+        following.is_poll_due = false;
+        let Following {
+            connection,
+            shown,
+            situation,
+            ..
+        } = following;
+        let conductor = &self.shared.conductor;
+        let outcome = shown.poll(connection, &situation.kinds, conductor).await?;
+        conductor.polled(self.id, outcome);
+        Ok(())
+    }
+
+    /// Notes that a question by id is answered as far as it ever will be; whether it was one.
+    async fn end_fetch(&self, following: &mut Following, name: &str) -> Result<bool, LinkError> {
+        if !following.fetches.remove(name) {
+            return Ok(false);
+        }
+        following.close(name).await?;
+        if following.fetches.is_empty() {
+            self.shared.conductor.fetch_ended(self.id);
+        }
+        Ok(true)
+    }
+
     /// Takes one message.
     async fn take(&mut self, following: &mut Following, text: &str) -> Result<(), LinkError> {
         match message::parse(text) {
-            Some(FromRelay::Event { event, .. }) => self.event(following, event).await,
-            Some(FromRelay::Eose { .. }) => following.has_answered = true,
+            Some(FromRelay::Event {
+                subscription,
+                event,
+            }) => {
+                let delivery = if following.fetches.contains(&*subscription) {
+                    Delivery::Fetched
+                } else {
+                    Delivery::Pushed
+                };
+                self.event(following, delivery, event).await;
+            }
+            Some(FromRelay::Eose { subscription }) => {
+                following.has_answered = true;
+                self.end_fetch(following, &subscription).await?;
+            }
             Some(FromRelay::Closed {
                 subscription,
                 reason,
             }) => {
+                if self.end_fetch(following, &subscription).await? {
+                    return Ok(());
+                }
                 let refused = following.requests.named(&subscription);
                 if let Some(is_restricted) = refused.map(|request| request.is_restricted) {
                     self.refused(following, &reason, is_restricted).await?;
@@ -415,14 +518,18 @@ impl Link {
         Ok(())
     }
 
-    async fn event(&mut self, following: &mut Following, json: &str) {
+    async fn event(&mut self, following: &mut Following, delivery: Delivery, json: &str) {
         following.has_answered = true;
         let Some(arrival) = following.intake.read_or_refuse(json) else {
             return;
         };
         let head = *arrival.head();
+        following.shown.add(head.created_at, head.id);
+        let conductor = &self.shared.conductor;
         if !following.situation.wants(&head) {
-            if following.requests.names_authors {
+            conductor.refuse(self.id, &head, delivery);
+            // By its id, and where no authors are named, others come, too.
+            if delivery == Delivery::Pushed && following.requests.names_authors {
                 following.intake.refuse_garbage(Refusal::Unasked);
             }
             return;
@@ -431,9 +538,14 @@ impl Link {
             let useful = arrival.useful_bytes(json);
             following.connection.traffic().credit(useful);
         }
+        // Before it is verified, which may be at once.
+        let is_first = conductor.came(self.id, &head, delivery);
         let is_new = following.intake.take(arrival, json).await;
+        if is_first && !is_new {
+            conductor.is_known(&head.id);
+        }
         following.is_gathering = true;
-        self.shared.arrived(&self.url, &head, is_new);
+        self.shared.arrived(&self.url, &head, is_first);
     }
 
     /// What to do with a question that the relay refuses: ask in another form, or later.
@@ -539,6 +651,26 @@ impl Link {
 }
 
 impl Following {
+    /// Ends a question.
+    async fn close(&mut self, name: &str) -> Result<(), LinkError> {
+        let close = format!("[\"CLOSE\",\"{name}\"]");
+        Ok(self.connection.send(close).await?)
+    }
+
+    /// Asks for events by their ids.
+    async fn fetch(&mut self, ids: &[EventId]) -> Result<(), LinkError> {
+        for ids in ids.chunks(IDS_AT_ONCE) {
+            let name = format!("f{}", self.asked_by_id);
+            self.asked_by_id += 1;
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            let filter = json!({"ids": ids, "limit": ids.len()});
+            let question = json!(["REQ", name, filter]).to_string();
+            self.fetches.insert(name);
+            self.connection.send(question).await?;
+        }
+        Ok(())
+    }
+
     /// Until when to wait for the next message.
     fn deadline(&self) -> Instant {
         if self.is_gathering {

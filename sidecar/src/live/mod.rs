@@ -3,14 +3,18 @@
 //! A few peers are connected to at any time ([`link`]). Each is asked, once and for good, for what is
 //! new from now on ([`requests`]); when a connection comes up, what was missed since it was lost is
 //! reconciled beside it ([`catch_up`]). What comes goes through the same checks as in a backfill into
-//! one `strfry import` that goes on ([`inlet`]). All connections share some things ([`shared`]). [`supervisor`] follows the lists and the swarm and
+//! one `strfry import` that goes on ([`inlet`]). So that each event is downloaded about once, however many
+//! peers have it, only some of them push theirs ([`conductor`]), and the others are polled ([`poll`]). All connections share some things ([`shared`]). [`supervisor`] follows the lists and the swarm and
 //! decides who the peers are, [`watch`] notices changes, and [`board`] tells other programs how it
 //! goes.
 
 mod board;
 mod catch_up;
+mod conductor;
 mod inlet;
+mod known;
 mod link;
+mod poll;
 mod requests;
 mod seen;
 mod shared;

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::backfill::situation::Situation;
 use crate::live::board::{LiveState, Newest};
+use crate::live::conductor::Conductor;
 use crate::live::inlet::Inlet;
 use crate::relay::connection::Connector;
 use crate::relay::message::Head;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) patience: Duration,
     /// Whether what was missed is reconciled (NIP-77) where a relay can.
     pub(super) reconciles: bool,
+    /// Decides of which peers events are pushed.
+    pub(super) conductor: Arc<Conductor>,
     /// The way into strfry.
     pub(super) inlet: Arc<Inlet>,
     /// Who is wanted, and of whom it could be had.
@@ -42,6 +45,7 @@ impl Shared {
     /// Connections that share these.
     pub(super) fn new(
         connector: Connector,
+        conductor: Arc<Conductor>,
         inlet: Arc<Inlet>,
         situations: watch::Receiver<Arc<Situation>>,
         state: LiveState,
@@ -50,6 +54,7 @@ impl Shared {
             patience: Duration::from_secs(30),
             reconciles: true,
             connector,
+            conductor,
             inlet,
             situations,
             turns: Arc::new(Semaphore::new(AT_ONCE)),

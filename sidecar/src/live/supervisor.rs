@@ -1,6 +1,7 @@
 //! [`Live`]: follows the lists and the swarm, and sees to it that a few good peers are connected to.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +16,12 @@ use crate::backfill::situation::{Situation, network};
 use crate::context::Context;
 use crate::live::LIVE_LOG;
 use crate::live::board::LiveState;
+use crate::live::conductor::Conductor;
 use crate::live::inlet::{Inlet, Manner};
 use crate::live::link::Link;
 use crate::live::shared::Shared;
 use crate::live::watch::fingerprint;
+use crate::plan::links::LinkId;
 use crate::plan::peer_memory::PeerMemory;
 use crate::relay::tunnel::tunnels::Tunnels;
 use crate::support::clock::unix_time;
@@ -58,6 +61,8 @@ struct Supervisor {
     links: JoinSet<()>,
     /// The connections, by the names of their peers.
     running: BTreeMap<String, Running>,
+    /// The number of the next connection.
+    next_link: u32,
     /// The state that the process before this one left.
     before: LiveState,
     fingerprint: u64,
@@ -65,6 +70,7 @@ struct Supervisor {
 
 /// One connection.
 struct Running {
+    id: LinkId,
     handle: AbortHandle,
     url: String,
     began: Instant,
@@ -88,7 +94,9 @@ impl Live {
             verify: options.verify,
             trust_peers: options.trust_peers,
         };
-        let inlet = Inlet::new(context.station.clone(), manner, receiver.clone());
+        let conductor = Conductor::new();
+        let station = context.station.clone();
+        let inlet = Inlet::new(station, manner, receiver.clone(), Arc::clone(&conductor));
         let inlet = Arc::new(inlet);
         let before = LiveState::load(&context.file(state_file::LIVE.name)).unwrap_or_default();
         let shared = Arc::new(Shared {
@@ -96,6 +104,7 @@ impl Live {
             reconciles: !options.no_negentropy,
             ..Shared::new(
                 connector,
+                conductor,
                 Arc::clone(&inlet),
                 receiver,
                 LiveState::new(process::id(), now),
@@ -112,6 +121,7 @@ impl Live {
             situations,
             links: JoinSet::new(),
             running: BTreeMap::new(),
+            next_link: 0,
             before,
             fingerprint,
         };
@@ -149,8 +159,11 @@ impl Supervisor {
         while self.shared.inlet.current().is_none() {
             sleep(Duration::from_millis(10)).await;
         }
+        let conductor = Arc::clone(&self.shared.conductor);
+        let mut conducting = pin!(conductor.conduct());
         loop {
             tokio::select! {
+                () = conducting.as_mut() => {}
                 () = is_true(&mut stopped) => break,
                 _ = looks.tick() => self.look().await,
                 _ = writes.tick() => {
@@ -207,6 +220,7 @@ impl Supervisor {
             let is_kept = is_there(&name) && !(has_others && self.is_given_up(&name, now));
             if !is_kept && let Some(running) = self.running.remove(&name) {
                 running.handle.abort();
+                self.shared.conductor.disconnected(running.id);
                 lock(&self.shared.board)
                     .peers
                     .retain(|peer| peer.url != running.url);
@@ -243,13 +257,12 @@ impl Supervisor {
             .max(now.saturating_sub(UNKNOWN_PAST));
         lock(&self.shared.board).peer(&url).complete_until = complete_until;
         let limits = memory.of(peer, now).cloned();
-        let link = Link::new(
-            Arc::clone(&self.shared),
-            peer.clone(),
-            limits,
-            complete_until,
-        );
+        let id = LinkId(self.next_link);
+        self.next_link += 1;
+        let shared = Arc::clone(&self.shared);
+        let link = Link::new(id, shared, peer.clone(), limits, complete_until);
         let running = Running {
+            id,
             handle: self.links.spawn(link.keep()),
             url,
             began: Instant::now(),

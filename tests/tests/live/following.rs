@@ -3,6 +3,7 @@
 use constellation_shared::Event;
 use constellation_tests::author::{notes, now};
 use constellation_tests::command::{Running, wait_until};
+use constellation_tests::relay::Nip77;
 use constellation_tests::station::ids;
 use constellation_tests::sync_program::children::{children, kill};
 use constellation_tests::sync_program::{LOCK, PID_FILE, PLAIN_KINDS, PROGRAM, follow, recent};
@@ -137,6 +138,49 @@ fn who_is_followed_anew_is_had_at_once_and_who_is_blocked_no_more() {
     relay.publish(&[blocked.clone(), welcome.clone()]);
     wait_for(&station, &[welcome]);
     assert!(!station.stored_ids().contains(&blocked.id));
+    live.signal(Signal::TERM);
+    live.wait().expect_code(0);
+}
+
+#[test]
+fn peers_that_all_have_the_same_do_not_all_push_it_and_what_one_alone_has_comes_too() {
+    let station = station!();
+    let authors = Author::many(5);
+    let reconciling = Behaviour {
+        nip77: Nip77::Served,
+        ..Behaviour::default()
+    };
+    let relays: Vec<ScriptedRelay> = (0..4)
+        .map(|_| ScriptedRelay::start(&[], reconciling.clone()))
+        .collect();
+    let urls: Vec<String> = relays.iter().map(ScriptedRelay::url).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    follow(&station, &authors, &urls);
+    let mut live = live(&station);
+    for relay in &relays {
+        wait_until_asked(relay, 1);
+    }
+    let sent = || -> u64 { relays.iter().map(ScriptedRelay::events_sent).sum() };
+    let round = |round: u64| {
+        let note = |number: u64| authors[0].note(now(), &format!("{round} {number}"));
+        let events: Vec<Event> = (0..30).map(note).collect();
+        let before = sent();
+        relays.iter().for_each(|relay| relay.publish(&events));
+        wait_for(&station, &events);
+        sent() - before
+    };
+    let mut rounds = 0;
+    wait_until("the relays to push less", || {
+        rounds += 1;
+        round(rounds) < 45
+    });
+    // Each of them is still looked at.
+    for relay in &relays {
+        rounds += 1;
+        let alone = authors[1].note(now(), &format!("{rounds} alone"));
+        relay.publish(std::slice::from_ref(&alone));
+        wait_for(&station, &[alone]);
+    }
     live.signal(Signal::TERM);
     live.wait().expect_code(0);
 }
