@@ -262,6 +262,10 @@ fn dispatch(
             let folder = station.strfry_dir();
             status::run(*given, options.json, &folder, unix_time(), out)
         }
+        Some(Command::Report(given)) => {
+            let folder = station.strfry_dir();
+            commands::report::run(*given, options.json, &folder, unix_time(), out)
+        }
         Some(Command::Notify(given)) => runtime.block_on(notify::run(context, *given, out)),
         Some(Command::Config(given)) => config::run(context, call, *given, out),
         Some(Command::Why(given)) => runtime.block_on(why::run(context, given, out)),

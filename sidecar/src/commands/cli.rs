@@ -14,6 +14,7 @@ use crate::commands::install::options::{InstallOptions, UninstallOptions};
 use crate::commands::live::LiveOptions;
 use crate::commands::members::{FriendsCommand, ProfilesCommand};
 use crate::commands::notify::NotifyCommand;
+use crate::commands::report::ReportCommand;
 use crate::commands::status::StatusCommand;
 use crate::commands::trigger::TriggerOptions;
 use crate::commands::why::WhyOptions;
@@ -67,10 +68,12 @@ pub struct Cli {
 pub enum Command {
     /// Run a backfill if one is due; for jobs that run every few minutes
     Trigger(TriggerOptions),
-    /// Keep the station level all the time, as a service: seconds instead of an hour
+    /// Keep the station level all the time, as a service
     Live(LiveOptions),
     /// Show the last report; exit code 1 if the last success is too old
     Status(StatusCommand),
+    /// Print the summary of the last run, and where its page is
+    Report(ReportCommand),
     /// Show which commands tell the captain of failures; test them
     Notify(NotifyCommand),
     /// Print the profiles that the local strfry holds
@@ -218,7 +221,7 @@ const OF_ALL: [&str; 5] = ["zen", "config", "strfry", "json", "verbose"];
 const OF_LISTS: [&str; 3] = ["blacklist", "amis", "no_swarm"];
 
 /// The commands that do not read the lists.
-const WITHOUT_LISTS: [&str; 4] = ["status", "notify", "install", "uninstall"];
+const WITHOUT_LISTS: [&str; 5] = ["status", "report", "notify", "install", "uninstall"];
 
 /// The options of the backfill that a command takes besides [`OF_ALL`]; `None` for all of them.
 fn taken_by(command: &str) -> Option<&'static [&'static str]> {

@@ -13,6 +13,7 @@ pub(crate) mod live;
 pub(crate) mod members;
 pub(crate) mod notify;
 pub(crate) mod probe;
+pub(crate) mod report;
 pub(crate) mod status;
 pub(crate) mod trigger;
 pub(crate) mod why;

@@ -13,11 +13,15 @@ use crate::commands::doctor::wants_colours;
 use crate::commands::error::SyncError;
 use crate::report::completeness;
 use crate::report::document::{Document, Peer, SCHEMA};
+use crate::report::growth;
 use crate::support::humanize::{bytes, count, duration, measured, number_of};
 use crate::support::sanitize::escaped_json;
 
 /// The largest report that is read, in bytes; one of ours has a tenth of that.
 const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// The days over which the growth of the database is measured.
+const GROWTH_DAYS: u64 = 92;
 
 /// How far ahead of now a success may be, in seconds: clocks are set back by that.
 const AHEAD: u64 = 900;
@@ -267,6 +271,9 @@ fn write_times(
     row(output, "last success", &success)?;
     if let Some(history) = completeness::of_all(document, now) {
         row(output, "history", &history)?;
+    }
+    if let Some(database) = growth::in_words(document, GROWTH_DAYS) {
+        row(output, "database", &database)?;
     }
     if document.failures_in_a_row > 0 {
         let failures = format!("{} in a row", document.failures_in_a_row);

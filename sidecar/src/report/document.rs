@@ -4,6 +4,8 @@
 //! Within one `schema` number, fields are only ever added. All foreign texts in it (URLs, names,
 //! reasons) are shortened to one line without control characters; they are not escaped for HTML.
 
+mod peer;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -11,17 +13,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::admission::rules::Refusal;
 use crate::report::notify::Call;
-use crate::report::run_summary::{Hour, RunSummary};
-use crate::report::{OfAnyAuthor, Outcome, PeerReport, Person, Report};
+use crate::report::run_summary::{Day, Hour, PeerRuns, RunSummary};
+use crate::report::{Outcome, Person, Report};
 use crate::support::sanitize::{escaped_json, for_terminal};
-use crate::swarm::station_name::with_address;
+
+pub(crate) use peer::Peer;
 
 /// The number of its layout.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// The most characters of a name, of a URL and of a reason.
+/// The most characters of a name and of a reason.
 const MOST_OF_A_NAME: usize = 60;
-const MOST_OF_A_URL: usize = 300;
 const MOST_OF_A_REASON: usize = 500;
 
 /// How many pubkeys are listed at most.
@@ -88,6 +90,16 @@ pub(crate) struct Document {
     pub runs: Vec<RunSummary>,
     /// The last hours, the newest first; hours without a run are left out.
     pub hours: Vec<Hour>,
+    /// The last days, the newest first; days without a run are left out.
+    #[serde(default)]
+    pub last_days: Vec<Day>,
+    /// How the peers did in the last runs, those that were asked last first.
+    #[serde(default)]
+    pub peer_runs: Vec<PeerRuns>,
+    /// The size of strfry's database in bytes, as far as its file takes room on the disk; nothing
+    /// if it is unknown.
+    #[serde(default)]
+    pub database_bytes: Option<u64>,
 }
 
 /// What strfry made of the events.
@@ -135,77 +147,6 @@ pub(crate) struct Listed {
     pub name: Option<String>,
     /// Whether it is a member of this station.
     pub member: bool,
-}
-
-/// What became of one peer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Peer {
-    /// Its relay.
-    pub url: String,
-    /// What its station calls itself and its captain, if that is known.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// Whether everything could be had.
-    pub complete: bool,
-    /// Why not.
-    pub failure: Option<String>,
-    /// The stable word for that.
-    #[serde(default)]
-    pub code: Option<String>,
-    /// Whether it answered at all.
-    #[serde(default)]
-    pub reached: bool,
-    /// Events that were asked for and came.
-    pub received: u64,
-    /// How many events were let in that no other peer had sent before.
-    pub collected: u64,
-    /// How many events were not let in, by reason.
-    pub refused: BTreeMap<String, u64>,
-    /// Bytes of its messages.
-    pub bytes: u64,
-    /// Bytes of our messages to it.
-    #[serde(default)]
-    pub bytes_sent: u64,
-    /// How long it took.
-    pub seconds: f64,
-    /// Whether the peer was reconciled with (NIP-77); otherwise its events were paged through.
-    pub reconciled: bool,
-    /// Whether the authors were named when it was asked; else only kinds and times were.
-    #[serde(default)]
-    pub by_authors: bool,
-    /// Kinds that it shows only to clients who say who they are (NIP-42).
-    pub unreadable_kinds: Vec<u16>,
-    /// What it says of itself (NIP-11) that may explain why events do not come.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub remarks: Vec<String>,
-    /// Everything that it holds of the time up to then is here; nothing if its whole history was
-    /// never had.
-    #[serde(default)]
-    pub complete_until: Option<u64>,
-    /// Since when each part of its history has been compared at least once.
-    #[serde(default)]
-    pub compared_since: Option<u64>,
-    /// What came of it of `--any-author-kinds`; nothing if no such kinds are wanted.
-    #[serde(default)]
-    pub any_author: Option<AnyAuthor>,
-}
-
-impl Peer {
-    /// The peer as it is shown to people.
-    pub(crate) fn shown(&self) -> String {
-        with_address(self.name.as_ref(), &self.url)
-    }
-}
-
-/// What came of a peer that was wanted whoever wrote it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct AnyAuthor {
-    /// How many events came, repetitions included.
-    pub received: usize,
-    /// Whether the peer may hold more than it is asked for in one run.
-    pub bound_hit: bool,
-    /// Why not all of it came.
-    pub failure: Option<String>,
 }
 
 /// The time and the place of a run.
@@ -262,6 +203,9 @@ impl Document {
             peers: Vec::new(),
             runs: Vec::new(),
             hours: Vec::new(),
+            last_days: Vec::new(),
+            peer_runs: Vec::new(),
+            database_bytes: None,
         }
     }
 
@@ -304,7 +248,7 @@ impl Document {
                 replaced_children: imported.replaced_children,
             },
             profiles,
-            peers: report.peers.iter().map(peer).collect(),
+            peers: report.peers.iter().map(Peer::of).collect(),
             ..Self::of_failure(report.outcome.exit_code(), "", when)
         }
     }
@@ -369,42 +313,6 @@ fn by_code(refused: &BTreeMap<Refusal, u64>) -> BTreeMap<String, u64> {
         .iter()
         .map(|(refusal, count)| (refusal.code().to_owned(), *count))
         .collect()
-}
-
-fn peer(peer: &PeerReport) -> Peer {
-    let failure = peer.failure.as_deref();
-    Peer {
-        url: for_terminal(&peer.address.to_string(), MOST_OF_A_URL),
-        name: peer.station.as_ref().map(ToString::to_string),
-        complete: peer.failure.is_none(),
-        failure: failure.map(|reason| for_terminal(reason, MOST_OF_A_REASON)),
-        code: peer.code.map(ToOwned::to_owned),
-        // One that was cut off in the middle has not said so itself.
-        reached: peer.reached || peer.counts.received > 0,
-        received: peer.counts.received,
-        collected: peer.counts.collected,
-        refused: by_code(&peer.counts.refused),
-        bytes: peer.bytes,
-        bytes_sent: peer.bytes_sent,
-        // Milliseconds are enough.
-        seconds: (peer.seconds * 1000.0).round() / 1000.0,
-        reconciled: peer.reconciled,
-        by_authors: peer.by_authors,
-        unreadable_kinds: peer.unreadable_kinds.clone(),
-        remarks: peer.remarks.clone(),
-        complete_until: peer.covered.map(|covered| covered.until),
-        compared_since: peer.covered.map(|covered| covered.oldest_comparison),
-        any_author: peer.of_any_author.as_ref().map(any_author),
-    }
-}
-
-fn any_author(of_any_author: &OfAnyAuthor) -> AnyAuthor {
-    let failure = of_any_author.failure.as_deref();
-    AnyAuthor {
-        received: of_any_author.received,
-        bound_hit: of_any_author.is_cut,
-        failure: failure.map(|reason| for_terminal(reason, MOST_OF_A_REASON)),
-    }
 }
 
 fn listed(person: &Person) -> Listed {

@@ -139,6 +139,13 @@ fn of_the_last_run(text: &mut Text, document: &Document) {
         "Events that peers listed in the last run and none delivered.",
         document.undelivered.values().sum::<u64>(),
     );
+    if let Some(bytes) = document.database_bytes {
+        text.gauge(
+            "database_bytes",
+            "How much room strfry's database takes on the disk.",
+            bytes,
+        );
+    }
     if let Some(profiles) = &document.profiles {
         let name = "profiles";
         text.family(

@@ -5,6 +5,7 @@
 
 pub(crate) mod completeness;
 pub(crate) mod document;
+pub(crate) mod growth;
 pub(crate) mod history;
 mod lines;
 pub(crate) mod log;
@@ -16,6 +17,7 @@ pub(crate) mod reasons;
 pub(crate) mod run_summary;
 pub(crate) mod summary;
 pub(crate) mod sync_report;
+pub(crate) mod weekly;
 
 use std::collections::BTreeMap;
 

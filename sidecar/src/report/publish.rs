@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -16,6 +17,7 @@ use crate::report::history::RunHistory;
 use crate::report::notify::hook::{self, HookError, Message};
 use crate::report::notify::{Call, Occasion};
 use crate::report::{Outcome, Report, metrics, page};
+use crate::strfry::conf;
 use crate::support::atomic_file;
 use crate::support::error_chain::chain;
 use crate::support::sanitize::for_terminal;
@@ -102,6 +104,7 @@ pub(crate) async fn publish(
         Ok(report) => Document::of_run(report, when),
         Err(failure) => Document::of_failure(failure.exit_code, &failure.message, when),
     };
+    document.database_bytes = database_bytes(context);
     let history_path = context.file(RUNS.name);
     let mut history = RunHistory::load(&history_path);
     let failures_before = history.failures_in_a_row;
@@ -137,6 +140,14 @@ pub(crate) async fn publish(
         write(context, &document, &history);
     }
     document
+}
+
+/// How much room the database takes on the disk, which is less than its length: the file has holes.
+fn database_bytes(context: &Context) -> Option<u64> {
+    let strfry = context.strfry();
+    let path = conf::database(&strfry.conf(), &context.station.strfry_dir());
+    let metadata = fs::metadata(path).ok()?;
+    Some(metadata.blocks().saturating_mul(512))
 }
 
 /// Calls a command, and logs what it printed and whether it did its work.

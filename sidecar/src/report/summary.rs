@@ -26,7 +26,7 @@ pub(crate) struct Advice {
     pub purpose: &'static str,
 }
 
-const DOCTOR: Advice = Advice {
+pub(crate) const DOCTOR: Advice = Advice {
     command: "constellation-sync doctor",
     purpose: "finds what is wrong, and says how to repair it",
 };

@@ -11,6 +11,7 @@ mod browser;
 mod case;
 mod figures;
 mod names;
+mod printed;
 mod schema;
 mod shown;
 mod status;

@@ -4,19 +4,21 @@
 //! `maud` escapes every text in it. In case anything ever slips through, the Content-Security-Policy
 //! allows nothing but our own style sheet (by its hash).
 
+mod database;
+mod peers;
 mod plots;
 mod tables;
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::report::document::Document;
+use crate::support::clock::local;
 use crate::support::humanize::{bytes, count, duration, measured, number_of};
 
 /// The style sheet, and what it is allowed by.
 const STYLE: &str = include_str!("style.css");
-const STYLE_HASH: &str = "sha256-D0ABRucQnnSOA/UXMAfLgBQRQIF5bpf5Sk5UsOTnEOQ=";
+const STYLE_HASH: &str = "sha256-DW7+GShL5tGrxF2QguaGyf21P28eBM6n+9+TZ0tmKeo=";
 
 /// How often a page that is kept open is read again, in seconds.
 const REFRESH: u32 = 300;
@@ -49,7 +51,7 @@ fn render_at(document: &Document, zone: &TimeZone) -> String {
                 (head(document, zone))
                 main {
                     (figures(document))
-                    (tables::peers(document))
+                    (peers::table(document, zone))
                     div class="pair" {
                         (plots::by_hour(document, zone))
                         (plots::by_kind(document))
@@ -58,6 +60,7 @@ fn render_at(document: &Document, zone: &TimeZone) -> String {
                         (tables::refusals(document))
                         (tables::profiles(document))
                     }
+                    (database::section(document, zone))
                     (tables::runs(document, zone))
                 }
                 footer {
@@ -140,11 +143,6 @@ fn moment(seconds: u64, zone: &TimeZone) -> Markup {
             @else { " (" (local.with_time_zone(TimeZone::UTC).strftime("%H:%M").to_string()) " UTC)" }
         }
     }
-}
-
-fn local(seconds: u64, zone: &TimeZone) -> Option<Zoned> {
-    let time = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
-    Some(time.to_zoned(zone.clone()))
 }
 
 fn figures(document: &Document) -> Markup {

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use crate::report::document::Document;
-use crate::report::page::local;
 use crate::report::run_summary::Hour;
+use crate::support::clock::local;
 use crate::support::humanize::{count, number_of};
 
 const HOUR: u64 = 3600;
@@ -21,7 +21,7 @@ const ABOVE: u64 = 16;
 const BELOW: u64 = 26;
 
 /// A part of a whole in hundredths of a per cent; a little of something is never nothing.
-fn share(part: u64, whole: u64) -> u64 {
+pub(super) fn share(part: u64, whole: u64) -> u64 {
     let share = u128::from(part) * 10_000 / u128::from(whole.max(1));
     match u64::try_from(share).unwrap_or(u64::MAX).min(10_000) {
         0 if part > 0 => 50,
@@ -29,7 +29,7 @@ fn share(part: u64, whole: u64) -> u64 {
     }
 }
 
-fn percent(hundredths: u64) -> String {
+pub(super) fn percent(hundredths: u64) -> String {
     format!("{}.{:02}%", hundredths / 100, hundredths % 100)
 }
 

@@ -1,97 +1,18 @@
-//! The tables of the report's page: peers, events left out (with what each reason means), profiles,
+//! The tables of the report's page: events left out (with what each reason means), profiles,
 //! and earlier runs.
 
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use crate::report::Outcome;
-use crate::report::completeness;
-use crate::report::document::{Document, Listed, Peer, Profiles};
-use crate::report::page::local;
+use crate::report::document::{Document, Listed, Profiles};
 use crate::report::reasons;
 use crate::report::run_summary::RunSummary;
+use crate::support::clock::local;
 use crate::support::humanize::{bytes, count, measured, number_of};
 
-/// How many rows a table has at most; the JSON has them all.
-const MOST_PEERS: usize = 500;
+/// How many pubkeys are listed at most; the JSON has them all.
 const MOST_LISTED: usize = 300;
-
-/// How many rows found no room in a table.
-fn more(left: usize, noun: &str) -> Markup {
-    html! {
-        @if left > 0 {
-            p class="caption" { "The JSON has " (number_of(left as u64, noun)) "." }
-        }
-    }
-}
-
-pub(crate) fn peers(document: &Document) -> Markup {
-    let mut peers: Vec<&Peer> = document.peers.iter().collect();
-    peers.sort_by_key(|peer| {
-        let events = std::cmp::Reverse(peer.collected);
-        (peer.complete, peer.reached, events, &peer.url)
-    });
-    html! {
-        section {
-            h2 { "Peers" }
-            @if peers.is_empty() {
-                p class="none" { "No peer was asked." }
-            } @else {
-                table class="peers" {
-                    thead { tr {
-                        th { "Peer" } th { "Result" } th { "Asked by" }
-                        th class="n" { "Events" } th class="n" { "Bytes" } th class="n" { "Time" }
-                    } }
-                    tbody {
-                        @for peer in peers.iter().take(MOST_PEERS) { (peer_row(peer, document)) }
-                    }
-                }
-                (more(peers.len().saturating_sub(MOST_PEERS), "more peer"))
-                p class="caption" {
-                    "Events: those let in that no other peer had sent before. A peer that is level with the others brings few."
-                }
-            }
-        }
-    }
-}
-
-fn peer_row(peer: &Peer, document: &Document) -> Markup {
-    let (mark, result, class) = if peer.complete {
-        ("✔", "synced", "good")
-    } else if peer.reached {
-        ("!", "in part", "bad")
-    } else {
-        ("✘", "not reached", "bad")
-    };
-    let asked = if !peer.reached {
-        "–"
-    } else if peer.reconciled {
-        "comparison (NIP-77)"
-    } else {
-        "paging"
-    };
-    html! {
-        tr class=(class) {
-            td class="url" { bdi { (peer.shown()) } }
-            td class="result" { span class="mark" { (mark) } " " (result) }
-            td class="asked" { (asked) }
-            td class="n" data-title="events" { (count(peer.collected)) }
-            td class="n" data-title="received" { (bytes(peer.bytes)) }
-            td class="n" data-title="took" { (measured(peer.seconds)) }
-        }
-        @if let Some(history) = completeness::of_peer(peer, document) {
-            tr class="history" { td colspan="6" class="dim" { (history) } }
-        }
-        @if let Some(failure) = &peer.failure {
-            tr class="failure" {
-                td colspan="6" {
-                    bdi { (failure) }
-                    @if let Some(code) = &peer.code { " " code class="dim" { (code) } }
-                }
-            }
-        }
-    }
-}
 
 pub(crate) fn refusals(document: &Document) -> Markup {
     let refused = &document.refused;
