@@ -301,7 +301,8 @@ impl Cli {
         if let (Some(Command::Trigger(options)), Some((_, given))) =
             (&mut cli.command, matches.subcommand())
         {
-            options.is_demanded = given.value_source("now") == Some(ValueSource::CommandLine);
+            let is_typed = given.value_source("now") == Some(ValueSource::CommandLine);
+            options.is_demanded = is_typed && options.now;
         }
         Ok(cli)
     }
