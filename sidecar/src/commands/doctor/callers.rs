@@ -16,7 +16,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use self::timers::Timer;
-use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::doctor::finding::{Finding, Remedy, quoted};
 use crate::report::history::RunHistory;
 use crate::support::humanize::duration;
 use crate::support::state_file::RUNS;
@@ -207,7 +207,8 @@ impl Facts {
                 format!(
                     "nothing starts the next run: {theirs}, and no cron line and no timer names {PROGRAM}"
                 ),
-                format!("{PROGRAM} install; or in crontab -e: {CRON_LINE}"),
+                Remedy::from(format!("{PROGRAM} install"))
+                    .because(format!("or write into crontab -e: {CRON_LINE}")),
             );
         }
         Finding::warn(
@@ -216,7 +217,9 @@ impl Facts {
                 "{scripts} would start the next run, but it cannot be seen that anything calls it: no process and no cron line names {}, and no two runs an hour or more apart were recorded in the last two days",
                 STATION_S.join(" or ")
             ),
-            format!("start the station's own programs; or in crontab -e: {CRON_LINE}"),
+            Remedy::explain(format!(
+                "start the station's own programs; or write into crontab -e: {CRON_LINE}"
+            )),
         )
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use constellation_shared::Station;
 
-use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::doctor::finding::{Finding, Remedy, quoted};
 use crate::support::state_file;
 use crate::support::unix_user::{ENTER, Owned, READ, UnixUser, WRITE, name_of};
 
@@ -113,7 +113,11 @@ impl Facts {
                         "this user cannot look into {}: {error}",
                         seen.path.display()
                     ),
-                    "run this as the station's owner: sudo -u OWNER -H constellation-sync doctor",
+                    Remedy::from(format!(
+                        "sudo -H -u \"$(sudo stat -c %U {})\" constellation-sync doctor",
+                        quoted(&self.root.path)
+                    ))
+                    .because("run this as the station's owner"),
                 );
             }
         }
@@ -121,13 +125,17 @@ impl Facts {
             Finding::fail(
                 "strfry_folder_missing",
                 format!("{strfry} is not a folder: strfry is not installed"),
-                "install strfry with the station's setup, or say where the station is with --zen DIR",
+                Remedy::explain(
+                    "install strfry with the station's setup, or say where the station is with --zen DIR",
+                ),
             )
         } else {
             Finding::fail(
                 "root_missing",
                 format!("there is no station at {root}"),
-                "say where it is with --zen DIR or CONSTELLATION_ZEN, or install the station",
+                Remedy::explain(
+                    "say where it is with --zen DIR or CONSTELLATION_ZEN, or install the station",
+                ),
             )
         }
     }
@@ -247,7 +255,9 @@ fn judge_room(free: u64, at: &Path) -> Finding {
     let megabytes = free / (1024 * 1024);
     let at = at.display();
     let text = format!("{megabytes} MB are free at {at}");
-    let remedy = "make room: journalctl --vacuum-size=100M, ipfs repo gc, or a larger disk";
+    let remedy = Remedy::from("sudo journalctl --vacuum-size=100M")
+        .run("ipfs repo gc")
+        .because("make room, or use a larger disk");
     match free {
         0..LEAST_FREE => Finding::fail("disk_full", text, remedy),
         LEAST_FREE..LITTLE_FREE => Finding::warn("disk_low", text, remedy),

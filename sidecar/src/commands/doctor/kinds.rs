@@ -4,7 +4,7 @@
 use constellation_shared::kinds::Set;
 use constellation_shared::{Station, counted};
 
-use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::doctor::finding::{Finding, Remedy, quoted};
 use crate::commands::install::found::Found;
 use crate::commands::install::kinds::KindsAsked;
 use crate::context::Context;
@@ -102,10 +102,9 @@ impl Facts {
             }
         };
         let name = option.name();
-        let remedy = format!(
-            "if they are wanted: nano {}, and in its table [sync]: {name} = \"{setting}\"",
-            self.settings
-        );
+        let remedy = Remedy::from(format!("nano {}", self.settings)).because(format!(
+            "if they are wanted, write in its table [sync]: {name} = \"{setting}\""
+        ));
         Some(Finding::warn("kinds_left_out", text, remedy))
     }
 }

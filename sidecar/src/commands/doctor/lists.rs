@@ -11,7 +11,7 @@ use constellation_shared::swarm_lists::SwarmLists;
 use constellation_shared::wot::{Faults, Unusual};
 use constellation_shared::{Pubkey, Station};
 
-use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::doctor::finding::{Finding, Remedy, quoted};
 use crate::plan::recall::Kept;
 use crate::support::clock::unix_time;
 use crate::support::humanize::duration;
@@ -132,7 +132,7 @@ impl Facts {
             Finding::warn(
                 "swarm_lists_cut",
                 text,
-                "look at these lists: no constellation fills them like that; if the folder belongs to no station, delete it",
+                Remedy::explain("look at these lists: no constellation fills them like that; if the folder belongs to no station, delete it"),
             )
         }));
         let closed = self.closed_to_strfry.iter();
@@ -147,7 +147,9 @@ impl Facts {
             0 => Finding::warn(
                 "nobody_followed",
                 "no key is followed: there are no members and no friends",
-                "make a MULTIPASS, or wait for amisOfAmis.txt to be rebuilt, which takes an hour a day",
+                Remedy::explain(
+                    "make a MULTIPASS, or wait for amisOfAmis.txt to be rebuilt, which takes an hour a day",
+                ),
             ),
             count => {
                 let verb = if count == 1 { "is" } else { "are" };
@@ -246,9 +248,8 @@ fn unusual(blacklist: &Read) -> Option<Finding> {
     Some(Finding::warn(
         "blacklist_unusual",
         format!("{}: {}", blacklist.path.display(), faults.unusual),
-        format!(
-            "nano +{line} {}: write one key per line, so that other programs understand it too, and put # before comments",
-            quoted(&blacklist.path)
+        Remedy::from(format!("nano +{line} {}", quoted(&blacklist.path))).because(
+            "write one key per line, so that other programs understand it too, and put # before comments",
         ),
     ))
 }
@@ -264,12 +265,12 @@ fn faulty(list: &Read, faults: &Faults, is_blacklist: bool) -> Finding {
     // Which lines of a blacklist hold a key is not for a pattern to say: one that is taken out is
     // unblocked.
     let remedy = if is_blacklist {
-        format!("nano +{line} {path}")
+        Remedy::from(format!("nano +{line} {path}"))
     } else {
         let keys = r"^\s*((0x)?[0-9a-f]{64}|npub1[0-9a-z]{58})?\s*(#.*)?$";
-        format!(
-            "nano +{line} {path}; to delete the lines without a key: sed -i -E '/{keys}/I!d' {path}"
-        )
+        Remedy::from(format!("sed -i -E '/{keys}/I!d' {path}")).because(format!(
+            "this deletes the lines without a key; to look first: nano +{line} {path}"
+        ))
     };
     Finding::warn(
         "list_faulty",
@@ -379,9 +380,8 @@ mod tests {
         assert!(remedy.starts_with("nano +3 "), "{remedy}");
         assert!(!remedy.contains("sed"), "{remedy}");
         let friends = judge(&odd, "friends", "").remedy.unwrap();
-        let (_, command) = friends.split_once("without a key: ").unwrap();
         let shell = std::process::Command::new("sh")
-            .args(["-c", command])
+            .args(["-c", &friends])
             .status();
         assert!(shell.unwrap().success());
         let left = fs::read_to_string(station.blacklist()).unwrap();

@@ -35,20 +35,21 @@ use crate::context::Context;
 use crate::strfry::conf::{self, Conf, edit};
 use crate::strfry::process;
 use crate::support::clock::unix_time;
-use finding::{Finding, Level, quoted, worst};
+use finding::{Finding, Level, Remedy, quoted, worst};
 
 /// Check all that a run needs, and show how to repair what is wrong
 #[derive(Debug, Clone, Copy, Args)]
 #[command(after_help = "\
-Nothing is changed. A line for each check: ✔ all is well, ! look at this, ✘ repair this,
-and below it the command that repairs it.
+Nothing is changed. A line for each check: ✔ all is well, ? it could not be checked,
+! look at this, ✘ repair this. Below it stands what to do, in words behind an arrow, and
+in commands to be pasted. The codes in brackets never change.
 
 Examples:
   constellation-sync doctor
   constellation-sync doctor --json        print the findings as JSON
   constellation-sync doctor --tunnels     ask peers behind IPFS tunnels, too
 
-Exit code: 1 if something must be repaired, else 0.")]
+Exit code: 1 if something must be repaired (✘), else 0.")]
 pub struct DoctorOptions {
     /// Ask peers behind IPFS tunnels, too; the tunnels are closed again
     #[arg(long, env = "CONSTELLATION_TUNNELS", value_parser = BoolishValueParser::new())]
@@ -165,7 +166,11 @@ fn judge_policy(
         Finding::warn(
             "list_settings",
             doubt.clone(),
-            format!("correct that line: nano {folder}/constellation.toml, or {folder}/strfry.conf; both programs then use the same lists"),
+            Remedy::from("constellation-sync config --edit")
+                .run(format!("nano {folder}/strfry.conf"))
+                .because(
+                    "correct that line, in one or the other; both programs then use the same lists",
+                ),
         )
     }));
     let edit = "constellation-sync config --edit";

@@ -1,7 +1,7 @@
 //! `doctor` about the other stations: which of them can be reached, their limits, and what they
 //! show.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use constellation_shared::counted;
@@ -10,15 +10,17 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use crate::commands::doctor::clock;
-use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::doctor::finding::{Finding, Remedy, quoted};
 use crate::commands::probe::{self, Probe, Unanswered};
 use crate::context::Context;
 use crate::relay::address::Address;
 use crate::relay::connection::{ConnectError, Connector, NO_WEBSOCKET};
 use crate::relay::nip11::{Information, InformationError};
 use crate::relay::tunnel::ipfs::{Ipfs, IpfsError};
+use crate::report::history::RunHistory;
 use crate::support::error_chain::chain;
 use crate::support::sanitize::for_terminal;
+use crate::support::state_file;
 use crate::swarm::passed_over::PassedOver;
 use crate::swarm::peer::Peer;
 
@@ -35,6 +37,10 @@ const LEAST_MESSAGE: u64 = 16_384;
 
 /// How much of a foreign text is shown, in characters.
 const LONGEST: usize = 300;
+
+/// What to do about one peer that fails.
+const OTHERS_ARE_SYNCED: &str =
+    "nothing here: the other peers are synced; if this lasts, tell its captain";
 
 /// How many peers are named in one finding.
 const MOST_NAMED: usize = 5;
@@ -83,6 +89,8 @@ pub(crate) struct Facts {
     recalled_stations: usize,
     /// Whether the peers were given with `--peer`.
     given: bool,
+    /// Whether no run of this station has ever met a peer.
+    is_new: bool,
     passed_over: Vec<String>,
     replies: Vec<PeerReply>,
     /// Whether the IPFS daemon answers; `None` if no peer is behind a tunnel.
@@ -127,6 +135,7 @@ impl Facts {
             own_node: probe.own_node.clone(),
             recalled_stations: probe.recalled_stations,
             given: !context.options.peer.is_empty(),
+            is_new: has_met_nobody(&context.file(state_file::RUNS.name)),
             replies,
             ipfs,
             dms,
@@ -138,7 +147,7 @@ impl Facts {
         let mut findings = Vec::new();
         findings.extend(self.judge_own_node());
         findings.extend(self.passed_over.iter().map(|why| {
-            let remedy = "nothing here: that station's captain must mend it, or its folder in tmp/swarm be deleted";
+            let remedy = Remedy::explain("nothing here: that station's captain must mend it, or its folder in tmp/swarm be deleted");
             Finding::warn("peer_passed_over", why, remedy)
         }));
         if self.recalled_stations > 0 {
@@ -151,12 +160,7 @@ impl Facts {
             ));
         }
         if self.replies.is_empty() {
-            let path = self.swarm.display();
-            findings.push(Finding::fail(
-                "no_peers",
-                format!("{path} holds no 12345.json of a station that can be asked"),
-                "wait for the swarm to be synchronised, or say whom to ask: --peer URL",
-            ));
+            findings.push(self.judge_loneliness());
             return findings;
         }
         findings.extend(self.judge_reached());
@@ -175,6 +179,27 @@ impl Facts {
         })
     }
 
+    /// No station can be asked: a fault, unless this one is new and has not met any yet.
+    fn judge_loneliness(&self) -> Finding {
+        let path = self.swarm.display();
+        if self.is_new && self.passed_over.is_empty() {
+            return Finding::warn(
+                "no_peers_yet",
+                format!("this station has not met another one yet: {path} holds no 12345.json"),
+                Remedy::from("ipfs swarm peers | head -n 3").because(
+                    "that is normal on a new station: its own scripts fill the folder within hours once IPFS is connected, which this shows; or say whom to ask: --peer URL",
+                ),
+            );
+        }
+        Finding::fail(
+            "no_peers",
+            format!("{path} holds no 12345.json of a station that can be asked"),
+            Remedy::from("ipfs swarm peers | head -n 3").because(
+                "the station's own scripts fill that folder as long as IPFS is connected, which this shows; or say whom to ask: --peer URL",
+            ),
+        )
+    }
+
     fn judge_own_node(&self) -> Option<Finding> {
         match &self.own_node {
             _ if self.given => None,
@@ -185,7 +210,9 @@ impl Facts {
             None => Some(Finding::warn(
                 "own_node_unknown",
                 "our own IPFS node is unknown, so our own relay may be taken for a peer",
-                "if ~/.ipfs/config is missing: ipfs init; if kubo keeps it elsewhere: export IPFS_PATH=FOLDER; or export IPFSNODEID=$(ipfs id -f '<id>')",
+                Remedy::from("export IPFSNODEID=\"$(ipfs id -f '<id>')\"").because(
+                    "if ~/.ipfs/config is missing, ipfs init makes it; if kubo keeps it elsewhere, set IPFS_PATH to that folder; or say who we are",
+                ),
             )),
         }
     }
@@ -208,7 +235,9 @@ impl Facts {
                     1 => format!("the only peer does not answer: {}", reasons.join("; ")),
                     _ => format!("none of the {asked} peers answers: {}", reasons.join("; ")),
                 },
-                "is this machine online? ping -c 1 1.1.1.1; getent hosts example.org",
+                Remedy::from("ping -c 1 1.1.1.1")
+                    .run("getent hosts example.org")
+                    .because("is this machine online?"),
             )];
         }
         // Without IPFS there are no tunnels, which is said of IPFS.
@@ -227,7 +256,7 @@ impl Facts {
             Err(error @ IpfsError::Start(..)) => Finding::fail(
                 "ipfs_missing",
                 chain(error),
-                "install IPFS (kubo), or say where it is: --ipfs PATH",
+                Remedy::explain("install IPFS (kubo), or say where it is: --ipfs PATH"),
             ),
             Err(error @ IpfsError::Exit { message, .. }) if message.contains("stream mounting") => {
                 Finding::fail(
@@ -241,7 +270,9 @@ impl Facts {
             Err(error) => Finding::fail(
                 "ipfs_daemon",
                 format!("peers are behind tunnels, and {}", chain(error)),
-                "sudo systemctl restart ipfs; if it runs in a container or as another user: --ipfs-api /ip4/127.0.0.1/tcp/5001",
+                Remedy::from("sudo systemctl restart ipfs").because(
+                    "if it runs in a container or as another user, use --ipfs-api /ip4/127.0.0.1/tcp/5001 instead",
+                ),
             ),
         })
     }
@@ -264,18 +295,30 @@ impl Facts {
                     counted(count, "peer"),
                     if count == 1 { "shows" } else { "show" }
                 ),
-                "their captains can change that: relay.auth.restrictedReadKinds = \"\" in their strfry.conf; or leave them out: --no-dms",
+                Remedy::explain(
+                    "their captains can change that: relay.auth.restrictedReadKinds = \"\" in their strfry.conf; or leave them out: --no-dms",
+                ),
             )),
         }
     }
+}
+
+/// Whether no run of this station has ever met a peer, by the memory of its runs.
+fn has_met_nobody(runs: &Path) -> bool {
+    let history = RunHistory::load(runs);
+    let mut runs = history.runs.iter();
+    history.last_success_at.is_none() && runs.all(|run| run.peers == 0)
 }
 
 fn judge_one(reply: &PeerReply) -> Finding {
     let shown = &reply.shown;
     let answer = match &reply.answer {
         None => {
-            let text = format!("{shown} is behind a tunnel, and was not asked (--tunnels asks)");
-            return Finding::ok("peer", text);
+            return Finding::unknown(
+                "peer_not_asked",
+                format!("{shown} is behind a tunnel, and was not asked"),
+                "constellation-sync doctor --tunnels",
+            );
         }
         Some(Err(why)) if reply.may_be_no_relay && why.ends_with(&format!("[{NO_WEBSOCKET}]")) => {
             let text = format!(
@@ -287,7 +330,7 @@ fn judge_one(reply: &PeerReply) -> Finding {
             return Finding::warn(
                 "peer_unreachable",
                 format!("{shown} cannot be reached: {why}"),
-                "nothing here: the other peers are synced; if this lasts, tell its captain",
+                Remedy::explain(OTHERS_ARE_SYNCED),
             );
         }
         Some(Ok(answer)) => answer,
@@ -296,7 +339,7 @@ fn judge_one(reply: &PeerReply) -> Finding {
         return Finding::warn(
             "peer_refuses",
             format!("{shown} refuses every request: {why}"),
-            "nothing here: the other peers are synced; if this lasts, tell its captain",
+            Remedy::explain(OTHERS_ARE_SYNCED),
         );
     }
     let information = match &answer.information {
@@ -307,7 +350,9 @@ fn judge_one(reply: &PeerReply) -> Finding {
                 format!(
                     "{shown} has no information document (NIP-11): {why}; the usual limits are assumed"
                 ),
-                "nothing here: the proxy in front of that relay must pass plain HTTP requests on to it",
+                Remedy::explain(
+                    "nothing here: the proxy in front of that relay must pass plain HTTP requests on to it",
+                ),
             );
         }
     };
@@ -324,7 +369,9 @@ fn judge_one(reply: &PeerReply) -> Finding {
         return Finding::warn(
             "peer_low_limits",
             format!("{words}: syncing with it takes long"),
-            "nothing here: relay.maxFilterLimit = 500 and relay.maxWebsocketPayloadSize = 131072 in its strfry.conf",
+            Remedy::explain(
+                "nothing here: relay.maxFilterLimit = 500 and relay.maxWebsocketPayloadSize = 131072 in its strfry.conf",
+            ),
         );
     }
     if information.negentropy {
@@ -333,7 +380,9 @@ fn judge_one(reply: &PeerReply) -> Finding {
         Finding::warn(
             "peer_without_nip77",
             format!("{words}, no NIP-77: all its events are paged through"),
-            "nothing here: relay.negentropy.enabled = true in its strfry.conf, or a newer strfry",
+            Remedy::explain(
+                "nothing here: relay.negentropy.enabled = true in its strfry.conf, or a newer strfry",
+            ),
         )
     }
 }

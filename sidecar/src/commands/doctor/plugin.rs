@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use constellation_shared::regular_file;
 
-use crate::commands::doctor::finding::{Finding, quoted, quoted_text};
+use crate::commands::doctor::finding::{Finding, Remedy, quoted, quoted_text};
 use crate::strfry::plugin_line::{self, PluginSettings};
 use crate::strfry::process::POLICY;
 use crate::support::unix_user::{ENTER, READ, UnixUser};
@@ -173,21 +173,22 @@ impl Facts {
             return Finding::fail(
                 NO_ANSWER,
                 format!("the plugin {command:?} does not answer as it should: {fault}"),
-                format!(
-                    "run it by hand as strfry's user: cd {} && sh -c {} </dev/null",
+                Remedy::from(format!(
+                    "cd {} && sh -c {} </dev/null",
                     quoted(self.conf.parent().unwrap_or(&self.conf)),
                     quoted_text(&format!("{command} --log debug"))
-                ),
+                ))
+                .because("run it by hand as strfry's user"),
             );
         }
         if self.other_user && !self.says_where {
             return Finding::warn(
                 "plugin_other_home",
                 "strfry runs as another user, and the plugin line does not say where the station is, so the policy looks for it in that user's home",
-                format!(
-                    "in {conf}: plugin = \"{command} --zen {}\"",
+                Remedy::from(format!("nano {}", quoted(&self.conf))).because(format!(
+                    "write there: plugin = \"{command} --zen {}\"",
                     self.station().display()
-                ),
+                )),
             );
         }
         Finding::ok("plugin", format!("the plugin {command:?} answers"))

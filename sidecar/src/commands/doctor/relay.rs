@@ -6,13 +6,17 @@ use std::path::PathBuf;
 
 use constellation_shared::kinds::DIRECT_MESSAGE;
 
-use crate::commands::doctor::finding::{Finding, edit, quoted};
+use crate::commands::doctor::finding::{Finding, Remedy, edit, quoted};
 use crate::commands::probe::{Unanswered, ask};
 use crate::relay::address::Address;
 use crate::relay::connection::Connector;
 use crate::relay::nip11::{Information, InformationError};
 use crate::strfry::conf::Conf;
 use crate::support::error_chain::chain;
+use crate::support::sanitize::for_terminal;
+
+/// How much of a foreign text is shown, in characters.
+const LONGEST: usize = 300;
 
 /// What is known of our own relay.
 #[derive(Debug)]
@@ -72,15 +76,12 @@ impl Facts {
             Err(InformationError::Connect(error)) => Finding::fail(
                 "relay_down",
                 format!("our relay does not answer at {address}: {}", chain(error)),
-                "sudo systemctl restart strfry; then journalctl -u strfry -n 50",
+                Remedy::from("sudo systemctl restart strfry").run("journalctl -u strfry -n 50"),
             ),
             Err(error) => Finding::fail(
                 "relay_not_strfry",
                 format!("what listens at {address} is not strfry: {}", chain(error)),
-                format!(
-                    "see what it is: sudo ss -ltnp 'sport = :{}'",
-                    address.port()
-                ),
+                Remedy::from(listening(address)).because("see what it is"),
             ),
             Ok(information) if !is_strfry(&self.information) => Finding::fail(
                 "relay_not_strfry",
@@ -88,10 +89,9 @@ impl Facts {
                     "what listens at {address} is {}, not strfry: it uses no plugin, and does not show what is synced",
                     information.software.as_deref().unwrap_or("nameless")
                 ),
-                format!(
-                    "end it and start strfry: sudo ss -ltnp 'sport = :{}'; sudo systemctl restart strfry",
-                    address.port()
-                ),
+                Remedy::from(listening(address))
+                    .run("sudo systemctl restart strfry")
+                    .because("see what it is, end it, and start strfry"),
             ),
             Ok(information) => Finding::ok(
                 "relay",
@@ -109,7 +109,17 @@ impl Facts {
             Some(Ok(())) => false,
             Some(Err(Unanswered::Kept)) => true,
             // Older ones do not know the setting, newer ones restrict them without it.
-            Some(Err(_)) => by_setting,
+            Some(Err(error)) if !by_setting => {
+                return Some(Finding::unknown(
+                    "dms_unknown",
+                    format!(
+                        "our relay does not answer a question for direct messages (kind 4), so it was not checked whether it shows them: {}",
+                        for_terminal(&chain(error), LONGEST)
+                    ),
+                    Remedy::explain("look at the other findings first, then ask again"),
+                ));
+            }
+            Some(Err(_)) => true,
             None => return None,
         };
         if !kept {
@@ -131,9 +141,16 @@ impl Facts {
         Some(Finding::warn(
             "dms_kept",
             "our relay shows direct messages (kind 4) only to clients who authenticate, so other stations cannot fetch them (relay.auth.restrictedReadKinds). If they are shown, their text stays encrypted, but everybody can see who wrote to whom",
-            format!("{remedy}; or leave them out: --no-dms"),
+            Remedy::from(remedy).because(
+                "if they may be shown; otherwise leave them out of the backfill: --no-dms",
+            ),
         ))
     }
+}
+
+/// The command that shows what listens at this address.
+fn listening(address: &Address) -> String {
+    format!("sudo ss -ltnp 'sport = :{}'", address.port())
 }
 
 fn is_strfry(information: &Result<Information, InformationError>) -> bool {
@@ -194,17 +211,17 @@ mod tests {
             direct_messages: told,
         };
         let silent = || Some(Err(Unanswered::Refused("no".to_owned())));
-        for (restricted, told, kept) in [
-            (Some("4, 1059"), silent(), true),
-            (Some("1059,4"), silent(), true),
-            (Some("1059"), silent(), false),
-            (Some("44"), silent(), false),
-            (None, silent(), false),
-            (None, Some(Err(Unanswered::Kept)), true),
-            (Some("4"), Some(Ok(())), false),
+        for (restricted, told, level) in [
+            (Some("4, 1059"), silent(), Level::Warn),
+            (Some("1059,4"), silent(), Level::Warn),
+            (Some("1059"), silent(), Level::Unknown),
+            (Some("44"), silent(), Level::Unknown),
+            (None, silent(), Level::Unknown),
+            (None, Some(Err(Unanswered::Kept)), Level::Warn),
+            (Some("4"), Some(Ok(())), Level::Ok),
         ] {
             let finding = facts(restricted, told).judge_direct_messages().unwrap();
-            assert_eq!(finding.level == Level::Warn, kept, "{restricted:?}");
+            assert_eq!(finding.level, level, "{restricted:?}");
         }
         assert!(facts(Some("4"), None).judge_direct_messages().is_none());
     }

@@ -9,7 +9,7 @@ use constellation_shared::settings::PolicySettings;
 use constellation_shared::verdict::Strangers;
 use constellation_shared::{Station, counted};
 
-use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::doctor::finding::{Finding, Remedy, quoted};
 use crate::commands::install::PLUGIN;
 use crate::commands::install::replaced::{filters_in, rule_before};
 use crate::commands::install::rule::RelayRule;
@@ -131,12 +131,11 @@ impl Facts {
             kinds.join(", ")
         );
         let remedy = match self.before {
-            Some(_) => self.install(),
-            None => format!(
-                "in the plugin line of {}: {POLICY} --filters {}",
-                quoted(&self.conf),
+            Some(_) => Remedy::from(self.install()),
+            None => Remedy::from(format!("nano {}", quoted(&self.conf))).because(format!(
+                "write in the plugin line: {POLICY} --filters {}",
                 quoted(&self.beside)
-            ),
+            )),
         };
         Some(Finding::fail("filters_not_run", text, remedy))
     }
@@ -149,7 +148,10 @@ impl Facts {
             Finding::fail(
                 "strangers_let_in",
                 "strangers may write everything here, and before the install they could write only what a filter accepted",
-                format!("{}; or, if it is wanted: {0} --strangers accept", self.install()),
+                Remedy::from(self.install()).because(format!(
+                    "this brings the former rule back; if the new one is wanted: {} --strangers accept",
+                    self.install()
+                )),
             )
         })
     }
@@ -306,10 +308,7 @@ mod tests {
         };
         assert_eq!(
             remedies(&facts),
-            [
-                "constellation-sync install",
-                "constellation-sync install; or, if it is wanted: constellation-sync install --strangers accept"
-            ]
+            ["constellation-sync install", "constellation-sync install"]
         );
         facts.by_conf = true;
         assert_eq!(
@@ -317,11 +316,8 @@ mod tests {
             "constellation-sync install --write-conf"
         );
         facts.before = None;
-        assert_eq!(
-            remedies(&facts),
-            [
-                "in the plugin line of /zen/strfry/strfry.conf: constellation-policy --filters /filter"
-            ]
-        );
+        assert_eq!(remedies(&facts), ["nano /zen/strfry/strfry.conf"]);
+        let line = "write in the plugin line: constellation-policy --filters /filter";
+        assert_eq!(facts.judge()[0].explanation.as_deref(), Some(line));
     }
 }

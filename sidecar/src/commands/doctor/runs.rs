@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::doctor::finding::{Finding, Remedy, quoted};
 use crate::commands::trigger::{State, state};
 use crate::support::humanize::duration;
 use crate::support::{atomic_file, state_file};
@@ -116,7 +116,7 @@ impl Facts {
                     1 => format!("the last attempt, {last} ago, failed"),
                     more => format!("the last {more} attempts failed, the last of them {last} ago"),
                 },
-                format!("see why: grep WARN {} | tail -n 3", quoted(&log)),
+                Remedy::from(format!("grep WARN {} | tail -n 3", quoted(&log))).because("see why"),
             )
         })
     }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::commands::doctor::finding::{Finding, quoted};
+use crate::commands::doctor::finding::{Finding, Remedy, quoted};
 use crate::strfry::process::{POLICY, Plugin, Relay};
 use crate::support::sanitize::for_terminal;
 
@@ -44,7 +44,7 @@ impl Facts {
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let Some(relay) = &self.relay else {
             let text = "no strfry of this station is running, so it was not checked whether it uses the policy";
-            return vec![Finding::ok("serving", text)];
+            return vec![Finding::unknown("serving_unknown", text, RESTART)];
         };
         let mut findings = vec![self.judge_plugin(relay)];
         if relay.watches_conf == Some(false) {
@@ -64,10 +64,13 @@ impl Facts {
     fn judge_plugin(&self, relay: &Relay) -> Finding {
         let pid = relay.pid;
         match &relay.plugin {
-            None => Finding::ok(
-                "serving",
+            None => Finding::unknown(
+                "serving_unknown",
                 format!(
-                    "strfry (process {pid}) has not started the policy yet: it does so when somebody writes the next event"
+                    "strfry (process {pid}) has not started the policy yet, so it was not checked whether it uses it"
+                ),
+                Remedy::explain(
+                    "strfry starts it when somebody writes the next event: look again then",
                 ),
             ),
             Some(Plugin {
@@ -81,11 +84,10 @@ impl Facts {
                     "strfry (process {pid}) still uses the policy as it was before its program was replaced (process {plugin})"
                 ),
                 self.program.as_ref().map_or_else(
-                    || RESTART.to_owned(),
+                    || Remedy::from(RESTART),
                     |program| {
-                        format!(
-                            "touch {}; strfry starts the new one when somebody writes the next event",
-                            quoted(program)
+                        Remedy::from(format!("touch {}", quoted(program))).because(
+                            "strfry starts the new one when somebody writes the next event",
                         )
                     },
                 ),
@@ -104,7 +106,7 @@ impl Facts {
                     "strfry (process {pid}) uses another plugin: {} (process {plugin}); if it has noticed the change of its conf, that changes when somebody writes the next event",
                     for_terminal(name, LONGEST)
                 ),
-                format!("if it stays so: {RESTART}"),
+                Remedy::from(RESTART).because("if it stays so"),
             ),
         }
     }
@@ -141,7 +143,7 @@ mod tests {
             bad.map(|finding| finding.code).collect::<Vec<_>>()
         };
         let none: [&str; 0] = [];
-        assert_eq!(judge(None, None), none);
+        assert_eq!(judge(None, None), ["serving_unknown"]);
         assert_eq!(judge(Some((POLICY, false)), Some(true)), none);
         assert_eq!(judge(Some((POLICY, true)), Some(true)), ["plugin_outdated"]);
         assert_eq!(judge(Some(("cat", false)), None), ["plugin_not_taken_up"]);

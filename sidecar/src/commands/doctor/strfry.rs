@@ -1,7 +1,7 @@
 //! `doctor` about strfry itself: whether its binary runs, whether its conf is valid, and whether it
 //! answers a scan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use constellation_shared::EventId;
@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::commands::doctor::finding::{Finding, Level, edit, quoted, worst};
+use crate::commands::doctor::finding::{Finding, Level, Remedy, edit, quoted, worst};
 use crate::strfry::Strfry;
 use crate::strfry::conf::{Conf, ConfError, Fault};
 use crate::support::error_chain::chain;
@@ -112,7 +112,7 @@ impl Facts {
             Err(Trouble::Missing) => Finding::fail(
                 "strfry_missing",
                 format!("{path} is not a program"),
-                "install strfry there, or say where it is with --strfry PATH or CONSTELLATION_STRFRY",
+                Remedy::explain("install strfry there, or say where it is with --strfry PATH or CONSTELLATION_STRFRY"),
             ),
             Err(Trouble::Slow) => Finding::warn(
                 "strfry_slow",
@@ -120,14 +120,14 @@ impl Facts {
                     "{path} did not print its version within {} s: this machine is busy, or its disk is slow",
                     VERSION_PATIENCE.as_secs()
                 ),
-                "try again when the machine is less busy; see what keeps it busy: top, iostat -x 5",
+                Remedy::from("top -b -n 1 | head -n 15")
+                    .because("try again when the machine is less busy; this shows what keeps it busy"),
             ),
             Err(Trouble::Broken(why)) => Finding::fail(
                 "strfry_broken",
                 format!("{path} does not run: {why}"),
-                format!(
-                    "run it by hand: {p} --version; if a library is missing or it was built for another machine, install it again",
-                    p = quoted(&self.binary)
+                Remedy::from(format!("{} --version", quoted(&self.binary))).because(
+                    "run it by hand; if a library is missing or it was built for another machine, install it again",
                 ),
             ),
         }
@@ -144,7 +144,9 @@ impl Facts {
             Ok(None) => Finding::fail(
                 "conf_missing",
                 format!("{path} does not exist"),
-                "run the station's setup.sh, which writes it; then constellation-sync install --write-conf",
+                Remedy::from(self.setup())
+                    .run("constellation-sync install --write-conf")
+                    .because("the station's setup.sh writes it; then name the policy in it"),
             ),
             Err(ConfError::Fault(fault)) => self.faulty(fault),
             Ok(Some(settings)) => {
@@ -174,27 +176,32 @@ impl Facts {
             Finding::warn(
                 "conf_not_understood",
                 format!("{text}; strfry may accept it, but what depends on it is unknown here"),
-                format!("write the resulting value in its place: {remedy}"),
+                Remedy::from(remedy).because("write the resulting value in its place"),
             )
         }
     }
 
+    /// The command that writes a conf.
+    fn setup(&self) -> String {
+        let root = self.conf.parent().and_then(Path::parent);
+        let root = root.unwrap_or(Path::new("."));
+        format!("bash {}", quoted(&root.join("workspace/NIP-101/setup.sh")))
+    }
+
     /// The command that changes a setting, or the place where to change it by hand.
-    fn set(&self, path: &[&str], value: u64) -> String {
+    fn set(&self, path: &[&str], value: u64) -> Remedy {
         let conf = quoted(&self.conf);
         let settings = self.settings.as_ref().ok().and_then(Option::as_ref);
         let Some((settings, name)) = settings.zip(path.last()) else {
-            return format!("nano {conf}");
+            return Remedy::from(format!("nano {conf}"));
         };
         if settings.plain_line(path).is_some() {
             let script = format!(r"'s/^(\s*{name}\s*=\s*)[^#]*/\1{value} /'");
-            return edit(&script, &conf);
+            return Remedy::from(edit(&script, &conf));
         }
         let line = settings.line(path).unwrap_or(1);
-        format!(
-            "nano +{line} {conf}, and write {} = {value}",
-            path.join(".")
-        )
+        Remedy::from(format!("nano +{line} {conf}"))
+            .because(format!("write {} = {value}", path.join(".")))
     }
 
     /// A number; `None` if it is not set, or if only strfry can tell.
@@ -282,7 +289,9 @@ impl Facts {
             length / (1024 * 1024)
         );
         let size = DEFAULT_MAP_SIZE.max(map.saturating_mul(2));
-        let remedy = self.set(&["dbParams", "mapsize"], size) + "; then restart strfry";
+        let remedy = self
+            .set(&["dbParams", "mapsize"], size)
+            .run("sudo systemctl restart strfry");
         Some(match percent {
             0..80 => Finding::ok("map", text),
             80..95 => Finding::warn("map_full", text, remedy),
@@ -304,11 +313,12 @@ impl Facts {
             Err(why) => Finding::fail(
                 "strfry_refuses",
                 format!("strfry does not answer a scan: {why}"),
-                format!(
-                    "run it by hand: cd {} && {} --config=./strfry.conf scan --count '{{\"limit\":1}}'",
+                Remedy::from(format!(
+                    "cd {} && {} --config=./strfry.conf scan --count '{{\"limit\":1}}'",
                     quoted(self.conf.parent().unwrap_or(&self.conf)),
                     quoted(&self.binary)
-                ),
+                ))
+                .because("run it by hand"),
             ),
         })
     }

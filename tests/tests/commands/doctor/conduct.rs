@@ -72,3 +72,69 @@ fn peers_that_hang_do_not_keep_it() {
     // Ten seconds for the peers; the rest is for a machine at work on other things.
     assert!(begin.elapsed().as_secs() < 30, "{:?}", begin.elapsed());
 }
+
+#[test]
+fn what_could_not_be_checked_is_said_and_is_no_fault() {
+    let mut sound = Sound::new();
+    let output = sound.doctor(&[]);
+    output
+        .expect_code(0)
+        .expect_stdout("? no strfry of this station is running")
+        .expect_stdout(" [serving_unknown]\n    sudo systemctl restart strfry\n")
+        .expect_stdout("All that was checked is well. ");
+    assert!(!output.stdout.contains("All is well"), "{output}");
+    tunnelled(&mut sound);
+    let output = sound
+        .station
+        .command("constellation-sync")
+        .args(["doctor", "--ipfs", &sound.arguments[1]])
+        .output();
+    output.expect_code(0).expect_stdout(
+        " is behind a tunnel, and was not asked [peer_not_asked]\n    constellation-sync doctor --tunnels\n",
+    );
+    for peer in &sound.peers {
+        peer.behave(Behaviour {
+            date: Some("once upon a time".to_owned()),
+            ..Behaviour::default()
+        });
+    }
+    let codes: Vec<String> = sound.findings().into_iter().map(|found| found.0).collect();
+    assert!(codes.contains(&"clock_unknown".to_owned()), "{codes:?}");
+    sound.own_relay.behave(Behaviour {
+        refuse: Some("blocked: not now".to_owned()),
+        ..Behaviour::default()
+    });
+    let codes: Vec<String> = sound.findings().into_iter().map(|found| found.0).collect();
+    assert!(codes.contains(&"dms_unknown".to_owned()), "{codes:?}");
+}
+
+#[test]
+fn a_new_station_that_has_met_nobody_is_told_so_and_has_no_fault() {
+    let sound = Sound::new();
+    for file in ["constellation-runs.json", "last_constellation_sync"] {
+        fs::remove_file(sound.path("strfry").join(file)).unwrap();
+    }
+    fs::remove_dir_all(sound.path("tmp/swarm")).unwrap();
+    let found = sound.found();
+    let codes: Vec<&str> = found.iter().map(|found| &found.0[..]).collect();
+    assert!(codes.contains(&"no_peers_yet"), "{codes:?}");
+    assert!(found.iter().all(|found| found.1 == "warn"), "{found:?}");
+}
+
+#[test]
+fn the_code_stands_beside_each_finding_and_commands_stand_alone() {
+    let sound = Sound::new();
+    sound.conf(|conf| conf + "relay {\n");
+    let output = sound.doctor(&[]);
+    let conf = sound.path("strfry/strfry.conf");
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    let fault = lines
+        .iter()
+        .position(|line| line.starts_with("✘ "))
+        .unwrap();
+    assert!(lines[fault].ends_with(" [conf_faulty]"), "{output}");
+    let command = lines[fault + 1].strip_prefix("    ").unwrap();
+    assert!(command.starts_with("nano +"), "{output}");
+    assert!(command.ends_with(&conf.display().to_string()), "{output}");
+    output.expect_stdout("TROUBLESHOOTING.md");
+}

@@ -15,11 +15,9 @@ use super::sound::Sound;
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Remedy {
     Command,
-    /// The command behind these words.
-    Behind(&'static str),
     ForPeople,
 }
-use Remedy::{Behind, Command, ForPeople};
+use Remedy::{Command, ForPeople};
 
 pub(crate) struct Fault {
     code: &'static str,
@@ -53,7 +51,6 @@ fn find(fault: &Fault) {
     let command = match fault.remedy {
         ForPeople => return,
         Command => remedy,
-        Behind(words) => remedy.split_once(words).unwrap().1,
     };
     // strfry watches the file that it read, not what takes its place.
     let conf = sound.station.strfry_dir().join("strfry.conf");

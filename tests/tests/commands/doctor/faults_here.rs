@@ -6,7 +6,7 @@ use std::path::Path;
 use constellation_tests::Behaviour;
 use constellation_tests::relay::{Nip11, dead_url};
 
-use super::faults::Remedy::{Behind, Command, ForPeople};
+use super::faults::Remedy::{Command, ForPeople};
 use super::faults::{Fault, fault};
 use super::sound::set_mode;
 
@@ -73,7 +73,7 @@ pub(crate) const HERE: &[Fault] = &[
         fs::remove_file(sound.path("strfry/blacklist.txt")).unwrap();
         fs::create_dir(sound.path("strfry/blacklist.txt")).unwrap();
     }),
-    fault("list_faulty", "warn", Behind("without a key: "), |sound| {
+    fault("list_faulty", "warn", Command, |sound| {
         let list = sound.station.read("strfry/amisOfAmis.txt");
         let faulty = format!("# known\n\n[2026-01-01] [INFO] Connected\n{list}0123456789abcdef\n");
         sound.station.write("strfry/amisOfAmis.txt", faulty);

@@ -154,8 +154,15 @@ impl Sound {
             .output()
     }
 
-    /// All findings but the sound ones: code, level and remedy.
+    /// All findings of the levels `warn` and `fail`: code, level, and the commands, line by line.
     pub(crate) fn found(&self) -> Vec<(String, String, String)> {
+        let mut findings = self.findings();
+        findings.retain(|(_, level, _)| level != "unknown");
+        findings
+    }
+
+    /// All findings but the sound ones: code, level, and the commands, line by line.
+    pub(crate) fn findings(&self) -> Vec<(String, String, String)> {
         let output = self.doctor(&["--json"]);
         let json: Value = serde_json::from_str(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}\n{output}"));
@@ -170,14 +177,82 @@ impl Sound {
         });
         bad.map(|finding| {
             assert!(!text(&finding["text"]).is_empty());
+            let commands = finding["commands"].as_array().unwrap().iter();
+            let commands: Vec<String> = commands.map(text).collect();
+            for command in &commands {
+                expect_command(command);
+            }
+            assert!(
+                !commands.is_empty() || !text(&finding["explanation"]).is_empty(),
+                "{finding}"
+            );
             (
                 text(&finding["code"]),
                 text(&finding["level"]),
-                text(&finding["remedy"]),
+                commands.join("\n"),
             )
         })
         .collect()
     }
+}
+
+/// The programs that remedies start.
+const PROGRAMS: [&str; 25] = [
+    "bash",
+    "cd",
+    "chmod",
+    "constellation-sync",
+    "df",
+    "export",
+    "getent",
+    "grep",
+    "ipfs",
+    "journalctl",
+    "kill",
+    "mkdir",
+    "mv",
+    "nano",
+    "ping",
+    "rm",
+    "sed",
+    "sudo",
+    "timedatectl",
+    "top",
+    "touch",
+    "systemctl",
+    "lsblk",
+    "ls",
+    "mount",
+];
+
+/// What is offered as a command can be pasted: a shell understands it, it starts a program that there
+/// is, and nothing in it is to be filled in.
+#[track_caller]
+pub(crate) fn expect_command(command: &str) {
+    let shell = Command::new("sh")
+        .args(["-n", "-c", command])
+        .output()
+        .unwrap();
+    assert!(shell.status.success(), "{command}: {shell:?}");
+    let first = command.split(' ').next().unwrap();
+    let is_path = first.starts_with('/') || first.starts_with('\'');
+    assert!(is_path || PROGRAMS.contains(&first), "{command}");
+    let is_blank = |word: &str| {
+        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        [
+            "DIR", "FILE", "FOLDER", "OWNER", "PATH", "URL", "USER", "AUTHOR", "KEY",
+        ]
+        .contains(&word)
+    };
+    assert!(!command.split([' ', '=']).any(is_blank), "{command}");
+    assert!(
+        !command.contains('…') && !command.contains("..."),
+        "{command}"
+    );
+    assert!(
+        !command.contains(": ") && !command.contains("; or"),
+        "prose: {command}"
+    );
 }
 
 pub(crate) fn set_mode(path: &Path, mode: u32) {
