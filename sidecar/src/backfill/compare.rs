@@ -111,7 +111,7 @@ pub async fn compare<S: AsyncRead + AsyncWrite + Unpin>(
         needed: usize::MAX,
         patience,
     };
-    compare_within(connection, filter, held, bounds, is_refused).await
+    compare_within(connection, filter, held, bounds, is_refused, |_| true).await
 }
 
 /// The bounds of one reconciliation.
@@ -125,7 +125,8 @@ pub(crate) struct Bounds {
     pub patience: Duration,
 }
 
-/// Does what [`compare`] does, within these bounds.
+/// Does what [`compare`] does, within these bounds. What else the relay says meanwhile is given to
+/// `aside`, which returns whether it takes more of it.
 ///
 /// # Errors
 /// [`CompareError`].
@@ -135,6 +136,7 @@ pub(crate) async fn compare_within<S: AsyncRead + AsyncWrite + Unpin>(
     held: &LocalSet,
     bounds: Bounds,
     is_refused: impl Fn(&EventId) -> bool,
+    mut aside: impl FnMut(&str) -> bool,
 ) -> Result<Compared, CompareError> {
     let patience = bounds.patience;
     let (reconciler, first) = Reconciler::begin(held, bounds.frame)?;
@@ -190,7 +192,8 @@ pub(crate) async fn compare_within<S: AsyncRead + AsyncWrite + Unpin>(
                 return Err(refusal(&reason));
             }
             // Anything else is no progress, and must not go on for long.
-            _ => conversation.check_time()?,
+            _ if aside(&text) => conversation.check_time()?,
+            _ => return Err(CompareError::Silent),
         }
     }
 }

@@ -1,26 +1,24 @@
-//! [`Conductor`]: has [`Links`] decide of which peers events are pushed and which are polled, tells it
-//! what happens, and passes its orders on to the connections.
+//! [`Conductor`]: has [`Links`] decide which peer pushes whose events and which are polled, tells it what
+//! happens, and passes its orders on to the connections.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use constellation_shared::EventId;
+use constellation_shared::{EventId, Pubkey};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::admission::intake::{ArrivalListener, PeerIndex};
 use crate::live::known::Known;
-use crate::plan::links::{Action, Delivery, LinkId, Links, PollOutcome, Worth};
+use crate::plan::links::{Action, Arrival, Delivery, LinkId, Links, PollOutcome, Worth};
 use crate::relay::message::Head;
 use crate::support::mutex::lock;
 
 /// What a connection has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Have the relay push what is new.
+    /// Have the relay push what [`Conductor::pushed_by`] says, in place of what it pushed before.
     Subscribe,
-    /// Have it push nothing any more.
-    Unsubscribe,
     /// Compare the recent past with it.
     Poll,
     /// Fetch these events by their ids.
@@ -50,6 +48,28 @@ struct State {
 struct Way {
     from: LinkId,
     delivery: Delivery,
+}
+
+impl State {
+    fn arrived(&mut self, now: u64, way: Way, event: &Head, worth: Worth) {
+        let arrival = Arrival {
+            from: way.from,
+            id: event.id,
+            author: event.author,
+            delivery: way.delivery,
+            worth,
+        };
+        self.links.arrived(now, &arrival);
+    }
+}
+
+/// Whose events a relay pushes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pushed {
+    /// The authors, in ascending order.
+    pub(super) authors: Vec<Pubkey>,
+    /// Those to name if so many cannot be named. `None` if nobody need be named.
+    pub(super) at_least: Option<Vec<Pubkey>>,
 }
 
 impl Conductor {
@@ -84,6 +104,29 @@ impl Conductor {
         });
     }
 
+    /// So many authors are followed.
+    pub(super) fn follow(&self, authors: usize) {
+        self.tell(|state, _| state.links.follow(authors));
+    }
+
+    /// Which of those who are followed are pushed by this peer.
+    pub(super) fn pushed_by(&self, link: LinkId, followed: &[Pubkey]) -> Pushed {
+        let state = lock(&self.state);
+        let authors = followed.iter();
+        let authors = authors.filter(|author| !state.links.leaves_out(link, author));
+        let is_followed = |author: &Pubkey| followed.binary_search(author).is_ok();
+        Pushed {
+            authors: authors.copied().collect(),
+            at_least: (!state.links.pushes_all(link))
+                .then(|| state.links.routed(link).filter(is_followed).collect()),
+        }
+    }
+
+    /// Whether this peer pushes everything, and is not polled.
+    pub(super) fn pushes_all(&self, link: LinkId) -> bool {
+        lock(&self.state).links.pushes_all(link)
+    }
+
     /// An event came that is wanted; whether none of this id came lately. What becomes of one that is
     /// the first is told by [`ArrivalListener::arrived`], or by [`Conductor::is_known`].
     pub(super) fn came(&self, link: LinkId, event: &Head, delivery: Delivery) -> bool {
@@ -94,19 +137,21 @@ impl Conductor {
                 let from = link;
                 state.unverified.insert(event.id, Way { from, delivery });
             } else {
-                let worth = Worth::Duplicate;
-                state.links.arrived(now, link, &event.id, delivery, worth);
+                let way = Way {
+                    from: link,
+                    delivery,
+                };
+                state.arrived(now, way, event, Worth::Duplicate);
             }
         });
         is_first
     }
 
     /// An event that seemed to be the first of its id came before, and is not verified again.
-    pub(super) fn is_known(&self, id: &EventId) {
+    pub(super) fn is_known(&self, event: &Head) {
         self.tell(|state, now| {
-            if let Some(Way { from, delivery }) = state.unverified.remove(id) {
-                let worth = Worth::Duplicate;
-                state.links.arrived(now, from, id, delivery, worth);
+            if let Some(way) = state.unverified.remove(&event.id) {
+                state.arrived(now, way, event, Worth::Duplicate);
             }
         });
     }
@@ -115,9 +160,8 @@ impl Conductor {
     pub(super) fn refuse(&self, link: LinkId, event: &Head, delivery: Delivery) {
         self.tell(|state, now| {
             state.known.is_first(event);
-            let id = &event.id;
-            let worth = Worth::Refused;
-            state.links.arrived(now, link, id, delivery, worth);
+            let from = link;
+            state.arrived(now, Way { from, delivery }, event, Worth::Refused);
         });
     }
 
@@ -169,7 +213,6 @@ impl Conductor {
         for action in state.links.due(now) {
             let (link, order) = match action {
                 Action::Subscribe(link) => (link, Order::Subscribe),
-                Action::Unsubscribe(link) => (link, Order::Unsubscribe),
                 Action::Poll(link) => (link, Order::Poll),
                 Action::Fetch(link, ids) => (link, Order::Fetch(ids)),
             };
@@ -197,8 +240,7 @@ impl ArrivalListener for Conductor {
             } else {
                 Worth::New
             };
-            let Way { from, delivery } = way;
-            state.links.arrived(now, from, &event.id, delivery, worth);
+            state.arrived(now, way, event, worth);
         });
     }
 }

@@ -135,8 +135,12 @@ struct Following {
     requests: Requests,
     information: Information,
     situation: Arc<Situation>,
-    /// Whether the relay pushes what is new; else it is polled.
-    is_subscribed: bool,
+    /// Whether the relay has been asked to push what is new.
+    has_been_asked: bool,
+    /// Whether it pushes the events of all authors; else it is polled, too.
+    pushes_all: bool,
+    /// What it said during a poll, and is still to be taken.
+    aside: VecDeque<String>,
     /// What to do, from the conductor.
     orders: mpsc::UnboundedReceiver<Order>,
     /// The questions by id that are open, and how many were asked.
@@ -215,6 +219,8 @@ impl Link {
     /// Connects, and takes what comes until the connection is lost.
     async fn follow(&mut self) -> Result<Infallible, LinkError> {
         let mut following = self.begin().await?;
+        let conductor = &self.shared.conductor;
+        conductor.follow(following.situation.followed.len());
         let mut version = self.shared.inlet.version();
         let mut doubt = self.shared.inlet.doubt();
         let mut situations = self.shared.situations.clone();
@@ -250,7 +256,9 @@ impl Link {
             connection,
             information,
             situation,
-            is_subscribed: true,
+            has_been_asked: false,
+            pushes_all: true,
+            aside: VecDeque::new(),
             orders: self.shared.conductor.connected(self.id, can_be_polled),
             fetches: BTreeSet::new(),
             asked_by_id: 0,
@@ -262,10 +270,6 @@ impl Link {
             heal_at: Instant::now(),
             has_failed_to_heal: false,
         };
-        if let Err(error) = self.ask(&mut following).await {
-            self.shared.conductor.disconnected(self.id);
-            return Err(error);
-        }
         if let Some(since) = self.missing_since {
             following.gaps.push_back(Gap {
                 authors: following.situation.followed.clone(),
@@ -308,12 +312,18 @@ impl Link {
     /// Sends all questions, which take the places of those before.
     async fn ask(&self, following: &mut Following) -> Result<(), LinkError> {
         let situation = &following.situation;
-        let requests = Requests::new(
-            &situation.followed,
-            &situation.kinds,
-            &following.information,
-            self.form,
-        );
+        let conductor = &self.shared.conductor;
+        let pushed = conductor.pushed_by(self.id, &situation.followed);
+        let requests = |authors: &[Pubkey], form| {
+            Requests::new(authors, &situation.kinds, &following.information, form)
+        };
+        let mut requests_now = requests(&pushed.authors, self.form);
+        if let Some(at_least) = &pushed.at_least
+            && !requests_now.names_authors
+        {
+            requests_now = requests(at_least, self.form);
+        }
+        let requests = requests_now;
         let before = following.requests.all.iter();
         let surplus = before.filter(|request| requests.named(&request.name).is_none());
         for request in surplus {
@@ -324,6 +334,7 @@ impl Link {
             following.connection.send(request.message.clone()).await?;
         }
         following.requests = requests;
+        following.pushes_all = conductor.pushes_all(self.id);
         Ok(())
     }
 
@@ -339,6 +350,9 @@ impl Link {
             self.begin_healing(following);
             if following.is_poll_due && following.fetches.is_empty() {
                 self.poll(following).await?;
+            }
+            while let Some(text) = following.aside.pop_front() {
+                self.take(following, &text).await?;
             }
             let next_heal = following.heal_at;
             let waits_to_heal = !following.gaps.is_empty() && following.healing.is_empty();
@@ -400,9 +414,8 @@ impl Link {
         if is_same {
             return Ok(());
         }
-        if following.is_subscribed {
-            self.ask(following).await?;
-        }
+        self.shared.conductor.follow(situation.followed.len());
+        self.ask(following).await?;
         let is_new = |key: &&Pubkey| before.followed.binary_search(key).is_err();
         let new: Vec<Pubkey> = situation.followed.iter().filter(is_new).copied().collect();
         if !new.is_empty() && new.len() <= MOST_NEW_KEYS {
@@ -415,19 +428,16 @@ impl Link {
     }
 
     /// Does what the conductor says.
-    async fn obey(&self, following: &mut Following, order: Order) -> Result<(), LinkError> {
+    async fn obey(&mut self, following: &mut Following, order: Order) -> Result<(), LinkError> {
         match order {
-            Order::Subscribe if following.is_subscribed => {}
             Order::Subscribe => {
-                following.is_subscribed = true;
+                let pushed_all = following.pushes_all;
                 self.ask(following).await?;
-                // What came since the last poll.
-                following.look_again(unix_time().saturating_sub(OVERLAP));
-            }
-            Order::Unsubscribe => {
-                following.is_subscribed = false;
-                for request in std::mem::take(&mut following.requests.all) {
-                    following.close(&request.name).await?;
+                if !following.has_been_asked {
+                    following.has_been_asked = true;
+                } else if following.pushes_all && !pushed_all {
+                    // What came since the last poll.
+                    following.look_again(unix_time().saturating_sub(OVERLAP));
                 }
             }
             Order::Poll => following.is_poll_due = true,
@@ -443,10 +453,12 @@ impl Link {
             connection,
             shown,
             situation,
+            aside,
             ..
         } = following;
         let conductor = &self.shared.conductor;
-        let outcome = shown.poll(connection, &situation.kinds, conductor).await?;
+        let polled = shown.poll(connection, &situation.kinds, conductor, aside);
+        let outcome = polled.await?;
         conductor.polled(self.id, outcome);
         Ok(())
     }
@@ -542,7 +554,7 @@ impl Link {
         let is_first = conductor.came(self.id, &head, delivery);
         let is_new = following.intake.take(arrival, json).await;
         if is_first && !is_new {
-            conductor.is_known(&head.id);
+            conductor.is_known(&head);
         }
         following.is_gathering = true;
         self.shared.arrived(&self.url, &head, is_first);

@@ -1,7 +1,7 @@
 //! [`Shown`]: what one polled peer has shown to hold of the recent past, so that a poll (NIP-77) costs
 //! a few hundred bytes for as long as nothing is new there.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use constellation_shared::EventId;
@@ -31,6 +31,9 @@ const MOST_FOUND: usize = 4096;
 /// The longest message of a poll, in bytes before it becomes hex.
 const FRAME: u64 = 30_000;
 
+/// How much of what it pushes meanwhile is put aside, in bytes.
+const MOST_ASIDE: usize = 4 * 1024 * 1024;
+
 /// How long the peer may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -53,7 +56,7 @@ impl Shown {
         }
     }
 
-    /// Compares the recent past with the peer.
+    /// Compares the recent past with the peer. What it pushes meanwhile is put `aside`.
     ///
     /// # Errors
     /// If the connection cannot be used any more.
@@ -62,6 +65,7 @@ impl Shown {
         connection: &mut Connection<S>,
         kinds: &[u16],
         conductor: &Conductor,
+        aside: &mut VecDeque<String>,
     ) -> Result<PollOutcome, ConnectionError> {
         let since = unix_time().saturating_sub(WINDOW);
         self.resolve(since, conductor);
@@ -76,7 +80,14 @@ impl Shown {
             patience: PATIENCE,
         };
         let is_unresolved = |id: &EventId| self.unresolved.contains(id);
-        let compared = compare_within(connection, &filter, &held, bounds, is_unresolved).await;
+        let mut bytes = 0;
+        let put_aside = |text: &str| {
+            bytes += text.len();
+            aside.push_back(text.to_owned());
+            bytes < MOST_ASIDE
+        };
+        let compared = compare_within(connection, &filter, &held, bounds, is_unresolved, put_aside);
+        let compared = compared.await;
         match compared {
             Ok(compared) => {
                 let mut missing = Vec::new();

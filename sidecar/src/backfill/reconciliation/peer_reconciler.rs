@@ -127,8 +127,15 @@ impl PeerReconciler<'_> {
             }
             is_known
         };
-        let compared =
-            compare_within(connection, &filter(&task.window), &held, bounds, is_known).await?;
+        let compared = compare_within(
+            connection,
+            &filter(&task.window),
+            &held,
+            bounds,
+            is_known,
+            |_| true,
+        )
+        .await?;
         let listed = std::mem::take(&mut *lock(&listed));
         let mut sets = shared.sets();
         sets.has(&self.url, &listed);
