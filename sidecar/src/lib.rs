@@ -154,7 +154,7 @@ use constellation_shared::settings::Settings;
 use indicatif::MultiProgress;
 use tokio::runtime::Runtime;
 
-use crate::commands::cli::Command;
+use crate::commands::cli::{Cli, Command};
 use crate::commands::error::{SyncError, complain};
 use crate::commands::layers::{Call, Layered};
 use crate::commands::{bugreport, config, doctor, install, notify, status, why};
@@ -169,6 +169,13 @@ use crate::support::stdout::stdout;
 /// The whole program, from its arguments to its exit code.
 pub fn main() -> ExitCode {
     let call = Call::from_command_line();
+    if let Some(Command::Completions(given)) = call.cli.command {
+        // `help` says what is in the other commands.
+        let mut definition = Cli::definition().disable_help_subcommand(true);
+        let name = definition.get_name().to_owned();
+        clap_complete::generate(given.shell, &mut definition, name, &mut stdout());
+        return ExitCode::SUCCESS;
+    }
     let options = call.cli.options.clone();
     let station = Station::locate(options.zen.clone(), env::var_os("HOME"));
     let found = station.map(|station| {
@@ -267,6 +274,8 @@ fn dispatch(
             commands::report::run(*given, options.json, &folder, unix_time(), out)
         }
         Some(Command::Notify(given)) => runtime.block_on(notify::run(context, *given, out)),
+        // That is done before the station is looked for.
+        Some(Command::Completions(_)) => Ok(0),
         Some(Command::Config(given)) => config::run(context, call, *given, out),
         Some(Command::Why(given)) => runtime.block_on(why::run(context, given, out)),
         Some(Command::Install(given)) => {

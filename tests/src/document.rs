@@ -1,5 +1,6 @@
 //! The documents of this repository, taken apart: prose, code, commands, links.
 
+use constellation_shared::settings::keys::Table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -112,11 +113,15 @@ impl Document {
         code
     }
 
-    /// The examples of `constellation.toml`, whose first line is a table's name.
+    /// The examples of tables of `constellation.toml`, each from its name on.
     pub fn settings(&self) -> Vec<String> {
         let is_setting = |line: &&String| line.contains(" = ");
         let starts = self.blocks.iter().enumerate();
-        let starts = starts.filter(|(_, line)| *line == "[lists]");
+        let is_table = |line: &str| {
+            let name = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+            name.is_some_and(|(name, _)| Table::named(name).is_some())
+        };
+        let starts = starts.filter(|(_, line)| is_table(line));
         starts
             .map(|(at, name)| {
                 let lines = self.blocks.iter().skip(at + 1).take_while(is_setting);

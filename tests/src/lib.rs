@@ -24,6 +24,7 @@ pub mod document;
 pub mod filter;
 pub mod ipfs;
 pub mod library_relay;
+pub mod manuals;
 pub mod members;
 mod output;
 pub mod policy_program;

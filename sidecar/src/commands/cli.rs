@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, S
 use constellation_shared::settings::keys::table_of;
 
 use crate::commands::bugreport::BugreportOptions;
+use crate::commands::completions::CompletionsOptions;
 use crate::commands::config::options::ConfigOptions;
 use crate::commands::doctor::DoctorOptions;
 use crate::commands::install::options::{InstallOptions, UninstallOptions};
@@ -86,6 +87,8 @@ pub enum Command {
     Why(WhyOptions),
     /// Show the settings and where each comes from, or edit them
     Config(ConfigOptions),
+    /// Print what a shell needs to complete commands and options
+    Completions(CompletionsOptions),
     /// Gather in one file what a maintainer needs; nothing is sent
     Bugreport(BugreportOptions),
     /// Install the scripts and the policy; with --systemd, a timer
@@ -373,6 +376,11 @@ impl Cli {
             // An option that the command does not take is still defined, so that it is refused with
             // a message that says so.
             let adapted = options.iter().cloned().filter_map(|option| {
+                let is_of_all = OF_ALL.contains(&option.get_id().as_str());
+                if name == "config" && !is_of_all {
+                    // It takes all of them, and lists them itself.
+                    return Some(option.hide(true));
+                }
                 if !takes(&name, option.get_id().as_str()) {
                     return Some(option.hide(true));
                 }

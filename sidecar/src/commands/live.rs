@@ -42,6 +42,7 @@ that, and end.
 
 Examples:
   constellation-sync live                 follow the peers until Ctrl-C
+  constellation-sync live -v              the same, with every log line
   sudo constellation-sync install --live  have systemd start it
 
 Exit code: 0 if a signal ends it, 2 or 3 if it cannot begin.")]

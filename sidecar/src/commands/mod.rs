@@ -3,6 +3,7 @@
 pub(crate) mod backfill;
 pub(crate) mod bugreport;
 pub(crate) mod cli;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod dry_run;

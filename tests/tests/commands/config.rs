@@ -126,6 +126,8 @@ fn the_plugin_line_wins_over_the_file_and_may_name_another_one() {
     assert_eq!(setting(&listing, "strangers"), by_line("accept"));
     assert_eq!(setting(&listing, "shadow"), by_line("true"));
     assert_eq!(setting(&listing, "filter-timeout").1, "file");
+    call(&station, &[], &["config"])
+        .expect_stdout("strfry.conf, plugin line; line 2 of constellation.toml does not count");
     with_plugin("--config other.toml");
     let listing = call(&station, &[], &["config", "--json"]);
     assert_eq!(setting(&listing, "days"), (json!("9"), json!("file")));

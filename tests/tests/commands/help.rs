@@ -26,12 +26,31 @@ fn every_command_shows_examples() {
             let help = station.run(program, &[&name, "--help"]);
             help.expect_code(0).expect_stdout("\nExamples:\n");
             let examples = help.stdout.split("\nExamples:\n").nth(1).unwrap();
-            assert!(
-                examples.contains(&format!("{program} {name}")),
-                "{examples}"
-            );
+            let count = examples.matches(&format!("{program} {name}")).count();
+            assert!(count >= 2, "{name} has {count} examples: {examples}");
         }
     }
+}
+
+#[test]
+fn completions_need_no_station_and_know_every_command() {
+    let output = TestCommand::new(
+        station!().program("constellation-sync").to_str().unwrap(),
+        std::path::Path::new("/"),
+    )
+    .args(["completions", "bash"])
+    .output();
+    output.expect_code(0);
+    for word in ["trigger", "doctor", "config", "--max-peers", "--not-before"] {
+        output.expect_stdout(word);
+    }
+    let station = station!();
+    for shell in ["zsh", "fish"] {
+        let output = station.run("constellation-sync", &["completions", shell]);
+        output.expect_code(0).expect_stdout("max-peers");
+    }
+    let wrong = station.run("constellation-sync", &["completions", "dos"]);
+    wrong.expect_code(2).expect_stderr("possible values: bash");
 }
 
 /// A program on a terminal, by util-linux's `script`.

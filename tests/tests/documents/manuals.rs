@@ -201,7 +201,7 @@ fn every_settings_file_that_a_document_shows_is_understood() {
             checked += 1;
         }
     }
-    assert!(checked >= 2, "{checked}");
+    assert!(checked >= 8, "{checked}");
 }
 
 #[test]
@@ -337,6 +337,36 @@ fn every_test_that_a_document_runs_by_its_name_exists() {
         }
     }
     assert!(checked >= 8, "{checked}");
+}
+
+/// The longest man page of a command, in lines of 80 columns: three screens of 50 lines.
+const LONGEST_PAGE: usize = 150;
+
+#[test]
+fn the_man_pages_of_commands_fit_on_three_screens() {
+    let folder = tempfile::tempdir().unwrap();
+    constellation_tests::manuals::write(folder.path()).unwrap();
+    let mut checked = 0;
+    for entry in fs::read_dir(folder.path().join("man")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.matches('-').count() < 2 {
+            continue;
+        }
+        let groff = std::process::Command::new("groff")
+            .args(["-man", "-Tutf8", "-Kutf8", "-rLL=80n"])
+            .arg(&path)
+            .output();
+        // Without groff, the source, which has about as many lines.
+        let text = match groff {
+            Ok(output) if output.status.success() => output.stdout,
+            _ => fs::read(&path).unwrap(),
+        };
+        let lines = text.split(|byte| *byte == b'\n').count();
+        assert!(lines <= LONGEST_PAGE, "{name} has {lines} lines");
+        checked += 1;
+    }
+    assert!(checked >= 12, "{checked}");
 }
 
 #[test]

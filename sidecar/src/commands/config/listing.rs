@@ -39,6 +39,8 @@ struct Row {
     value: Option<String>,
     #[serde(flatten)]
     source: Source,
+    /// The line of the file that does not count, because something stronger wins over it.
+    overruled_line: Option<usize>,
 }
 
 /// Where a value comes from.
@@ -80,7 +82,7 @@ impl Listing {
                 } else {
                     of_sync(context, call, &others, key)
                 };
-                settings.push(row(table, key, found));
+                settings.push(row(context, table, key, found));
             }
         }
         let doubts = context.doubts.iter().chain(&context.complaints);
@@ -128,7 +130,10 @@ impl Listing {
                 table = row.table;
                 writeln!(out, "\n[{table}]")?;
             }
-            let source = row.source.words(&name);
+            let mut source = row.source.words(&name);
+            if let Some(line) = row.overruled_line {
+                source.push_str(&format!("; line {line} of {name} does not count"));
+            }
             let value = shown(row);
             writeln!(out, "  {:names$}  {value:values$}  {source}", row.name)?;
         }
@@ -156,8 +161,14 @@ impl Source {
     }
 }
 
-fn row(table: &Table, key: &Key, Found { value, source }: Found) -> Row {
+fn row(context: &Context, table: &Table, key: &Key, Found { value, source }: Found) -> Row {
+    let is_stronger = matches!(
+        source,
+        Source::CommandLine | Source::Environment { .. } | Source::PluginLine
+    );
+    let entry = context.file.entry(key.name).filter(|_| is_stronger);
     Row {
+        overruled_line: entry.map(|entry| entry.line),
         table: table.name,
         name: key.name,
         value,

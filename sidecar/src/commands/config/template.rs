@@ -84,6 +84,11 @@ const HEAD: &str = "\
 # The command line wins over environment variables, and these over this file.
 ";
 
+const BY_INSTALL: &str = "\
+# What `constellation-sync install` has put into strfry's plugin line (strangers, filters and their
+# time limits) wins over this table; `constellation-sync config` says where it does.
+";
+
 /// The whole file.
 pub(crate) fn text() -> String {
     text_with(&[])
@@ -94,6 +99,9 @@ pub(crate) fn text_with(sync: &[String]) -> String {
     let mut text = HEAD.to_owned();
     for table in TABLES {
         text.push_str(&format!("\n# {}.\n[{}]\n", table.about, table.name));
+        if table.name == "policy" {
+            text.push_str(BY_INSTALL);
+        }
         if table.name == "sync" {
             text.extend(sync.iter().map(|line| format!("{line}\n")));
         }

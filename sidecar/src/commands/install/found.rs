@@ -58,8 +58,10 @@ pub struct Found {
     pub git: Option<GitFiles>,
     /// `strfry.conf`
     pub conf: Seen,
-    /// `constellation.toml`
+    /// The settings file.
     pub settings: Seen,
+    /// Whether somebody said that it is not `constellation.toml` in strfry's folder.
+    pub has_given_settings: bool,
     /// The record of an earlier install.
     pub record: Seen,
     /// The folder for what is kept.
@@ -78,7 +80,13 @@ impl Found {
     pub fn look(station: &Station) -> Result<Self, InstallError> {
         let root = fs::canonicalize(station.root())
             .map_err(|error| InstallError::Read(station.root().to_owned(), error))?;
-        let station = Station::new(&root);
+        let has_given_settings = station.has_given_settings_file();
+        let settings = has_given_settings.then(|| station.settings_file());
+        let station = Station::new(&root).with_settings_file(settings);
+        let settings = station.settings_file();
+        if fs::metadata(&settings).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(InstallError::NoFile(settings));
+        }
         let (folder, workspace) = (station.strfry_dir(), root.join("workspace/NIP-101"));
         let is_there = workspace.is_dir();
         let git = if is_there && workspace.join(".git").exists() {
@@ -100,7 +108,8 @@ impl Found {
             scripts,
             git,
             conf: Seen::look(folder.join("strfry.conf"))?,
-            settings: Seen::look(folder.join("constellation.toml"))?,
+            settings: Seen::look(settings)?,
+            has_given_settings,
             record: Seen::look(folder.join("constellation-install.json"))?,
             kept,
             kept_files,

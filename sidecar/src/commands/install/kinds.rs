@@ -6,7 +6,6 @@ use std::path::Path;
 use constellation_shared::kinds::{KindList, Set};
 use constellation_shared::settings::Settings;
 
-use crate::commands::install::draft::Draft;
 use crate::commands::install::found::{Found, Script};
 use crate::commands::install::record::{Before, Record};
 
@@ -81,59 +80,39 @@ impl KindsAsked {
         missing.copied().collect()
     }
 
-    /// The lines of `constellation.toml` that ask for as much; `None` if the usual kinds will do.
-    fn settings(&self) -> Option<String> {
+    /// The lines of the table `[sync]` that ask for as much; none if the usual kinds will do.
+    pub(crate) fn lines(&self) -> Vec<String> {
         let seed = Set::Seed.numbers();
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         if !self.missing_in(&seed).is_empty() {
             let beyond = self.missing_in(&Set::Uplanet.numbers());
             let mut words = vec![Set::Uplanet.name().to_owned()];
             words.extend(beyond.iter().map(|kind| format!("+{kind}")));
-            lines.push_str(&format!("kinds = \"{}\"\n", words.join(",")));
+            lines.push(format!("kinds = \"{}\"", words.join(",")));
         }
         if !self.any_author.is_empty() {
             let words: Vec<String> = self.any_author.iter().map(ToString::to_string).collect();
-            lines.push_str(&format!("any-author-kinds = [{}]\n", words.join(", ")));
+            lines.push(format!("any-author-kinds = [{}]", words.join(", ")));
         }
+        lines
+    }
+
+    /// A table `[sync]` that asks for as much; `None` if the usual kinds will do.
+    pub(crate) fn table(&self) -> Option<String> {
+        let lines = self.lines();
         (!lines.is_empty()).then(|| {
             format!(
                 "# Put here by `constellation-sync install`, because the station's own backfill asks for\n\
-                 # these kinds, too. `constellation-sync uninstall` takes the lines out.\n[sync]\n{lines}"
+                 # these kinds, too. `constellation-sync uninstall` takes the lines out.\n[sync]\n{}\n",
+                lines.join("\n")
             )
         })
     }
 }
 
-impl Draft {
-    /// Settings with which our backfill asks for the kinds that the station's own asks for. Returns a
-    /// note if the captain has to write them himself.
-    pub(crate) fn set_kinds(&mut self, found: &Found, record: &Record) -> Option<String> {
-        let file = &found.settings;
-        let asked = KindsAsked::before(found, record);
-        let lines = asked.settings();
-        let text = String::from_utf8_lossy(file.content.as_deref().unwrap_or_default());
-        let is_ours = record.lines(&file.path).is_some();
-        // A file that is not understood is for its author to mend.
-        let settings = Settings::parse(&text, &found.root);
-        let settings = Some(settings).filter(|settings| settings.fault.is_none());
-        if !is_ours && settings.as_ref().is_some_and(|settings| settings.has_sync) {
-            return asked.note_on(&settings?, &file.path);
-        }
-        if let Some(lines) = lines.filter(|_| settings.is_some()) {
-            let count = asked.kinds.len();
-            let why =
-                format!("the station's own backfill asks for {count} kinds, so ours does, too");
-            self.add_lines(file, &lines, record, &why);
-        } else if is_ours {
-            self.keep_lines(file, record);
-        }
-        None
-    }
-}
-
 impl KindsAsked {
     /// What the captain's own settings leave out.
-    fn note_on(&self, settings: &Settings, path: &Path) -> Option<String> {
+    pub(crate) fn note_on(&self, settings: &Settings, path: &Path) -> Option<String> {
         let seed = Set::Seed.numbers();
         let kinds = settings.sync.kinds.as_ref();
         let missing = self.missing_in(&kinds.map_or(seed.clone(), |list| list.over(&seed)));
@@ -171,7 +150,7 @@ mod tests {
         assert_eq!(asked.kinds, BTreeSet::from(kinds));
         assert_eq!(asked.any_author, BTreeSet::from([30_800, 30_850, 30_851]));
         assert_eq!(asked.missing_in(&Set::Seed.numbers()), [8, 40, 30_850]);
-        let settings = asked.settings().unwrap();
+        let settings = asked.table().unwrap();
         let expected = "[sync]\nkinds = \"uplanet\"\nany-author-kinds = [30800, 30850, 30851]\n";
         assert!(settings.ends_with(expected), "{settings}");
         assert_eq!(KindsAsked::by(b"theirs\n"), KindsAsked::default());
@@ -183,11 +162,11 @@ mod tests {
             kinds: Set::Seed.numbers().into_iter().collect(),
             any_author: BTreeSet::new(),
         };
-        assert_eq!(asked.settings(), None);
+        assert_eq!(asked.table(), None);
         asked.kinds.insert(40_000);
         assert!(
             asked
-                .settings()
+                .table()
                 .unwrap()
                 .ends_with("kinds = \"uplanet,+40000\"\n")
         );

@@ -23,6 +23,7 @@ pub(crate) mod plugin;
 pub(crate) mod record;
 pub(crate) mod replaced;
 pub(crate) mod rule;
+mod settings;
 pub(crate) mod step;
 pub(crate) mod undo;
 pub(crate) mod units;
@@ -80,6 +81,7 @@ pub(crate) fn install(
     owned(station)?;
     let found = Found::look(station)?;
     plain(&found.root)?;
+    plain(&found.settings.path)?;
     let policy = policy(options.policy.as_deref())?;
     plain(&policy)?;
     let database = conf::database(&found.conf.path, &station.strfry_dir());
@@ -101,8 +103,8 @@ pub(crate) fn install(
     let seconds = filter_seconds(&found);
     let options_of_rule = (!told.is_default()).then(|| told.options(seconds));
     let wanted = Wanted {
-        command: command(&policy, &found.root, &strfry, options_of_rule.as_deref()),
-        plugin: script(&policy, &found.root, &told.options(seconds)),
+        command: command(&policy, &found, &strfry, options_of_rule.as_deref()),
+        plugin: script(&policy, &found, &told.options(seconds)),
         by_conf: options.write_conf,
         rule,
     };
@@ -285,28 +287,40 @@ pub(crate) fn invoked() -> Option<PathBuf> {
 
 /// The command of the plugin line in `strfry.conf`. It has no arguments if none are needed: strfry
 /// then notices when the program is replaced.
-fn command(policy: &Path, root: &Path, strfry: &UnixUser, rule: Option<&str>) -> String {
+fn command(policy: &Path, found: &Found, strfry: &UnixUser, rule: Option<&str>) -> String {
+    let root = &found.root;
     let mut command = quoted(policy);
-    if strfry.home.join(".zen") != root {
+    if strfry.home.join(".zen") != *root {
         command.push_str(&format!(" --zen {}", quoted(root)));
     }
+    command.push_str(&settings_option(found));
     if let Some(options) = rule {
         command.push_str(&format!(" {options}"));
     }
     command
 }
 
+/// The policy's option for a settings file that is not in its usual place.
+fn settings_option(found: &Found) -> String {
+    if found.has_given_settings {
+        format!(" --config {}", quoted(&found.settings.path))
+    } else {
+        String::new()
+    }
+}
+
 /// The script that takes the place of the station's plugin. strfry restarts it when it changes, so it
 /// names our version.
-fn script(policy: &Path, root: &Path, rule: &str) -> Vec<u8> {
+fn script(policy: &Path, found: &Found, rule: &str) -> Vec<u8> {
     format!(
         "#!/bin/sh\n\
          # strfry's write policy, put here by `constellation-sync install` {}; git does not see\n\
          # it, and `constellation-sync uninstall` puts back what git has.\n\
-         exec {} --zen {} {rule}\n",
+         exec {} --zen {}{} {rule}\n",
         env!("CARGO_PKG_VERSION"),
         quoted(policy),
-        quoted(root)
+        quoted(&found.root),
+        settings_option(found)
     )
     .into_bytes()
 }

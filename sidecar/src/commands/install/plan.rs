@@ -73,7 +73,7 @@ pub fn install(found: &Found, wanted: &Wanted) -> Result<Plan, InstallError> {
     for &script in &scripts {
         draft.put(found, &record, script);
     }
-    let note_on_kinds = draft.set_kinds(found, &record);
+    let note_on_kinds = draft.settings(found, &record);
     if matches!(way, Way::Conf) || record.conf().is_some() {
         draft.edit_conf(found, &record, wanted, matches!(way, Way::Conf))?;
     }

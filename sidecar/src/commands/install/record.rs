@@ -39,6 +39,13 @@ pub enum Change {
         /// There was no such file.
         created: bool,
     },
+    /// The settings file, which was not there.
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What was written.
+        content: String,
+    },
     /// A script in the place of the station's.
     Script {
         /// Its path in `workspace/NIP-101`.
@@ -114,6 +121,14 @@ impl Record {
                 lines,
                 created,
             } if path == file => Some((lines.as_str(), *created)),
+            _ => None,
+        })
+    }
+
+    /// What was written into this settings file.
+    pub fn settings(&self, file: &std::path::Path) -> Option<&str> {
+        self.changes.iter().find_map(|change| match change {
+            Change::Settings { path, content } if path == file => Some(content.as_str()),
             _ => None,
         })
     }

@@ -39,6 +39,9 @@ pub fn uninstall(found: &Found) -> Result<Plan, InstallError> {
     for change in record.changes.iter().rev() {
         match change {
             Change::Lines { .. } => {}
+            Change::Settings { path, content } => {
+                undo.settings(&Seen::look(path.clone())?, content);
+            }
             Change::Script { name, before } => undo.script(name, *before),
             Change::Conf { path, edit } => {
                 let conf = Seen::look(path.clone())?;
@@ -124,6 +127,21 @@ impl Undo<'_> {
                 .windows(FILTER.len())
                 .any(|window| window == FILTER.as_bytes()) => {}
             None => self.leave(file, ""),
+        }
+    }
+
+    /// The settings file goes if nobody has changed anything in it.
+    fn settings(&mut self, file: &Seen, written: &str) {
+        match &file.content {
+            None => {}
+            Some(content) if content == written.as_bytes() => self.remove(file, "it was not there"),
+            Some(_) => {
+                let path = file.path.display();
+                self.plan.notes.push(format!(
+                    "{path} has settings of yours: it is left alone; remove it if you do not want them any more"
+                ));
+                self.plan.is_whole = false;
+            }
         }
     }
 

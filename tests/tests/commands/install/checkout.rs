@@ -127,6 +127,53 @@ fn kinds_that_the_station_s_own_backfill_asks_for_are_asked_for_by_ours() {
 }
 
 #[test]
+fn the_settings_file_is_written_if_there_is_none_and_goes_only_if_it_is_untouched() {
+    let settings = "strfry/constellation.toml";
+    let case = Case::new();
+    let before = case.snapshot();
+    case.run(&["install"])
+        .expect_code(0)
+        .expect_stdout("the settings of both programs");
+    let commented = case.station.read(settings);
+    assert!(commented.contains("\n[policy]\n") && commented.contains("\n#days = 1\n"));
+    case.run(&["config"]).expect_code(0);
+    case.run(&["install"])
+        .expect_stdout("Nothing is left to do");
+    case.run(&["uninstall"]).expect_code(0);
+    assert_eq!(case.snapshot(), before);
+    // One that `config --edit` wrote, and nobody touched, is as good as none.
+    case.station.write(settings, commented.clone());
+    case.run(&["install"]).expect_code(0);
+    let touched = commented.replace("#days = 1", "days = 2");
+    case.station.write(settings, touched.clone());
+    case.run(&["install"])
+        .expect_code(0)
+        .expect_stdout("Nothing is left to do");
+    let output = case.run(&["uninstall"]);
+    output
+        .expect_code(1)
+        .expect_stdout("has settings of yours: it is left alone");
+    assert_eq!(case.station.read(settings), touched);
+}
+
+#[test]
+fn a_settings_file_elsewhere_is_named_to_the_policy_and_found_by_the_backfill() {
+    let case = Case::new();
+    let other = case.station.root().join("mine.toml");
+    let other = other.to_str().unwrap();
+    case.run(&["install", "--config", other]).expect_code(0);
+    let plugin = fs::read_to_string(case.workspace.join(PLUGIN)).unwrap();
+    assert!(plugin.contains(&format!("--config {other}")), "{plugin}");
+    case.station.write("mine.toml", "[sync]\ndays = 9\n");
+    case.run(&["config"]).expect_stdout("mine.toml, line 2");
+    case.run(&["install"]).expect_code(0);
+    assert_eq!(
+        fs::read_to_string(case.workspace.join(PLUGIN)).unwrap(),
+        plugin
+    );
+}
+
+#[test]
 fn a_captain_s_own_choice_of_kinds_stays_and_what_it_leaves_out_is_named() {
     let case = Case::new();
     case.publish(&[(BACKFILL, Some(KINDS_OF_THEIRS))]);
