@@ -1,10 +1,15 @@
 //! What the policy does follows `constellation.toml`, without a restart.
 
 use std::fs;
+use std::time::{Duration, Instant};
 use std::os::unix::fs::PermissionsExt;
 
 use constellation_tests::policy_program::{ACCEPT, BLOCKED, Policy, command, in_force, key, lines};
-use constellation_tests::{StationDir, station};
+use constellation_tests::real_relay::RealRelay;
+use constellation_tests::author::now;
+use constellation_tests::{Author, StationDir, station};
+
+use super::strangers::published;
 
 const FILE: &str = "strfry/constellation.toml";
 const SHADOW: &str = r#""action":"shadowReject""#;
@@ -159,4 +164,66 @@ fn explain_tells_the_rule_of_the_file_and_that_the_command_line_wins() {
     explain(&[])
         .expect_code(1)
         .expect_stdout("is not understood");
+}
+
+/// The process ids of the policies of this station.
+fn policies(station: &StationDir) -> Vec<String> {
+    let root = station.root().display().to_string();
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let is_policy = |path: std::path::PathBuf| {
+        let line = fs::read(path.join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("constellation-policy\0") && line.contains(&root)
+    };
+    let found = entries.filter(|entry| is_policy(entry.path()));
+    found.map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
+/// Needs a real strfry; the stand-in is no relay.
+#[test]
+fn a_real_relay_follows_the_file_without_a_restart_of_the_policy() {
+    if !RealRelay::is_possible() {
+        println!("skipped: STRFRY names no strfry");
+        return;
+    }
+    let station = station!();
+    let [author, blocked] = [1, 2].map(Author::new);
+    station.blacklist(&[blocked.pubkey()]);
+    filter(&station, "strfry/one", "exit 1");
+    let plugin = format!(
+        "{} --zen {}",
+        station.program("constellation-policy").display(),
+        station.root().display()
+    );
+    let settings = format!("writePolicy {{\n        plugin = \"{plugin}\"\n    }}");
+    let relay = RealRelay::start(env!("CARGO_BIN_EXE_demo"), &settings, &[]);
+    let mut number = 0;
+    let mut until = |author: &Author, kind: u16, wanted: &str| {
+        let started = Instant::now();
+        loop {
+            number += 1;
+            let event = author.sign(kind, now(), &[], &format!("note {number}"));
+            if published(&relay, &[event]) == wanted {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "{wanted} never");
+        }
+    };
+    until(&author, 1, "A");
+    until(&blocked, 1, "R");
+    let running = policies(&station);
+    assert_eq!(running.len(), 1);
+    station.write(FILE, "[policy]\nfilters = \"one\"\n");
+    until(&author, 1, "R");
+    station.write(FILE, "[policy]\nshadow = true\n");
+    until(&author, 1, "A");
+    until(&blocked, 1, "A");
+    station.write(FILE, "[policy]\nstrangers = \"filters\"\n");
+    until(&author, 7, "R");
+    until(&blocked, 1, "R");
+    station.write(FILE, "[policy]\nstrangers = \"acc");
+    until(&author, 7, "R");
+    fs::remove_file(station.root().join(FILE)).unwrap();
+    until(&author, 7, "A");
+    assert_eq!(policies(&station), running);
 }

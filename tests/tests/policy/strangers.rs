@@ -727,8 +727,9 @@ fn explain_names_the_class_and_the_rule_of_the_running_policy() {
         .expect_stdout("--strangers filters, as the install wrote down");
 }
 
-/// What a relay answers to these events: `A` if it takes one, `R` if not.
-fn published(relay: &RealRelay, events: &[Event]) -> String {
+/// What a relay answers to these events: `A` if it takes one, `R` if it refuses one for good, `E` if it
+/// cannot tell.
+pub(super) fn published(relay: &RealRelay, events: &[Event]) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -744,9 +745,12 @@ fn published(relay: &RealRelay, events: &[Event]) -> String {
                     break answer;
                 }
             };
-            let is_taken = answer.contains(",true,");
-            assert!(is_taken || answer.contains("restricted: ") || answer.contains("blocked: "));
-            verdicts.push(if is_taken { 'A' } else { 'R' });
+            let is_refused = answer.contains("restricted: ") || answer.contains("blocked: ");
+            verdicts.push(match (answer.contains(",true,"), is_refused) {
+                (true, _) => 'A',
+                (false, true) => 'R',
+                (false, false) => 'E',
+            });
         }
         verdicts
     })
