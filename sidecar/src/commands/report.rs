@@ -9,8 +9,9 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use crate::commands::error::SyncError;
-use crate::commands::status::{freshness, load};
+use crate::commands::status::freshness;
 use crate::report::document::Document;
+use crate::report::last::load;
 use crate::report::summary;
 use crate::report::weekly::{Reading, render};
 use crate::support::humanize::duration;

@@ -2,11 +2,10 @@
 //! enough.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args;
-use constellation_shared::regular_file;
 use serde::Serialize;
 
 use crate::commands::doctor::wants_colours;
@@ -14,11 +13,9 @@ use crate::commands::error::SyncError;
 use crate::report::completeness;
 use crate::report::document::{Document, Peer, SCHEMA};
 use crate::report::growth;
+use crate::report::last::load;
 use crate::support::humanize::{bytes, count, duration, measured, number_of};
 use crate::support::sanitize::escaped_json;
-
-/// The largest report that is read, in bytes; one of ours has a tenth of that.
-const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// The days over which the growth of the database is measured.
 const GROWTH_DAYS: u64 = 92;
@@ -92,20 +89,6 @@ pub(crate) fn freshness(document: Option<&Document>, max_age: Option<u64>, now: 
         max_age_seconds,
         reason,
     }
-}
-
-/// Reads the last report; `None` if there is none.
-///
-/// # Errors
-/// If reading fails, or if the file is not a report.
-pub(crate) fn load(path: &Path) -> io::Result<Option<Document>> {
-    let file = match regular_file::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    let mut text = Vec::new();
-    file.take(LARGEST).read_to_end(&mut text)?;
-    Ok(Some(serde_json::from_slice(&text)?))
 }
 
 /// Writes the last report and returns the exit code.

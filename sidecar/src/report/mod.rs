@@ -7,6 +7,7 @@ pub(crate) mod completeness;
 pub(crate) mod document;
 pub(crate) mod growth;
 pub(crate) mod history;
+pub(crate) mod last;
 mod lines;
 pub(crate) mod log;
 pub(crate) mod metrics;

@@ -50,6 +50,18 @@ impl Relay {
     }
 }
 
+impl Relay {
+    /// Whether its program has been replaced since it was started; `None` if this user may not see
+    /// that, or if it runs another program than this one.
+    pub(crate) fn is_replaced(&self, binary: &Path) -> Option<bool> {
+        let program = fs::read_link(entry(self.pid, "exe")).ok()?;
+        if program.to_string_lossy().ends_with(" (deleted)") {
+            return Some(true);
+        }
+        (fs::canonicalize(binary).ok()? == program).then_some(false)
+    }
+}
+
 /// The user as whom a station's strfry runs: the user of the running relay; if none is seen, the
 /// owner of the database's file or folder; if there is no database, the owner of strfry's folder.
 ///

@@ -22,6 +22,8 @@ pub struct Behaviour {
     pub max_frame: usize,
     /// `until` leaves out its own second, as old relays do.
     pub until_exclusive: bool,
+    /// The version of strfry in the NIP-11 document.
+    pub version: String,
     /// What comes of a request for the NIP-11 document.
     pub nip11: Nip11,
     /// The `Date` of its answers to HTTP; strfry sends none, the proxies before it do.
@@ -75,6 +77,7 @@ impl Default for Behaviour {
             max_subscriptions: 200,
             max_frame: 131_072,
             until_exclusive: false,
+            version: "1.1.1".to_owned(),
             nip11: Nip11::Truthful,
             date: None,
             front: Front::Nothing,
@@ -262,7 +265,7 @@ impl Behaviour {
             },
             "supported_nips": [1, 2, 4, 9, 11, 28, 40, 45, 59, 70],
             "software": "git+https://github.com/hoytech/strfry.git",
-            "version": "1.1.1",
+            "version": self.version,
         });
         if self.nip77 != Nip77::Absent {
             document["negentropy"] = 1.into();

@@ -1,12 +1,19 @@
 //! `doctor` about this machine's clock, compared with the peers' clocks. With a wrong clock, events
 //! are refused because they seem to be from the future, here or elsewhere.
 
-use std::time::SystemTime;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use tokio::process::Command;
+use tokio::time::timeout;
 
-use crate::commands::doctor::finding::Finding;
+use crate::commands::doctor::finding::{Finding, Remedy};
+use crate::support::sanitize::for_terminal;
+
+/// How much of a foreign text is shown, in characters.
+const LONGEST: usize = 200;
 
 /// How far off the clock may be without a warning, in seconds: more than an answer takes.
 const TOLERATED: u64 = 60;
@@ -24,6 +31,57 @@ pub(crate) fn ahead(date: &str) -> Option<i64> {
 fn ahead_of(date: &str, now: Timestamp) -> Option<i64> {
     let date = rfc2822::parse(date).ok()?.timestamp();
     Some(date.as_second() - now.as_second())
+}
+
+/// How long `timedatectl` may take.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Whether NTP keeps this machine's clock in time, as the kernel knows it.
+///
+/// # Errors
+/// Why that is not known, in words.
+pub(crate) async fn is_synchronised() -> Result<bool, String> {
+    let mut command = Command::new("timedatectl");
+    command
+        .args(["show", "--property=NTPSynchronized"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = timeout(PATIENCE, command.output()).await;
+    let output =
+        output.map_err(|_| format!("timedatectl says nothing for {} s", PATIENCE.as_secs()))?;
+    let output = output.map_err(|error| format!("timedatectl cannot be started: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.trim() {
+        "NTPSynchronized=yes" => Ok(true),
+        "NTPSynchronized=no" => Ok(false),
+        _ => {
+            let words = String::from_utf8_lossy(&output.stderr);
+            let words = words.lines().next().unwrap_or("it does not know");
+            Err(format!(
+                "timedatectl does not say: {}",
+                for_terminal(words, LONGEST)
+            ))
+        }
+    }
+}
+
+/// What is wrong with what keeps the clock in time.
+pub(crate) fn judge_synchronised(is_synchronised: &Result<bool, String>) -> Finding {
+    match is_synchronised {
+        Ok(true) => Finding::ok("clock_synchronised", "NTP keeps the clock in time"),
+        Ok(false) => Finding::warn(
+            "clock_not_synchronised",
+            "nothing keeps this machine's clock in time (NTP)",
+            "sudo timedatectl set-ntp true",
+        ),
+        Err(why) => Finding::unknown(
+            "clock_sync_unknown",
+            format!("whether anything keeps the clock in time (NTP) could not be asked: {why}"),
+            Remedy::explain(
+                "in a container, the machine around it keeps the time: ask there, with timedatectl",
+            ),
+        ),
+    }
 }
 
 /// What is wrong with our clock, by how far those of others are ahead of it.
@@ -75,6 +133,18 @@ mod tests {
             assert_eq!(judge(ahead.clone()).level, level, "{ahead:?}");
         }
         assert!(judge(vec![90]).text.contains("90 s slow"));
+    }
+
+    #[test]
+    fn a_clock_that_nothing_keeps_in_time_is_named() {
+        let judge = |is_synchronised| {
+            let finding = judge_synchronised(&is_synchronised);
+            (finding.code, finding.level)
+        };
+        assert_eq!(judge(Ok(true)), ("clock_synchronised", Level::Ok));
+        assert_eq!(judge(Ok(false)), ("clock_not_synchronised", Level::Warn));
+        let unknown = judge(Err("timedatectl cannot be started".to_owned()));
+        assert_eq!(unknown, ("clock_sync_unknown", Level::Unknown));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! `doctor` about the station's folders and our own files in them: whether they exist, whether this
-//! user may write them, and how much disk space is left.
+//! user may write them.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -10,12 +10,6 @@ use constellation_shared::Station;
 use crate::commands::doctor::finding::{Finding, Remedy, quoted};
 use crate::support::state_file;
 use crate::support::unix_user::{ENTER, Owned, READ, UnixUser, WRITE, name_of};
-
-/// Below this a run may end in the middle of an import, in bytes.
-const LEAST_FREE: u64 = 100 * 1024 * 1024;
-
-/// Below this it is time to make room, in bytes.
-const LITTLE_FREE: u64 = 500 * 1024 * 1024;
 
 /// A file or folder, as far as it was looked at.
 #[derive(Debug)]
@@ -52,8 +46,6 @@ pub(crate) struct Facts {
     lock: Seen,
     our_files: Vec<Seen>,
     ourselves: Option<UnixUser>,
-    /// How many bytes may still be written to the disk of the database.
-    free: Option<u64>,
 }
 
 impl Facts {
@@ -61,7 +53,6 @@ impl Facts {
     pub(crate) fn gather(station: &Station, data: &Path) -> Self {
         let folder = station.strfry_dir();
         let database = data.parent().unwrap_or(&folder);
-        let room = rustix::fs::statvfs(database).ok();
         Self {
             root: Seen::at(station.root()),
             database: Seen::at(database),
@@ -72,7 +63,6 @@ impl Facts {
                 .into(),
             strfry: Seen::at(folder),
             ourselves: UnixUser::ourselves(),
-            free: room.map(|room| room.f_bavail.saturating_mul(room.f_frsize)),
         }
     }
 
@@ -86,6 +76,11 @@ impl Facts {
         self.data.metadata.as_ref().ok().map(Metadata::len)
     }
 
+    /// The folder of the database, if it exists.
+    pub(crate) fn database(&self) -> Option<&Path> {
+        is_folder(&self.database).then_some(&self.database.path)
+    }
+
     /// What is wrong with them.
     pub(crate) fn judge(&self) -> Vec<Finding> {
         if !self.has_station() {
@@ -97,7 +92,6 @@ impl Facts {
         )];
         findings.extend(self.judge_database());
         findings.extend(self.judge_our_files());
-        findings.extend(self.free.map(|free| judge_room(free, &self.database.path)));
         findings
     }
 
@@ -251,20 +245,6 @@ impl Facts {
     }
 }
 
-fn judge_room(free: u64, at: &Path) -> Finding {
-    let megabytes = free / (1024 * 1024);
-    let at = at.display();
-    let text = format!("{megabytes} MB are free at {at}");
-    let remedy = Remedy::from("sudo journalctl --vacuum-size=100M")
-        .run("ipfs repo gc")
-        .because("make room, or use a larger disk");
-    match free {
-        0..LEAST_FREE => Finding::fail("disk_full", text, remedy),
-        LEAST_FREE..LITTLE_FREE => Finding::warn("disk_low", text, remedy),
-        _ => Finding::ok("disk", text),
-    }
-}
-
 fn is_folder(seen: &Seen) -> bool {
     seen.metadata.as_ref().is_ok_and(Metadata::is_dir)
 }
@@ -294,20 +274,6 @@ mod tests {
             finding.text.contains("cannot look into /zen"),
             "{finding:?}"
         );
-    }
-
-    #[test]
-    fn little_room_is_said_before_there_is_none() {
-        for (free, code) in [
-            (0, "disk_full"),
-            (LEAST_FREE - 1, "disk_full"),
-            (LEAST_FREE, "disk_low"),
-            (LITTLE_FREE - 1, "disk_low"),
-            (LITTLE_FREE, "disk"),
-            (u64::MAX, "disk"),
-        ] {
-            assert_eq!(judge_room(free, Path::new("/")).code, code, "{free}");
-        }
     }
 
     #[test]

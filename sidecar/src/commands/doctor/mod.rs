@@ -3,12 +3,14 @@
 //!
 //! There is one module for each group of checks: [`folders`], [`strfry`], [`lists`], [`plugin`],
 //! [`rule`] (what the relay accepts), [`serving`] (which of these are running), [`relay`] (our own), [`peers`], [`clock`] (compared with
-//! the peers' clocks), [`callers`], [`kinds`] (which events are fetched) and [`runs`]. In each, `gather` looks at the machine without changing
+//! the peers' clocks), [`disk`], [`backup`], [`version`], [`callers`], [`kinds`] (which events are fetched) and [`runs`]. In each, `gather` looks at the machine without changing
 //! anything, and `judge` turns what it saw into a [`Finding`]. All checks together take about ten
 //! seconds at most.
 
+pub(crate) mod backup;
 pub(crate) mod callers;
 pub(crate) mod clock;
+pub(crate) mod disk;
 pub(crate) mod finding;
 pub(crate) mod folders;
 pub(crate) mod kinds;
@@ -20,6 +22,7 @@ pub(crate) mod rule;
 pub(crate) mod runs;
 pub(crate) mod serving;
 pub(crate) mod strfry;
+pub(crate) mod version;
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -35,6 +38,7 @@ use crate::context::Context;
 use crate::strfry::conf::{self, Conf, edit};
 use crate::strfry::process;
 use crate::support::clock::unix_time;
+use crate::support::state_file;
 use finding::{Finding, Level, Remedy, quoted, worst};
 
 /// Check all that a run needs, and show how to repair what is wrong
@@ -111,24 +115,40 @@ pub(crate) async fn examine(
     let command = command.unwrap_or_default();
     // Our own relay may be asked wherever its conf has it listen.
     let to_our_relay = probe.connector.unguarded();
-    let (strfry, plugin, relay, peers, callers) = tokio::join!(
+    let binary = strfry.binary().to_owned();
+    let (strfry, plugin, relay, peers, callers, synchronised) = tokio::join!(
         strfry::Facts::gather(&strfry, folders.data_length()),
         plugin::Facts::gather(&conf, command, &folder, user.as_ref()),
         relay::Facts::gather(conf.clone(), &settings, &to_our_relay, dms),
         peers::Facts::gather(context, &probe, dms),
         callers::Facts::gather(station, unix_time()),
+        clock::is_synchronised(),
     );
     probe.close().await;
     let lists =
         lists::Facts::gather(station, &probe.descriptions, &probe.kept, user.as_ref()).judge();
     findings.extend(strfry.judge());
+    if let Some(database) = folders.database() {
+        let report = context.file(state_file::REPORT.name);
+        findings.extend(disk::Facts::gather(database, &report).judge());
+        let home = env::var_os("HOME").map(PathBuf::from);
+        let copies = backup::Facts::gather(&folder, database, &binary, home.as_deref());
+        findings.push(copies.judge());
+    }
     // Without a conf there is no plugin line and no port to be right or wrong.
     if is_understood {
         findings.extend(judge_policy(context, &plugin, &folder, &lists));
         findings.extend(relay.judge());
+        let versions = version::Facts {
+            on_disk: strfry.version(),
+            by_relay: relay.software(),
+            is_replaced: process::Relay::find(&folder).and_then(|relay| relay.is_replaced(&binary)),
+        };
+        findings.extend(versions.judge());
     }
     findings.extend(lists);
     findings.extend(peers.judge());
+    findings.push(clock::judge_synchronised(&synchronised));
     findings.extend(callers.judge());
     findings.extend(kinds::Facts::gather(context).judge());
     findings.extend(runs::Facts::gather(&station.strfry_dir(), unix_time()).judge());

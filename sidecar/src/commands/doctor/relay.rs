@@ -63,6 +63,13 @@ impl Facts {
         }
     }
 
+    /// The name and version of its software, if strfry answers.
+    pub(crate) fn software(&self) -> Option<String> {
+        let information = self.information.as_ref().ok()?;
+        let is_strfry = is_strfry(&self.information);
+        information.software.clone().filter(|_| is_strfry)
+    }
+
     /// What is wrong with it.
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = vec![self.judge_port()];

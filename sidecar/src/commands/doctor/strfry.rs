@@ -90,6 +90,11 @@ impl Facts {
         }
     }
 
+    /// What the program says of its version, if it says anything.
+    pub(crate) fn version(&self) -> Option<String> {
+        self.version.clone().ok()
+    }
+
     /// What is wrong with it.
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = vec![self.judge_version(), self.judge_conf()];

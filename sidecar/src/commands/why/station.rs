@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use crate::commands::error::SyncError;
 use crate::commands::probe::Probe;
-use crate::commands::status;
 use crate::commands::why::answer::{Answer, Reply, ask};
 use crate::context::Context;
 use crate::report::document::Peer as LastRun;
+use crate::report::last;
 use crate::support::clock::unix_time;
 use crate::support::humanize::{duration, number_of};
 use crate::support::sanitize::for_terminal;
@@ -67,7 +67,7 @@ pub(crate) async fn look_into(
 
 /// What came of a peer in the last run.
 fn last_run(context: &Context, url: &str) -> Option<LastRun> {
-    let document = status::load(&context.file(state_file::REPORT.name));
+    let document = last::load(&context.file(state_file::REPORT.name));
     let peers = document.ok()??.peers;
     peers.into_iter().find(|peer| peer.url == url)
 }

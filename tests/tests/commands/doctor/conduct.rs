@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use constellation_tests::Behaviour;
+use constellation_tests::command::TestCommand;
+use constellation_tests::relay::Nip11;
 
 use super::sound::{Sound, tunnelled};
 
@@ -102,7 +104,7 @@ fn what_could_not_be_checked_is_said_and_is_no_fault() {
     assert!(codes.contains(&"clock_unknown".to_owned()), "{codes:?}");
     sound.own_relay.behave(Behaviour {
         refuse: Some("blocked: not now".to_owned()),
-        ..Behaviour::default()
+        ..sound.own_behaviour()
     });
     let codes: Vec<String> = sound.findings().into_iter().map(|found| found.0).collect();
     assert!(codes.contains(&"dms_unknown".to_owned()), "{codes:?}");
@@ -137,4 +139,59 @@ fn the_code_stands_beside_each_finding_and_commands_stand_alone() {
     assert!(command.starts_with("nano +"), "{output}");
     assert!(command.ends_with(&conf.display().to_string()), "{output}");
     output.expect_stdout("TROUBLESHOOTING.md");
+}
+
+#[test]
+fn a_copy_of_the_database_is_seen_and_the_recipe_makes_one() {
+    let sound = Sound::new();
+    let codes = |sound: &Sound| -> Vec<String> {
+        let findings = sound.findings().into_iter();
+        findings.map(|(code, ..)| code).collect()
+    };
+    let found = sound.findings();
+    let backup = found.iter().find(|found| found.0 == "backup_unknown");
+    let (_, level, command) = backup.unwrap();
+    assert_eq!(level, "unknown");
+    if !sound.station.stands_in() {
+        let shell = TestCommand::new("sh", &sound.station.home()).env("HOME", sound.station.home());
+        shell.args(["-c", command]).output().expect_code(0);
+        assert!(!codes(&sound).contains(&"backup_unknown".to_owned()));
+    }
+    sound
+        .station
+        .write("backups/strfry-2026-11-01.jsonl.gz", "x");
+    assert!(!codes(&sound).contains(&"backup_unknown".to_owned()));
+    let output = sound.doctor(&[]);
+    output.expect_stdout(".jsonl.gz is a copy of the database, made ");
+}
+
+#[test]
+fn a_clock_that_nothing_keeps_in_time_and_a_strfry_that_was_replaced_are_named() {
+    let mut sound = Sound::new();
+    sound.clock_says("NTPSynchronized=no");
+    let found = sound.found();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, "clock_not_synchronised");
+    assert_eq!(found[0].2, "sudo timedatectl set-ntp true");
+    sound.clock_says("what?");
+    let codes: Vec<String> = sound.findings().into_iter().map(|found| found.0).collect();
+    assert!(
+        codes.contains(&"clock_sync_unknown".to_owned()),
+        "{codes:?}"
+    );
+    sound.own_relay.behave(Behaviour {
+        nip11: Nip11::Body(r#"{"software":"strfry","version":"1.0.4","negentropy":1}"#.to_owned()),
+        ..sound.own_behaviour()
+    });
+    let codes: Vec<String> = sound.found().into_iter().map(|found| found.0).collect();
+    assert_eq!(codes, ["strfry_outdated", "strfry_old"]);
+    sound.own_relay.behave(Behaviour {
+        nip11: Nip11::Body(r#"{"software":"strfry","negentropy":1}"#.to_owned()),
+        ..sound.own_behaviour()
+    });
+    let codes: Vec<String> = sound.findings().into_iter().map(|found| found.0).collect();
+    assert!(
+        codes.contains(&"strfry_version_unknown".to_owned()),
+        "{codes:?}"
+    );
 }

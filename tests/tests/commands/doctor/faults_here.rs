@@ -140,19 +140,19 @@ pub(crate) const HERE: &[Fault] = &[
     fault("relay_not_strfry", "fail", ForPeople, |sound| {
         sound.own_relay.behave(Behaviour {
             nip11: Nip11::Body(r#"{"software":"https://github.com/rnostr/rnostr"}"#.to_owned()),
-            ..Behaviour::default()
+            ..sound.own_behaviour()
         });
     }),
     fault("relay_not_strfry", "fail", ForPeople, |sound| {
         sound.own_relay.behave(Behaviour {
             nip11: Nip11::Absent,
-            ..Behaviour::default()
+            ..sound.own_behaviour()
         });
     }),
     fault("dms_kept", "warn", ForPeople, |sound| {
         sound.own_relay.behave(Behaviour {
             restrict_dms: true,
-            ..Behaviour::default()
+            ..sound.own_behaviour()
         });
     }),
 ];

@@ -13,7 +13,7 @@ use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station}
 use serde_json::{Value, json};
 
 /// What is said of the machine that runs the tests, not of the station on it.
-const OF_THE_MACHINE: [&str; 2] = ["disk_low", "disk_full"];
+const OF_THE_MACHINE: [&str; 4] = ["disk_low", "disk_full", "disk_read_only", "inodes_low"];
 
 /// A station on which nothing is wrong, and what it lives among.
 pub(crate) struct Sound {
@@ -58,7 +58,7 @@ impl Sound {
     pub(crate) fn new() -> Self {
         let station = station!();
         let authors = Author::many(3);
-        let own_relay = ScriptedRelay::start(&[], Behaviour::default());
+        let own_relay = ScriptedRelay::start(&[], like_strfry(&station));
         let peers = [0, 1, 2].map(|number| {
             let relay = ScriptedRelay::start(&[], Behaviour::default());
             station.peer(&format!("12D3KooPeer{number}"), &relay.url());
@@ -81,7 +81,7 @@ impl Sound {
         fs::create_dir_all(&bin).unwrap();
         let program = station.program("constellation-sync");
         symlink(program, bin.join("constellation-sync")).unwrap();
-        let sound = Self {
+        let mut sound = Self {
             station,
             own_relay,
             peers: peers.into(),
@@ -89,8 +89,24 @@ impl Sound {
             environment: Vec::new(),
             serving: None,
         };
+        sound.clock_says("NTPSynchronized=yes");
         sound.conf(|conf| conf);
         sound
+    }
+
+    /// How the relay of this station's strfry behaves.
+    pub(crate) fn own_behaviour(&self) -> Behaviour {
+        like_strfry(&self.station)
+    }
+
+    /// Makes `timedatectl` print this.
+    pub(crate) fn clock_says(&mut self, words: &str) {
+        let bin = self.path("../tools");
+        let script = format!("#!/bin/sh\necho '{words}'\n");
+        self.station.write("../tools/timedatectl", script);
+        set_mode(&bin.join("timedatectl"), 0o755);
+        let path = std::env::var("PATH").unwrap_or_default();
+        self.environment = vec![("PATH", format!("{}:{path}", bin.display()))];
     }
 
     /// Writes the conf anew, changed.
@@ -193,6 +209,15 @@ impl Sound {
             )
         })
         .collect()
+    }
+}
+
+/// How a relay behaves that is of the same version as the station's strfry.
+fn like_strfry(station: &StationDir) -> Behaviour {
+    let version = station.run_strfry(["--version"]).stdout;
+    Behaviour {
+        version: version.trim().replace("strfry ", ""),
+        ..Behaviour::default()
     }
 }
 
