@@ -83,6 +83,7 @@ pub struct Options {
         long,
         value_name = "SECONDS",
         env = "CONSTELLATION_FILTER_TIMEOUT",
+        hide_short_help = true,
         help_heading = FILTERS,
         value_parser = timeout
     )]
@@ -95,6 +96,7 @@ pub struct Options {
         long,
         value_name = "SECONDS",
         env = "CONSTELLATION_FILTER_GRACE",
+        hide_short_help = true,
         help_heading = FILTERS,
         value_parser = grace
     )]
@@ -200,11 +202,12 @@ pub struct ListOptions {
         global = true
     )]
     pub zen: Option<PathBuf>,
-    /// The settings file [default: DIR/strfry/constellation.toml]
+    /// Settings file [default: DIR/strfry/constellation.toml]
     #[arg(
         long,
         value_name = "FILE",
         env = "CONSTELLATION_CONFIG",
+        hide_short_help = true,
         help_heading = LISTS,
         hide_env = true,
         global = true

@@ -85,7 +85,7 @@ pub struct Options {
     /// The station's folder [default: ~/.zen]
     #[arg(long, value_name = "DIR", env = "CONSTELLATION_ZEN", global = true)]
     pub zen: Option<PathBuf>,
-    /// The settings file [default: DIR/strfry/constellation.toml]
+    /// Settings file [default: DIR/strfry/constellation.toml]
     #[arg(long, value_name = "FILE", env = "CONSTELLATION_CONFIG", global = true)]
     pub config: Option<PathBuf>,
     /// The list of blocked keys [default: as set in strfry.conf's plugin line or in strfry/constellation.toml]

@@ -224,7 +224,14 @@ const OF_ALL: [&str; 5] = ["zen", "config", "strfry", "json", "verbose"];
 const OF_LISTS: [&str; 3] = ["blacklist", "amis", "no_swarm"];
 
 /// The commands that do not read the lists.
-const WITHOUT_LISTS: [&str; 5] = ["status", "report", "notify", "install", "uninstall"];
+const WITHOUT_LISTS: [&str; 6] = [
+    "status",
+    "report",
+    "notify",
+    "install",
+    "uninstall",
+    "completions",
+];
 
 /// The options of the backfill that a command takes besides [`OF_ALL`]; `None` for all of them.
 fn taken_by(command: &str) -> Option<&'static [&'static str]> {

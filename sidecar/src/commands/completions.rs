@@ -10,7 +10,7 @@ The Debian package brings them along.
 
 Examples:
   source <(constellation-sync completions bash)       in ~/.bashrc
-  constellation-sync completions fish > ~/.config/fish/completions/constellation-sync.fish
+  constellation-sync completions fish | source        in config.fish
 
 Exit code: 0.")]
 pub struct CompletionsOptions {

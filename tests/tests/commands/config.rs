@@ -193,6 +193,25 @@ fn edit_creates_the_commented_file_opens_it_and_checks_it() {
 }
 
 #[test]
+fn a_fifo_in_the_place_of_the_file_holds_nobody_up() {
+    let station = station!();
+    let path = station.root().join(FILE);
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::RWXU;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, mode, 0).unwrap();
+    call(&station, &[], &["config"])
+        .expect_code(1)
+        .expect_stdout("is not understood, it cannot be read: not a regular file");
+    let editor = [("EDITOR", "true"), ("VISUAL", "")];
+    call(&station, &editor, &["config", "--edit"])
+        .expect_code(2)
+        .expect_stderr("cannot be edited: it is no file");
+    call(&station, &[], &["install"])
+        .expect_code(2)
+        .expect_stderr("is no file but a link or a folder");
+}
+
+#[test]
 fn a_faulty_hook_or_limit_stops_no_run_and_the_good_settings_count() {
     let station = station!();
     station.write(

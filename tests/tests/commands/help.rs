@@ -33,6 +33,24 @@ fn every_command_shows_examples() {
 }
 
 #[test]
+fn the_short_help_of_each_command_fits_on_a_screen() {
+    let station = station!();
+    for program in PROGRAMS {
+        let names = subcommands(&station.run(program, &["--help"]).stdout);
+        for name in names.iter().map(Some).chain([None]) {
+            let words = name.map(String::as_str).into_iter().chain(["-h"]);
+            let help = station
+                .command(program)
+                .env("COLUMNS", "80")
+                .args(words)
+                .output();
+            let lines = help.stdout.lines().count();
+            assert!(lines <= 40, "{program} {name:?} has {lines} lines: {help}");
+        }
+    }
+}
+
+#[test]
 fn completions_need_no_station_and_know_every_command() {
     let output = TestCommand::new(
         station!().program("constellation-sync").to_str().unwrap(),

@@ -1,12 +1,12 @@
 //! What the policy does follows `constellation.toml`, without a restart.
 
 use std::fs;
-use std::time::{Duration, Instant};
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
+use constellation_tests::author::now;
 use constellation_tests::policy_program::{ACCEPT, BLOCKED, Policy, command, in_force, key, lines};
 use constellation_tests::real_relay::RealRelay;
-use constellation_tests::author::now;
 use constellation_tests::{Author, StationDir, station};
 
 use super::strangers::published;
@@ -176,7 +176,9 @@ fn policies(station: &StationDir) -> Vec<String> {
         line.contains("constellation-policy\0") && line.contains(&root)
     };
     let found = entries.filter(|entry| is_policy(entry.path()));
-    found.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    found
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect()
 }
 
 /// Needs a real strfry; the stand-in is no relay.
@@ -206,7 +208,10 @@ fn a_real_relay_follows_the_file_without_a_restart_of_the_policy() {
             if published(&relay, &[event]) == wanted {
                 return;
             }
-            assert!(started.elapsed() < Duration::from_secs(60), "{wanted} never");
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "{wanted} never"
+            );
         }
     };
     until(&author, 1, "A");

@@ -24,6 +24,9 @@ pub(super) fn open(path: &Path) -> io::Result<()> {
         atomic_file::replace(path, template::text().as_bytes())?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
     }
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::Error::other("it is no file"));
+    }
     let editor = editor().ok_or_else(|| {
         let words = "no editor was found: set EDITOR, such as EDITOR=nano";
         io::Error::new(io::ErrorKind::NotFound, words)

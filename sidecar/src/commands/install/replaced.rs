@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use constellation_shared::settings::Settings;
 use constellation_shared::verdict::Strangers;
 use constellation_shared::{Station, regular_file};
 
@@ -130,9 +131,13 @@ impl Replaced {
         }
         let told = plugin_line::read(line, folder).ok().flatten();
         let told = told.unwrap_or_default();
+        // What the line leaves open, the settings file says.
+        let text = found.settings.content.as_deref().unwrap_or_default();
+        let file = Settings::parse(&String::from_utf8_lossy(text), folder);
+        let strangers = told.lists.strangers.or(file.strictest_lists().strangers);
         let rule = RelayRule {
-            strangers: told.lists.strangers.unwrap_or_default(),
-            filters: told.policy.filters,
+            strangers: strangers.unwrap_or_default(),
+            filters: told.policy.filters.or(file.policy.filters),
         };
         Self::new(&path, filters, Former::Known(rule))
     }
