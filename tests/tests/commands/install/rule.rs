@@ -235,3 +235,15 @@ fn without_a_plugin_everybody_may_write_as_before() {
     assert_eq!(verdicts(&case), "AAAAAA");
     assert!(!command(&case).contains("--strangers"));
 }
+
+#[test]
+fn a_rule_that_only_the_settings_file_says_is_not_lost_in_the_plugin_line() {
+    let case = with_plugin(TODAY);
+    let text = "[policy]\nstrangers = \"filters\"\n";
+    case.station.write("strfry/constellation.toml", text);
+    let policy = case.station.program("constellation-policy");
+    let line = format!("\"{} --filters /other\"", policy.display());
+    case.plugin_line(&line);
+    case.run(&["install", "--write-conf"]).expect_code(0);
+    assert!(command(&case).contains("--strangers filters --filters"));
+}
