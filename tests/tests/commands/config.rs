@@ -175,7 +175,7 @@ fn edit_creates_the_commented_file_opens_it_and_checks_it() {
     };
     edit("")
         .expect_code(0)
-        .expect_stdout("is understood: 0 settings");
+        .expect_stdout("is understood (0 settings)");
     let commented = fs::read_to_string(&file).unwrap();
     assert!(commented.contains("\n#max-peers = "), "{commented}");
     assert!(fs::exists(file.with_extension("toml.opened")).unwrap());

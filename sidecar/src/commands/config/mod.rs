@@ -61,7 +61,7 @@ fn check(path: &Path, call: &Call, out: &mut impl Write) -> Result<u8, SyncError
     } else {
         writeln!(
             out,
-            "{} is understood: {} set; the policy takes its part up within a second, and the next run the rest",
+            "{} is understood ({}): the policy takes its part up within a second, and the next run the rest",
             path.display(),
             constellation_shared::counted(file.entries.len() as u64, "setting")
         )?;

@@ -87,6 +87,7 @@ const HEAD: &str = "\
 const BY_INSTALL: &str = "\
 # What `constellation-sync install` has put into strfry's plugin line (strangers, filters and their
 # time limits) wins over this table; `constellation-sync config` says where it does.
+
 ";
 
 /// The whole file.
@@ -105,10 +106,13 @@ pub(crate) fn text_with(sync: &[String]) -> String {
         if table.name == "sync" {
             text.extend(sync.iter().map(|line| format!("{line}\n")));
         }
-        for key in table.keys {
+        for (number, key) in table.keys.iter().enumerate() {
             let Some(described) = Described::of(key) else {
                 continue;
             };
+            if number > 0 {
+                text.push('\n');
+            }
             for line in wrapped(&described.about) {
                 text.push_str(&format!("# {line}\n"));
             }
@@ -139,7 +143,9 @@ impl Described {
             return None;
         }
         let option = owner_of(key.name)?.option;
+        // This is that file.
         let about = option.get_help()?.to_string();
+        let about = about.replace("as set in strfry/constellation.toml, else ", "");
         Some(Self {
             default: default(key, &option),
             about,
