@@ -4,6 +4,7 @@
 
 use crate::plan::wanted::RESTRICTED_KINDS;
 use crate::report::document::{Document, Peer};
+use crate::report::run_summary::Mark;
 use crate::report::{Outcome, reasons};
 use crate::support::humanize::{count, measured, number_of};
 use crate::support::sanitize::for_terminal;
@@ -98,11 +99,7 @@ fn failed_peers(document: &Document) -> Vec<String> {
 }
 
 fn failed_peer(peer: &Peer) -> String {
-    let result = if peer.reached {
-        "in part"
-    } else {
-        "not reached"
-    };
+    let result = peer.mark().in_words();
     let why = peer.failure.as_deref().unwrap_or_default();
     format!(
         "{} {result}: {}",
@@ -182,12 +179,17 @@ pub(crate) fn missing(document: &Document) -> String {
             "{messages}, which peers show only to those who log in"
         ));
     }
-    let unreached = of(|peer| !peer.complete && !peer.reached);
-    if unreached > 0 {
-        let peers = number_of(unreached, "peer");
-        parts.push(format!("whatever only the {peers} not reached may hold"));
+    for (mark, peers) in [
+        (Mark::NotReached, of(|peer| peer.mark() == Mark::NotReached)),
+        (Mark::NotAsked, of(|peer| peer.mark() == Mark::NotAsked)),
+    ] {
+        if peers > 0 {
+            let peers = number_of(peers, "peer");
+            let mark = mark.in_words();
+            parts.push(format!("whatever only the {peers} {mark} may hold"));
+        }
     }
-    let partly = of(|peer| !peer.complete && peer.reached);
+    let partly = of(|peer| peer.mark() == Mark::InPart);
     if partly > 0 {
         let peers = number_of(partly, "peer");
         parts.push(format!("a part of what {peers} may hold"));
@@ -245,6 +247,18 @@ mod tests {
                 "            constellation-sync why EVENT_ID  # says why an event is not here",
             ]
         );
+    }
+
+    #[test]
+    fn a_peer_that_is_passed_over_was_not_asked() {
+        let mut document = document();
+        document.peers[1].code = Some("left_alone".to_owned());
+        document.peers[1].failure = Some("it asked to be left alone for another 3 h".to_owned());
+        let lines = lines(&document);
+        let peer = "  peer      ws://b not asked: it asked to be left alone for another 3 h";
+        assert_eq!(lines[1], peer);
+        let missing = "whatever only the 1 peer not asked may hold";
+        assert!(lines[3].contains(missing), "{lines:#?}");
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::report::{OfAnyAuthor, PeerReport};
 use crate::support::sanitize::for_terminal;
 use crate::swarm::station_name::with_address;
 
+/// The codes of peers that no connection is made to, as they were found not to want one.
+const PASSED_OVER: [&str; 2] = ["left_alone", "wants_auth"];
+
 /// The most characters of a URL.
 const MOST_OF_A_URL: usize = 300;
 
@@ -96,10 +99,12 @@ impl Peer {
     }
 
     /// How it did in this run.
-    pub(crate) const fn mark(&self) -> Mark {
+    pub(crate) fn mark(&self) -> Mark {
+        let code = self.code.as_deref().unwrap_or_default();
         match (self.complete, self.reached) {
             (true, _) => Mark::Synced,
             (false, true) => Mark::InPart,
+            (false, false) if PASSED_OVER.contains(&code) => Mark::NotAsked,
             (false, false) => Mark::NotReached,
         }
     }

@@ -73,7 +73,8 @@ fn asked(peer: &Peer, document: &Document, zone: &TimeZone) -> Markup {
     let (sign, class) = match peer.mark() {
         Mark::Synced => ("✔", "good"),
         Mark::InPart => ("!", "bad"),
-        Mark::NotReached | Mark::NotAsked => ("✘", "bad"),
+        Mark::NotReached => ("✘", "bad"),
+        Mark::NotAsked => ("–", "bad"),
     };
     let way = match (peer.reached, peer.reconciled) {
         (false, _) => "–",
