@@ -82,6 +82,12 @@ impl WatchedSettings {
         let path = station.settings_file();
         let settings = Settings::load(&path);
         complain(&station, &settings);
+        if station.has_given_settings_file() && known.is_none() {
+            warn!(
+                "{} is not there: until it is, no setting in it counts; check --config or CONSTELLATION_CONFIG",
+                path.display()
+            );
+        }
         let file = settings.strictest_lists();
         let mut conduct = conduct(&given, settings.policy.clone());
         if let Some(why) = &settings.fault {

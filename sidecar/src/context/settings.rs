@@ -54,6 +54,12 @@ impl SettingsFound {
         let path = station.settings_file();
         let path = std::path::absolute(&path).unwrap_or(path);
         let file = Settings::load(&path);
+        if station.has_given_settings_file() && !path.exists() {
+            doubts.push(format!(
+                "{} is not there: until it is, no setting in it counts; check --config, also in strfry's plugin line",
+                path.display()
+            ));
+        }
         let named = given.or(plugin.lists.clone());
         let mut blacklist_is_unknown = false;
         if let Some(why) = &file.fault {

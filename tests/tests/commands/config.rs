@@ -131,6 +131,9 @@ fn the_plugin_line_wins_over_the_file_and_may_name_another_one() {
     with_plugin("--config other.toml");
     let listing = call(&station, &[], &["config", "--json"]);
     assert_eq!(setting(&listing, "days"), (json!("9"), json!("file")));
+    call(&station, &[], &["config", "--config", "/nowhere.toml"])
+        .expect_code(0)
+        .expect_stdout("! /nowhere.toml is not there: until it is, no setting in it counts");
     let own = station.root().join(FILE).display().to_string();
     call(&station, &[], &["config", "--config", &own])
         .expect_code(0)

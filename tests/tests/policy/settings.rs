@@ -85,6 +85,15 @@ fn the_command_line_and_the_environment_win_over_the_file() {
     told.close();
     let elsewhere = station.root().join("other.toml");
     fs::write(&elsewhere, "[policy]\nshadow = true\n").unwrap();
+    let mut missing = command(&station);
+    missing.args(["--config", "/nowhere.toml"]);
+    let mut missing = Policy::spawn(missing);
+    assert_eq!(missing.ask_key(2), BLOCKED);
+    assert!(
+        missing
+            .close()
+            .contains("/nowhere.toml is not there: until it is")
+    );
     for by_option in [true, false] {
         let mut other = command(&station);
         if by_option {
