@@ -43,22 +43,42 @@ impl RealRelay {
         events
             .chunks(IMPORTED_AT_ONCE)
             .for_each(|events| station.import(events));
-        let child = Command::new(station.strfry())
-            .arg("relay")
-            .current_dir(station.strfry_dir())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
         let relay = Self {
-            child,
+            child: spawn(&station),
             port,
             station,
         };
-        wait_until("the relay's port to answer", || {
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-        });
+        relay.wait_until_it_answers();
         relay
+    }
+
+    /// The station whose database it serves.
+    pub const fn station(&self) -> &StationDir {
+        &self.station
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again, on the same port and database, and waits until it takes connections.
+    ///
+    /// # Panics
+    /// As [`RealRelay::start`].
+    pub fn start_again(&mut self) {
+        self.child = spawn(&self.station);
+        self.wait_until_it_answers();
+    }
+
+    fn wait_until_it_answers(&self) {
+        wait_until("the relay's port to answer", || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
+        });
     }
 
     /// Adds these events to its database.
@@ -108,6 +128,16 @@ impl Drop for RealRelay {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(station: &StationDir) -> Child {
+    Command::new(station.strfry())
+        .arg("relay")
+        .current_dir(station.strfry_dir())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// A port that nobody listens on.

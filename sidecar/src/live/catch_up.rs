@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use constellation_shared::Pubkey;
+use constellation_shared::{Pubkey, counted};
 use indicatif::ProgressBar;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
@@ -83,7 +83,7 @@ pub(super) async fn heal(
     let tally = Tally::default();
     let session = Session {
         index: 0,
-        reconciliation,
+        reconciliation: reconciliation.clone(),
         address: peer.address,
         station: peer.station,
         known,
@@ -108,11 +108,16 @@ pub(super) async fn heal(
     // What it would log is said in one line by the caller.
     let outcome = session.run(now).with_subscriber(NoSubscriber::default());
     let SessionOutcome { report, limits, .. } = outcome.await;
+    let withheld = reconciliation.map_or(0, |reconciliation| reconciliation.withheld_by(0));
+    let failure = report.failure.or_else(|| {
+        let events = counted(withheld as u64, "event");
+        (withheld > 0).then(|| format!("{events} that it lists did not come"))
+    });
     let events = lock(&tally).genuine;
     shared.inlet.count(events);
     Some(Healed {
         events,
-        failure: report.failure,
+        failure,
         limits,
     })
 }

@@ -58,8 +58,10 @@ const FIRST_HALF_HOUR: Duration = Duration::from_secs(1800);
 /// How long a peer is left alone that refuses all questions, or sends nothing but garbage.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// After what time another try is made to reconcile what was missed.
+/// After what time another try is made to reconcile what was missed: the first time, and at most. It
+/// doubles with each try in vain.
 const HEALING_PAUSE: Duration = Duration::from_secs(20);
+const LONGEST_HEALING_PAUSE: Duration = Duration::from_secs(1800);
 
 /// More new keys than this are left to the next backfill, which names none of them: anybody may put
 /// thousands of keys into a list.
@@ -152,9 +154,16 @@ struct Following {
     shown: Shown,
     /// Whether the relay has answered a question.
     has_answered: bool,
+    /// How often the form of the questions has changed.
+    round: u16,
+    /// How many questions are unanswered.
+    unanswered: usize,
+    /// How many answers to former questions may still come.
+    outdated: usize,
     gaps: VecDeque<Gap>,
     healing: JoinSet<Option<Healed>>,
     heal_at: Instant,
+    healing_pause: Duration,
     has_failed_to_heal: bool,
 }
 
@@ -265,9 +274,13 @@ impl Link {
             is_poll_due: false,
             shown: Shown::default(),
             has_answered: false,
+            round: 0,
+            unanswered: 0,
+            outdated: 0,
             gaps: VecDeque::new(),
             healing: JoinSet::new(),
             heal_at: Instant::now(),
+            healing_pause: HEALING_PAUSE,
             has_failed_to_heal: false,
         };
         if let Some(since) = self.missing_since {
@@ -315,7 +328,14 @@ impl Link {
         let conductor = &self.shared.conductor;
         let pushed = conductor.pushed_by(self.id, &situation.followed);
         let requests = |authors: &[Pubkey], form| {
-            Requests::new(authors, &situation.kinds, &following.information, form)
+            let information = &following.information;
+            Requests::new(
+                authors,
+                &situation.kinds,
+                information,
+                form,
+                following.round,
+            )
         };
         let mut requests_now = requests(&pushed.authors, self.form);
         if let Some(at_least) = &pushed.at_least
@@ -333,6 +353,7 @@ impl Link {
         for request in &requests.all {
             following.connection.send(request.message.clone()).await?;
         }
+        following.unanswered = requests.all.len();
         following.requests = requests;
         following.pushes_all = conductor.pushes_all(self.id);
         Ok(())
@@ -423,6 +444,7 @@ impl Link {
                 authors: new.into(),
                 since: 0,
             });
+            following.heal_at = Instant::now();
         }
         Ok(())
     }
@@ -491,7 +513,9 @@ impl Link {
             }
             Some(FromRelay::Eose { subscription }) => {
                 following.has_answered = true;
-                self.end_fetch(following, &subscription).await?;
+                if !self.end_fetch(following, &subscription).await? {
+                    following.answered(&subscription);
+                }
             }
             Some(FromRelay::Closed {
                 subscription,
@@ -500,6 +524,7 @@ impl Link {
                 if self.end_fetch(following, &subscription).await? {
                     return Ok(());
                 }
+                following.answered(&subscription);
                 let refused = following.requests.named(&subscription);
                 if let Some(is_restricted) = refused.map(|request| request.is_restricted) {
                     self.refused(following, &reason, is_restricted).await?;
@@ -507,8 +532,12 @@ impl Link {
             }
             Some(FromRelay::Notice(reason)) => {
                 let objection = reason.objection();
-                let is_answer = !following.has_answered;
-                if is_answer || objection == Objection::RateLimited {
+                if objection == Objection::RateLimited {
+                    self.refused(following, &reason, false).await?;
+                } else if following.outdated > 0 {
+                    following.outdated -= 1;
+                } else if !following.has_answered {
+                    following.unanswered = following.unanswered.saturating_sub(1);
                     self.refused(following, &reason, false).await?;
                 }
             }
@@ -574,7 +603,14 @@ impl Link {
         match self.form.after(objection, is_restricted) {
             Some(form) => {
                 self.form = form;
-                self.ask(following).await
+                following.round += 1;
+                following.outdated += following.unanswered;
+                self.ask(following).await?;
+                // Until now it told nothing.
+                let since = unix_time().saturating_sub(OVERLAP);
+                self.missing_since = Some(self.missing_since.map_or(since, |at| at.min(since)));
+                following.look_again(since);
+                Ok(())
             }
             None => Err(LinkError::Refused(reason.to_string())),
         }
@@ -608,7 +644,10 @@ impl Link {
             return;
         };
         if let Some(why) = failure {
-            following.heal_at = Instant::now() + HEALING_PAUSE;
+            following.heal_at = Instant::now() + following.healing_pause;
+            following.healing_pause = (following.healing_pause * 2).min(LONGEST_HEALING_PAUSE);
+            // Others need not wait for it.
+            following.gaps.rotate_left(1);
             if !following.has_failed_to_heal {
                 following.has_failed_to_heal = true;
                 warn!(
@@ -620,6 +659,7 @@ impl Link {
             return;
         }
         self.known = Some(limits);
+        following.healing_pause = HEALING_PAUSE;
         following.gaps.pop_front();
         if following.gaps.is_empty() {
             self.missing_since = None;
@@ -711,9 +751,25 @@ impl Following {
         Ok(self.connection.ping().await?)
     }
 
+    /// Takes note of an answer to the question of this name.
+    fn answered(&mut self, name: &str) {
+        let count = match self.requests.named(name) {
+            Some(_) => &mut self.unanswered,
+            None if name.starts_with('l') => &mut self.outdated,
+            None => return,
+        };
+        *count = count.saturating_sub(1);
+    }
+
     /// Everything of the peer since then is to be compared again.
     fn look_again(&mut self, since: u64) {
         self.heal_at = Instant::now();
+        // What is being compared may have been looked at already.
+        let mut waiting = self.gaps.iter().skip(self.healing.len());
+        let authors = &self.situation.followed;
+        if waiting.any(|gap| gap.since <= since && gap.authors == *authors) {
+            return;
+        }
         self.gaps.push_back(Gap {
             authors: self.situation.followed.clone(),
             since,

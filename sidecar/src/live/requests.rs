@@ -105,12 +105,15 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// The questions for events of these authors and kinds to a relay with these limits.
+    /// The questions for events of these authors and kinds to a relay with these limits. Those of
+    /// another `round` have other names, so that answers to former ones are not taken for answers to
+    /// these.
     pub(super) fn new(
         authors: &[Pubkey],
         kinds: &[u16],
         information: &Information,
         form: Form,
+        round: u16,
     ) -> Self {
         let length = information.max_message_length;
         let length = length.unwrap_or(USUAL_MESSAGE_LENGTH);
@@ -130,7 +133,10 @@ impl Requests {
                 vec![&[]]
             };
             for authors in parts {
-                let name = format!("l{}", all.len());
+                let name = match round {
+                    0 => format!("l{}", all.len()),
+                    _ => format!("l{}-{}", all.len(), round % 1000),
+                };
                 let message = message(&name, authors, &kinds, form.limit);
                 all.push(Request {
                     name,
@@ -196,7 +202,7 @@ mod tests {
     #[test]
     fn authors_are_named_for_as_long_as_the_relay_has_room_for_the_questions() {
         let requests = |count, information: &Information| {
-            Requests::new(&keys(count), &[0, 1, 4], information, Form::default())
+            Requests::new(&keys(count), &[0, 1, 4], information, Form::default(), 0)
         };
         let few = requests(3, &strfry());
         assert_eq!((few.all.len(), few.names_authors), (2, true));
@@ -230,7 +236,8 @@ mod tests {
         assert!(!open.shows_restricted);
         assert_eq!(open.after(Objection::WantsAuth, true), None);
         assert_eq!(Form::default().after(Objection::WantsAuth, false), None);
-        let requests = Requests::new(&keys(2), &[1, 4, 1059], &strfry(), open);
+        let requests = Requests::new(&keys(2), &[1, 4, 1059], &strfry(), open, 999);
+        assert!(requests.all[0].name.len() <= 8);
         assert_eq!(requests.all.len(), 1);
     }
 }

@@ -26,9 +26,10 @@ use std::time::SystemTime;
 
 use constellation_shared::{Event, kinds};
 use constellation_tests::author::{Author, notes};
+use constellation_tests::sync_program::release_program;
 use constellation_tests::{Behaviour, ScriptedRelay, StationDir};
 
-use measure::{Measured, Ours, Row, measure, release_program};
+use measure::{Measured, Ours, Row, measure};
 use peer::Peer;
 
 const EVENTS: usize = 20_000;

@@ -8,8 +8,9 @@ use std::process::Command;
 use constellation_shared::Event;
 use constellation_tests::StationDir;
 use constellation_tests::author::Author;
+use constellation_tests::sync_program::release_program;
 
-use super::measure::{Measured, Ours, Row, measure, release_program};
+use super::measure::{Measured, Ours, Row, measure};
 use super::peer::Peer;
 use super::recent;
 

@@ -1,6 +1,5 @@
 //! Whole programs, timed.
 
-use std::env;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -9,19 +8,6 @@ use std::time::{Duration, Instant};
 use constellation_shared::{Event, Pubkey};
 use constellation_tests::StationDir;
 use serde_json::Value;
-
-/// The program as it is shipped, not the one that the tests link.
-pub(crate) fn release_program() -> PathBuf {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--release", "-p", "constellation-sync"])
-        .status();
-    assert!(built.is_ok_and(|status| status.success()));
-    // <target>/release/deps/sync-… -> <target>/release
-    let folder = env::current_exe().unwrap();
-    let folder = folder.ancestors().nth(2).unwrap();
-    folder.join("constellation-sync")
-}
 
 /// What one run took.
 #[derive(Clone, Copy, Default)]

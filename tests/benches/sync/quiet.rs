@@ -13,8 +13,9 @@ use constellation_shared::{Event, Pubkey, kinds};
 use constellation_tests::StationDir;
 use constellation_tests::author::{Author, Random, notes};
 use constellation_tests::real_relay::RealRelay;
+use constellation_tests::sync_program::release_program;
 
-use super::measure::{Ours, Row, release_program};
+use super::measure::{Ours, Row};
 use super::now;
 
 const IN_WINDOW: usize = 50_000;

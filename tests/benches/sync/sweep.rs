@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use constellation_tests::StationDir;
 use constellation_tests::author::Author;
 use constellation_tests::real_relay::RealRelay;
+use constellation_tests::sync_program::release_program;
 use serde_json::Value;
 
-use super::measure::{Ours, release_program};
+use super::measure::Ours;
 use super::now;
 use super::quiet::{Proxy, of_the_table};
 

@@ -45,6 +45,8 @@ pub struct Behaviour {
     pub takes: Option<Takes>,
     /// Every REQ is refused with CLOSED and this reason.
     pub refuse: Option<String>,
+    /// A REQ for no stored event is refused with CLOSED and this reason.
+    pub refuse_limit_0: Option<&'static str>,
     /// A REQ with a filter that names neither authors nor ids is refused with CLOSED.
     pub refuse_without_authors: bool,
     /// After so many REQs on a connection, further ones are refused with CLOSED
@@ -88,6 +90,7 @@ impl Default for Behaviour {
             greeting: Vec::new(),
             takes: None,
             refuse: None,
+            refuse_limit_0: None,
             refuse_without_authors: false,
             requests_per_connection: None,
             requests_in_all: None,

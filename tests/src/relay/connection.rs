@@ -160,6 +160,11 @@ impl Connection {
             Ok(filters) => filters,
             Err(why) => return self.closed(name, &format!("bad req: {why}")).await,
         };
+        if let Some(reason) = self.behaviour.refuse_limit_0
+            && filters.iter().any(|filter| filter.limit == 0)
+        {
+            return self.send(json!(["CLOSED", name, reason]).to_string()).await;
+        }
         let is_broad = |filter: &Filter| filter.authors.is_none() && filter.ids.is_none();
         if self.behaviour.refuse_without_authors && filters.iter().any(is_broad) {
             return self.closed(name, "blocked: filter too broad").await;

@@ -2,6 +2,7 @@
 
 pub mod children;
 pub mod left_behind;
+mod release;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ use crate::command::{Output, TestCommand};
 use crate::relay::Nip77;
 use crate::station::ids;
 use crate::{Author, Behaviour, ScriptedRelay, StationDir};
+
+pub use release::release_program;
 
 /// The name of the program.
 pub const PROGRAM: &str = "constellation-sync";

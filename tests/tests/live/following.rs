@@ -2,41 +2,14 @@
 
 use constellation_shared::Event;
 use constellation_tests::author::{notes, now};
-use constellation_tests::command::{Running, wait_until};
+use constellation_tests::command::wait_until;
 use constellation_tests::relay::Nip77;
-use constellation_tests::station::ids;
 use constellation_tests::sync_program::children::{children, kill};
 use constellation_tests::sync_program::{LOCK, PID_FILE, PLAIN_KINDS, PROGRAM, follow, recent};
-use constellation_tests::{Author, Behaviour, ScriptedRelay, StationDir, station};
+use constellation_tests::{Author, Behaviour, ScriptedRelay, station};
 use rustix::process::Signal;
-use serde_json::Value;
 
-fn live(station: &StationDir) -> Running {
-    let arguments = ["live", "--allow-private-peers", "--no-fallback"];
-    station.command(PROGRAM).args(arguments).spawn()
-}
-
-fn state(station: &StationDir) -> Value {
-    let text = station.read("strfry/constellation-live.json");
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
-/// Waits until all of these are stored.
-fn wait_for(station: &StationDir, events: &[Event]) {
-    let wanted = ids(events);
-    wait_until("the events to be stored", || {
-        wanted.is_subset(&station.stored_ids())
-    });
-}
-
-/// Waits until this many questions were asked of the relay by a live connection.
-fn wait_until_asked(relay: &ScriptedRelay, times: usize) {
-    wait_until("the relay to be followed", || {
-        let asked = relay.received();
-        let live = asked.iter().filter(|text| text.contains("\"REQ\",\"l0\""));
-        live.count() >= times
-    });
-}
+use crate::service::{live, state, wait_for, wait_until_asked};
 
 #[test]
 fn what_a_peer_is_given_is_here_soon_and_so_is_what_it_had_before() {

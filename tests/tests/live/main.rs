@@ -9,3 +9,7 @@
 )]
 
 mod following;
+mod hostile;
+mod kills;
+mod refusals;
+mod service;
