@@ -12,6 +12,7 @@
 //! No clock, no input or output and no random numbers: callers pass the time in milliseconds of any
 //! steady clock, tell what happens, and do what [`Links::due`] says.
 
+mod exchange;
 mod link;
 mod missing;
 mod routes;
@@ -19,8 +20,8 @@ mod routes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use constellation_shared::Pubkey;
-use constellation_shared::key::EventId;
 
+pub use crate::plan::links::exchange::{Action, Arrival, Delivery, PollOutcome, Worth};
 pub use crate::plan::links::link::LinkId;
 use crate::plan::links::link::{Link, Recent};
 use crate::plan::links::missing::MissingIds;
@@ -80,64 +81,6 @@ const DISTRUST: u64 = 3_600_000;
 /// If this many events in a row had to be fetched, one peer pushes everything again.
 const SILENCE: u32 = 12;
 
-/// How an event came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// A relay pushed it.
-    Pushed,
-    /// It was fetched by its id, because a poll had found it.
-    Fetched,
-}
-
-/// What an event that came was good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Worth {
-    /// It was not here, and is let in.
-    New,
-    /// It was here, or on its way into the database.
-    Duplicate,
-    /// It is not let in.
-    Refused,
-}
-
-/// An event that came.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival {
-    /// The peer that sent it.
-    pub from: LinkId,
-    /// The event's id.
-    pub id: EventId,
-    /// The event's author.
-    pub author: Pubkey,
-    /// How it came.
-    pub delivery: Delivery,
-    /// What it was good for.
-    pub worth: Worth,
-}
-
-/// What a poll of a peer came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PollOutcome {
-    /// The peer holds these events, which are not here; none of them was refused before.
-    Missing(Vec<EventId>),
-    /// The poll broke off or took too long.
-    Failed,
-    /// The peer cannot reconcile at all, and pushes everything from now on.
-    Unsupported,
-}
-
-/// What the caller has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Open the subscription at this peer, in place of the one that is open, for all authors but
-    /// those in [`Links::left_out`].
-    Subscribe(LinkId),
-    /// Reconcile the recent window with this peer, then call [`Links::polled`].
-    Poll(LinkId),
-    /// Fetch these events from this peer by their ids, then call [`Links::fetch_ended`].
-    Fetch(LinkId, Vec<EventId>),
-}
-
 /// What each live peer pushes to us. Times in milliseconds.
 #[derive(Debug, Default)]
 pub struct Links {
@@ -192,7 +135,7 @@ impl Links {
         self.to_subscribe.remove(&id);
         self.missing.lose(id, now);
         self.take_routes(id);
-        self.resubscribe(now);
+        self.resubscribe(now, |_| true);
     }
 
     /// Lets others push what this peer was the route of.
@@ -302,7 +245,7 @@ impl Links {
         self.routes.by(id)
     }
 
-    /// What is to be done by now. To be called after anything was recorded, and at
+    /// What is to be done by now. To be called after anything but an arrival was recorded, and at
     /// [`Links::next_at`].
     pub fn due(&mut self, now: u64) -> Vec<Action> {
         if now >= self.last_review + REVIEW {
@@ -361,9 +304,9 @@ impl Links {
         self.review_trust(now);
         let in_vain = self.in_vain.sum_at(now);
         if new >= ENOUGH && in_vain > IN_VAIN && in_vain > (MOST_COPIES - 1.0) * new {
-            self.resubscribe(now);
+            self.resubscribe(now, |_| true);
         } else {
-            self.resubscribe_polled(now);
+            self.resubscribe(now, |link| !link.is_whole());
         }
     }
 
@@ -399,18 +342,9 @@ impl Links {
         }
     }
 
-    /// Subscribes anew at the peers from which too many events came that should have come from others,
-    /// or the other way round.
-    fn resubscribe(&mut self, now: u64) {
-        self.resubscribe_where(now, |_| true);
-    }
-
-    /// Subscribes anew at such peers among those that are polled.
-    fn resubscribe_polled(&mut self, now: u64) {
-        self.resubscribe_where(now, |link| !link.is_whole());
-    }
-
-    fn resubscribe_where(&mut self, now: u64, is_meant: impl Fn(&Link) -> bool) {
+    /// Subscribes anew at those of these peers from which too many events came that should have come
+    /// from others, or the other way round.
+    fn resubscribe(&mut self, now: u64, is_meant: fn(&Link) -> bool) {
         let followed = self.followed;
         let is_due = |link: &Link| {
             let named = followed.saturating_sub(link.left_out.len());

@@ -4,6 +4,7 @@
 
 pub mod absences;
 pub mod events;
+pub mod live;
 pub mod measure;
 pub mod report;
 pub mod world;

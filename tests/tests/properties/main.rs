@@ -11,6 +11,7 @@
 
 mod completeness;
 mod differential;
+mod many_live_stations;
 mod many_stations;
 mod readers;
 mod reconciliation;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use constellation_shared::key::EventId;
+use constellation_shared::EventId;
 
 use crate::plan::links::link::LinkId;
 

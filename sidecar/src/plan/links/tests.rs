@@ -1,3 +1,5 @@
+use constellation_shared::EventId;
+
 use super::*;
 
 fn event(number: u32) -> EventId {
