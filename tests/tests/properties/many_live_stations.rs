@@ -1,5 +1,5 @@
 //! What must hold of many stations that run `live`, in a small simulation; `cargo run --release --bin
-//! simulation-live` does the same for 1,000.
+//! simulation_live` does the same for 1,000.
 
 use constellation_tests::simulation::live::{Measures, Scenario, World};
 
