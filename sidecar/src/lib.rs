@@ -157,7 +157,7 @@ use tokio::runtime::Runtime;
 use crate::commands::cli::{Cli, Command};
 use crate::commands::error::{SyncError, complain};
 use crate::commands::layers::{Call, Layered};
-use crate::commands::{bugreport, config, doctor, install, notify, status, why};
+use crate::commands::{bugreport, config, doctor, dry_run, install, notify, status, why};
 use crate::context::Context;
 use crate::context::settings::SettingsFound;
 use crate::report::document::Document;
@@ -261,6 +261,9 @@ fn dispatch(
     }
     match command {
         None => commands::backfill::run(context, runtime),
+        Some(Command::Trigger(given)) if given.live && !dry_run::is_wanted(context) => {
+            commands::live::run(context, runtime)
+        }
         Some(Command::Trigger(given)) => commands::backfill::run_where_due(context, given, runtime),
         Some(Command::Live(_)) => commands::live::run(context, runtime),
         Some(Command::Doctor(given)) => runtime.block_on(doctor::run(context, given, out)),

@@ -64,6 +64,7 @@ pub(crate) fn run(context: &Arc<Context>, runtime: &Runtime) -> Result<u8, SyncE
         interval: INTERVAL,
         not_before: None,
         now: false,
+        live: true,
         is_demanded: false,
     };
     let phase = own_phase(context);

@@ -14,8 +14,11 @@ use crate::report::completeness;
 use crate::report::document::{Document, Peer, SCHEMA};
 use crate::report::growth;
 use crate::report::last::load;
+use crate::report::live_state::LiveState;
 use crate::support::humanize::{bytes, count, duration, measured, number_of};
+use crate::support::lock::Lock;
 use crate::support::sanitize::escaped_json;
+use crate::support::state_file::{LIVE, LOCK};
 
 /// The days over which the growth of the database is measured.
 const GROWTH_DAYS: u64 = 92;
@@ -131,6 +134,11 @@ pub(crate) fn run(
                 writeln!(output, "{} {reason}", paint.bad("✘"))?;
             }
             Some(document) => write_document(output, document, &freshness, now, paint)?,
+        }
+        if Lock::live(&folder.join(LOCK.name)).is_some()
+            && let Some(live) = LiveState::load(&folder.join(LIVE.name))
+        {
+            row(output, "live", &live.summary(now))?;
         }
         let page = folder.join(crate::support::state_file::REPORT_PAGE.name);
         if fs::exists(&page).unwrap_or(false) {

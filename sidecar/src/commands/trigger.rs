@@ -71,6 +71,9 @@ pub struct TriggerOptions {
     /// that is due does not wait for this station's second of the hour
     #[arg(long, env = "CONSTELLATION_NOW", value_parser = BoolishValueParser::new())]
     pub now: bool,
+    /// Go on following the peers all the time, as `live` does, if nobody does that already
+    #[arg(long, env = "CONSTELLATION_LIVE", value_parser = BoolishValueParser::new())]
+    pub live: bool,
     /// Whether `--now` stands on the command line: somebody wants a run now, due or not.
     #[arg(skip)]
     pub is_demanded: bool,
@@ -128,6 +131,7 @@ pub(crate) fn state(folder: &Path) -> State {
         interval: 60,
         not_before: None,
         now: true,
+        live: false,
         is_demanded: false,
     };
     let usual = Rotation::for_memory(u64::MAX);

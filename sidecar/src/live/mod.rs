@@ -5,10 +5,9 @@
 //! reconciled beside it ([`catch_up`]). What comes goes through the same checks as in a backfill into
 //! one `strfry import` that goes on ([`inlet`]). So that each event is downloaded about once, however many
 //! peers have it, only some of them push theirs ([`conductor`]), and the others are polled ([`poll`]). All connections share some things ([`shared`]). [`supervisor`] follows the lists and the swarm and
-//! decides who the peers are, [`watch`] notices changes, and [`board`] tells other programs how it
-//! goes.
+//! decides who the peers are, and [`watch`] notices changes. [`crate::report::live_state`] tells other
+//! programs how it goes.
 
-mod board;
 mod catch_up;
 mod conductor;
 mod inlet;

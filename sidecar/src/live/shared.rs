@@ -7,11 +7,11 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
 use crate::backfill::situation::Situation;
-use crate::live::board::{LiveState, Newest};
 use crate::live::conductor::Conductor;
 use crate::live::inlet::Inlet;
 use crate::relay::connection::Connector;
 use crate::relay::message::Head;
+use crate::report::live_state::{LiveState, Newest};
 use crate::support::clock::unix_time;
 use crate::support::mutex::lock;
 

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::admission::rules::Refusal;
+use crate::report::live_state::LiveSummary;
 use crate::report::notify::Call;
 use crate::report::run_summary::{Day, Hour, PeerRuns, RunSummary};
 use crate::report::{Outcome, Person, Report};
@@ -100,6 +101,9 @@ pub(crate) struct Document {
     /// if it is unknown.
     #[serde(default)]
     pub database_bytes: Option<u64>,
+    /// How `live` does; nothing if it is not running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveSummary>,
 }
 
 /// What strfry made of the events.
@@ -206,6 +210,7 @@ impl Document {
             last_days: Vec::new(),
             peer_runs: Vec::new(),
             database_bytes: None,
+            live: None,
         }
     }
 

@@ -10,6 +10,7 @@ use std::fmt::{Display, Write};
 use crate::admission::rules::Refusal;
 use crate::report::document::{Document, Peer};
 use crate::report::history::Totals;
+use crate::report::live_state::LiveSummary;
 
 /// How many peers have figures of their own at most: each is a time series.
 const MOST_PEERS: usize = 500;
@@ -146,6 +147,9 @@ fn of_the_last_run(text: &mut Text, document: &Document) {
             bytes,
         );
     }
+    if let Some(live) = &document.live {
+        of_live(text, live);
+    }
     if let Some(profiles) = &document.profiles {
         let name = "profiles";
         text.family(
@@ -156,6 +160,26 @@ fn of_the_last_run(text: &mut Text, document: &Document) {
         text.sample(name, &[label("state", "found")], profiles.found);
         text.sample(name, &[label("state", "missing")], profiles.missing);
     }
+}
+
+fn of_live(text: &mut Text, live: &LiveSummary) {
+    text.gauge(
+        "live_peers_connected",
+        "How many peers `live` was connected to at the end of the last run.",
+        live.connected,
+    );
+    if let Some(lag) = live.newest_lag_seconds {
+        text.gauge(
+            "live_newest_lag_seconds",
+            "How long after its creation the newest event came to `live`.",
+            lag,
+        );
+    }
+    text.gauge(
+        "live_gaps_healed",
+        "How many gaps `live` has reconciled since it began.",
+        live.gaps_healed,
+    );
 }
 
 fn of_its_peers(text: &mut Text, document: &Document) {

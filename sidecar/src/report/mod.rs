@@ -9,6 +9,7 @@ pub(crate) mod growth;
 pub(crate) mod history;
 pub(crate) mod last;
 mod lines;
+pub(crate) mod live_state;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod notify;

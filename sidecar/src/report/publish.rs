@@ -14,15 +14,17 @@ use crate::context::Context;
 use crate::options::Options;
 use crate::report::document::{Circumstances, Document};
 use crate::report::history::RunHistory;
+use crate::report::live_state::{LiveState, LiveSummary};
 use crate::report::notify::hook::{self, HookError, Message};
 use crate::report::notify::{Call, Occasion};
 use crate::report::{Outcome, Report, metrics, page};
 use crate::strfry::conf;
 use crate::support::atomic_file;
 use crate::support::error_chain::chain;
+use crate::support::lock::Lock;
 use crate::support::sanitize::for_terminal;
 use crate::support::signals::interruption;
-use crate::support::state_file::{REPORT, REPORT_PAGE, RUNS};
+use crate::support::state_file::{LIVE, LOCK, REPORT, REPORT_PAGE, RUNS};
 
 /// How old the last success may become at the least, and beyond the interval of the
 /// trigger, in seconds: two runs may be missed.
@@ -105,6 +107,7 @@ pub(crate) async fn publish(
         Err(failure) => Document::of_failure(failure.exit_code, &failure.message, when),
     };
     document.database_bytes = database_bytes(context);
+    document.live = live(context);
     let history_path = context.file(RUNS.name);
     let mut history = RunHistory::load(&history_path);
     let failures_before = history.failures_in_a_row;
@@ -140,6 +143,13 @@ pub(crate) async fn publish(
         write(context, &document, &history);
     }
     document
+}
+
+/// How `live` does, if it is running.
+fn live(context: &Context) -> Option<LiveSummary> {
+    Lock::live(&context.file(LOCK.name))?;
+    let state = LiveState::load(&context.file(LIVE.name))?;
+    Some(LiveSummary::from(&state))
 }
 
 /// How much room the database takes on the disk, which is less than its length: the file has holes.

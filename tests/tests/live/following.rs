@@ -30,12 +30,19 @@ fn what_a_peer_is_given_is_here_soon_and_so_is_what_it_had_before() {
     let pid = live.pid();
     assert_eq!(station.read(LOCK), format!("{pid} live\n"));
     assert_eq!(station.read(PID_FILE), format!("{pid}\n"));
-    for arguments in [&["trigger"][..], &[]] {
+    let words = format!("constellation-sync live, PID {pid}, keeps this station level");
+    for arguments in [&["trigger"][..], &["trigger", "--live"], &[]] {
         let other = station.run(PROGRAM, arguments);
         other.expect_code(0);
-        let words = format!("constellation-sync live, PID {pid}, keeps this station level");
         assert!(other.stdout.starts_with(&words), "{other}");
     }
+    wait_until("the state to be written", || {
+        state(&station)["peers"][0]["connected_since"].is_u64()
+    });
+    let status = station.run(PROGRAM, &["status"]);
+    assert!(status.stdout.contains("1 of 1 peer connected"), "{status}");
+    let doctor = station.run(PROGRAM, &["doctor", "--allow-private-peers"]);
+    assert!(doctor.stdout.contains(&words), "{doctor}");
     live.signal(Signal::TERM);
     live.wait().expect_code(0);
     assert_eq!(station.read(PID_FILE), "");

@@ -19,7 +19,8 @@ use self::timers::Timer;
 use crate::commands::doctor::finding::{Finding, Remedy, quoted};
 use crate::report::history::RunHistory;
 use crate::support::humanize::duration;
-use crate::support::state_file::RUNS;
+use crate::support::lock::Lock;
+use crate::support::state_file::{LOCK, RUNS};
 use crate::support::unix_user::name_of;
 
 /// Our program, as callers name it.
@@ -57,6 +58,8 @@ const CRONTAB_PATIENCE: Duration = Duration::from_secs(4);
 /// What is known of everything that may start a run.
 #[derive(Debug)]
 pub(crate) struct Facts {
+    /// What `live` does, if it is running.
+    live: Option<String>,
     /// The station's scripts that exist.
     scripts: Vec<StationScript>,
     /// The program that the scripts would start, if they find one.
@@ -94,11 +97,13 @@ impl Facts {
     /// Looks at a station's scripts, at cron and systemd of the machine, and at what was
     /// recorded of runs until `now`, Unix seconds.
     pub(crate) async fn gather(station: &Station, now: u64) -> Self {
+        let live = Lock::live(&station.strfry_dir().join(LOCK.name));
         let owner = fs::metadata(station.root()).map_or(0, |metadata| metadata.uid());
         let owner = name_of(owner);
         let (tables, timers) = tokio::join!(cron_tables(), Timer::all(&owner));
         let history = RunHistory::load(&station.strfry_dir().join(RUNS.name));
         Self {
+            live: live.map(|live| live.to_string()),
             scripts: scripts(station),
             program: program(),
             cron: lines_that_name(&tables, &our_names()),
@@ -118,6 +123,10 @@ impl Facts {
     /// What is wrong with what starts the runs.
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let mut findings = self.judge_scripts();
+        if let Some(live) = &self.live {
+            findings.push(Finding::ok("callers", live.clone()));
+            return findings;
+        }
         let callers = self.callers();
         if !callers.is_empty() {
             let text = format!("the next run is started by {}", callers.join("; "));
@@ -325,6 +334,7 @@ mod tests {
 
     fn bad(change: impl Fn(&mut Facts)) -> Vec<&'static str> {
         let mut facts = Facts {
+            live: None,
             scripts: vec![StationScript {
                 path: "/zen/workspace/NIP-101/a.sh".into(),
                 calls_us: true,

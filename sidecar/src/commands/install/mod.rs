@@ -74,9 +74,9 @@ pub(crate) fn install(
     dry_run: bool,
     out: &mut impl Write,
 ) -> Result<u8, InstallError> {
-    if options.units.systemd {
-        let plan = units::install(&options.units.unit_dir, station)?;
-        return carry_out(&plan, "install --systemd", dry_run, out);
+    if let Some(kind) = options.units.wanted() {
+        let plan = units::install(&options.units.unit_dir, station, kind)?;
+        return carry_out(&plan, &format!("install {}", kind.option()), dry_run, out);
     }
     owned(station)?;
     let found = Found::look(station)?;
@@ -186,9 +186,9 @@ pub(crate) fn uninstall(
     dry_run: bool,
     out: &mut impl Write,
 ) -> Result<u8, InstallError> {
-    if options.units.systemd {
-        let plan = units::uninstall(&options.units.unit_dir, station)?;
-        return carry_out(&plan, "uninstall --systemd", dry_run, out);
+    if let Some(kind) = options.units.wanted() {
+        let plan = units::uninstall(&options.units.unit_dir, station, kind)?;
+        return carry_out(&plan, &format!("uninstall {}", kind.option()), dry_run, out);
     }
     owned(station)?;
     let plan = undo::uninstall(&Found::look(station)?)?;

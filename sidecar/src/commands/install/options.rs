@@ -18,6 +18,8 @@ Examples:
   constellation-sync install --dry-run       show what would be changed
   sudo constellation-sync install --systemd --zen ~/.zen
                                              a timer, if there is no _12345.sh
+  sudo constellation-sync install --live --zen ~/.zen
+                                             seconds instead of an hour
 
 Exit codes: 0 all is in place; 1 all is in place, but the policy is not in
 force; 2 something could not be done.")]
@@ -71,6 +73,9 @@ pub struct UnitOptions {
     /// Only the systemd service and timer; run it as root
     #[arg(long, env = "CONSTELLATION_SYSTEMD", value_parser = BoolishValueParser::new())]
     pub systemd: bool,
+    /// Only the systemd service that keeps the station level all the time (`live`); run it as root
+    #[arg(long, env = "CONSTELLATION_LIVE_UNIT", value_parser = BoolishValueParser::new(), conflicts_with = "systemd")]
+    pub live: bool,
     /// The folder of the systemd units
     #[arg(
         long,
@@ -79,4 +84,34 @@ pub struct UnitOptions {
         env = "CONSTELLATION_UNIT_DIR"
     )]
     pub unit_dir: PathBuf,
+}
+
+impl UnitOptions {
+    /// Which units are wanted, if only units are.
+    pub(crate) fn wanted(&self) -> Option<UnitKind> {
+        match (self.systemd, self.live) {
+            (_, true) => Some(UnitKind::Live),
+            (true, false) => Some(UnitKind::Timer),
+            (false, false) => None,
+        }
+    }
+}
+
+/// Which systemd units are set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnitKind {
+    /// A timer, and the service that it starts.
+    Timer,
+    /// The service that keeps the station level all the time.
+    Live,
+}
+
+impl UnitKind {
+    /// The option that asks for it.
+    pub(crate) const fn option(self) -> &'static str {
+        match self {
+            Self::Timer => "--systemd",
+            Self::Live => "--live",
+        }
+    }
 }

@@ -1,5 +1,6 @@
-//! The systemd service and timer for a station without `_12345.sh`: the two files that the package
-//! ships for stations in `/home/<user>/.zen`, with the paths of this station.
+//! The systemd service and timer for a station without `_12345.sh`, and the service that keeps a
+//! station level all the time: the files that the package ships for stations in
+//! `/home/<user>/.zen`, with the paths of this station.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use constellation_shared::Station;
 use sha2::{Digest, Sha256};
 
 use crate::commands::install::found::Seen;
+use crate::commands::install::options::UnitKind;
 use crate::commands::install::plan::Plan;
 use crate::commands::install::step::{Action, Kind, Step};
 use crate::commands::install::{InstallError, invoked, plain};
@@ -15,8 +17,9 @@ use crate::support::unix_user::UnixUser;
 
 const SERVICE: &str = include_str!("../../../package/constellation-sync@.service");
 const TIMER: &str = include_str!("../../../package/constellation-sync@.timer");
+const LIVE: &str = include_str!("../../../package/constellation-live@.service");
 
-/// The path of the program in the two files.
+/// The path of the program in the files.
 const PROGRAM: &str = "/usr/bin/constellation-sync";
 
 /// The folders in which packages put units, old ones and new ones.
@@ -25,13 +28,17 @@ const SHIPPED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 /// How a unit of ours begins; the hash of what follows the line stands behind it.
 const MARK: &str = "# By `constellation-sync install --systemd`, sha256 of what follows: ";
 
-/// The plan of `install --systemd`.
+/// The plan of `install --systemd`, or of `install --live`.
 ///
 /// # Errors
 /// If this user may not write units, or the station cannot be read or its path not be written in a
 /// unit.
-pub(crate) fn install(folder: &Path, station: &Station) -> Result<Plan, InstallError> {
-    let units = Units::look(folder, station, "install")?;
+pub(crate) fn install(
+    folder: &Path,
+    station: &Station,
+    kind: UnitKind,
+) -> Result<Plan, InstallError> {
+    let units = Units::look(folder, station, &format!("install {}", kind.option()), kind)?;
     let mut plan = Plan {
         is_whole: true,
         ..Plan::default()
@@ -59,24 +66,33 @@ pub(crate) fn install(folder: &Path, station: &Station) -> Result<Plan, InstallE
     }
     if !plan.steps.is_empty() || !is_enabled {
         let why = "it runs from now on; undone by disabling it";
-        let arguments = ["enable", "--now", &units.timer];
+        let arguments = ["enable", "--now", &units.enabled];
         plan.steps.push(systemctl(why, &arguments));
     }
     Ok(plan)
 }
 
-/// The plan of `uninstall --systemd`.
+/// The plan of `uninstall --systemd`, or of `uninstall --live`.
 ///
 /// # Errors
 /// As [`install`].
-pub(crate) fn uninstall(folder: &Path, station: &Station) -> Result<Plan, InstallError> {
-    let units = Units::look(folder, station, "uninstall")?;
+pub(crate) fn uninstall(
+    folder: &Path,
+    station: &Station,
+    kind: UnitKind,
+) -> Result<Plan, InstallError> {
+    let units = Units::look(
+        folder,
+        station,
+        &format!("uninstall {}", kind.option()),
+        kind,
+    )?;
     let mut plan = Plan {
         is_whole: true,
         ..Plan::default()
     };
     if fs::symlink_metadata(&units.link).is_ok() {
-        let arguments = ["disable", "--now", &units.timer];
+        let arguments = ["disable", "--now", &units.enabled];
         plan.steps.push(systemctl("it runs no more", &arguments));
     }
     let mut is_removed = false;
@@ -104,25 +120,28 @@ pub(crate) fn uninstall(folder: &Path, station: &Station) -> Result<Plan, Instal
 }
 
 struct Units {
-    /// The service and the timer, and what they are to hold.
-    files: [(Seen, String); 2],
-    timer: String,
-    /// The link that exists if the timer is enabled.
+    /// The files, and what they are to hold.
+    files: Vec<(Seen, String)>,
+    /// The unit that is enabled.
+    enabled: String,
+    /// The link that exists if it is.
     link: PathBuf,
     /// The package's files say the same.
     are_shipped: bool,
 }
 
 impl Units {
-    fn look(folder: &Path, station: &Station, command: &str) -> Result<Self, InstallError> {
+    fn look(
+        folder: &Path,
+        station: &Station,
+        command: &str,
+        kind: UnitKind,
+    ) -> Result<Self, InstallError> {
         let failed = |error| InstallError::Read(station.root().to_owned(), error);
         let root = fs::canonicalize(station.root()).map_err(failed)?;
         let is_root = rustix::process::geteuid().is_root();
         if !is_root && folder == Path::new("/etc/systemd/system") {
-            let command = format!(
-                "constellation-sync {command} --systemd --zen {}",
-                root.display()
-            );
+            let command = format!("constellation-sync {command} --zen {}", root.display());
             return Err(InstallError::NotRoot(command));
         }
         let owner = fs::metadata(&root).map_err(failed)?;
@@ -146,18 +165,35 @@ impl Units {
             root: &root,
             program: &program,
         };
-        let (service, timer) = (spelled.service(), spelled.timer());
         let name = |kind: &str| format!("constellation-sync@{}.{kind}", user.name);
-        let link = folder.join("timers.target.wants").join(name("timer"));
+        let (enabled, target, files) = match kind {
+            UnitKind::Timer => (
+                name("timer"),
+                "timers.target.wants",
+                vec![
+                    (name("service"), spelled.service(SERVICE)),
+                    (name("timer"), spelled.spell(TIMER)),
+                ],
+            ),
+            UnitKind::Live => {
+                let name = format!("constellation-live@{}.service", user.name);
+                let files = vec![(name.clone(), spelled.service(LIVE))];
+                (name, "multi-user.target.wants", files)
+            }
+        };
+        let link = folder.join(target).join(&enabled);
         let is_usual = program == Path::new(PROGRAM)
             && root == Path::new("/home").join(&user.name).join(".zen");
-        let ships = |folder: &&str| Path::new(folder).join("constellation-sync@.timer").exists();
+        let shipped = match kind {
+            UnitKind::Timer => "constellation-sync@.timer",
+            UnitKind::Live => "constellation-live@.service",
+        };
+        let ships = |folder: &&str| Path::new(folder).join(shipped).exists();
+        let files = files.into_iter();
+        let files = files.map(|(name, text)| Ok((Seen::look(folder.join(name))?, text)));
         Ok(Self {
-            files: [
-                (Seen::look(folder.join(name("service")))?, service),
-                (Seen::look(folder.join(name("timer")))?, timer),
-            ],
-            timer: name("timer"),
+            files: files.collect::<Result<_, InstallError>>()?,
+            enabled,
             link,
             are_shipped: is_usual && SHIPPED.iter().any(ships),
         })
@@ -173,8 +209,8 @@ struct Spelling<'a> {
 }
 
 impl Spelling<'_> {
-    fn service(&self) -> String {
-        let mut text = SERVICE
+    fn service(&self, shipped: &str) -> String {
+        let mut text = shipped
             .replace("/home/%i/.zen", &self.root.display().to_string())
             .replace(PROGRAM, &self.program.display().to_string());
         // Homes are hidden, but for what is named.
@@ -185,10 +221,6 @@ impl Spelling<'_> {
             text = text.replacen("\nBindPaths=", &more, 1);
         }
         self.spell(&text)
-    }
-
-    fn timer(&self) -> String {
-        self.spell(TIMER)
     }
 
     fn spell(&self, text: &str) -> String {
@@ -220,7 +252,7 @@ fn is_ours(content: &[u8]) -> bool {
 fn leave(plan: &mut Plan, file: &Seen) {
     plan.is_whole = false;
     plan.notes.push(format!(
-        "{} is not as `install --systemd` writes it: it is left alone; for settings of your own \
+        "{} is not as `install` writes it: it is left alone; for settings of your own \
          use `systemctl edit`",
         file.path.display()
     ));
@@ -247,7 +279,7 @@ mod tests {
             root: Path::new(root),
             program: Path::new(program),
         }
-        .service()
+        .service(SERVICE)
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod peers;
 mod plots;
 mod tables;
 
+use constellation_shared::counted;
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -51,6 +52,13 @@ fn render_at(document: &Document, zone: &TimeZone) -> String {
                 (head(document, zone))
                 main {
                     (figures(document))
+                    @if let Some(live) = &document.live {
+                        p {
+                            "It is kept level all the time (" code { "constellation-sync live" } "): "
+                            (live.connected) " of " (counted(live.peers, "peer")) " connected, "
+                            (counted(live.events, "event")) " since it began."
+                        }
+                    }
                     (peers::table(document, zone))
                     div class="pair" {
                         (plots::by_hour(document, zone))

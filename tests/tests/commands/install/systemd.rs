@@ -22,10 +22,13 @@ impl Systemd {
         let log = case.station.home().join("systemctl.log");
         fs::create_dir_all(&bin).unwrap();
         fs::create_dir_all(units.join("timers.target.wants")).unwrap();
+        fs::create_dir_all(units.join("multi-user.target.wants")).unwrap();
         let script = format!(
-            "#!/bin/sh\necho \"$*\" >> '{0}'\ncd '{1}'\nfor last; do :; done\ncase $1 in\n\
-             enable) : > \"timers.target.wants/$last\";;\n\
-             disable) rm \"timers.target.wants/$last\";;\nesac\n",
+            "#!/bin/sh\necho \"$*\" >> '{0}'\ncd '{1}'\nfor last; do :; done\ncase $last in\n\
+             *.timer) wants=timers.target.wants;;\n\
+             *) wants=multi-user.target.wants;;\nesac\ncase $1 in\n\
+             enable) : > \"$wants/$last\";;\n\
+             disable) rm \"$wants/$last\";;\nesac\n",
             log.display(),
             units.display()
         );
@@ -37,10 +40,15 @@ impl Systemd {
     }
 
     fn run(&self, command: &str, more: &[&str]) -> Output {
+        self.run_with(&[command, "--systemd"], more)
+    }
+
+    fn run_with(&self, command: &[&str], more: &[&str]) -> Output {
         let bin = self.case.station.home().join("bin");
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         self.case
-            .command(&[command, "--systemd", "--unit-dir"])
+            .command(command)
+            .arg("--unit-dir")
             .arg(&self.units)
             .args(more)
             .env("PATH", path)
@@ -80,6 +88,29 @@ fn the_timer_is_set_up_once_and_taken_away() {
     assert_eq!(fs::read_to_string(&systemd.log).unwrap(), called);
     systemd.run("uninstall", &[]).expect_code(0);
     assert!(systemd.files().is_empty());
+    assert_eq!(systemd.case.snapshot(), before);
+}
+
+#[test]
+fn the_service_that_keeps_level_is_set_up_once_and_taken_away() {
+    let systemd = Systemd::new();
+    let before = systemd.case.snapshot();
+    let install = || systemd.run_with(&["install", "--live"], &[]);
+    install().expect_code(0);
+    let text = fs::read_to_string(systemd.service()).unwrap();
+    for line in ["Type=notify", "Restart=always", "WatchdogSec=2min"] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    assert!(text.contains("constellation-sync live --zen "), "{text}");
+    assert_eq!(systemd.files().len(), 1);
+    let called = fs::read_to_string(&systemd.log).unwrap();
+    assert!(called.starts_with("daemon-reload\nenable --now constellation-live@"));
+    install()
+        .expect_code(0)
+        .expect_stdout("Nothing is left to do");
+    assert_eq!(fs::read_to_string(&systemd.log).unwrap(), called);
+    let uninstalled = systemd.run_with(&["uninstall", "--live"], &[]);
+    uninstalled.expect_code(0);
     assert_eq!(systemd.case.snapshot(), before);
 }
 
@@ -134,12 +165,9 @@ fn systemd_analyze_finds_the_package_s_units_sound_and_hard() {
     }
     let case = Case::plain();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sidecar/package");
-    let unit = |kind: &str| {
-        let text = fs::read_to_string(sources.join(format!("constellation-sync@.{kind}"))).unwrap();
-        let path = case
-            .station
-            .home()
-            .join(format!("constellation-sync@ann.{kind}"));
+    let unit = |name: &str| {
+        let text = fs::read_to_string(sources.join(name)).unwrap();
+        let path = case.station.home().join(name.replace('@', "@ann"));
         // verify looks whether the program is there.
         fs::write(
             &path,
@@ -148,16 +176,21 @@ fn systemd_analyze_finds_the_package_s_units_sound_and_hard() {
         .unwrap();
         path
     };
-    let (service, timer) = (unit("service"), unit("timer"));
-    let security = systemd_analyze(&["security", "--offline=true"], &service);
-    let overall = security
-        .stdout
-        .lines()
-        .find(|line| line.contains("Overall"));
-    let level = overall.and_then(|line| line.rsplit(": ").next()?.split(' ').next());
-    let level: f64 = level.unwrap_or("10").parse().unwrap();
-    assert!(level <= 1.5, "{security}");
-    for unit in [service, timer] {
+    let services = ["constellation-sync@.service", "constellation-live@.service"].map(unit);
+    for service in &services {
+        let security = systemd_analyze(&["security", "--offline=true"], service);
+        let overall = security
+            .stdout
+            .lines()
+            .find(|line| line.contains("Overall"));
+        let level = overall.and_then(|line| line.rsplit(": ").next()?.split(' ').next());
+        let level: f64 = level.unwrap_or("10").parse().unwrap();
+        assert!(level <= 1.5, "{security}");
+    }
+    for unit in services
+        .into_iter()
+        .chain([unit("constellation-sync@.timer")])
+    {
         let verified = systemd_analyze(&["verify", "--man=no"], &unit);
         verified.expect_code(0);
         assert_eq!(verified.stderr, "", "{verified}");

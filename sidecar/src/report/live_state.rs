@@ -4,8 +4,10 @@
 use std::io;
 use std::path::Path;
 
+use constellation_shared::counted;
 use serde::{Deserialize, Serialize};
 
+use crate::support::humanize::duration;
 use crate::support::state_file::LIVE;
 
 /// The layout of the file.
@@ -60,9 +62,39 @@ pub(crate) struct LinkState {
     pub events: u64,
 }
 
+/// How `live` does, in figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LiveSummary {
+    /// When it began, Unix seconds.
+    pub began_at: u64,
+    /// How many peers it follows.
+    pub peers: usize,
+    /// How many of them are connected.
+    pub connected: usize,
+    /// How many events came since it began.
+    pub events: u64,
+    /// How many seconds after its creation the newest of them came.
+    pub newest_lag_seconds: Option<u64>,
+    /// How many gaps were reconciled since it began.
+    pub gaps_healed: u64,
+}
+
+impl From<&LiveState> for LiveSummary {
+    fn from(state: &LiveState) -> Self {
+        Self {
+            began_at: state.began_at,
+            peers: state.peers.len(),
+            connected: state.connected(),
+            events: state.events,
+            newest_lag_seconds: state.newest.map(|newest| newest.lag),
+            gaps_healed: state.gaps_healed,
+        }
+    }
+}
+
 impl LiveState {
     /// A state that begins now.
-    pub(super) fn new(pid: u32, now: u64) -> Self {
+    pub(crate) fn new(pid: u32, now: u64) -> Self {
         Self {
             version: VERSION,
             pid,
@@ -78,11 +110,38 @@ impl LiveState {
         (state.version == VERSION).then_some(state)
     }
 
+    /// How many peers are connected.
+    pub(crate) fn connected(&self) -> usize {
+        let connected = self.peers.iter();
+        connected
+            .filter(|peer| peer.connected_since.is_some())
+            .count()
+    }
+
+    /// In a line for people, at `now` in Unix seconds.
+    pub(crate) fn summary(&self, now: u64) -> String {
+        let since = duration(now.saturating_sub(self.began_at));
+        let newest = self.newest.map_or_else(String::new, |newest| {
+            let ago = duration(now.saturating_sub(newest.created_at));
+            format!(
+                "; the newest was written {ago} ago and came {} s later",
+                newest.lag
+            )
+        });
+        format!(
+            "for {since}: {} of {} connected; {} came{newest}; {} reconciled",
+            self.connected(),
+            counted(self.peers.len(), "peer"),
+            counted(self.events, "event"),
+            counted(self.gaps_healed, "gap")
+        )
+    }
+
     /// Writes the file atomically.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(super) fn save(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         let mut state = self.clone();
         let count = |state: &Self| state.peers.len();
         LIVE.write_json(path, &mut state, count, |state, surplus| {
@@ -92,7 +151,7 @@ impl LiveState {
     }
 
     /// The state as it is written at `now`, in Unix seconds.
-    pub(super) fn written_at(&mut self, now: u64) -> Self {
+    pub(crate) fn written_at(&mut self, now: u64) -> Self {
         self.written_at = now;
         for peer in &mut self.peers {
             if peer.is_complete && peer.connected_since.is_some() {
@@ -103,7 +162,7 @@ impl LiveState {
     }
 
     /// The state of the peer with this relay.
-    pub(super) fn peer(&mut self, url: &str) -> &mut LinkState {
+    pub(crate) fn peer(&mut self, url: &str) -> &mut LinkState {
         let place = self.peers.iter().position(|peer| peer.url == url);
         let place = place.unwrap_or_else(|| {
             self.peers.push(LinkState {
