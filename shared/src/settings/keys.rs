@@ -146,7 +146,11 @@ pub const TABLES: [Table; 6] = [
         name: "trigger",
         about: "When `constellation-sync trigger` starts a backfill",
         is_strict: false,
-        keys: &[key("interval", Form::Value), key("not-before", Form::Value)],
+        keys: &[
+            key("interval", Form::Value),
+            key("not-before", Form::Value),
+            key("live", Form::Flag),
+        ],
     },
 ];
 

@@ -24,7 +24,7 @@ const OF_ONE_CALL: [&str; 6] = [
 const OF_ONE_CALL_OF_ALL: [&str; 3] = ["json", "help", "version"];
 
 /// The options of commands that are settings. The others are for one call of that command.
-const SETTINGS_OF_COMMANDS: [&str; 3] = ["interval", "not-before", "max-age"];
+const SETTINGS_OF_COMMANDS: [&str; 4] = ["interval", "not-before", "live", "max-age"];
 
 fn call(arguments: &[&str]) -> Call {
     Call::parse([&["constellation-sync"], arguments].concat()).unwrap()
