@@ -601,6 +601,13 @@ impl Link {
             return Err(LinkError::Limited(reason.to_string(), named_wait(reason)));
         }
         match self.form.after(objection, is_restricted) {
+            // The other questions stay open, and nothing was missed by them.
+            Some(form) if is_restricted => {
+                self.form = form;
+                let all = &mut following.requests.all;
+                all.retain(|request| !request.is_restricted);
+                Ok(())
+            }
             Some(form) => {
                 self.form = form;
                 following.round += 1;

@@ -283,12 +283,14 @@ fn a_relay_that_answers_only_those_who_authenticate_is_said_once_and_left_alone_
 #[test]
 fn another_peer_takes_the_place_of_one_that_answers_only_those_who_authenticate() {
     let station = station!();
+    let words = "auth-required: who are you?";
     let shy: Vec<ScriptedRelay> = (0..3)
         .map(|_| {
             ScriptedRelay::start(
                 events(),
                 Behaviour {
-                    refuse: Some("auth-required: who are you?".to_owned()),
+                    refuse: Some(words.to_owned()),
+                    nip77: Nip77::Refuses(words),
                     ..Behaviour::default()
                 },
             )

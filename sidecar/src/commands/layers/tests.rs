@@ -61,8 +61,12 @@ fn every_option_is_a_setting_or_is_of_one_call() {
             if general.contains(&name) {
                 continue;
             }
-            // `install --strangers` says once what the policy is told for good.
-            let is_setting = table_of(&name).is_some() && command.get_name() != "install";
+            // `install --strangers` says once what the policy is told for good, and `install --live`
+            // which unit is set up.
+            if ["install", "uninstall"].contains(&command.get_name()) {
+                continue;
+            }
+            let is_setting = table_of(&name).is_some();
             let expected = SETTINGS_OF_COMMANDS.contains(&name.as_str());
             assert_eq!(is_setting, expected, "{} --{name}", command.get_name());
         }
