@@ -10,7 +10,7 @@
 //! | 7 | [`live`] | keeping level with the peers all the time |
 //! | 6 | [`backfill`] | one run: sessions with peers, reconciliation, paging, who fetches what |
 //! | 5 | [`report`] | what a run says of itself: document, page, metrics, notifications |
-//! | 4 | [`context`], [`options`] | what every command works with |
+//! | 4 | [`mod@context`], [`options`] | what every command works with |
 //! | 3 | [`plan`] | which peers, how far back, what is wanted, what is remembered |
 //! | 3 | [`admission`] | the way of an event from a relay's frame to strfry |
 //! | 2 | [`strfry`], [`swarm`] | the local strfry as a subprocess; the other stations as files |

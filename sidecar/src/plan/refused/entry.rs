@@ -27,7 +27,7 @@ pub(super) const VERSION_REMEMBERED: u64 = 12 * 3600;
 /// The word in the file for [`Reason::NotKept`].
 const NOT_KEPT: &str = "not_kept";
 
-/// The word in the file for [`Answer::Overlong`].
+/// The word in the file for [`AnswerKind::Overlong`].
 const OVERLONG: &str = "overlong";
 
 /// The word in the file for [`Reason::Unknown`].
