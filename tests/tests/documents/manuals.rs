@@ -371,7 +371,8 @@ fn the_man_pages_of_commands_fit_on_three_screens() {
 
 #[test]
 fn the_first_documents_stay_short() {
-    for (path, most) in [(README, 150), (FRENCH, 100)] {
+    // The French one is a captain's whole guide.
+    for (path, most) in [(README, 150), (FRENCH, 150)] {
         let lines = read(path).lines().count();
         assert!(lines <= most, "{path} has {lines} lines");
     }
