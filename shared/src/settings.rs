@@ -94,7 +94,15 @@ impl Settings {
             ..Self::default()
         };
         let bytes = match read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::default(),
+            // Below a file there is none, either.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Self::default();
+            }
             Err(error) => return unreadable(error),
             Ok(bytes) => bytes,
         };

@@ -51,7 +51,7 @@ const QUIET: Duration = Duration::from_secs(30);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// How long to wait before a lost peer is tried again: at most, in the first half hour, and later.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(3);
 const LATER: Duration = Duration::from_secs(60);
 const FIRST_HALF_HOUR: Duration = Duration::from_secs(1800);
 

@@ -36,6 +36,10 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How often the state is written, and the peers are looked at.
 const WRITE: Duration = Duration::from_secs(60);
 
+/// How long DNS, TCP and TLS of a connection may take together, and again its WebSocket handshake. A
+/// lost peer is tried again soon, and an attempt that began while it was away may hang.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(8);
+
 /// How far back a peer is compared with of which nothing is known, in seconds. What is older is left
 /// to the backfills.
 const UNKNOWN_PAST: u64 = 86_400;
@@ -103,7 +107,7 @@ impl Live {
             patience,
             reconciles: !options.no_negentropy,
             ..Shared::new(
-                connector,
+                connector.patient(CONNECT_PATIENCE),
                 conductor,
                 Arc::clone(&inlet),
                 receiver,
