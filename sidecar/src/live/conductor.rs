@@ -68,7 +68,7 @@ impl State {
 pub(super) struct Pushed {
     /// The authors, in ascending order.
     pub(super) authors: Vec<Pubkey>,
-    /// Those to name if so many cannot be named. `None` if nobody need be named.
+    /// Those to name if the relay has no room for the names of all. `None` if nobody need be named.
     pub(super) at_least: Option<Vec<Pubkey>>,
 }
 

@@ -120,6 +120,9 @@ pub(super) struct Link {
     form: Form,
     /// Since when what the peer has may be missing here, in Unix seconds; `None` if nothing is.
     missing_since: Option<u64>,
+    /// Since when what came may have been lost behind the connection. Kept over all connections:
+    /// while strfry takes nothing there is none.
+    doubt: watch::Receiver<u64>,
     traffic: Arc<Traffic>,
     tally: Tally,
     account_began: Instant,
@@ -178,6 +181,7 @@ impl Link {
     ) -> Self {
         Self {
             id,
+            doubt: shared.inlet.doubt(),
             shared,
             url: peer.url(),
             peer,
@@ -231,14 +235,10 @@ impl Link {
         let conductor = &self.shared.conductor;
         conductor.follow(following.situation.followed.len());
         let mut version = self.shared.inlet.version();
-        let mut doubt = self.shared.inlet.doubt();
         let mut situations = self.shared.situations.clone();
         version.mark_unchanged();
         situations.mark_unchanged();
-        doubt.mark_unchanged();
-        let result = self
-            .take_all(&mut following, version, doubt, situations)
-            .await;
+        let result = self.take_all(&mut following, version, situations).await;
         self.shared.conductor.disconnected(self.id);
         following.intake.flush().await;
         let quiet = following.connection.heard_at().elapsed().as_secs();
@@ -283,6 +283,11 @@ impl Link {
             healing_pause: HEALING_PAUSE,
             has_failed_to_heal: false,
         };
+        // What was lost while there was no connection.
+        if self.doubt.has_changed().unwrap_or(false) {
+            let since = self.doubt.borrow_and_update().saturating_sub(OVERLAP);
+            self.missing_since = Some(earlier(self.missing_since, since));
+        }
         if let Some(since) = self.missing_since {
             following.gaps.push_back(Gap {
                 authors: following.situation.followed.clone(),
@@ -363,7 +368,6 @@ impl Link {
         &mut self,
         following: &mut Following,
         mut version: watch::Receiver<u64>,
-        mut doubt: watch::Receiver<u64>,
         mut situations: watch::Receiver<Arc<Situation>>,
     ) -> Result<Infallible, LinkError> {
         loop {
@@ -394,10 +398,10 @@ impl Link {
                     following.intake.flush().await;
                     following.intake = self.intake()?;
                 }
-                changed = doubt.changed() => {
+                changed = self.doubt.changed() => {
                     changed.map_err(|_| LinkError::Closed)?;
-                    let since = doubt.borrow_and_update().saturating_sub(OVERLAP);
-                    self.missing_since = Some(self.missing_since.map_or(since, |at| at.min(since)));
+                    let since = self.doubt.borrow_and_update().saturating_sub(OVERLAP);
+                    self.missing_since = Some(earlier(self.missing_since, since));
                     following.look_again(since);
                 }
                 changed = situations.changed() => {
@@ -615,7 +619,7 @@ impl Link {
                 self.ask(following).await?;
                 // Until now it told nothing.
                 let since = unix_time().saturating_sub(OVERLAP);
-                self.missing_since = Some(self.missing_since.map_or(since, |at| at.min(since)));
+                self.missing_since = Some(earlier(self.missing_since, since));
                 following.look_again(since);
                 Ok(())
             }
@@ -707,6 +711,11 @@ impl Link {
         board.gaps_healed += 1;
         board.peer(&self.url).is_complete = self.missing_since.is_none();
     }
+}
+
+/// The earlier of two times in Unix seconds, the first of which may not be.
+fn earlier(one: Option<u64>, other: u64) -> u64 {
+    one.map_or(other, |one| one.min(other))
 }
 
 impl Following {

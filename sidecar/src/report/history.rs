@@ -231,7 +231,7 @@ impl RunHistory {
     }
 }
 
-/// Takes this many entries off the end, as far as there are so many; returns how many are left to
+/// Takes this many entries off the end, or all if there are fewer; returns how many are left to
 /// be taken off elsewhere.
 fn shorten<T>(entries: &mut Vec<T>, surplus: usize) -> usize {
     let kept = entries.len().saturating_sub(surplus);
